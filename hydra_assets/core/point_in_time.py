@@ -1,0 +1,95 @@
+"""The point-in-time rule, once: what of a set of recorded vintages could be known at an instant."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+Ints = NDArray[np.int64]
+Flags = NDArray[np.bool_]
+
+
+def known_vintages(
+    group: Ints,
+    available_at: Ints,
+    recorded_at: Ints,
+    retracted: Flags,
+    *,
+    known_at: int | None,
+    recorded_by: int | None = None,
+    stamped_at: Ints | None = None,
+) -> Ints:
+    """
+    Row numbers of the one vintage per group that a reader at *known_at* sees.
+
+    Of one vintage (group, available_at and, where the vendor stamps, stamped_at) only the newest recording with
+    ``recorded_at <= recorded_by`` counts; if that is a retraction, the vintage does not exist. Among those left with
+    ``available_at <= known_at`` the greatest (stamped_at, available_at) of each group wins. Equal recordings: the later row.
+
+    Args:
+        group: one integer per (key, as_of); shape (n,).
+        available_at, recorded_at, stamped_at: microseconds UTC (stamped_at may be nanoseconds); shape (n,).
+        retracted: True where the recording withdraws its vintage; shape (n,).
+        known_at, recorded_by: inclusive cuts; None is no cut.
+    Returns:
+        Row numbers, ordered by group.
+    """
+    rows = recordings_that_count(group, available_at, recorded_at, retracted, recorded_by=recorded_by, stamped_at=stamped_at)
+    if known_at is not None:
+        rows = rows[available_at[rows] <= known_at]
+    return rows[_last_of_each(group[rows])]
+
+
+def recordings_that_count(
+    group: Ints,
+    available_at: Ints,
+    recorded_at: Ints,
+    retracted: Flags,
+    *,
+    recorded_by: int | None = None,
+    stamped_at: Ints | None = None,
+) -> Ints:
+    """
+    Row numbers of the newest recording of every vintage that exists, ordered by (group, stamped_at, available_at).
+
+    Arguments as in `known_vintages`; retracted vintages are left out.
+    """
+    stamp = available_at if stamped_at is None else stamped_at
+    order = np.lexsort((np.arange(len(group)), recorded_at, available_at, stamp, group))
+    if recorded_by is not None:
+        order = order[recorded_at[order] <= recorded_by]
+    newest = order[_last_of_each(group[order], stamp[order], available_at[order])]
+    return newest[~retracted[newest]]
+
+
+def visible_frontier(series: Ints, as_of: Ints, available_at: Ints) -> Flags:
+    """
+    Which vintages are ever served: True where no vintage of the series known as early has a greater as_of.
+
+    The arrays are sorted by (series, available_at, as_of). After dropping the rest, a plain backward search on
+    ``available_at`` answers the point-in-time rule, because along the frontier as_of never falls.
+    """
+    if not len(series):
+        return np.zeros(0, dtype=np.bool_)
+    first = np.r_[True, series[1:] != series[:-1]]
+    block = np.cumsum(first) - 1
+    # One running maximum for all series: each block is lifted above every value of the blocks before it.
+    low, span = as_of.min(), int(as_of.max() - as_of.min()) + 1
+    if block[-1] * span < 2**62:
+        lifted = (as_of - low) + block * span
+        return np.asarray(lifted >= np.maximum.accumulate(lifted))
+    keep = np.empty(len(series), dtype=np.bool_)
+    starts = np.flatnonzero(first)
+    for begin, end in zip(starts, np.r_[starts[1:], len(series)], strict=True):
+        part = as_of[begin:end]
+        keep[begin:end] = part >= np.maximum.accumulate(part)
+    return keep
+
+
+def _last_of_each(*columns: Ints) -> Flags:
+    """True on the last row of every run of equal values in sorted *columns*."""
+    n = len(columns[0])
+    last = np.zeros(n, dtype=np.bool_)
+    if n:
+        last[-1] = True
+        for column in columns:
+            last[:-1] |= column[1:] != column[:-1]
+    return last
