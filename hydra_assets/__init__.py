@@ -1,1 +1,36 @@
+"""
+hydra_assets: data assets for thin commodity futures in which nothing can be read before it could have been known.
+
+A notebook needs three names: `open` (the lake and the store of a home), `sessions` (instants for a training frame) and, for
+code of one's own, the classes `ParquetLake` and `FeatureStore`. Everything is imported on first use.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 __version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from hydra_assets.desk import Desk, open, sessions
+    from hydra_assets.storage.lake import Look, ParquetLake
+    from hydra_assets.storage.store import FeatureStore
+
+_HOMES = {
+    "Desk": "hydra_assets.desk",
+    "FeatureStore": "hydra_assets.storage.store",
+    "Look": "hydra_assets.storage.lake",
+    "ParquetLake": "hydra_assets.storage.lake",
+    "open": "hydra_assets.desk",
+    "sessions": "hydra_assets.desk",
+}
+__all__ = ["Desk", "FeatureStore", "Look", "ParquetLake", "__version__", "open", "sessions"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

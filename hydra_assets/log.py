@@ -77,4 +77,4 @@ def configure(*, json: bool | None = None, level: str | None = None) -> None:
 
 def get(name: str) -> Any:
     """A logger whose events carry *name* as ``logger``."""
-    return structlog.get_logger(logger=name)
+    return structlog.get_logger().bind(logger=name)

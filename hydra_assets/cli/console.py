@@ -1,0 +1,55 @@
+"""What every command shares: the console, instants from the command line, JSON that other programs can read."""
+
+import datetime as dt
+import json
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from hydra_assets.errors import InvalidTimeError
+
+console = Console()
+errors = Console(stderr=True)
+
+WorldOption = Annotated[
+    str | None,
+    typer.Option("--world", help="sample (embedded, synthetic beside real public rows) or live. Default: $HYDRA_WORLD, else sample."),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+
+
+def parse_instant(text: str) -> dt.datetime:
+    """
+    An aware datetime from ISO 8601 text such as ``2025-10-20T12:00Z``.
+
+    Raises:
+        InvalidTimeError: not ISO 8601, or without a zone.
+    """
+    try:
+        when = dt.datetime.fromisoformat(text)
+    except ValueError as error:
+        raise InvalidTimeError(f"{text!r} is not an ISO 8601 instant; write 2025-10-20T12:00Z or 2025-10-20T07:00-05:00") from error
+    if when.tzinfo is None:
+        raise InvalidTimeError(f"{text!r} has no zone, and a zone decides what was known; write {text}Z for UTC")
+    return when
+
+
+def instant(when: Any) -> str:
+    """An instant for people: UTC, to the minute unless it is finer."""
+    if when is None:
+        return "-"
+    utc = when.astimezone(dt.UTC)
+    return utc.strftime("%Y-%m-%d %H:%MZ" if not (utc.second or utc.microsecond) else "%Y-%m-%d %H:%M:%S.%fZ")
+
+
+def number(value: float | None) -> str:
+    """A value for people: counts whole, ratios to four decimals, null as a dash."""
+    if value is None or value != value:
+        return "-"
+    return f"{value:,.0f}" if float(value).is_integer() and abs(value) >= 2 else f"{value:,.4f}"
+
+
+def print_json(document: Any) -> None:
+    """One JSON document on standard output; instants as ISO 8601 with their zone."""
+    typer.echo(json.dumps(document, default=lambda v: v.isoformat() if isinstance(v, dt.datetime | dt.date) else str(v), indent=2))

@@ -1,0 +1,54 @@
+"""The command `hydra-assets`: one Typer application; every error of ours is one clear line and exit code 1."""
+
+import sys
+from typing import Annotated
+
+import typer
+
+from hydra_assets import __version__, log
+from hydra_assets.cli import demo, read, settings, ui, vendor
+from hydra_assets.cli.console import errors
+from hydra_assets.errors import HydraError
+
+app = typer.Typer(
+    name="hydra-assets",
+    help="Data assets for thin commodity futures in which nothing can be read before it could have been known.",
+    epilog="Start with: hydra-assets demo. Then: hydra-assets ui.",
+    no_args_is_help=True,
+    pretty_exceptions_show_locals=False,  # a local may hold a key
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command()(demo.demo)
+app.command()(ui.ui)
+app.command()(read.features)
+app.command()(read.history)
+app.command()(read.explain)
+app.command("sample-vendor")(vendor.sample_vendor)
+app.add_typer(settings.app, name="config")
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    _version_flag: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log what happens to standard error.")] = False,
+) -> None:
+    log.configure(level="info" if verbose else None)
+
+
+def main() -> None:
+    """Run the command line; the console script's entry."""
+    try:
+        app()
+    except HydraError as error:
+        errors.print(f"[bold red]error[/] {log.mask(str(error))}", highlight=False, soft_wrap=True)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

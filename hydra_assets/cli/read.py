@@ -1,0 +1,106 @@
+"""Commands that read the store: what was known, why, and every vintage of it."""
+
+import datetime as dt
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from hydra_assets.cli.console import JsonOption, WorldOption, console, instant, number, parse_instant, print_json
+from hydra_assets.desk import open as open_desk
+
+Market = Annotated[str, typer.Argument(help="A configured market, for example HE.")]
+At = Annotated[
+    str | None, typer.Option("--at", help="The instant to stand at, ISO 8601 with a zone, e.g. 2025-10-20T12:00Z. Default: now.")
+]
+
+
+def features(market: Market, at: At = None, world: WorldOption = None, as_json: JsonOption = False) -> None:
+    """Every feature of MARKET as it was known at an instant."""
+    when = _when(at)
+    with open_desk(world) as desk:
+        desk.config.market(market)
+        explained = [desk.store.explain(market, name, when) for name in desk.store.features(market)]
+        if as_json:
+            rows = {row["feature_name"]: row["served"] for row in explained}
+            print_json({"world": desk.world, "market": market, "at": when, "features": rows})
+            return
+        if not explained:
+            console.print(f"The {desk.world} world holds no features of {market} yet. Make some with [bold]hydra-assets demo[/].")
+            return
+        table = Table(title=f"{market} as known at {instant(when)} ({desk.world} world)", title_justify="left")
+        for heading in ("feature", "value", "quality", "as of", "available at", "withheld"):
+            table.add_column(heading, justify="right" if heading in ("value", "withheld") else "left", no_wrap=True)
+        for row in explained:
+            served, withheld = row["served"], len(row["withheld"])
+            cells = (
+                (number(served["value"]), served["quality"], f"{served['as_of']:%Y-%m-%d}", instant(served["available_at"]))
+                if served
+                else ("-", "not yet known", "-", "-")
+            )
+            table.add_row(row["feature_name"], *cells, str(withheld) if withheld else "")
+        console.print(table)
+        console.print("[dim]withheld: rows that describe this time or earlier and became available only later.[/]")
+
+
+def explain(
+    market: Market,
+    feature: Annotated[str, typer.Argument(help="A feature's name, for example cot_mm_net.")],
+    at: At = None,
+    world: WorldOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Which row is served at an instant, and which are withheld until when."""
+    when = _when(at)
+    with open_desk(world) as desk:
+        desk.config.market(market)
+        answer = desk.store.explain(market, feature, when)
+        if as_json:
+            print_json({"world": desk.world, **answer})
+            return
+        served = answer["served"]
+        console.print(f"[bold]{market} {feature}[/] at {instant(when)} ({desk.world} world)")
+        if served is None:
+            console.print("  served    nothing: no row of it was available yet")
+        else:
+            console.print(
+                f"  served    [bold green]{number(served['value'])}[/] ({served['quality']}), as of {served['as_of']:%Y-%m-%d},"
+                f" available since {instant(served['available_at'])}"
+            )
+        for row in answer["withheld"]:
+            console.print(
+                f"  withheld  [red]{number(row['value'])}[/] ({row['quality']}), as of {row['as_of']:%Y-%m-%d},"
+                f" becomes available {instant(row['available_at'])}"
+            )
+        if not answer["withheld"]:
+            console.print("  withheld  nothing")
+
+
+def history(
+    market: Market,
+    feature: Annotated[str, typer.Argument(help="A feature's name, for example cot_mm_net.")],
+    start: Annotated[str, typer.Option(help="First as_of day, e.g. 2025-09-01.")] = "2010-01-01",
+    end: Annotated[str, typer.Option(help="Last as_of day, inclusive.")] = "2100-01-01",
+    world: WorldOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Every vintage of a feature: what it said, of which day, and from when on."""
+    with open_desk(world) as desk:
+        desk.config.market(market)
+        first, last = (dt.datetime.combine(dt.date.fromisoformat(day), dt.time(), dt.UTC) for day in (start, end))
+        rows = desk.store.get_feature_history(market, feature, first, last)
+        if as_json:
+            print_json({"world": desk.world, "market": market, "feature": feature, "vintages": rows})
+            return
+        table = Table(title=f"{market} {feature}: {len(rows)} vintages ({desk.world} world)", title_justify="left")
+        for heading in ("as of", "value", "quality", "available at", "recorded at"):
+            table.add_column(heading, justify="right" if heading == "value" else "left", no_wrap=True)
+        for row in rows:
+            table.add_row(
+                f"{row['as_of']:%Y-%m-%d}", number(row["value"]), row["quality"], instant(row["available_at"]), instant(row["recorded_at"])
+            )
+        console.print(table)
+
+
+def _when(at: str | None) -> dt.datetime:
+    return parse_instant(at) if at else dt.datetime.now(dt.UTC)

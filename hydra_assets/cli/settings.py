@@ -1,0 +1,28 @@
+"""`hydra-assets config`: see the settings in force, start a file of one's own."""
+
+import typer
+
+from hydra_assets.cli.console import console
+from hydra_assets.config.load import config_text, user_config_path, user_config_template
+from hydra_assets.errors import ConfigError
+
+app = typer.Typer(help="Settings: the shipped defaults with your own config.yaml merged over.", no_args_is_help=True)
+
+
+@app.command()
+def show() -> None:
+    """Print the settings in force, as YAML."""
+    path = user_config_path()
+    typer.echo(f"# defaults, {'with ' + str(path) if path.exists() else 'no file of your own at ' + str(path)}")
+    typer.echo(config_text())
+
+
+@app.command()
+def init() -> None:
+    """Write a commented config.yaml to start from; never overwrites one."""
+    path = user_config_path()
+    if path.exists():
+        raise ConfigError(f"{path} exists already; edit it, or move it away first")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(user_config_template(), encoding="utf-8")
+    console.print(f"wrote {path}", soft_wrap=True)

@@ -1,0 +1,78 @@
+"""The notebook's entry: the lake and the store of one home, and the instants of a training frame."""
+
+import datetime as dt
+from dataclasses import dataclass
+from types import TracebackType
+
+from hydra_assets.config.home import Home, resolve_home
+from hydra_assets.config.load import Config, load_config
+from hydra_assets.core.sessions import sessions as session_instants
+from hydra_assets.storage.lake import ParquetLake
+from hydra_assets.storage.store import FeatureStore
+
+
+@dataclass(frozen=True)
+class Desk:
+    """
+    One world's lake and store, opened.
+
+    Attributes:
+        home: where they lie, and which world it is.
+        config: the shipped defaults with the user's ``config.yaml`` merged over.
+    """
+
+    home: Home
+    config: Config
+    lake: ParquetLake
+    store: FeatureStore
+
+    @property
+    def world(self) -> str:
+        """``sample`` (synthetic beside public-domain rows) or ``live``."""
+        return self.home.world
+
+    def close(self) -> None:
+        """Close the store; the lake holds nothing open."""
+        self.store.close()
+
+    def __enter__(self) -> "Desk":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+
+def open(world: str | None = None) -> Desk:
+    """
+    Open the lake and the store that the Dagster assets write.
+
+    Args:
+        world: ``sample`` or ``live``; default from ``HYDRA_WORLD``, else ``sample``.
+    Raises:
+        WorldError: the folder belongs to the other world.
+    """
+    home = resolve_home(world)
+    home.create()
+    return Desk(
+        home=home,
+        config=load_config(),
+        lake=ParquetLake(home.lake, world=home.world),
+        store=FeatureStore(home.store, world=home.world),
+    )
+
+
+def sessions(market: str, start: dt.date | str, end: dt.date | str, at: str = "18:30") -> list[dt.datetime]:
+    """
+    One aware instant a trading day of *market*, for `FeatureStore.get_training_frame`.
+
+    Args:
+        market: a configured symbol, for example ``HE``.
+        start, end: first and last day, inclusive; dates or ISO text.
+        at: wall-clock time in the market's own zone; 18:30 is after the final settlement of CME livestock.
+    """
+    zone = load_config().market(market).timezone
+    return session_instants(_day(start), _day(end), at=at, timezone=zone)
+
+
+def _day(day: dt.date | str) -> dt.date:
+    return dt.date.fromisoformat(day) if isinstance(day, str) else day
