@@ -1,0 +1,88 @@
+"""Where things lie: one home a world, so that synthetic and live data cannot meet."""
+
+import os
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+
+import platformdirs
+
+from hydra_assets.errors import ConfigError
+
+WORLDS = ("sample", "live")
+
+
+@dataclass(frozen=True)
+class Home:
+    """One world's folders under *base*."""
+
+    world: str
+    base: Path
+
+    @property
+    def root(self) -> Path:
+        """``<base>/<world>``."""
+        return self.base / self.world
+
+    @property
+    def lake(self) -> Path:
+        """The Parquet lake."""
+        return self.root / "lake"
+
+    @property
+    def store(self) -> Path:
+        """The SQLite feature store."""
+        return self.root / "store.sqlite"
+
+    @property
+    def findings(self) -> Path:
+        """Open findings of the checks (SQLite)."""
+        return self.root / "findings.sqlite"
+
+    @property
+    def archives(self) -> Path:
+        """Vendors' bytes, kept by hash before they are parsed."""
+        return self.root / "archives"
+
+    @property
+    def dagster(self) -> Path:
+        """``DAGSTER_HOME``."""
+        return self.root / "dagster"
+
+    @property
+    def cache(self) -> Path:
+        """What can be made again."""
+        return self.root / "cache"
+
+    def create(self) -> None:
+        """Make the folders, readable by their owner alone."""
+        for folder in (self.base, self.root, self.archives, self.dagster, self.cache):
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+    def prepare_dagster(self) -> None:
+        """Put the shipped ``dagster.yaml`` into ``DAGSTER_HOME`` where there is none yet."""
+        self.create()
+        target = self.dagster / "dagster.yaml"
+        if not target.exists():
+            target.write_text((files("hydra_assets.config") / "dagster.yaml").read_text(encoding="utf-8"), encoding="utf-8")
+
+
+def base_folder() -> Path:
+    """``$HYDRA_HOME``, else the user's data folder."""
+    return Path(os.environ.get("HYDRA_HOME") or platformdirs.user_data_dir("hydra_assets")).expanduser().absolute()
+
+
+def resolve_home(world: str | None = None) -> Home:
+    """
+    The home of *world*.
+
+    Args:
+        world: ``sample`` or ``live``; default from ``HYDRA_WORLD``, else ``sample``.
+    Raises:
+        ConfigError: another word.
+    """
+    chosen = world or os.environ.get("HYDRA_WORLD") or "sample"
+    if chosen not in WORLDS:
+        where = "world" if world else "HYDRA_WORLD"
+        raise ConfigError(f"{where}={chosen!r} is not a world; choose one of {', '.join(WORLDS)}")
+    return Home(chosen, base_folder())

@@ -1,0 +1,193 @@
+"""Settings: shipped defaults with the user's ``config.yaml`` merged over; a wrong key is named with its file and place."""
+
+import csv
+import dataclasses
+import difflib
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import yaml
+
+from hydra_assets.config.home import base_folder
+from hydra_assets.core.market import Market
+from hydra_assets.errors import ConfigError
+
+if TYPE_CHECKING:
+    from hydra_assets.core.releases import ReleaseCalendar
+
+_SHIPPED = files("hydra_assets.config")
+_SYMBOL = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
+Block = TypeVar("Block")
+
+
+@dataclass(frozen=True)
+class Thresholds:
+    """Staleness in trading days (COT: days after the release that was due) and the options' liquidity rule."""
+
+    futures_stale_days: int
+    options_stale_days: int
+    cot_stale_days: int
+    min_liquid_strikes: int
+    max_spread_pct: float
+    min_oi: int
+
+
+@dataclass(frozen=True)
+class CftcSettings:
+    """How the CFTC is asked; seconds and megabytes."""
+
+    base_url: str
+    connect_timeout_s: float
+    read_timeout_s: float
+    deadline_s: float
+    max_zip_mb: int
+    max_attempts: int
+
+
+@dataclass(frozen=True)
+class CheckSettings:
+    """How many rows the replay check recomputes, and the seed that chooses them."""
+
+    replay_sample: int
+    replay_seed: int
+
+
+@dataclass(frozen=True)
+class Config:
+    """All settings, typed."""
+
+    default_market: str
+    start_month: str
+    thresholds: Thresholds
+    cftc: CftcSettings
+    checks: CheckSettings
+    markets: Mapping[str, Market]
+
+    def market(self, symbol: str) -> Market:
+        """The market of *symbol*; ConfigError naming the configured ones."""
+        if symbol not in self.markets:
+            raise ConfigError(f"market {symbol!r} is not configured; configured are {', '.join(sorted(self.markets))}")
+        return self.markets[symbol]
+
+
+def user_config_path() -> Path:
+    """``$HYDRA_CONFIG``, else ``$HYDRA_HOME/config.yaml``."""
+    named = os.environ.get("HYDRA_CONFIG")
+    return Path(named).expanduser() if named else base_folder() / "config.yaml"
+
+
+def load_config(path: Path | None = None) -> Config:
+    """
+    The settings in force.
+
+    Args:
+        path: the user's file; default `user_config_path`, which may be absent unless ``HYDRA_CONFIG`` names it.
+    Raises:
+        ConfigError: naming file, block and key.
+    """
+    merged, file = _merged(path)
+    settings = dict(merged)
+    markets = {symbol: _market(symbol, block, file) for symbol, block in _mapping(settings.pop("markets"), file, "markets").items()}
+    config = _build(Config, {**settings, "markets": markets}, file, "")
+    if config.default_market not in markets:
+        raise ConfigError(f"{file}: default_market {config.default_market!r} is none of the markets {', '.join(sorted(markets))}")
+    if not re.fullmatch(r"\d{4}-(0[1-9]|1[0-2])", config.start_month):
+        raise ConfigError(f'{file}: start_month {config.start_month!r} is not a month; write it in quotes, like "2010-01"')
+    return config
+
+
+def config_text() -> str:
+    """The settings in force, as YAML."""
+    return yaml.safe_dump(_merged(None)[0], sort_keys=False)
+
+
+def user_config_template() -> str:
+    """The shipped defaults, every line commented out, to start one's own file from."""
+    lines = [*(_SHIPPED / "default.yaml").read_text(encoding="utf-8").splitlines(), "markets:"]
+    lines += [f"  {line}" for line in (_SHIPPED / "markets.yaml").read_text(encoding="utf-8").splitlines()]
+    return "".join(f"# {line}\n" if line else "\n" for line in lines)
+
+
+def load_release_calendar() -> "ReleaseCalendar":
+    """The COT release calendar of the shipped tables."""
+    from hydra_assets.core.releases import ReleaseCalendar  # it needs pandas, which settings do not
+
+    with (_SHIPPED / "cot_releases.csv").open(encoding="utf-8", newline="") as file:
+        exceptions = list(csv.DictReader(file))
+    table = yaml.safe_load((_SHIPPED / "cot_calendar.yaml").read_text(encoding="utf-8"))
+    return ReleaseCalendar(exceptions, reviewed_until=table["reviewed_until"], closures=table["closures"])
+
+
+def _merged(path: Path | None) -> tuple[dict[str, Any], str]:
+    defaults: dict[str, Any] = yaml.safe_load((_SHIPPED / "default.yaml").read_text(encoding="utf-8"))
+    defaults["markets"] = yaml.safe_load((_SHIPPED / "markets.yaml").read_text(encoding="utf-8"))
+    file = path or user_config_path()
+    if not file.exists():
+        if path or os.environ.get("HYDRA_CONFIG"):
+            raise ConfigError(f"{file}: there is no such configuration file")
+        return defaults, "default.yaml"
+    try:
+        own = yaml.safe_load(file.read_text(encoding="utf-8")) or {}
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{file}: not valid YAML: {error}") from error
+    return _merge(defaults, _mapping(own, str(file), "the file")), str(file)
+
+
+def _merge(base: dict[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(base)
+    for key, value in over.items():
+        both = isinstance(value, dict) and isinstance(base.get(key), dict)
+        merged[key] = _merge(base[key], value) if both else value
+    return merged
+
+
+def _mapping(value: object, file: str, where: str) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise ConfigError(f"{file}: {where} must be a block of keys, not {value!r}")
+    return value
+
+
+def _market(symbol: object, block: object, file: str) -> Market:
+    if not isinstance(symbol, str) or not _SYMBOL.fullmatch(symbol):
+        raise ConfigError(f"{file}: market {symbol!r} is not a usable name (put it in quotes if YAML reads it as something else)")
+    market = _build(Market, {**_mapping(block, file, f"market {symbol}"), "symbol": symbol}, file, f"market {symbol}: ")
+    if not re.fullmatch(r"[0-9A-Z+]{6}", market.cftc_code):
+        raise ConfigError(f'{file}: market {symbol}: cftc_code {market.cftc_code!r} is not six characters; put it in quotes, like "054642"')
+    if market.contract_multiplier <= 0 or market.tick <= 0:
+        raise ConfigError(f"{file}: market {symbol}: contract_multiplier and tick must be positive")
+    try:
+        ZoneInfo(market.timezone)
+    except (ZoneInfoNotFoundError, ValueError) as error:
+        raise ConfigError(f"{file}: market {symbol}: timezone {market.timezone!r} is not an IANA zone such as America/Chicago") from error
+    return market
+
+
+def _build(kind: type[Block], values: Mapping[str, Any], file: str, place: str) -> Block:
+    """A dataclass from a block, each key of it checked."""
+    wanted = {field.name: field.type for field in dataclasses.fields(kind)}  # type: ignore[arg-type]
+    for key in values:
+        if key not in wanted:
+            near = difflib.get_close_matches(str(key), wanted, 1)
+            raise ConfigError(
+                f"{file}: {place}unknown key {key!r}{f'; did you mean {near[0]!r}?' if near else f'; known are {sorted(wanted)}'}"
+            )
+    missing = [key for key in wanted if key not in values]
+    if missing:
+        raise ConfigError(f"{file}: {place}missing key(s) {', '.join(missing)}")
+    return kind(**{key: _typed(kind, wanted[key], values[key], file, f"{place}{key}") for key in wanted})
+
+
+def _typed(kind: type, wanted: Any, value: Any, file: str, where: str) -> Any:
+    if isinstance(wanted, type) and dataclasses.is_dataclass(wanted):
+        return _build(wanted, _mapping(value, file, where), file, f"{where}: ")
+    if wanted is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if wanted in (str, int, float) and (type(value) is not wanted):
+        raise ConfigError(f"{file}: {where} must be {wanted.__name__}, not {value!r} ({type(value).__name__})")
+    return value

@@ -1,0 +1,28 @@
+"""A market: what one contract is, where it trades, and under which code the CFTC reports it."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Market:
+    """
+    One futures market.
+
+    Attributes:
+        symbol: the root, also the folder ``market=…``.
+        contract_multiplier: dollars per price unit and contract (HE: 400, for cents per pound x 40,000 lb).
+        tick: smallest price move, in price units.
+        cftc_code: the CFTC contract market code: six characters of text, leading zeros kept.
+        timezone: IANA zone of the exchange.
+        dataset: Databento dataset that carries it.
+    """
+
+    symbol: str
+    name: str
+    exchange: str
+    timezone: str
+    contract_multiplier: float
+    tick: float
+    price_unit: str
+    cftc_code: str
+    dataset: str
