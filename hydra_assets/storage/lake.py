@@ -16,11 +16,11 @@ import pyarrow.compute as pc
 from hydra_assets.core.dataset import Stamps
 from hydra_assets.core.instants import INSTANT, column_us, from_us, instants, now_us, to_us
 from hydra_assets.core.point_in_time import known_vintages, recordings_that_count
-from hydra_assets.errors import CorruptionError, InvalidNameError, InvalidTimeError, SchemaError, WorldError
+from hydra_assets.errors import CorruptionError, InvalidNameError, InvalidTimeError, SchemaError
 from hydra_assets.storage import files
 from hydra_assets.storage.capture import Held, Look, capture
+from hydra_assets.storage.names import adopt_world, checked_name
 
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 RECORDED, RETRACTED, WRITTEN = "_recorded_at", "_retracted", "_written_day"
 KEY = b"hydra_key"
 HIDDEN = (RECORDED, RETRACTED, WRITTEN)
@@ -223,7 +223,7 @@ class ParquetLake:
 
     def folders(self, data_type: str | None = None, market: str | None = None) -> list[Folder]:
         """Every month folder, in order of data type, market and month."""
-        pattern = f"data_type={_name(data_type, 'data_type') if data_type else '*'}/market={_name(market, 'market') if market else '*'}/year=*/month=*"
+        pattern = f"data_type={checked_name(data_type, 'data_type') if data_type else '*'}/market={checked_name(market, 'market') if market else '*'}/year=*/month=*"
         found = []
         for path in sorted(self.base_path.glob(pattern)):
             match = _FOLDER.fullmatch(path.relative_to(self.base_path).as_posix())
@@ -283,7 +283,7 @@ class ParquetLake:
     # ---------------------------------------------------------------- inside
 
     def _folder(self, data_type: str, market: str, day: dt.date) -> Folder:
-        _name(data_type, "data_type"), _name(market, "market")
+        checked_name(data_type, "data_type"), checked_name(market, "market")
         path = self.base_path / f"data_type={data_type}" / f"market={market}" / f"year={day:%Y}" / f"month={day:%m}"
         return Folder(data_type, market, day.year, day.month, path)
 
@@ -432,31 +432,6 @@ class ParquetLake:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
-
-
-def adopt_world(file: Path, world: str | None, what: str) -> str:
-    """The world written in *file*, which is made where it is missing; WorldError where *world* is another."""
-    if world is not None and not NAME.fullmatch(world):
-        raise WorldError(f"world {world!r} is not a name")
-    try:
-        held = file.read_text(encoding="utf-8").strip()
-    except FileNotFoundError:
-        wanted = world or "sample"
-        temporary = file.with_name(f"{file.name}.{os.getpid()}")
-        temporary.write_text(wanted, encoding="utf-8")
-        with contextlib.suppress(FileExistsError):
-            os.link(temporary, file)  # of two who come first together, one wins and both read it
-        temporary.unlink()
-        held = file.read_text(encoding="utf-8").strip()
-    if world is not None and held != world:
-        raise WorldError(f"{what} belongs to the world {held!r} and was opened as {world!r}; each world has a home of its own")
-    return held
-
-
-def _name(name: str, what: str) -> str:
-    if not isinstance(name, str) or not NAME.fullmatch(name):
-        raise InvalidNameError(f"{what} {name!r} is not a name: letters, digits, '_', '.', '-', at most 64, the first a letter or digit")
-    return name
 
 
 def _utc_day(date: dt.date, what: str) -> dt.date:

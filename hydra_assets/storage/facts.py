@@ -1,0 +1,122 @@
+"""One fact of the store: checked before it is written, protected by a checksum of its own."""
+
+import math
+import numbers
+import struct
+import zlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+
+from hydra_assets.core.dataset import QUALITIES
+from hydra_assets.core.instants import iso, to_us
+from hydra_assets.errors import ConflictError, InvalidTimeError, InvalidValueError
+from hydra_assets.storage.names import checked_name
+
+Vintage = tuple[str, str, int, int]  # market, feature_name, as_of, available_at
+TOLERANCE = 1e-12
+
+
+@dataclass(frozen=True)
+class Fact:
+    """One value of one vintage; instants in microseconds UTC."""
+
+    market: str
+    feature_name: str
+    as_of: int
+    available_at: int
+    value: float | None
+    quality: str = "normal"
+
+    @property
+    def vintage(self) -> Vintage:
+        """What a later recording of the same fact would share."""
+        return (self.market, self.feature_name, self.as_of, self.available_at)
+
+
+def checked(market: Any, feature_name: Any, as_of: Any, available_at: Any, value: Any, quality: Any = "normal") -> Fact:
+    """
+    A Fact from what a caller gave.
+
+    Raises:
+        InvalidNameError, InvalidTimeError, InvalidValueError: naming the argument.
+    """
+    checked_name(market, "market"), checked_name(feature_name, "feature_name")
+    described = to_us(as_of, what=f"{feature_name} as_of")
+    known = to_us(available_at, what=f"{feature_name} available_at", rounding="ceil")
+    if known < described:
+        raise InvalidTimeError(f"{market} {feature_name}: available_at {iso(known)} lies before as_of {iso(described)}")
+    if quality not in QUALITIES:
+        raise InvalidValueError(f"{market} {feature_name}: quality {quality!r} is none of {', '.join(QUALITIES)}")
+    return Fact(market, feature_name, described, known, _number(value, f"{market} {feature_name} {iso(described)}"), quality)
+
+
+def _number(value: Any, place: str) -> float | None:
+    if value is None or value is pd.NA or value is pd.NaT:
+        return None
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+        raise InvalidValueError(f"{place}: value must be a finite number or None, not {value!r} ({type(value).__name__})")
+    number = float(value)
+    if not math.isfinite(number):
+        raise InvalidValueError(f"{place}: value {number} is not finite; what is unknown is None, and quality says why")
+    return number
+
+
+def facts_of(rows: Any, *, market: str | None = None) -> list[Fact]:
+    """
+    Facts from an Arrow table, a DataFrame or an iterable of mappings; equal duplicates once.
+
+    Args:
+        market: the market of rows that have no such column.
+    Raises:
+        ConflictError: two values for one vintage.
+    """
+    if isinstance(rows, pd.DataFrame):
+        rows = pa.Table.from_pandas(rows, preserve_index=False)
+    if isinstance(rows, pa.Table):
+        rows = rows.to_pylist()  # nanoseconds become pandas Timestamps: the rounding rule then sees them
+    seen: dict[Vintage, Fact] = {}
+    for row in _mappings(rows):
+        try:
+            fact = checked(
+                row.get("market", market),
+                row["feature_name"],
+                row["as_of"],
+                row["available_at"],
+                row["value"],
+                row.get("quality", "normal"),
+            )
+        except KeyError as error:
+            raise InvalidValueError(f"a row lacks {error.args[0]!r}; it has {sorted(row)}") from error
+        other = seen.setdefault(fact.vintage, fact)
+        if not same(other, fact):
+            raise ConflictError(
+                f"{fact.market} {fact.feature_name} as_of {iso(fact.as_of)} available_at {iso(fact.available_at)}:"
+                f" one batch says {other.value} ({other.quality}) and {fact.value} ({fact.quality})"
+            )
+    return list(seen.values())
+
+
+def _mappings(rows: Iterable[Any]) -> Iterable[Mapping[str, Any]]:
+    for row in rows:
+        if not isinstance(row, Mapping):
+            raise InvalidValueError(f"a row must be a mapping, not {type(row).__name__}")
+        yield row
+
+
+def same(a: Fact, b: Fact) -> bool:
+    """Whether two facts of one vintage say the same, up to float noise (1e-12 relative)."""
+    if a.quality != b.quality or (a.value is None) != (b.value is None):
+        return False
+    return a.value is None or b.value is None or a.value == b.value or abs(a.value - b.value) <= TOLERANCE * max(abs(a.value), abs(b.value))
+
+
+def crc(series_id: int, as_of: int, available_at: int, recorded_at: int, value: float | None, quality: str, retracted: int) -> int:
+    """CRC-32 over a row: catches the flipped bits that SQLite's own integrity check cannot see."""
+    packed = struct.pack(
+        "<qqqqB?d", series_id, as_of, available_at, recorded_at, retracted, value is None, value if value is not None else 0.0
+    )
+    return zlib.crc32(packed + quality.encode())

@@ -1,0 +1,70 @@
+"""The store's schema, one step a version; `PRAGMA user_version` says how far a file has come."""
+
+import sqlite3
+import time
+
+_ISO = "strftime('%Y-%m-%dT%H:%M:%S', {0} / 1000000, 'unixepoch') || printf('.%06dZ', {0} % 1000000)"
+
+STEPS = (
+    f"""
+    CREATE TABLE series(series_id INTEGER PRIMARY KEY, market TEXT NOT NULL, feature_name TEXT NOT NULL, UNIQUE(market, feature_name));
+    CREATE TABLE facts(
+        series_id INTEGER NOT NULL REFERENCES series(series_id),
+        as_of INTEGER NOT NULL,          -- us UTC: the day described
+        available_at INTEGER NOT NULL,   -- us UTC: first known
+        recorded_at INTEGER NOT NULL,    -- us UTC: written here
+        value REAL,
+        quality TEXT NOT NULL DEFAULT 'normal',
+        retracted INTEGER NOT NULL DEFAULT 0,
+        crc INTEGER NOT NULL,
+        PRIMARY KEY(series_id, as_of, available_at, recorded_at),
+        CHECK(as_of <= available_at)
+    ) WITHOUT ROWID;
+    CREATE TABLE publishes(
+        market TEXT NOT NULL, month TEXT NOT NULL, features TEXT NOT NULL, recorded_at INTEGER NOT NULL,
+        folder TEXT NOT NULL, input_recorded_at INTEGER NOT NULL, new_rows INTEGER NOT NULL,
+        PRIMARY KEY(market, month, features, recorded_at, folder)
+    ) WITHOUT ROWID;
+    CREATE TABLE about(key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+    INSERT INTO about VALUES ('last_recorded_at', '0');
+    CREATE VIEW features AS
+        SELECT s.market, s.feature_name, {_ISO.format("f.as_of")} AS as_of, {_ISO.format("f.available_at")} AS available_at,
+               f.value, f.quality, {_ISO.format("f.recorded_at")} AS recorded_at
+        FROM facts f JOIN series s USING (series_id)
+        WHERE f.retracted = 0 AND f.recorded_at = (
+            SELECT max(g.recorded_at) FROM facts g
+            WHERE g.series_id = f.series_id AND g.as_of = f.as_of AND g.available_at = f.available_at);
+    """,
+)
+
+
+def configure(connection: sqlite3.Connection) -> None:
+    """Durable settings; the busy handler does not cover the switch to WAL, so that one is tried again."""
+    for attempt in range(600):
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+            break
+        except sqlite3.OperationalError:
+            if attempt == 599:
+                raise
+            time.sleep(0.1)
+    connection.execute("PRAGMA synchronous=FULL")
+    connection.execute("PRAGMA foreign_keys=ON")
+
+
+def migrate(connection: sqlite3.Connection) -> None:
+    """Bring the file to the newest version; two processes that start together do it once."""
+    if connection.execute("PRAGMA user_version").fetchone()[0] == len(STEPS):
+        return
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        version = connection.execute("PRAGMA user_version").fetchone()[0]
+        for step in STEPS[version:]:
+            for statement in step.split(";\n"):
+                if statement.strip():
+                    connection.execute(statement)
+        connection.execute(f"PRAGMA user_version = {len(STEPS)}")
+        connection.execute("COMMIT")
+    except BaseException:
+        connection.execute("ROLLBACK")
+        raise

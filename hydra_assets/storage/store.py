@@ -1,0 +1,556 @@
+"""The feature store: vintages in SQLite, served by the point-in-time rule."""
+
+import contextlib
+import datetime as dt
+import os
+import re
+import sqlite3
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import pyarrow as pa
+
+from hydra_assets.core.instants import INSTANT, from_us, iso, now_us, to_us
+from hydra_assets.errors import (
+    ConflictError,
+    CorruptionError,
+    InvalidTimeError,
+    InvalidValueError,
+    LookaheadError,
+    StaleInputsError,
+    UnknownFeatureError,
+    WorldError,
+)
+from hydra_assets.storage import facts, frame
+from hydra_assets.storage.capture import guard_withdrawal
+from hydra_assets.storage.facts import Fact
+from hydra_assets.storage.migrations import configure, migrate
+from hydra_assets.storage.names import checked_name
+
+BUSY_TIMEOUT_S = 60
+_MONTH = re.compile(r"\d{4}-(0[1-9]|1[0-2])")
+_COLUMNS = "as_of, available_at, recorded_at, value, quality, retracted, crc"
+Audit = Callable[[pa.Table], "pa.Table | None"]
+VINTAGES = pa.schema(
+    [
+        ("market", pa.string()),
+        ("feature_name", pa.string()),
+        ("as_of", INSTANT),
+        ("available_at", INSTANT),
+        ("recorded_at", INSTANT),
+        ("value", pa.float64()),
+        ("quality", pa.string()),
+    ]
+)
+
+
+class FeatureStore:
+    """
+    Feature values with the instants at which each was true, known and written.
+
+    Args:
+        db_path: the SQLite file; made when it does not exist.
+        world: ``sample`` or ``live``; None adopts the file's, or ``sample`` for a new one.
+    Raises:
+        WorldError: the file belongs to the other world.
+    """
+
+    def __init__(self, db_path: str | os.PathLike[str], *, world: str | None = None) -> None:
+        self.db_path = Path(db_path).expanduser().absolute()
+        self.db_path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._lock = threading.RLock()
+        self._db = sqlite3.connect(self.db_path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False)
+        try:
+            configure(self._db)
+            migrate(self._db)
+            self.world = self._adopt_world(world)
+        except sqlite3.DatabaseError as error:
+            self._db.close()
+            raise CorruptionError(f"{self.db_path}: {error}") from error
+        except BaseException:
+            self._db.close()
+            raise
+
+    # ---------------------------------------------------------------- writing
+
+    def write_feature(
+        self, market: str, feature_name: str, as_of: dt.datetime, available_at: dt.datetime, value: float | None, quality: str = "normal"
+    ) -> int:
+        """Record one value; 1, or 0 where the newest recording of its vintage says the same already."""
+        return self._record([facts.checked(market, feature_name, as_of, available_at, value, quality)])
+
+    def write_features(self, rows: Any) -> int:
+        """
+        Record many values, all or nothing, under one ``recorded_at``.
+
+        Args:
+            rows: Arrow table, DataFrame or iterable of mappings with ``market, feature_name, as_of, available_at, value`` and
+                perhaps ``quality``.
+        Returns:
+            How many were new; a row equal to the newest recording of its vintage is none.
+        Raises:
+            ConflictError: one batch has two values for one vintage.
+            InvalidTimeError, InvalidValueError, InvalidNameError: nothing was written.
+        """
+        return self._record(facts.facts_of(rows))
+
+    def retract(self, market: str, feature_name: str, as_of: dt.datetime, available_at: dt.datetime) -> int:
+        """Withdraw a vintage by a further fact; 1, or 0 where it does not exist (any more)."""
+        gone = facts.checked(market, feature_name, as_of, available_at, None)
+        with self._writing() as stamp:
+            series = self._series_id(gone.market, gone.feature_name)
+            held = None if series is None else self._newest(series, gone.as_of, gone.available_at)
+            if series is None or held is None:
+                return 0
+            self._insert([(series, gone, 1)], stamp())
+            return 1
+
+    def publish(
+        self,
+        market: str,
+        month: str,
+        rows: Any,
+        *,
+        features: Sequence[str],
+        inputs: Mapping[str, dt.datetime],
+        audit: Audit,
+        allow_retract: bool = False,
+    ) -> int:
+        """
+        Make the store hold exactly *rows* within the named features and month: new vintages written, changed ones recorded,
+        vanished ones retracted, in one transaction.
+
+        Args:
+            month: ``YYYY-MM`` of ``as_of``.
+            rows: as `features.compute` gives them.
+            features: the names that this publish speaks for.
+            inputs: folder of the lake to the newest recording in it, of every folder read.
+            audit: called inside the transaction; it raises, or returns the rows that look ahead.
+        Returns:
+            How many facts were recorded.
+        Raises:
+            LookaheadError: nothing was written.
+            StaleInputsError: an earlier publish of this scope used newer inputs.
+            RetractionError: more than a fifth of the vintages would vanish.
+        """
+        checked_name(market, "market")
+        first, after = _month_bounds(month)
+        wanted = sorted(set(features))
+        table = rows if isinstance(rows, pa.Table) else None
+        fresh = facts.facts_of(rows, market=market)
+        for fact in fresh:
+            if fact.market != market or fact.feature_name not in wanted or not first <= fact.as_of < after:
+                raise InvalidValueError(
+                    f"publish of {market} {month}: the row {fact.market} {fact.feature_name} as_of {iso(fact.as_of)} lies outside its scope"
+                )
+        used = {folder: to_us(at, what=f"inputs[{folder}]", rounding="floor") for folder, at in inputs.items()}
+        scope = ",".join(wanted)
+        with self._writing() as stamp:
+            self._refuse_stale(market, month, scope, used)
+            lookahead = audit(table if table is not None else _as_table(fresh))
+            if lookahead is not None and lookahead.num_rows:
+                raise LookaheadError(
+                    f"{market} {month}: {lookahead.num_rows} row(s) claim to be known before their inputs, the first"
+                    f" {lookahead.slice(0, 1).to_pylist()[0]}; nothing was written",
+                    table=market,
+                    rows=lookahead.num_rows,
+                )
+            believed = {fact.vintage: (series, fact) for name in wanted for series, fact in self._believed(market, name, first, after)}
+            changed = [fact for fact in fresh if fact.vintage not in believed or not facts.same(believed[fact.vintage][1], fact)]
+            kept = {fact.vintage for fact in fresh}
+            gone = [pair for vintage, pair in believed.items() if vintage not in kept]
+            guard_withdrawal(len(gone), len(believed), f"store {market} {month}", allow_retract=allow_retract)
+            at = stamp()
+            writes = [(self._series_of(fact), fact, 0) for fact in changed] + [(series, fact, 1) for series, fact in gone]
+            self._insert(writes, at)
+            self._db.executemany(
+                "INSERT INTO publishes VALUES (?, ?, ?, ?, ?, ?, ?)",
+                [(market, month, scope, at, folder, recorded, len(writes)) for folder, recorded in (used or {"": 0}).items()],
+            )
+            return len(writes)
+
+    # ---------------------------------------------------------------- reading
+
+    def get_features_at(
+        self, market: str, query_time: dt.datetime, *, recorded_by: dt.datetime | None = None, max_age: dt.timedelta | None = None
+    ) -> dict[str, float | None]:
+        """
+        Every feature of *market* that was known at *query_time*.
+
+        Args:
+            query_time: inclusive cut on ``available_at``.
+            recorded_by: inclusive cut on ``recorded_at``: what this store would have answered then.
+            max_age: older than this (query time minus ``as_of``) is None.
+        Returns:
+            Name to value; None is a known null or too old. A feature of which nothing was known yet is absent.
+        """
+        cut = to_us(query_time, what="query_time", rounding="floor")
+        by = self._recorded_by(recorded_by)
+        oldest = None if max_age is None else cut - max_age // dt.timedelta(microseconds=1)
+        answer: dict[str, float | None] = {}
+        with self._reading():
+            for name, series in self._series_of_market(market):
+                row = self._served(series, cut, by, f"{market} {name}")
+                if row is not None:
+                    answer[name] = row["value"] if oldest is None or row["as_of"] >= oldest else None
+        return answer
+
+    def get_feature_history(self, market: str, feature_name: str, start: dt.datetime, end: dt.datetime) -> list[dict[str, Any]]:
+        """All vintages with ``as_of`` from *start* to *end*, both inclusive: newest recording of each, withdrawn ones left out."""
+        first, last = to_us(start, what="start", rounding="ceil"), to_us(end, what="end", rounding="floor")
+        with self._reading():
+            series = self._series_id(market, feature_name)
+            rows = [] if series is None else self._vintages(series, first, last, None, f"{market} {feature_name}")
+        return [_instants(row) for row in rows]
+
+    def get_training_frame(
+        self,
+        markets: Any,
+        times: Iterable[dt.datetime] | None = None,
+        features: Sequence[str] | None = None,
+        *,
+        max_age: dt.timedelta | None = None,
+        recorded_by: dt.datetime | None = None,
+        delay: dt.timedelta | None = None,
+        with_meta: bool = False,
+    ) -> pa.Table:
+        """
+        The point-in-time join: for each market and time, what was known then.
+
+        Args:
+            markets: symbols (outer); or a table with columns ``market`` and ``time`` in place of *markets* and *times*.
+            times: aware instants (inner), in any order.
+            features: names in the order wanted; default all of these markets, sorted.
+            max_age: values older than this (time minus ``as_of``) are null, and ``stale`` in the metadata.
+            recorded_by: inclusive cut on ``recorded_at``.
+            delay: what delivery to the desk adds to every ``available_at``.
+            with_meta: add ``<feature>__as_of``, ``__available_at`` and ``__quality``.
+        Returns:
+            Columns ``market, time`` and the features (float64, null where nothing is known); one row per market and time.
+        Raises:
+            UnknownFeatureError: a feature that this store has never held for any of the markets.
+        """
+        asked = frame.asked(markets, times)
+        known = self.features(*sorted(set(asked.markets)))
+        names = known if features is None else list(features)
+        strangers = [name for name in names if name not in known]
+        if strangers:
+            raise UnknownFeatureError(f"unknown feature(s) {strangers} for {sorted(set(asked.markets))}; known are {known}")
+        by = self._recorded_by(recorded_by)
+        with self._reading():
+            rows = {(market, name): self._series_rows(market, name, by) for market in sorted(set(asked.markets)) for name in names}
+        return frame.joined(asked, names, rows, max_age=max_age, delay=delay, with_meta=with_meta)
+
+    def explain(self, market: str, feature_name: str, query_time: dt.datetime) -> dict[str, Any]:
+        """
+        Why the answer at *query_time* is what it is.
+
+        Returns:
+            ``served``: the row, or None; ``withheld``: rows that describe this time or earlier and become available only later.
+        Raises:
+            UnknownFeatureError: nothing of it was ever held.
+        """
+        cut = to_us(query_time, what="query_time", rounding="floor")
+        with self._reading():
+            series = self._series_id(market, feature_name)
+            if series is None:
+                raise UnknownFeatureError(f"{market} has no feature {feature_name!r}; it has {self.features(market)}")
+            place = f"{market} {feature_name}"
+            served = self._served(series, cut, None, place)
+            rows = self._vintages(series, None, cut, None, place)
+        withheld = [_instants(row) for row in rows if row["available_at"] > cut]
+        return {
+            "market": market,
+            "feature_name": feature_name,
+            "query_time": from_us(cut),
+            "served": None if served is None else _instants(served),
+            "withheld": sorted(withheld, key=lambda row: (row["available_at"], row["as_of"])),
+        }
+
+    def features(self, *markets: str) -> list[str]:
+        """The names ever held, for *markets* or for all; sorted."""
+        with self._reading():
+            rows = self._db.execute("SELECT DISTINCT market, feature_name FROM series").fetchall()
+        return sorted({name for market, name in rows if not markets or market in markets})
+
+    def vintages(
+        self, market: str, features: Sequence[str] | None = None, start: dt.date | None = None, end: dt.date | None = None
+    ) -> pa.Table:
+        """Every vintage believed today, for checks and audits; *start* and *end* are inclusive UTC days of ``as_of``."""
+        first = None if start is None else _day_us(start)
+        last = None if end is None else _day_us(end) + 86_400_000_000 - 1
+        out: list[dict[str, Any]] = []
+        with self._reading():
+            for name, series in self._series_of_market(market):
+                if features is None or name in features:
+                    for row in self._vintages(series, first, last, None, f"{market} {name}"):
+                        out.append({"market": market, "feature_name": name, **row})
+        columns = {n: [row[n] for row in out] for n in VINTAGES.names}
+        return pa.table(
+            {
+                n: pa.array(columns[n], pa.int64()).cast(INSTANT) if t == INSTANT else pa.array(columns[n], t)
+                for n, t in zip(VINTAGES.names, VINTAGES.types, strict=True)
+            }
+        )
+
+    def publishes(self, market: str | None = None) -> pa.Table:
+        """Every publish: market, month, features, when, which folder as recorded when, how many facts."""
+        names = ("market", "month", "features", "recorded_at", "folder", "input_recorded_at", "new_rows")
+        with self._reading():
+            rows = self._db.execute("SELECT * FROM publishes ORDER BY recorded_at, folder").fetchall()
+        picked = [dict(zip(names, row, strict=True)) for row in rows if market in (None, row[0])]
+        table = {n: [row[n] for row in picked] for n in names}
+        return pa.table(
+            {
+                n: pa.array(v, pa.int64()).cast(INSTANT)
+                if n.endswith("recorded_at")
+                else pa.array(v, pa.int64() if n == "new_rows" else pa.string())
+                for n, v in table.items()
+            }
+        )
+
+    def check(self) -> int:
+        """Verify every row's checksum and SQLite's own structure; the number of rows, or CorruptionError."""
+        with self._reading():
+            verdict = self._db.execute("PRAGMA integrity_check").fetchone()[0]
+            if verdict != "ok":
+                raise CorruptionError(f"{self.db_path}: {verdict}")
+            rows = self._db.execute(f"SELECT series_id, {_COLUMNS} FROM facts").fetchall()
+            for series, *row in rows:
+                self._checked_row(series, row, f"series {series}")
+        return len(rows)
+
+    def close(self) -> None:
+        """Close the file; calling it twice is allowed."""
+        self._db.close()
+
+    def __enter__(self) -> "FeatureStore":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"FeatureStore({str(self.db_path)!r}, world={self.world!r})"
+
+    # ---------------------------------------------------------------- inside
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[Callable[[], int]]:
+        """The writers' lock, one transaction, and its one stamp (taken on first use, under the lock)."""
+        with self._lock:
+            self._db.execute("BEGIN IMMEDIATE")
+            taken: list[int] = []
+
+            def stamp() -> int:
+                if not taken:
+                    last = int(self._db.execute("SELECT value FROM about WHERE key = 'last_recorded_at'").fetchone()[0])
+                    taken.append(max(now_us(), last + 1))
+                    self._db.execute("UPDATE about SET value = ? WHERE key = 'last_recorded_at'", (str(taken[0]),))
+                return taken[0]
+
+            try:
+                yield stamp
+                self._db.execute("COMMIT")
+            except BaseException:
+                self._db.execute("ROLLBACK")
+                raise
+
+    @contextlib.contextmanager
+    def _reading(self) -> Iterator[None]:
+        """One snapshot for all reads of an answer."""
+        with self._lock:
+            if self._db.in_transaction:  # already inside one
+                yield
+                return
+            try:
+                self._db.execute("BEGIN")
+                yield
+            except sqlite3.DatabaseError as error:
+                raise CorruptionError(f"{self.db_path}: {error}") from error
+            finally:
+                if self._db.in_transaction:
+                    self._db.execute("COMMIT")
+
+    def _record(self, batch: Sequence[Fact]) -> int:
+        if not batch:
+            return 0
+        with self._writing() as stamp:
+            writes = []
+            for fact in batch:
+                series = self._series_of(fact)
+                held = self._newest(series, fact.as_of, fact.available_at)
+                believed = (
+                    None
+                    if held is None
+                    else Fact(fact.market, fact.feature_name, fact.as_of, fact.available_at, held["value"], held["quality"])
+                )
+                if believed is None or believed.value != fact.value or believed.quality != fact.quality:
+                    writes.append((series, fact, 0))
+            if writes:
+                self._insert(writes, stamp())
+            return len(writes)
+
+    def _insert(self, writes: Iterable[tuple[int, Fact, int]], at: int) -> None:
+        rows = [
+            (s, f.as_of, f.available_at, at, f.value, f.quality, gone, facts.crc(s, f.as_of, f.available_at, at, f.value, f.quality, gone))
+            for s, f, gone in writes
+        ]
+        try:
+            self._db.executemany("INSERT INTO facts VALUES (?, ?, ?, ?, ?, ?, ?, ?)", sorted(rows, key=lambda row: row[:3]))
+        except sqlite3.IntegrityError as error:
+            raise ConflictError(f"{self.db_path}: {error}") from error
+
+    def _series_id(self, market: str, feature_name: str) -> int | None:
+        row = self._db.execute("SELECT series_id FROM series WHERE market = ? AND feature_name = ?", (market, feature_name)).fetchone()
+        return None if row is None else int(row[0])
+
+    def _series_of(self, fact: Fact) -> int:
+        found = self._series_id(fact.market, fact.feature_name)
+        if found is not None:
+            return found
+        cursor = self._db.execute("INSERT INTO series(market, feature_name) VALUES (?, ?)", (fact.market, fact.feature_name))
+        return int(cursor.lastrowid or 0)
+
+    def _series_of_market(self, market: str) -> list[tuple[str, int]]:
+        return self._db.execute("SELECT feature_name, series_id FROM series WHERE market = ? ORDER BY feature_name", (market,)).fetchall()
+
+    def _newest(self, series: int, as_of: int, available_at: int) -> dict[str, Any] | None:
+        """The newest recording of one vintage; None where there is none or it is withdrawn."""
+        row = self._db.execute(
+            f"SELECT {_COLUMNS} FROM facts WHERE series_id = ? AND as_of = ? AND available_at = ? ORDER BY recorded_at DESC LIMIT 1",
+            (series, as_of, available_at),
+        ).fetchone()
+        if row is None or row[5]:
+            return None
+        return self._checked_row(series, row, f"series {series}")
+
+    def _served(self, series: int, cut: int, by: int | None, place: str) -> dict[str, Any] | None:
+        """
+        The row of the point-in-time rule: greatest as_of, then greatest available_at, of each vintage its newest recording.
+
+        ``as_of <= cut`` follows from ``as_of <= available_at``, and lets the seek start at the right place.
+        """
+        cursor = self._db.execute(
+            f"SELECT {_COLUMNS} FROM facts WHERE series_id = ? AND as_of <= ? AND available_at <= ?"
+            " ORDER BY as_of DESC, available_at DESC, recorded_at DESC",
+            (series, cut, cut),
+        )
+        decided: tuple[int, int] | None = None
+        for row in cursor:
+            if row[:2] == decided or (by is not None and row[2] > by):
+                continue
+            decided = row[:2]
+            checked = self._checked_row(series, row, place)
+            if not row[5]:
+                return checked
+        return None
+
+    def _vintages(self, series: int, first: int | None, last: int | None, by: int | None, place: str) -> list[dict[str, Any]]:
+        """The newest recording of every vintage in an inclusive range of as_of, withdrawn ones left out; by as_of, available_at."""
+        cursor = self._db.execute(
+            f"SELECT {_COLUMNS} FROM facts WHERE series_id = ? AND as_of >= ? AND as_of <= ? ORDER BY as_of, available_at, recorded_at DESC",
+            (series, -(2**63) if first is None else first, 2**63 - 1 if last is None else last),
+        )
+        rows, decided = [], None
+        for row in cursor:
+            if row[:2] == decided or (by is not None and row[2] > by):
+                continue
+            decided = row[:2]
+            checked = self._checked_row(series, row, place)
+            if not row[5]:
+                rows.append(checked)
+        return rows
+
+    def _series_rows(self, market: str, name: str, by: int | None) -> list[dict[str, Any]]:
+        series = self._series_id(market, name)
+        return [] if series is None else self._vintages(series, None, None, by, f"{market} {name}")
+
+    def _believed(self, market: str, name: str, first: int, after: int) -> Iterator[tuple[int, Fact]]:
+        series = self._series_id(market, name)
+        if series is not None:
+            for row in self._vintages(series, first, after - 1, None, f"{market} {name}"):
+                yield series, Fact(market, name, row["as_of"], row["available_at"], row["value"], row["quality"])
+
+    def _checked_row(self, series: int, row: Sequence[Any], place: str) -> dict[str, Any]:
+        as_of, available_at, recorded_at, value, quality, retracted, crc = row
+        try:
+            right = facts.crc(series, as_of, available_at, recorded_at, value, quality, retracted) == crc
+        except Exception as error:
+            raise CorruptionError(f"{self.db_path}: {place} as_of {as_of} has a damaged row: {error}") from error
+        if not right:
+            raise CorruptionError(f"{self.db_path}: {place} as_of {iso(as_of)}: the row is not the one that was written (checksum)")
+        return {"as_of": as_of, "available_at": available_at, "recorded_at": recorded_at, "value": value, "quality": quality}
+
+    def _recorded_by(self, recorded_by: dt.datetime | None) -> int | None:
+        if recorded_by is None:
+            return None
+        by = to_us(recorded_by, what="recorded_by", rounding="floor")
+        if by > now_us():
+            raise InvalidTimeError(f"recorded_by {recorded_by.isoformat()} lies in the future; what will be recorded is not known")
+        with self._lock:
+            last = int(self._db.execute("SELECT value FROM about WHERE key = 'last_recorded_at'").fetchone()[0])
+            if by > last:  # a writer may hold an older stamp and not have committed: pass through its lock
+                self._db.execute("BEGIN IMMEDIATE")
+                self._db.execute("ROLLBACK")
+        return by
+
+    def _refuse_stale(self, market: str, month: str, scope: str, used: Mapping[str, int]) -> None:
+        for folder, recorded in used.items():
+            newest = self._db.execute(
+                "SELECT max(input_recorded_at) FROM publishes WHERE market = ? AND month = ? AND features = ? AND folder = ?",
+                (market, month, scope, folder),
+            ).fetchone()[0]
+            if newest is not None and recorded < newest:
+                raise StaleInputsError(
+                    f"{market} {month}: computed from {folder} as recorded at {iso(recorded)}, but already published from it as recorded at"
+                    f" {iso(newest)}; compute again from the lake as it is"
+                )
+
+    def _adopt_world(self, world: str | None) -> str:
+        with self._writing():
+            if world is not None:
+                checked_name(world, "world")
+            row = self._db.execute("SELECT value FROM about WHERE key = 'world'").fetchone()
+            if row is None:
+                self._db.execute("INSERT INTO about VALUES ('world', ?)", (world or "sample",))
+                return world or "sample"
+        held = str(row[0])
+        if world is not None and held != world:
+            raise WorldError(
+                f"store {self.db_path} belongs to the world {held!r} and was opened as {world!r}; each world has a home of its own"
+            )
+        return held
+
+
+def _instants(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: from_us(value) if name in ("as_of", "available_at", "recorded_at") else value for name, value in row.items()}
+
+
+def _month_bounds(month: str) -> tuple[int, int]:
+    if not isinstance(month, str) or not _MONTH.fullmatch(month):
+        raise InvalidTimeError(f"month {month!r} is not YYYY-MM")
+    year, number = int(month[:4]), int(month[5:])
+    following = (year + 1, 1) if number == 12 else (year, number + 1)
+    return _day_us(dt.date(year, number, 1)), _day_us(dt.date(*following, 1))
+
+
+def _day_us(day: dt.date) -> int:
+    if isinstance(day, dt.datetime):
+        day = from_us(to_us(day, what="day", rounding="floor")).date()
+    return (day - dt.date(1970, 1, 1)).days * 86_400_000_000
+
+
+def _as_table(batch: Sequence[Fact]) -> pa.Table:
+    return pa.table(
+        {
+            "feature_name": pa.array([f.feature_name for f in batch], pa.string()),
+            "as_of": pa.array([f.as_of for f in batch], pa.int64()).cast(INSTANT),
+            "available_at": pa.array([f.available_at for f in batch], pa.int64()).cast(INSTANT),
+            "value": pa.array([f.value for f in batch], pa.float64()),
+            "quality": pa.array([f.quality for f in batch], pa.string()),
+        }
+    )
