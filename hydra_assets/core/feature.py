@@ -1,0 +1,67 @@
+"""What a feature declares: its inputs' windows, its unit and its source, beside the pure function that computes it."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+Family = Literal["futures", "cot", "options", "divergence"]
+
+
+@dataclass(frozen=True)
+class Window:
+    """
+    Which rows of an input a value may use, counted from the value's own ``as_of``.
+
+    Attributes:
+        dataset: the input's data type.
+        first, last: inclusive offsets, 0 the period of ``as_of`` itself, negative before it.
+        unit: ``weeks`` are ISO weeks; ``sessions`` are exchange days.
+    """
+
+    dataset: str
+    first: int
+    last: int = 0
+    unit: Literal["weeks", "sessions"] = "weeks"
+
+
+@dataclass(frozen=True)
+class Answer:
+    """
+    One computed value.
+
+    Attributes:
+        value: finite, or NaN where the window is too thin or the formula has no answer.
+        n, full: observations found and observations of a full window; fewer makes the value ``partial``.
+    """
+
+    value: float
+    n: int = 1
+    full: int = 1
+
+
+@dataclass(frozen=True)
+class Feature:
+    """
+    One feature.
+
+    Attributes:
+        name: as stored, for example ``cot_mm_net``.
+        function: input columns over the window, oldest first, NaN where a period has no row, to an Answer.
+        windows: every input that the function may see; what lies outside cannot change a value.
+        needs: inputs whose newest period must be known before a first row exists.
+        formula: for the catalogue.
+        availability: for the catalogue: what decides ``available_at``.
+    """
+
+    name: str
+    family: Family
+    unit: str
+    function: Callable[[Mapping[str, np.ndarray]], Answer]
+    windows: tuple[Window, ...]
+    formula: str
+    source: str
+    needs: tuple[str, ...]
+    availability: str
+    bounds: tuple[float, float] | None = None

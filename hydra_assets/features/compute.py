@@ -1,0 +1,65 @@
+"""The one public way to compute features: pure, without a clock, all vintages in and all vintages out."""
+
+import datetime as dt
+from collections.abc import Mapping
+from functools import lru_cache
+from importlib.metadata import entry_points
+
+import pyarrow as pa
+
+from hydra_assets.core.feature import Feature
+from hydra_assets.errors import SchemaError, UnknownFeatureError
+from hydra_assets.features import cot
+from hydra_assets.features.weekly import compute_weekly
+
+ENTRY_POINTS = "hydra_assets.features"
+INPUTS = {"cot": ("cot_disaggregated",)}
+
+
+@lru_cache(maxsize=1)
+def registered() -> tuple[Feature, ...]:
+    """Every feature: ours, then those of the entry point group ``hydra_assets.features`` (a Feature, or an iterable of them)."""
+    found = list(cot.FEATURES)
+    for entry in sorted(entry_points(group=ENTRY_POINTS), key=lambda e: e.name):
+        loaded = entry.load()
+        found += [loaded] if isinstance(loaded, Feature) else list(loaded)
+    names = [feature.name for feature in found]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise SchemaError(f"features registered twice: {twice}; an entry point of {ENTRY_POINTS!r} must choose another name")
+    return tuple(found)
+
+
+def of_family(family: str) -> tuple[Feature, ...]:
+    """The registered features of *family*."""
+    if family not in INPUTS:
+        raise UnknownFeatureError(f"feature family {family!r} is none of {', '.join(INPUTS)}")
+    return tuple(feature for feature in registered() if feature.family == family)
+
+
+def compute(
+    family: str, inputs: Mapping[str, pa.Table], *, market: str, start: dt.date | None = None, end: dt.date | None = None
+) -> pa.Table:
+    """
+    All vintages of a family's features.
+
+    Args:
+        family: ``cot``.
+        inputs: data type to its Arrow table as it lies in the lake, every vintage in.
+        market: whose inputs they are; for messages.
+        start, end: inclusive bounds of the answer's ``as_of`` (dates, or aware datetimes of which the UTC day counts).
+    Returns:
+        ``feature_name, as_of, available_at, value, unit, quality``: each value uses only inputs available at its own
+        ``available_at``; a later vintage of an input inside a window gives a further row.
+    Raises:
+        UnknownFeatureError: no such family. SchemaError: an input is missing, or a column of it.
+    """
+    features = of_family(family)
+    (dataset,) = INPUTS[family]
+    if dataset not in inputs:
+        raise SchemaError(f"{market} {family}: the input {dataset!r} is missing; given are {sorted(inputs)}")
+    return compute_weekly(inputs[dataset], features, dataset=dataset, start=_day(start), end=_day(end))
+
+
+def _day(when: dt.date | None) -> dt.date | None:
+    return when.astimezone(dt.UTC).date() if isinstance(when, dt.datetime) else when
