@@ -39,7 +39,7 @@ def instant(when: Any) -> str:
     """An instant for people: UTC, to the minute unless it is finer."""
     if when is None:
         return "-"
-    utc = when.astimezone(dt.UTC)
+    utc: dt.datetime = when.astimezone(dt.UTC)
     return utc.strftime("%Y-%m-%d %H:%MZ" if not (utc.second or utc.microsecond) else "%Y-%m-%d %H:%M:%S.%fZ")
 
 

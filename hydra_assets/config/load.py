@@ -118,8 +118,7 @@ def load_release_calendar() -> "ReleaseCalendar":
     """The COT release calendar of the shipped tables."""
     from hydra_assets.core.releases import ReleaseCalendar  # it needs pandas, which settings do not
 
-    with (_SHIPPED / "cot_releases.csv").open(encoding="utf-8", newline="") as file:
-        exceptions = list(csv.DictReader(file))
+    exceptions = list(csv.DictReader((_SHIPPED / "cot_releases.csv").read_text(encoding="utf-8").splitlines()))
     table = yaml.safe_load((_SHIPPED / "cot_calendar.yaml").read_text(encoding="utf-8"))
     return ReleaseCalendar(exceptions, reviewed_until=table["reviewed_until"], closures=table["closures"])
 

@@ -18,12 +18,16 @@ class Window:
         dataset: the input's data type.
         first, last: inclusive offsets, 0 the period of ``as_of`` itself, negative before it.
         unit: ``weeks`` are ISO weeks; ``sessions`` are exchange days.
+        required: offsets without which there is no value. A row needs offset 0 in any case, also for a null.
+        at_least: periods of the window that a value needs.
     """
 
     dataset: str
     first: int
     last: int = 0
     unit: Literal["weeks", "sessions"] = "weeks"
+    required: tuple[int, ...] = (0,)
+    at_least: int = 1
 
 
 @dataclass(frozen=True)
@@ -50,7 +54,6 @@ class Feature:
         name: as stored, for example ``cot_mm_net``.
         function: input columns over the window, oldest first, NaN where a period has no row, to an Answer.
         windows: every input that the function may see; what lies outside cannot change a value.
-        needs: inputs whose newest period must be known before a first row exists.
         formula: for the catalogue.
         availability: for the catalogue: what decides ``available_at``.
     """
@@ -62,6 +65,5 @@ class Feature:
     windows: tuple[Window, ...]
     formula: str
     source: str
-    needs: tuple[str, ...]
     availability: str
     bounds: tuple[float, float] | None = None

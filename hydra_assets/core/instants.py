@@ -29,7 +29,7 @@ def to_us(when: object, *, what: str = "instant", rounding: Rounding = "exact") 
     >>> to_us(dt.datetime(1970, 1, 1, 0, 0, 1, tzinfo=dt.UTC))
     1000000
     """
-    if not isinstance(when, dt.datetime) or when is pd.NaT:
+    if not isinstance(when, dt.datetime) or pd.isna(when):
         raise InvalidTimeError(f"{what} must be a timezone-aware datetime, not {when!r}")
     if when.tzinfo is None or when.utcoffset() is None:
         raise InvalidTimeError(f"{what} {when.isoformat()} has no timezone; give one, for example datetime(..., tzinfo=timezone.utc)")
@@ -79,7 +79,7 @@ def column_us(column: pa.ChunkedArray | pa.Array, *, what: str, rounding: Roundi
         raise InvalidTimeError(f"column {what} has no timezone ({kind}); localise it, then convert to UTC")
     if column.null_count:
         raise InvalidTimeError(f"column {what} has {column.null_count} null instant(s)")
-    raw = pc.cast(column, pa.int64()).to_numpy(zero_copy_only=False)
+    raw = np.asarray(pc.cast(column, pa.int64()).to_numpy(zero_copy_only=False))
     if kind.unit == "us":
         return raw
     if kind.unit in ("s", "ms"):

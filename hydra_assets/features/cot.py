@@ -20,7 +20,7 @@ THREE_YEARS, MIN_THREE_YEARS = 156, 104
 
 def _per(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
     """Ratio, NaN where the denominator is not positive."""
-    return np.divide(numerator, denominator, out=np.full(len(numerator), NULL), where=denominator > 0)
+    return np.asarray(np.divide(numerator, denominator, out=np.full(len(numerator), NULL), where=denominator > 0))
 
 
 def _net_share(cot: Columns, group: str) -> np.ndarray:
@@ -129,6 +129,8 @@ def _row(
     formula: str,
     *,
     back: int = 0,
+    required: tuple[int, ...] = (0,),
+    at_least: int = 1,
     bounds: tuple[float, float] | None = None,
     source: str = "CFTC",
 ) -> Feature:
@@ -137,10 +139,9 @@ def _row(
         family="cot",
         unit=unit,
         function=function,
-        windows=(Window("cot_disaggregated", -back),),
+        windows=(Window("cot_disaggregated", -back, required=required, at_least=at_least),),
         formula=formula,
         source=source,
-        needs=("cot_disaggregated",),
         availability="the release calendar: 15:30 New York on the third federal business day after the report date, or the exception",
         bounds=bounds,
     )
@@ -165,25 +166,36 @@ FEATURES = (
         "0..1",
         "mid-rank of cot_mm_net_oi among the previous 52 weeks, min 40",
         back=YEAR,
+        at_least=MIN_YEAR + 1,
         bounds=(0, 1),
     ),
-    _row("cot_sentiment", sentiment, "-1..1", "2 cot_mm_pct_52 - 1", back=YEAR, bounds=(-1, 1)),
+    _row("cot_sentiment", sentiment, "-1..1", "2 cot_mm_pct_52 - 1", back=YEAR, at_least=MIN_YEAR + 1, bounds=(-1, 1)),
     _row(
         "cot_index_156",
         commercial_index,
         "0..100",
         "100 (net - min) / (max - min) of commercials over 156 weeks, min 104",
         back=THREE_YEARS - 1,
+        at_least=MIN_THREE_YEARS,
         bounds=(0, 100),
         source="Williams; Briese 2008",
     ),
-    _row("cot_mm_z_156", managed_money_z, "z", "z-score of cot_mm_net_oi over 156 weeks, min 104", back=THREE_YEARS - 1),
+    _row(
+        "cot_mm_z_156",
+        managed_money_z,
+        "z",
+        "z-score of cot_mm_net_oi over 156 weeks, min 104",
+        back=THREE_YEARS - 1,
+        at_least=MIN_THREE_YEARS,
+    ),
     _row(
         "cot_chg_1w",
         change(1),
         "z",
         "1-week change of cot_mm_net_oi / sd of its weekly changes over 52 weeks, min 40",
         back=YEAR,
+        required=(0, -1),
+        at_least=MIN_YEAR + 1,
         source="Kang, Rouwenhorst & Tang 2020",
     ),
     _row(
@@ -192,6 +204,8 @@ FEATURES = (
         "z",
         "4-week change of cot_mm_net_oi / sd of its weekly changes over 52 weeks, min 40",
         back=YEAR,
+        required=(0, -4),
+        at_least=MIN_YEAR + 1,
         source="Kang, Rouwenhorst & Tang 2020",
     ),
     _row(
@@ -200,6 +214,7 @@ FEATURES = (
         "-1..1",
         "sign(net) x mid-rank of max(long, short) / open interest among the previous 156 weeks, min 104",
         back=THREE_YEARS,
+        at_least=MIN_THREE_YEARS + 1,
         bounds=(-1, 1),
     ),
     _row("cot_top4_net", top4_net, "ratio", "net concentration of the four largest traders, long - short", bounds=(-1, 1)),

@@ -1,6 +1,7 @@
 """From weekly vintages to feature vintages: each row on what was known at its own instant, a further row where that changed it."""
 
 import datetime as dt
+import itertools
 from collections import defaultdict
 from collections.abc import Sequence
 
@@ -57,7 +58,7 @@ def compute_weekly(table: pa.Table, features: Sequence[Feature], *, dataset: str
     last: dict[tuple[str, int], tuple[float, str]] = {}
     order = np.lexsort((as_of, available))
     edges = np.flatnonzero(np.r_[True, available[order][1:] != available[order][:-1], True])
-    for a, b in zip(edges[:-1], edges[1:], strict=True):
+    for a, b in itertools.pairwise(edges):
         instant = int(available[order[a]])
         changed = set()
         for i in order[a:b]:

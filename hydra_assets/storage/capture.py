@@ -5,6 +5,7 @@ A row once captured is never altered. Which rows a re-download may add depends o
 """
 
 import datetime as dt
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,6 +18,8 @@ from hydra_assets.core.instants import column_us, from_us, instants, to_us
 from hydra_assets.errors import ConflictError, RetractionError, SchemaError
 
 RETRACTED = "_retracted"
+_LOOK = b"hydra_look"
+CONFIRMED_WITHIN_US = 86_400_000_000  # a first sight so soon after the calendar's stamp confirms it
 _TIMES = ("as_of", "available_at", "stamped_at")
 _DAY_US = 86_400_000_000
 TOLERANCE = 1e-12  # relative; float noise makes no vintage
@@ -57,6 +60,22 @@ class Look:
     def covers(self, as_of_us: int) -> bool:
         """Whether the answer would have held a row of this ``as_of``."""
         return self.start <= from_us(as_of_us).date() <= self.end
+
+    def attach(self, table: pa.Table) -> pa.Table:
+        """*table* carrying this look as schema metadata, from the fetch to the lake's writer."""
+        return table.replace_schema_metadata({**(table.schema.metadata or {}), _LOOK: self.to_json().encode()})
+
+    @staticmethod
+    def detach(table: pa.Table) -> "tuple[pa.Table, Look | None]":
+        """The table without its look, and the look that it carried, if any."""
+        metadata = dict(table.schema.metadata or {})
+        raw = metadata.pop(_LOOK, None)
+        return table.replace_schema_metadata(metadata or None), Look.from_dict(json.loads(raw)) if raw else None
+
+    def to_json(self) -> str:
+        """One line of the look log."""
+        fields = {**self.as_dict(), "start": self.start.isoformat(), "end": self.end.isoformat(), "seen_at": self.seen_us}
+        return json.dumps(fields)
 
     def as_dict(self) -> dict[str, Any]:
         """Fields for a table."""
@@ -139,7 +158,7 @@ def capture(
             absent = any(past.seen_us >= available[i] and past.covers(int(as_of[i])) for past in past_looks)
             rows.append(i)
             at.append(max(look.seen_us, int(available[i])) if absent else int(available[i]))
-            live.append(absent)
+            live.append(absent or 0 <= look.seen_us - int(available[i]) <= CONFIRMED_WITHIN_US)
         elif not _same(newest[k][0], v) and not outdated:
             rows.append(i)
             at.append(max(look.seen_us, newest[k][1] + 1))

@@ -104,26 +104,43 @@ def get(root: Path, path: Path) -> tuple[pa.Table, dict[str, str]]:
         FileNotFoundError: it vanished since it was listed (a compaction replaced it): list again.
         CorruptionError: naming the file.
     """
+    with _opened(path) as file:
+        meta = _footer(root, path, file)
+        table = file.read()
+    if meta["rows"] != str(table.num_rows):
+        raise CorruptionError(f"{path}: {table.num_rows} rows, written were {meta['rows']}")
+    kept = {k: v for k, v in (table.schema.metadata or {}).items() if not k.startswith(b"hydra.")}
+    return table.replace_schema_metadata(kept or None), meta
+
+
+def footer(root: Path, path: Path) -> dict[str, str]:
+    """Our footer metadata of a committed file, without reading its rows; errors as of `get`."""
+    with _opened(path) as file:
+        return _footer(root, path, file)
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[pq.ParquetFile]:
     name = COMMITTED.fullmatch(path.name)
     if name is None:
         raise CorruptionError(f"{path}: not a name that the lake gives")
     if footer_hash(path) != name["hash"]:
         raise CorruptionError(f"{path}: the footer is not the one that was written")
     try:
-        file = pq.ParquetFile(path, page_checksum_verification=True)
-        table = file.read()
-    except FileNotFoundError:
+        with pq.ParquetFile(path, page_checksum_verification=True) as file:
+            yield file
+    except (FileNotFoundError, CorruptionError):
         raise
     except (OSError, pa.ArrowException) as error:
         raise CorruptionError(f"{path}: {error}") from error
-    raw = {k.decode(): v.decode() for k, v in (table.schema.metadata or {}).items() if k.startswith(b"hydra.")}
-    meta = {k.removeprefix("hydra."): v for k, v in raw.items()}
-    if meta.get("path") != f"{path.parent.relative_to(root)}/{name['id']}":
+
+
+def _footer(root: Path, path: Path, file: pq.ParquetFile) -> dict[str, str]:
+    raw = file.schema_arrow.metadata or {}
+    meta = {k.decode().removeprefix("hydra."): v.decode() for k, v in raw.items() if k.startswith(b"hydra.")}
+    if meta.get("path") != f"{path.parent.relative_to(root)}/{path.name.split('_')[2]}":
         raise CorruptionError(f"{path}: was written as {meta.get('path', 'no file of a lake')}; it has been moved or copied here")
-    if meta["rows"] != str(table.num_rows):
-        raise CorruptionError(f"{path}: {table.num_rows} rows, written were {meta['rows']}")
-    kept = {k: v for k, v in (table.schema.metadata or {}).items() if not k.startswith(b"hydra.")}
-    return table.replace_schema_metadata(kept or None), meta
+    return meta
 
 
 @contextlib.contextmanager

@@ -120,7 +120,7 @@ class ParquetLake:
             if rows.num_rows:
                 self._put(rows, folder, _utc_day(date, "date"), clock.next(), key=names)
             self._log_look(folder, look)
-            return rows.num_rows
+            return int(rows.num_rows)
 
     def _put(self, table: pa.Table, folder: Folder, day: dt.date, stamp: int, *, key: Sequence[str] = ()) -> Path:
         files.sweep(self.base_path)
@@ -223,9 +223,10 @@ class ParquetLake:
 
     def folders(self, data_type: str | None = None, market: str | None = None) -> list[Folder]:
         """Every month folder, in order of data type, market and month."""
-        pattern = f"data_type={checked_name(data_type, 'data_type') if data_type else '*'}/market={checked_name(market, 'market') if market else '*'}/year=*/month=*"
+        one_type = checked_name(data_type, "data_type") if data_type else "*"
+        one_market = checked_name(market, "market") if market else "*"
         found = []
-        for path in sorted(self.base_path.glob(pattern)):
+        for path in sorted(self.base_path.glob(f"data_type={one_type}/market={one_market}/year=*/month=*")):
             match = _FOLDER.fullmatch(path.relative_to(self.base_path).as_posix())
             if match:
                 found.append(Folder(match["data_type"], match["market"], int(match["year"]), int(match["month"]), path))
@@ -236,8 +237,13 @@ class ParquetLake:
         match = _FOLDER.fullmatch(folder_key)
         if match is None:
             raise InvalidNameError(f"{folder_key!r} is not a folder of a lake")
-        stamps = [int(files.get(self.base_path, path)[1]["recorded_at"]) for path in files.committed(self.base_path / folder_key)]
-        return from_us(max(stamps)) if stamps else None
+        newest = self._newest(self.base_path / folder_key)
+        return None if newest is None else from_us(newest)
+
+    def marks(self, data_type: str, market: str, start: dt.date | None = None, end: dt.date | None = None) -> dict[str, dt.datetime]:
+        """Folder key to the newest recording in it, of every folder in the range that holds rows: what a publish used."""
+        newest = {folder.key: self._newest(folder.path) for folder in self._between(data_type, market, start, end)}
+        return {key: from_us(at) for key, at in newest.items() if at is not None}
 
     def looks(self, source: str | None = None) -> pa.Table:
         """Every logged look: folder, source, start, end, symbols, seen_at."""
@@ -351,11 +357,14 @@ class ParquetLake:
         np.maximum.at(last, vintage[tombstone], recorded[tombstone])
         return np.asarray(tombstone | (recorded < last[vintage]))
 
+    def _newest(self, path: Path) -> int | None:
+        return max((int(files.footer(self.base_path, file)["recorded_at"]) for file in files.committed(path)), default=None)
+
     def _wait_for_writers(self, data_type: str, market: str, recorded_by: int) -> None:
         """A writer may hold an older stamp and not yet have renamed its file: pass through its lock before listing."""
         for folder in self.folders(data_type, market):
-            newest = max((int(files.get(self.base_path, p)[1]["recorded_at"]) for p in files.committed(folder.path)), default=-1)
-            if recorded_by > newest:
+            newest = self._newest(folder.path)
+            if newest is None or recorded_by > newest:
                 with files.lock(folder.path):
                     pass
 
@@ -371,9 +380,8 @@ class ParquetLake:
             first = np.datetime64(f"{folder.year:04d}-{folder.month:02d}", "M")
             outside = int((days.astype("datetime64[M]") != first).sum())
             if outside:
-                raise InvalidTimeError(
-                    f"{folder.key}: {outside} row(s) have an as_of outside the month, the first {days[days.astype('datetime64[M]') != first][0]}"
-                )
+                stranger = days[days.astype("datetime64[M]") != first][0]
+                raise InvalidTimeError(f"{folder.key}: {outside} row(s) have an as_of outside the month, the first {stranger}")
         if (
             "available_at" in table.column_names
             and table.num_rows
@@ -415,20 +423,7 @@ class ParquetLake:
             if torn:  # end the cut line, which is not JSON, so that it cannot swallow this one
                 body = Path(folder.path / LOOKS_FILE).read_bytes()
                 os.ftruncate(descriptor, body.rfind(b"\n") + 1)
-            os.write(
-                descriptor,
-                (
-                    json.dumps(
-                        {
-                            **look.as_dict(),
-                            "start": look.start.isoformat(),
-                            "end": look.end.isoformat(),
-                            "seen_at": to_us(look.seen_at, what="seen_at", rounding="ceil"),
-                        }
-                    )
-                    + "\n"
-                ).encode(),
-            )
+            os.write(descriptor, (look.to_json() + "\n").encode())
             os.fsync(descriptor)
         finally:
             os.close(descriptor)

@@ -400,7 +400,9 @@ class FeatureStore:
             for s, f, gone in writes
         ]
         try:
-            self._db.executemany("INSERT INTO facts VALUES (?, ?, ?, ?, ?, ?, ?, ?)", sorted(rows, key=lambda row: row[:3]))
+            self._db.executemany(
+                "INSERT INTO facts VALUES (?, ?, ?, ?, ?, ?, ?, ?)", sorted(rows, key=lambda row: (row[0], row[1], row[2]))
+            )
         except sqlite3.IntegrityError as error:
             raise ConflictError(f"{self.db_path}: {error}") from error
 
@@ -452,7 +454,8 @@ class FeatureStore:
     def _vintages(self, series: int, first: int | None, last: int | None, by: int | None, place: str) -> list[dict[str, Any]]:
         """The newest recording of every vintage in an inclusive range of as_of, withdrawn ones left out; by as_of, available_at."""
         cursor = self._db.execute(
-            f"SELECT {_COLUMNS} FROM facts WHERE series_id = ? AND as_of >= ? AND as_of <= ? ORDER BY as_of, available_at, recorded_at DESC",
+            f"SELECT {_COLUMNS} FROM facts WHERE series_id = ? AND as_of >= ? AND as_of <= ?"
+            " ORDER BY as_of, available_at, recorded_at DESC",
             (series, -(2**63) if first is None else first, 2**63 - 1 if last is None else last),
         )
         rows, decided = [], None

@@ -1,0 +1,132 @@
+"""
+The audit of lookahead: could each row have been known when it says so?
+
+It reads raw vintages and the windows that features declare, and shares no code with what computes them: a mistake there cannot
+excuse itself here.
+"""
+
+import datetime as dt
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from hydra_assets.core.feature import Feature, Window
+from hydra_assets.core.instants import EPOCH, iso
+from hydra_assets.errors import LookaheadError
+
+EARLY = pa.schema(
+    [
+        ("feature_name", pa.string()),
+        ("as_of", pa.string()),
+        ("available_at", pa.string()),
+        ("reason", pa.string()),
+    ]
+)
+
+
+def lookahead_audit(inputs: Mapping[str, pa.Table], features: Sequence[Feature]) -> Callable[[pa.Table], None]:
+    """What `FeatureStore.publish` runs inside its transaction: raises LookaheadError where `early_rows` finds any."""
+
+    def audit(rows: pa.Table) -> None:
+        early = early_rows(rows, inputs, features)
+        if early.num_rows:
+            first = early.slice(0, 1).to_pylist()[0]
+            raise LookaheadError(
+                f"{early.num_rows} of {rows.num_rows} row(s) look ahead; the first is {first['feature_name']} as_of {first['as_of']}"
+                f" available_at {first['available_at']}: {first['reason']}; nothing was written",
+                rows=early.num_rows,
+            )
+
+    return audit
+
+
+def early_rows(rows: pa.Table, inputs: Mapping[str, pa.Table], features: Sequence[Feature]) -> pa.Table:
+    """
+    Rows that claim to be known before they could be.
+
+    A row is in order if its ``available_at`` is not before the first print of what its windows require (the period of its
+    ``as_of``; for a value also every required offset and the least number of periods), and is the very instant at which an
+    input of one of its windows arrived.
+
+    Args:
+        rows: ``feature_name, as_of, available_at, value``.
+        inputs: data type to every vintage of it that the windows may touch, raw.
+        features: those that *rows* may name.
+    Returns:
+        EARLY: one line per offending row, with the reason.
+    """
+    declared = {feature.name: feature for feature in features}
+    prints = {name: _Prints(table) for name, table in inputs.items()}
+    found: dict[str, list[str]] = {name: [] for name in EARLY.names}
+    for name, as_of, available, value in zip(
+        rows["feature_name"].to_pylist(), _us(rows["as_of"]), _us(rows["available_at"]), rows["value"].to_pylist(), strict=True
+    ):
+        feature = declared.get(name)
+        reason = "no such feature is declared" if feature is None else _why_early(feature, as_of, available, value, prints)
+        if reason:
+            for column, cell in zip(EARLY.names, (name, iso(as_of)[:10], iso(available), reason), strict=True):
+                found[column].append(cell)
+    return pa.table(found, schema=EARLY)
+
+
+@dataclass(init=False)
+class _Prints:
+    """When each period of an input was first printed, and every arrival in it."""
+
+    first: dict[int, int]
+    reports: dict[int, int]
+    arrivals: dict[int, set[int]]
+
+    def __init__(self, table: pa.Table) -> None:
+        self.first, self.reports, self.arrivals = {}, {}, {}
+        if not table.num_rows:
+            return
+        for as_of, available in zip(_us(table["as_of"]), _us(table["available_at"]), strict=True):
+            week = _iso_week(as_of)
+            self.first[week] = min(available, self.first.get(week, available))
+            self.reports[as_of] = min(available, self.reports.get(as_of, available))
+            self.arrivals.setdefault(available, set()).add(week)
+
+
+def _why_early(feature: Feature, as_of: int, available: int, value: float | None, prints: Mapping[str, _Prints]) -> str | None:
+    arrived = False
+    for window in feature.windows:
+        if window.unit != "weeks":
+            return f"windows of {window.unit} have no audit"
+        seen = prints.get(window.dataset)
+        if seen is None:
+            return f"the input {window.dataset} was not given"
+        if as_of not in seen.reports:
+            return f"{window.dataset} has no row of that day"
+        if available < seen.reports[as_of]:
+            return f"{window.dataset} of that day was first printed {iso(seen.reports[as_of])}"
+        week = _iso_week(as_of)
+        if value is not None and (reason := _why_too_thin(window, week, available, seen)):
+            return reason
+        arrived |= any(window.first <= w - week <= window.last for w in seen.arrivals.get(available, ()))
+    return None if arrived else "no input inside its windows arrived at that instant"
+
+
+def _why_too_thin(window: Window, week: int, available: int, seen: _Prints) -> str | None:
+    """A value exists although what it requires was not yet out."""
+    for offset in window.required:
+        first = seen.first.get(week + offset)
+        if first is None or first > available:
+            return f"{window.dataset} of {-offset} week(s) before was {'never printed' if first is None else 'first printed ' + iso(first)}"
+    known = sum(seen.first.get(week + offset, available + 1) <= available for offset in range(window.first, window.last + 1))
+    if known < window.at_least:
+        return f"only {known} weeks of {window.dataset} were out in its window; a value needs {window.at_least}"
+    return None
+
+
+def _us(column: pa.ChunkedArray) -> list[int]:
+    """Microseconds, read straight from the column: the audit has its own eyes."""
+    counts: list[int] = column.cast(pa.timestamp("us", tz="UTC")).cast(pa.int64()).to_pylist()
+    return counts
+
+
+def _iso_week(us: int) -> int:
+    """The Monday of the instant's week, as a count of weeks."""
+    day = (EPOCH + dt.timedelta(microseconds=us)).date()
+    return (day - dt.timedelta(day.weekday())).toordinal() // 7

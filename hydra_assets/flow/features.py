@@ -1,0 +1,90 @@
+"""From the lake's raw months to a family's feature months, in the lake's own shape and in the store; knows no Dagster."""
+
+import datetime as dt
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from hydra_assets.core.audit import lookahead_audit
+from hydra_assets.core.instants import day_us
+from hydra_assets.core.months import Month
+from hydra_assets.features import compute, of_family
+from hydra_assets.features.compute import INPUTS
+from hydra_assets.storage.lake import ParquetLake
+from hydra_assets.storage.store import FeatureStore
+
+# A window counts weeks from the Tuesday of a report; one week more covers a report moved to its Monday.
+_SPARE_DAYS = 7
+
+
+@dataclass(frozen=True)
+class FeatureMonth:
+    """
+    One month of a family's features.
+
+    Attributes:
+        rows: FEATURE_SCHEMA, all vintages with ``as_of`` in the month.
+        inputs: data type to the raw rows that they were computed from (and more).
+        marks: folder of every raw month inside the look-back to the newest recording in it.
+    """
+
+    month: Month
+    rows: pa.Table
+    inputs: Mapping[str, pa.Table]
+    marks: Mapping[str, dt.datetime]
+
+
+def look_back(family: str) -> dt.timedelta:
+    """How far before its month a family's widest window reaches."""
+    weeks = max((-window.first for feature in of_family(family) for window in feature.windows), default=0)
+    return dt.timedelta(days=7 * weeks + _SPARE_DAYS)
+
+
+def inputs_of(lake: ParquetLake, family: str, market: str, months: Sequence[Month]) -> dict[str, pa.Table]:
+    """Every vintage of the family's inputs that the windows of *months* can touch."""
+    start, end = min(months).first - look_back(family), max(months).last
+    return {name: lake.read_vintages(name, market, start, end) for name in INPUTS[family]}
+
+
+def compute_months(lake: ParquetLake, family: str, market: str, months: Sequence[Month]) -> Iterator[FeatureMonth]:
+    """The feature months asked, ascending; the look-back is read once a year of them, so memory does not grow with the range."""
+    reach = look_back(family)
+    for _, group in groupby(sorted(months), key=lambda month: month.year):
+        chunk = list(group)
+        # Marks before rows: a row that arrives between the two makes the mark too old, never too new.
+        marks = {key: at for name in INPUTS[family] for key, at in lake.marks(name, market, chunk[0].first - reach, chunk[-1].last).items()}
+        inputs = inputs_of(lake, family, market, chunk)
+        rows = compute(family, inputs, market=market, start=chunk[0].first, end=chunk[-1].last)
+        as_of = rows["as_of"].cast(pa.int64())
+        for month in chunk:
+            inside = pc.and_(pc.greater_equal(as_of, day_us(month.first)), pc.less_equal(as_of, day_us(month.last)))
+            first = Month.of(month.first - reach)
+            used = {key: at for key, at in marks.items() if first <= _month_of(key) <= month}
+            yield FeatureMonth(month, rows.filter(inside), inputs, used)
+
+
+def publish_month(store: FeatureStore, family: str, market: str, computed: FeatureMonth, *, allow_retract: bool = False) -> int:
+    """
+    Publish one computed month; the number of facts recorded.
+
+    Raises:
+        LookaheadError, StaleInputsError, RetractionError: nothing was written.
+    """
+    features = of_family(family)
+    return store.publish(
+        market,
+        str(computed.month),
+        computed.rows,
+        features=[feature.name for feature in features],
+        inputs=computed.marks,
+        audit=lookahead_audit(computed.inputs, features),
+        allow_retract=allow_retract,
+    )
+
+
+def _month_of(folder_key: str) -> Month:
+    parts = dict(part.split("=", 1) for part in folder_key.split("/"))
+    return Month(int(parts["year"]), int(parts["month"]))

@@ -1,0 +1,226 @@
+"""The CFTC's disaggregated futures-only archives: fetched through `cot_reports`, kept by hash, never downloaded twice."""
+
+import datetime as dt
+import fcntl
+import hashlib
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hydra_assets.core.releases import ReleaseCalendar
+from hydra_assets.errors import (
+    CorruptionError,
+    NotPublishedError,
+    VendorContentError,
+    VendorError,
+    VendorRefusedError,
+    VendorUnavailableError,
+)
+from hydra_assets.sources.cftc_child import ARCHIVE
+from hydra_assets.sources.http import with_retries
+
+FIRST_YEAR, LAST_OF_HISTORY = 2006, 2016  # one archive holds the first eleven years
+HISTORY_MEMBER, YEAR_MEMBER = "F_Disagg06_16.txt", "f_year.txt"
+# A year is closed when its last report has been out this long: the CFTC corrects recent reports in place.
+CLOSED_AFTER = dt.timedelta(days=60)
+_SECRET = re.compile(r"(?i)key|token|secret|password")
+
+
+@dataclass(frozen=True)
+class CotArchive:
+    """
+    One archive, kept as it came.
+
+    Attributes:
+        name: ``2025``, or ``2006_2016``.
+        sha256: of the zip, which is also its file's name.
+        seen_at: aware instant of the look that gave it, or confirmed that it has not changed.
+        rows: data rows that `cot_reports` read of it.
+    """
+
+    name: str
+    path: Path
+    sha256: str
+    seen_at: dt.datetime
+    last_modified: str | None
+    rows: int
+
+    @property
+    def years(self) -> range:
+        """The years whose reports it holds."""
+        first, _, last = self.name.partition("_")
+        return range(int(first), int(last or first) + 1)
+
+    def read(self) -> bytes:
+        """The bytes, compared with the hash under which they were kept."""
+        body = self.path.read_bytes()
+        if hashlib.sha256(body).hexdigest() != self.sha256:
+            raise CorruptionError(f"{self.path}: the archive is not the one that was downloaded; delete it to fetch it again")
+        return body
+
+
+def _utc_now() -> dt.datetime:
+    return dt.datetime.now(dt.UTC)
+
+
+class CftcSource:
+    """
+    The CFTC, or whoever speaks like it at *base_url*.
+
+    Args:
+        archives: folder for the archives and their ledger.
+        calendar: says when a year's last report was out.
+        deadline_s: of one whole download.
+        max_attempts: tries of one `fetch`, see `http.wait_before_retry`.
+    """
+
+    def __init__(
+        self,
+        archives: Path,
+        calendar: ReleaseCalendar,
+        *,
+        base_url: str = "https://cftc.gov",
+        connect_timeout_s: float = 10.0,
+        read_timeout_s: float = 30.0,
+        deadline_s: float = 120.0,
+        max_zip_mb: int = 100,
+        max_attempts: int = 5,
+        now: Callable[[], dt.datetime] = _utc_now,
+    ) -> None:
+        self.folder = archives / "cftc"
+        self.base_url = base_url
+        self.max_attempts = max_attempts
+        self._calendar = calendar
+        self._limits = {
+            "connect_timeout_s": connect_timeout_s,
+            "read_timeout_s": read_timeout_s,
+            "deadline_s": deadline_s,
+            "max_bytes": max_zip_mb * 2**20,
+        }
+        self._now = now
+
+    def fetch(self, year: int) -> CotArchive:
+        """`fetch_once`, asked again after transient faults."""
+        return with_retries(lambda: self.fetch_once(year), max_attempts=self.max_attempts)
+
+    def fetch_once(self, year: int) -> CotArchive:
+        """
+        The archive that holds *year*: from disk where the year is closed, else by one (conditional) request.
+
+        Raises:
+            NotPublishedError: the current or a later year is not there yet: a gap.
+            VendorUnavailableError: transient. VendorRefusedError: final. VendorContentError: not the file it should be.
+        """
+        name = _archive_name(year)
+        held = self.held(name)
+        if held is not None and held.seen_at >= self._closed_at(name):
+            return held
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".fetch-", dir=self.folder) as empty:
+            answer = self._ask(year if name == str(year) else None, held, Path(empty))
+            if answer["kind"] != "ok":
+                raise self._error(answer, year)
+            return self._keep(name, Path(empty) / ARCHIVE, answer)
+
+    def held(self, name: str) -> CotArchive | None:
+        """The newest archive of *name* on disk."""
+        for line in reversed(self._ledger_lines()):
+            row = json.loads(line)
+            path = self.folder / f"{row['sha256']}.zip"
+            if row["name"] == name and path.exists():
+                return CotArchive(name, path, row["sha256"], dt.datetime.fromisoformat(row["seen_at"]), row["last_modified"], row["rows"])
+        return None
+
+    def _closed_at(self, name: str) -> dt.datetime:
+        last = dt.date(int(name[-4:]), 12, 31)
+        dates = self._calendar.report_dates(last - dt.timedelta(14), last)
+        return self._calendar.release(dates[-1]).available_at + CLOSED_AFTER
+
+    def _ask(self, year: int | None, held: CotArchive | None, empty: Path) -> dict[str, Any]:
+        asked = {
+            "year": year,
+            "member": YEAR_MEMBER if year else HISTORY_MEMBER,
+            "base_url": self.base_url,
+            **self._limits,
+            **({"held": str(held.path), "held_last_modified": held.last_modified} if held else {}),
+        }
+        if held is not None:
+            held.read()  # a damaged copy must not come back as "not modified"
+        limit = self._limits["deadline_s"] + 5.0  # the child keeps the deadline itself; this ends a body that drips below its chunk size
+        # The library needs no secret, so none reaches its process.
+        environment = {name: value for name, value in os.environ.items() if not _SECRET.search(name)}
+        try:
+            child = subprocess.run(
+                [sys.executable, "-P", "-m", "hydra_assets.sources.cftc_child"],
+                input=json.dumps(asked),
+                capture_output=True,
+                text=True,
+                cwd=empty,
+                env=environment,
+                timeout=limit,
+                check=False,
+            )
+        except subprocess.TimeoutExpired:
+            return {"kind": "unavailable", "message": f"{self.base_url}: no answer within {limit:.0f} s", "retry_after": None}
+        if child.returncode != 0:
+            raise VendorError(f"{self.base_url}: cot_reports' process ended with {child.returncode}: {child.stderr.strip()[-500:]}")
+        answer: dict[str, Any] = json.loads(child.stdout)
+        return answer
+
+    def _error(self, answer: dict[str, Any], year: int) -> VendorError:
+        message = f"CFTC archive of {year}: {answer['message']}"
+        if answer["kind"] == "absent":
+            if year >= self._now().year:
+                return NotPublishedError(f"{message}; the CFTC has not published it yet")
+            return VendorRefusedError(f"{message}; a past year should be there")
+        if answer["kind"] == "unavailable":
+            wait = answer["retry_after"]
+            return VendorUnavailableError(message, retry_after=None if wait is None else dt.timedelta(seconds=wait))
+        return VendorContentError(message) if answer["kind"] == "content" else VendorRefusedError(message)
+
+    def _keep(self, name: str, fetched: Path, answer: dict[str, Any]) -> CotArchive:
+        """Move the bytes under their hash, then write the ledger's line: a line always has its file."""
+        sha256 = hashlib.sha256(fetched.read_bytes()).hexdigest()
+        path = self.folder / f"{sha256}.zip"
+        if not path.exists() or hashlib.sha256(path.read_bytes()).hexdigest() != sha256:
+            descriptor = os.open(fetched, os.O_RDONLY)
+            os.fsync(descriptor)
+            os.close(descriptor)
+            fetched.replace(path)
+        seen_at = self._now()
+        row = {
+            "name": name,
+            "sha256": sha256,
+            "bytes": path.stat().st_size,
+            "last_modified": answer["last_modified"],
+            "seen_at": seen_at.isoformat(),
+            "rows": answer["rows"],
+            "columns": answer["columns"],
+            "status": answer["status"],
+        }
+        with (self.folder / "ledger.jsonl").open("a", encoding="utf-8") as ledger:
+            fcntl.flock(ledger, fcntl.LOCK_EX)
+            ledger.write(json.dumps(row) + "\n")
+            ledger.flush()
+            os.fsync(ledger.fileno())
+        return CotArchive(name, path, sha256, seen_at, answer["last_modified"], answer["rows"])
+
+    def _ledger_lines(self) -> list[str]:
+        try:
+            text = (self.folder / "ledger.jsonl").read_text(encoding="utf-8")
+        except FileNotFoundError:
+            return []
+        return [line for line in text.split("\n")[:-1] if line.startswith("{") and line.endswith("}")]
+
+
+def _archive_name(year: int) -> str:
+    if year < FIRST_YEAR:
+        raise VendorRefusedError(f"CFTC archive of {year}: disaggregated reports begin in {FIRST_YEAR}")
+    return f"{FIRST_YEAR}_{LAST_OF_HISTORY}" if year <= LAST_OF_HISTORY else str(year)

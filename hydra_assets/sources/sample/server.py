@@ -1,0 +1,114 @@
+"""
+The embedded vendor: a small HTTP server on loopback that serves archives as the CFTC does.
+
+Its data is synthetic, but for the lean-hogs rows of 2025.
+"""
+
+import datetime as dt
+import email.utils
+import re
+import threading
+from collections.abc import Callable, Mapping
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import TracebackType
+
+from hydra_assets.core.releases import ReleaseCalendar
+from hydra_assets.sources.cftc import FIRST_YEAR, LAST_OF_HISTORY
+from hydra_assets.sources.sample.cot import Archive, cot_archive
+
+_YEAR = re.compile(r"/files/dea/history/fut_disagg_txt_(\d{4})\.zip")
+_HISTORY = f"/files/dea/history/fut_disagg_txt_hist_{FIRST_YEAR}_{LAST_OF_HISTORY}.zip"
+
+
+def _utc_now() -> dt.datetime:
+    return dt.datetime.now(dt.UTC)
+
+
+class SampleVendor:
+    """
+    The server, running between ``with`` and its end.
+
+    Args:
+        contracts: contract code to the market's name, of what it serves.
+        calendar: a report is served once it is out.
+        port: on 127.0.0.1; 0 takes a free one.
+        now: its clock.
+    """
+
+    def __init__(
+        self, contracts: Mapping[str, str], calendar: ReleaseCalendar, *, port: int = 0, now: Callable[[], dt.datetime] = _utc_now
+    ) -> None:
+        self._contracts, self._calendar, self._now = dict(contracts), calendar, now
+        self._made: dict[tuple[range, int], Archive | None] = {}
+        self._lock = threading.Lock()
+        vendor = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_GET(self) -> None:
+                vendor._answer(self)
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
+        self._server.daemon_threads = True
+        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
+
+    @property
+    def url(self) -> str:
+        """``http://127.0.0.1:<port>``."""
+        return f"http://127.0.0.1:{self._server.server_address[1]}"
+
+    def __enter__(self) -> "SampleVendor":
+        self._thread.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+    def wait(self) -> None:
+        """Block until the server ends."""
+        self._thread.join()
+
+    def archive(self, years: range) -> Archive | None:
+        """The archive of *years* as of now, made once for every newest report."""
+        now = self._now()
+        dates = self._calendar.report_dates(dt.date(years[0], 1, 1), dt.date(years[-1], 12, 31))
+        out = sum(self._calendar.release(day).available_at <= now for day in dates)
+        with self._lock:
+            if (years, out) not in self._made:
+                self._made[years, out] = cot_archive(years, self._contracts, self._calendar, now)
+            return self._made[years, out]
+
+    def _answer(self, request: BaseHTTPRequestHandler) -> None:
+        years = _years(request.path)
+        archive = self.archive(years) if years else None
+        if archive is None:
+            _send(request, 404, b"not published\n", {"Content-Type": "text/plain"})
+            return
+        stamp = email.utils.format_datetime(archive.last_modified, usegmt=True)
+        headers = {"Content-Type": "application/x-zip-compressed", "Last-Modified": stamp, "X-Data": "synthetic, but for lean hogs of 2025"}
+        if request.headers.get("If-Modified-Since") == stamp:
+            _send(request, 304, b"", headers)
+        else:
+            _send(request, 200, archive.body, headers)
+
+
+def _years(path: str) -> range | None:
+    if path == _HISTORY:
+        return range(FIRST_YEAR, LAST_OF_HISTORY + 1)
+    match = _YEAR.fullmatch(path)
+    return range(int(match[1]), int(match[1]) + 1) if match and int(match[1]) > LAST_OF_HISTORY else None
+
+
+def _send(request: BaseHTTPRequestHandler, status: int, body: bytes, headers: Mapping[str, str]) -> None:
+    request.send_response(status)
+    for name, value in headers.items():
+        request.send_header(name, value)
+    if status != 304:
+        request.send_header("Content-Length", str(len(body)))
+    request.end_headers()
+    request.wfile.write(body)
