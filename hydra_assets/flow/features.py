@@ -18,6 +18,7 @@ from hydra_assets.storage.store import FeatureStore
 
 # A window counts weeks from the Tuesday of a report; one week more covers a report moved to its Monday.
 _SPARE_DAYS = 7
+ALLOW_RETRACT = b"hydra_allow_retract"
 
 
 @dataclass(frozen=True)
@@ -83,6 +84,11 @@ def publish_month(store: FeatureStore, family: str, market: str, computed: Featu
         audit=lookahead_audit(computed.inputs, features),
         allow_retract=allow_retract,
     )
+
+
+def marked(rows: pa.Table, *, allow_retract: bool) -> pa.Table:
+    """*rows* telling the lake's writer whether it may withdraw more than a fifth of a month."""
+    return rows.replace_schema_metadata({ALLOW_RETRACT: b"true"}) if allow_retract else rows
 
 
 def _month_of(folder_key: str) -> Month:

@@ -143,6 +143,15 @@ def parse_cot(archive: bytes, codes: Sequence[str], *, years: range, calendar: R
     return parsed
 
 
+def report_dates_of(archive: bytes, *, place: str) -> set[dt.date]:
+    """The report dates of an archive, whichever contracts they are of."""
+    with zipfile.ZipFile(io.BytesIO(archive)) as opened:
+        lines = csv.reader(io.StringIO(_text(opened.read(opened.infolist()[0])), newline=""))
+    at, date_column = _columns([name.strip() for name in next(lines, [])], place)
+    seen = {(cells[at[date_column]], cells[at[YYMMDD]]) for cells in lines if len(cells) > at[date_column]}
+    return {day for text, yymmdd in seen if (day := _report_date(text, yymmdd)) is not None}
+
+
 def _text(raw: bytes) -> str:
     try:
         return raw.decode("utf-8-sig")

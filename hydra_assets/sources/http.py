@@ -21,12 +21,10 @@ def wait_before_retry(error: Exception, attempt: int, max_attempts: int) -> floa
 
     2, 4, 8 ... 60 s with up to a quarter of jitter; a vendor's own Retry-After is honoured up to 15 minutes.
     """
-    allowed = (
-        max_attempts if isinstance(error, VendorUnavailableError) else CONTENT_ATTEMPTS if isinstance(error, VendorContentError) else 1
-    )
-    if attempt >= allowed:
+    transient, wrong = isinstance(error, VendorUnavailableError), isinstance(error, VendorContentError)
+    if attempt >= (max_attempts if transient else CONTENT_ATTEMPTS if wrong else 1):
         return None
-    wait = min(FIRST_WAIT_S * 2 ** (attempt - 1), LONGEST_WAIT_S) * (1 + random.random() / 4)  # noqa: S311  jitter is no secret
+    wait: float = min(FIRST_WAIT_S * 2.0 ** (attempt - 1), LONGEST_WAIT_S) * (1 + random.random() / 4)  # noqa: S311  jitter is no secret
     asked: dt.timedelta | None = getattr(error, "retry_after", None)
     return max(wait, min(asked.total_seconds(), LONGEST_RETRY_AFTER_S)) if asked else wait
 

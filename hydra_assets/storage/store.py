@@ -395,14 +395,13 @@ class FeatureStore:
             return len(writes)
 
     def _insert(self, writes: Iterable[tuple[int, Fact, int]], at: int) -> None:
+        ordered = sorted(writes, key=lambda write: (write[0], write[1].as_of, write[1].available_at))  # the table's own order
         rows = [
             (s, f.as_of, f.available_at, at, f.value, f.quality, gone, facts.crc(s, f.as_of, f.available_at, at, f.value, f.quality, gone))
-            for s, f, gone in writes
+            for s, f, gone in ordered
         ]
         try:
-            self._db.executemany(
-                "INSERT INTO facts VALUES (?, ?, ?, ?, ?, ?, ?, ?)", sorted(rows, key=lambda row: (row[0], row[1], row[2]))
-            )
+            self._db.executemany("INSERT INTO facts VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows)
         except sqlite3.IntegrityError as error:
             raise ConflictError(f"{self.db_path}: {error}") from error
 

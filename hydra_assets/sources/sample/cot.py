@@ -123,7 +123,7 @@ def _week(day: dt.date) -> int:
 
 def _positions(code: str, week: int) -> dict[str, int]:
     """Contracts by column stem; longs + spreads = shorts + spreads = open interest."""
-    level = 60_000 + int(hashlib.sha256(code.encode()).hexdigest()[:4], 16) * 4
+    level = 310_000 if code == REAL_CODE else 60_000 + int(hashlib.sha256(code.encode()).hexdigest()[:4], 16) * 4
     total = round(level * (1 + 0.15 * _wave(f"{code}:oi", week)))
     spreads = {group: round(total * share * (1 + 0.2 * _wave(f"{code}:{group}:spread", week))) for group, share in _SPREADS.items()}
     rest = total - sum(spreads.values())

@@ -1,0 +1,42 @@
+"""The composition root: which world, which home, which resources. Secrets are read here and nowhere else."""
+
+import dagster as dg
+
+from hydra_assets import log
+from hydra_assets.config.home import Home, resolve_home
+from hydra_assets.defs.checks import CHECKS
+from hydra_assets.defs.features import cot_features
+from hydra_assets.defs.io_managers import HiveParquetIOManager
+from hydra_assets.defs.jobs import cot_refresh
+from hydra_assets.defs.raw import cot_disaggregated
+from hydra_assets.defs.resources import CftcResource, FeatureStoreResource, FindingsResource, LakeResource
+from hydra_assets.defs.schedules import after_cot_release
+from hydra_assets.defs.sensors import cot_release_sensor
+
+
+def definitions_for(home: Home) -> dg.Definitions:
+    """Everything Dagster shows and runs, over *home*."""
+    home.create()
+    lake = LakeResource(base_path=str(home.lake), world=home.world)
+    note = {"world": dg.MetadataValue.text(home.world), "home": dg.MetadataValue.path(str(home.root))}
+    tag = {"world": home.world}  # on the overview of every asset: which world is looked at
+    return dg.Definitions(
+        assets=dg.map_asset_specs(lambda spec: spec.merge_attributes(metadata=note, tags=tag), [cot_disaggregated, cot_features]),
+        asset_checks=CHECKS,
+        jobs=[cot_refresh],
+        sensors=[cot_release_sensor],
+        schedules=[after_cot_release],
+        executor=dg.in_process_executor,
+        resources={
+            "lake": lake,
+            "lake_io": HiveParquetIOManager(lake=lake),
+            "store": FeatureStoreResource(db_path=str(home.store), world=home.world),
+            "findings": FindingsResource(db_path=str(home.findings)),
+            "cftc": CftcResource(base=str(home.base), world=home.world),
+        },
+        metadata=note,
+    )
+
+
+log.configure()
+defs = definitions_for(resolve_home())

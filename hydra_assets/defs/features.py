@@ -1,0 +1,57 @@
+"""Feature tables: computed from the lake, published to the store, kept in the lake; one factory for every family."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import dagster as dg
+import pyarrow as pa
+
+from hydra_assets.core.dataset import DATASETS
+from hydra_assets.defs.partitions import MARKET_MONTH, key_of, months_by_market
+from hydra_assets.defs.resources import FeatureStoreResource, LakeResource
+from hydra_assets.features.compute import INPUTS
+from hydra_assets.flow.features import compute_months, marked, publish_month
+
+
+class FeatureConfig(dg.Config):
+    """Settings of one materialisation."""
+
+    allow_retract: bool = False  # a mended computation may withdraw more than a fifth of a month
+
+
+def feature_table(family: str) -> dg.AssetsDefinition:
+    """The asset ``<family>_features``."""
+    dataset = DATASETS[f"{family}_features"]
+
+    @dg.asset(
+        name=dataset.name,
+        group_name="features",
+        partitions_def=MARKET_MONTH,
+        deps=list(INPUTS[family]),
+        io_manager_key="lake_io",
+        backfill_policy=dg.BackfillPolicy.single_run(),
+        kinds={"parquet", "sqlite"},
+        description=dataset.description,
+    )
+    def features(
+        context: dg.AssetExecutionContext, config: FeatureConfig, lake: LakeResource, store: FeatureStoreResource
+    ) -> dg.Output[Any]:
+        asked = months_by_market(context.partition_keys)
+
+        def published() -> Iterator[tuple[str, pa.Table]]:
+            opened = lake.open()
+            with store.open() as feature_store:
+                for market, months in asked.items():
+                    for computed in compute_months(opened, family, market, months):
+                        # The store first: it refuses lookahead, and then nothing reaches the lake either.
+                        facts = publish_month(feature_store, family, market, computed, allow_retract=config.allow_retract)
+                        key = key_of(market, computed.month)
+                        context.add_asset_metadata({"published_facts": facts, "inputs": len(computed.marks)}, partition_key=key)
+                        yield key, marked(computed.rows, allow_retract=config.allow_retract)
+
+        return dg.Output(published())
+
+    return features
+
+
+cot_features = feature_table("cot")

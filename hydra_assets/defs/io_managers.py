@@ -1,0 +1,152 @@
+"""Assets to and from the lake: only what it does not hold is written; what is loaded is what it holds."""
+
+import datetime as dt
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import dagster as dg
+import pandas as pd
+import pyarrow as pa
+
+from hydra_assets.core.dataset import DATASETS, Dataset
+from hydra_assets.core.instants import now_us
+from hydra_assets.core.months import Month
+from hydra_assets.defs.partitions import MARKET_MONTH, months_by_market, parts_of
+from hydra_assets.defs.resources import LakeResource
+from hydra_assets.errors import SchemaError
+from hydra_assets.flow.features import ALLOW_RETRACT
+from hydra_assets.storage.capture import Look
+from hydra_assets.storage.lake import ParquetLake
+
+PREVIEW_ROWS = 5
+PREVIEW_COLUMNS = 8
+
+
+class HiveParquetIOManager(dg.ConfigurableIOManager):
+    """
+    One asset, one table of the lake; one partition, one folder.
+
+    An asset gives a table for its one partition, or an iterable of ``(partition_key, table)``, appended as each comes: memory is
+    bounded by a month, and a killed range keeps what it had. A table may carry the `Look` that it came from.
+    """
+
+    lake: LakeResource
+
+    def handle_output(self, context: dg.OutputContext, obj: Any) -> None:
+        """Append each month's new rows; metadata per partition: rows, new rows, files, and a preview."""
+        dataset = _dataset(context)
+        lake = self.lake.open()
+        keys = list(context.asset_partition_keys)
+        total = new = 0
+        summary, preview, written = [], None, set()
+        for key, table in _pairs(obj, keys):
+            market, month = parts_of(key)
+            rows = dataset.conform(table)
+            added = _append(lake, dataset, market, month, rows, Look.detach(table)[1], allow_retract=_allows_retract(table))
+            files = len(lake.files(dataset.name, market, month.first, month.last))
+            total, new = total + rows.num_rows, new + added
+            written.add(parts_of(key))
+            summary.append(
+                dg.TableRecord({"market": market, "month": str(month), "rows": rows.num_rows, "new rows": added, "files": files})
+            )
+            preview = rows if rows.num_rows else preview
+            context.step_context.add_asset_metadata(
+                {"dagster/partition_row_count": rows.num_rows, "new_rows": added, "files": files}, partition_key=key
+            )
+        absent = sorted({parts_of(key) for key in keys} - written)
+        for market, month in absent:
+            summary.append(_record(market, month, 0, 0, 0))
+        context.add_output_metadata(
+            {
+                "months": dg.MetadataValue.table(summary, schema=_SUMMARY),
+                "run_rows": total,
+                "run_new_rows": new,
+                "preview": _preview(preview if preview is not None else dataset.schema.empty_table()),
+                "world": lake.world,
+                "dagster/column_schema": _column_schema(dataset.schema),
+                "dagster/table_name": dataset.name,
+                "dagster/uri": str(lake.base_path / f"data_type={dataset.name}"),
+            }
+        )
+
+    def load_input(self, context: dg.InputContext) -> pa.Table:
+        """Every row of the partitions asked, one key or a range, as the lake holds it; a column ``market`` where several are asked."""
+        lake, name = self.lake.open(), context.asset_key.path[-1]
+        keys = context.asset_partition_keys if context.has_asset_partitions else MARKET_MONTH.get_partition_keys()
+        asked = months_by_market(keys)
+        parts = []
+        for market, months in asked.items():
+            table = lake.read_vintages(name, market, months[0].first, months[-1].last, key=DATASETS[name].key)
+            parts.append(table.append_column("market", pa.array([market] * table.num_rows, pa.string())) if len(asked) > 1 else table)
+        return pa.concat_tables(parts, promote_options="default")
+
+
+def _dataset(context: dg.OutputContext) -> Dataset:
+    name = context.asset_key.path[-1]
+    if name not in DATASETS:
+        raise SchemaError(f"asset {name!r} is no table of the lake; its shape belongs in core/dataset.py. Known are {sorted(DATASETS)}")
+    return DATASETS[name]
+
+
+def _pairs(obj: Any, keys: list[str]) -> Iterator[tuple[str, pa.Table]]:
+    if isinstance(obj, pd.DataFrame):
+        obj = pa.Table.from_pandas(obj, preserve_index=False)
+    if isinstance(obj, pa.Table):
+        if len(keys) != 1:
+            raise SchemaError(f"one table for {len(keys)} partitions; give an iterable of (partition_key, table)")
+        yield keys[0], obj
+        return
+    if not isinstance(obj, Iterable):
+        raise SchemaError(f"an asset gives a table or an iterable of (partition_key, table), not {type(obj).__name__}")
+    yield from obj
+
+
+def _append(
+    lake: ParquetLake, dataset: Dataset, market: str, month: Month, rows: pa.Table, look: Look | None, *, allow_retract: bool
+) -> int:
+    look = look or Look("asset", month.first, month.last, (market,), dt.datetime.fromtimestamp(now_us() / 1e6, dt.UTC))
+    return lake.append_new(
+        rows, dataset.name, market, month.first, key=dataset.key, stamps=dataset.stamps, look=look, allow_retract=allow_retract
+    )
+
+
+def _allows_retract(table: Any) -> bool:
+    return isinstance(table, pa.Table) and (table.schema.metadata or {}).get(ALLOW_RETRACT) == b"true"
+
+
+_SUMMARY = dg.TableSchema(
+    columns=[
+        dg.TableColumn("market", "string"),
+        dg.TableColumn("month", "string"),
+        dg.TableColumn("rows", "int"),
+        dg.TableColumn("new rows", "int"),
+        dg.TableColumn("files", "int"),
+    ]
+)
+
+
+def _record(market: str, month: Month, rows: int, new_rows: int, files: int) -> dg.TableRecord:
+    return dg.TableRecord({"market": market, "month": str(month), "rows": rows, "new rows": new_rows, "files": files})
+
+
+def _preview(table: pa.Table) -> dg.TableMetadataValue:
+    names = table.column_names[:PREVIEW_COLUMNS]
+    if "synthetic" in table.column_names and "synthetic" not in names:
+        names = [*names, "synthetic"]
+    rows = table.select(names).slice(max(table.num_rows - PREVIEW_ROWS, 0)).to_pylist()
+    records = [dg.TableRecord({name: _cell(value) for name, value in row.items()}) for row in rows]
+    return dg.MetadataValue.table(records, schema=dg.TableSchema(columns=[dg.TableColumn(name, "string") for name in names]))
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, dt.datetime):
+        return f"{value:%Y-%m-%d %H:%M}Z"
+    return "null" if value is None else f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+def _column_schema(schema: pa.Schema) -> dg.TableSchema:
+    return dg.TableSchema(
+        columns=[
+            dg.TableColumn(field.name, str(field.type), constraints=dg.TableColumnConstraints(nullable=field.nullable)) for field in schema
+        ]
+    )

@@ -1,0 +1,47 @@
+"""The one partition definition of every asset: a market and a month of ``as_of``, which is also the folder on disk."""
+
+import warnings
+from collections.abc import Iterable
+
+import dagster as dg
+
+from hydra_assets.config.load import load_config
+from hydra_assets.core.months import Month
+from hydra_assets.errors import InvalidTimeError
+
+# Dagster says at every start that `backfill_policy` may still change; the version is pinned.
+warnings.filterwarnings("ignore", category=dg.BetaWarning)
+_config = load_config()
+MARKET_MONTH = dg.MultiPartitionsDefinition(
+    {
+        "market": dg.StaticPartitionsDefinition(sorted(_config.markets)),
+        "month": dg.MonthlyPartitionsDefinition(start_date=_config.start_month, timezone="America/Chicago", fmt="%Y-%m", end_offset=1),
+    }
+)
+
+
+def key_of(market: str, month: Month) -> dg.MultiPartitionKey:
+    """The partition key of a market and month."""
+    return dg.MultiPartitionKey({"market": market, "month": str(month)})
+
+
+def parts_of(key: str) -> tuple[str, Month]:
+    """Market and month of a key; its text is never taken apart, since the order of the dimensions in it varies."""
+    multi = key if isinstance(key, dg.MultiPartitionKey) else MARKET_MONTH.get_partition_key_from_str(key)
+    by_dimension = multi.keys_by_dimension
+    return by_dimension["market"], Month.of(by_dimension["month"])
+
+
+def months_by_market(keys: Iterable[str]) -> dict[str, list[Month]]:
+    """
+    The months asked of each market, both in order.
+
+    Raises:
+        InvalidTimeError: no key at all: a range whose end lies before its start selects nothing, silently.
+    """
+    asked: dict[str, list[Month]] = {}
+    for market, month in sorted(parts_of(key) for key in keys):
+        asked.setdefault(market, []).append(month)
+    if not asked:
+        raise InvalidTimeError("the run selects no partition; give a range as <first market and month>...<last>, in that order")
+    return asked

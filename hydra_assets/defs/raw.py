@@ -1,0 +1,99 @@
+"""Raw tables: an asset fetches and hands over; what is new, and from when on it counts as known, the lake decides."""
+
+from typing import Any
+
+import dagster as dg
+import pyarrow as pa
+
+from hydra_assets.config.load import load_config, load_release_calendar
+from hydra_assets.core.months import Month
+from hydra_assets.defs.partitions import MARKET_MONTH, key_of, months_by_market
+from hydra_assets.defs.resources import CftcResource
+from hydra_assets.errors import VendorContentError, VendorError, VendorUnavailableError
+from hydra_assets.flow.cot import CotFetch, cot_months, fetch_cot
+from hydra_assets.sources.cftc import CftcSource
+from hydra_assets.sources.http import wait_before_retry
+
+MAX_QUARANTINED_SHARE = 0.01
+
+
+@dg.asset(
+    group_name="raw",
+    partitions_def=MARKET_MONTH,
+    io_manager_key="lake_io",
+    backfill_policy=dg.BackfillPolicy.single_run(),
+    pool="vendor",
+    kinds={"parquet"},
+    description="CFTC disaggregated futures-only Commitments of Traders, one row per report. as_of is the day counted (Tuesday);"
+    " available_at the release by the calendar, or the moment it was first seen.",
+)
+def cot_disaggregated(context: dg.AssetExecutionContext, cftc: CftcResource) -> dg.Output[Any]:
+    """The reports of the partitions asked, month by month."""
+    asked = months_by_market(context.partition_keys)
+    config, calendar = load_config(), load_release_calendar()
+    every_month = sorted({month for months in asked.values() for month in months})
+    with cftc.open() as source:
+        fetched = _fetched(context, source, every_month)
+    # All of it is parsed before any of it is handed over: a broken file materialises nothing.
+    pairs = [
+        (key_of(market, month), table)
+        for market, months in asked.items()
+        for month, table in cot_months(fetched, config.market(market), months, calendar)
+    ]
+    _refuse_too_many_quarantined(fetched, sum(table.num_rows for _, table in pairs))
+    for market, months in asked.items():
+        for month in months:
+            if month.year in fetched.gaps:
+                gap = {"gap": True, "reason": fetched.gaps[month.year]}
+                context.add_asset_metadata(gap, partition_key=str(key_of(market, month)))
+    return dg.Output(iter(pairs), metadata=_metadata(fetched, pairs))
+
+
+def _fetched(context: dg.AssetExecutionContext, source: CftcSource, months: list[Month]) -> CotFetch:
+    """One attempt of every archive; Dagster tries again after a transient fault, and what is kept already is not fetched again."""
+    try:
+        return fetch_cot(source.fetch_once, months)
+    except (VendorUnavailableError, VendorContentError) as error:
+        attempt = context.retry_number + 1
+        wait = wait_before_retry(error, attempt, source.max_attempts)
+        if wait is None:
+            raise dg.Failure(f"{error}; given up after {attempt} attempt(s)", metadata={"gap": True}, allow_retries=False) from error
+        raise dg.RetryRequested(max_retries=source.max_attempts - 1, seconds_to_wait=wait) from error
+    except VendorError as error:
+        raise dg.Failure(str(error), metadata={"gap": True}, allow_retries=False) from error
+
+
+def _refuse_too_many_quarantined(fetched: CotFetch, believed: int) -> None:
+    bad = len(fetched.quarantined)
+    if bad > MAX_QUARANTINED_SHARE * (bad + believed) and bad > 1:
+        raise dg.Failure(
+            f"{bad} of {bad + believed} rows cannot be believed, more than {MAX_QUARANTINED_SHARE:.0%};"
+            f" the first: {fetched.quarantined[0]}",
+            allow_retries=False,
+        )
+
+
+def _metadata(fetched: CotFetch, pairs: list[tuple[dg.MultiPartitionKey, pa.Table]]) -> dict[str, dg.MetadataValue]:
+    synthetic = sum(sum(table["synthetic"].to_pylist()) for _, table in pairs)
+    total = sum(table.num_rows for _, table in pairs)
+    archives = {archive.name: archive for archive in fetched.archives.values()}
+    return {
+        "synthetic_rows": dg.MetadataValue.text(f"{synthetic} of {total} rows are synthetic"),
+        "archives": dg.MetadataValue.table(
+            [
+                dg.TableRecord({"archive": a.name, "sha256": a.sha256[:16], "rows": a.rows, "seen_at": a.seen_at.isoformat()})
+                for a in archives.values()
+            ],
+            schema=dg.TableSchema(columns=[dg.TableColumn(name) for name in ("archive", "sha256", "rows", "seen_at")]),
+        ),
+        "duplicate_rows": dg.MetadataValue.int(fetched.duplicates),
+        "unknown_columns": dg.MetadataValue.text(", ".join(fetched.extra_columns) or "none"),
+        "quarantined": dg.MetadataValue.table(
+            [
+                dg.TableRecord({"line": q.line, "code": q.cftc_code, "report_date": q.report_date, "reason": q.reason})
+                for q in fetched.quarantined[:50]
+            ],
+            schema=dg.TableSchema(columns=[dg.TableColumn(name) for name in ("line", "code", "report_date", "reason")]),
+        ),
+        "gap_years": dg.MetadataValue.text("; ".join(f"{year}: {why}" for year, why in fetched.gaps.items()) or "none"),
+    }
