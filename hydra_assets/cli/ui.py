@@ -50,7 +50,7 @@ def start_dagster(home: Home, port: int) -> "subprocess.Popen[bytes]":
     home.prepare_dagster()
     # Not inherited by chance: what the runs of this UI read is what its banner says.
     environment = {**os.environ, "DAGSTER_HOME": str(home.dagster), "HYDRA_WORLD": home.world, "HYDRA_HOME": str(home.base)}
-    command = [sys.executable, "-m", "dagster", "dev", "-m", "hydra_assets.definitions", "-h", "127.0.0.1", "-p", str(port)]
+    command = [sys.executable, "-W", "ignore", "-m", "dagster", "dev", "-m", "hydra_assets.definitions", "-h", "127.0.0.1", "-p", str(port)]
     return subprocess.Popen([*command, "--log-level", "warning"], env=environment, cwd=home.dagster, start_new_session=True)
 
 
