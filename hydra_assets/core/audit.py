@@ -56,6 +56,8 @@ def early_rows(rows: pa.Table, inputs: Mapping[str, pa.Table], features: Sequenc
     Returns:
         EARLY: one line per offending row, with the reason.
     """
+    if not rows.num_rows:
+        return EARLY.empty_table()
     declared = {feature.name: feature for feature in features}
     prints = {name: _Prints(table) for name, table in inputs.items()}
     found: dict[str, list[str]] = {name: [] for name in EARLY.names}

@@ -121,7 +121,7 @@ def no_lookahead(family: str) -> dg.AssetChecksDefinition:
                     ("lake", opened.read_vintages(asset, market, start, end, key=DATASETS[asset].key)),
                 ):
                     judged.rows += rows.num_rows
-                    judged.values += rows.num_rows - rows["value"].null_count
+                    judged.values += rows.num_rows - rows["value"].null_count if rows.num_rows else 0
                     for row in early_rows(rows, inputs, features).to_pylist():
                         judged.accuse(market, _month_text(row["as_of"]), place=place, **row)
         looked_at = f"{judged.rows} rows of store and lake against their raw inputs, {judged.values} with a value"

@@ -223,8 +223,8 @@ class ParquetLake:
 
     def folders(self, data_type: str | None = None, market: str | None = None) -> list[Folder]:
         """Every month folder, in order of data type, market and month."""
-        one_type = checked_name(data_type, "data_type") if data_type else "*"
-        one_market = checked_name(market, "market") if market else "*"
+        one_type = checked_name(data_type, "data_type") if data_type is not None else "*"
+        one_market = checked_name(market, "market") if market is not None else "*"
         found = []
         for path in sorted(self.base_path.glob(f"data_type={one_type}/market={one_market}/year=*/month=*")):
             match = _FOLDER.fullmatch(path.relative_to(self.base_path).as_posix())
@@ -300,7 +300,8 @@ class ParquetLake:
         return [f for f in self.folders(data_type, market) if months[0] <= (f.year, f.month) <= months[1]]
 
     def _rows(self, data_type: str, market: str, start: dt.date | None, end: dt.date | None) -> pa.Table:
-        table = self._load(self._between(data_type, market, start, end))
+        schema = _read_schema(self.base_path / f"data_type={checked_name(data_type, 'data_type')}" / SCHEMA_FILE)
+        table = self._load(self._between(data_type, market, start, end), schema)
         if (start is None and end is None) or not table.num_rows:
             return table
         days = _days(table)
@@ -311,7 +312,8 @@ class ParquetLake:
             keep &= days <= np.datetime64(_utc_day(end, "end"), "D")
         return table.filter(pa.array(keep))
 
-    def _load(self, folders: Iterable[Folder]) -> pa.Table:
+    def _load(self, folders: Iterable[Folder], schema: pa.Schema | None = None) -> pa.Table:
+        """All rows with the hidden columns; where there is none, an empty table of *schema*."""
         parts = []
         for folder in folders:
             for _ in range(10):
@@ -322,7 +324,8 @@ class ParquetLake:
                 parts += loaded
                 break
         if not parts:
-            return pa.table({RECORDED: pa.array([], pa.int64()), RETRACTED: pa.array([], pa.bool_()), WRITTEN: pa.array([], pa.date32())})
+            known = schema if schema is not None else pa.schema([])
+            return pa.schema([*known, (RECORDED, pa.int64()), (RETRACTED, pa.bool_()), (WRITTEN, pa.date32())]).empty_table()
         key = next((_key_of(part) for part in reversed(parts) if _key_of(part)), None)
         joined = pa.concat_tables(parts, promote_options="default").combine_chunks()
         return joined.replace_schema_metadata({**(joined.schema.metadata or {}), KEY: json.dumps(key).encode()}) if key else joined

@@ -1,0 +1,62 @@
+"""What many tests share: a home of their own, the real files, instants in one line."""
+
+import datetime as dt
+import os
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+from hypothesis import settings
+
+from hydra_assets.core.instants import INSTANT
+from hydra_assets.storage.lake import ParquetLake
+from hydra_assets.storage.store import FeatureStore
+
+settings.register_profile("house", deadline=None, derandomize=True, print_blob=True)
+settings.load_profile("house")
+
+SHARED = Path(__file__).parents[2] / "shared"
+
+
+def at(text: str) -> dt.datetime:
+    """``2025-10-03 19:30`` in UTC."""
+    return dt.datetime.fromisoformat(text).replace(tzinfo=dt.UTC)
+
+
+def rows(**columns) -> pa.Table:
+    """A table; columns named as_of, available_at or ending in _at are instants in UTC text."""
+    arrays = {}
+    for name, values in columns.items():
+        instant = name in ("as_of", "available_at")
+        arrays[name] = pa.array([at(v) for v in values], INSTANT) if instant else pa.array(values)
+    return pa.table(arrays)
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path, monkeypatch):
+    """No test may touch the user's own home, or see the user's settings."""
+    base = tmp_path / "home"
+    for name in [n for n in os.environ if n.startswith(("HYDRA_", "DAGSTER_"))]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("HYDRA_HOME", str(base))
+    return base
+
+
+@pytest.fixture
+def lake(tmp_path):
+    return ParquetLake(tmp_path / "lake", world="sample")
+
+
+@pytest.fixture
+def store(tmp_path):
+    with FeatureStore(tmp_path / "store.sqlite", world="sample") as opened:
+        yield opened
+
+
+@pytest.fixture
+def real_2025() -> Path:
+    """The CFTC's own archive of 2025."""
+    path = SHARED / "data" / "cftc" / "fut_disagg_txt_2025.zip"
+    if not path.exists():
+        pytest.skip("the CFTC's real archive of 2025 is not beside this checkout (../shared/data/cftc)")
+    return path
