@@ -42,26 +42,21 @@ FULL = computed(HISTORY)
 
 
 def test_the_thirteen_of_the_catalogue():
-    assert (
-        sorted(
-            [
-                "cot_mm_net",
-                "cot_mm_net_oi",
-                "cot_prod_net_oi",
-                "cot_swap_net_oi",
-                "cot_hedge_pressure",
-                "cot_mm_pct_52",
-                "cot_sentiment",
-                "cot_index_156",
-                "cot_mm_z_156",
-                "cot_chg_1w",
-                "cot_chg_4w",
-                "cot_crowding",
-                "cot_top4_net",
-            ]
-        )
-        == NAMES
-    )
+    assert [feature.name for feature in ALL] == [
+        "cot_mm_net",
+        "cot_mm_net_oi",
+        "cot_prod_net_oi",
+        "cot_swap_net_oi",
+        "cot_hedge_pressure",
+        "cot_mm_pct_52",
+        "cot_sentiment",
+        "cot_index_156",
+        "cot_mm_z_156",
+        "cot_chg_1w",
+        "cot_chg_4w",
+        "cot_crowding",
+        "cot_top4_net",
+    ]
     for feature in ALL:
         assert feature.unit
         assert feature.formula

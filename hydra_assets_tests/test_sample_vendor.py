@@ -3,6 +3,7 @@
 import csv
 import datetime as dt
 import io
+import itertools
 import zipfile
 
 import pytest
@@ -54,8 +55,8 @@ def test_changes_are_the_differences_of_the_rows_and_years_join_without_a_jump()
     days = CALENDAR.report_dates(dt.date(2022, 11, 1), dt.date(2023, 3, 1))
     rows = [synthetic_row(LE, "Live Cattle", day) for day in days]
     totals = [int(row["Open_Interest_All"]) for row in rows]
-    assert [int(row["Change_in_Open_Interest_All"]) for row in rows[1:]] == [b - a for a, b in zip(totals, totals[1:], strict=False)]
-    assert max(abs(b - a) / a for a, b in zip(totals, totals[1:], strict=False)) < 0.1
+    assert [int(row["Change_in_Open_Interest_All"]) for row in rows[1:]] == [b - a for a, b in itertools.pairwise(totals)]
+    assert max(abs(b - a) / a for a, b in itertools.pairwise(totals)) < 0.1
 
 
 def test_a_report_is_served_once_it_is_out_and_not_before():
