@@ -1,0 +1,86 @@
+"""The graph as Dagster sees it, and that nothing shows a key."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import dagster as dg
+
+from hydra_assets.core.dataset import DATASETS
+from hydra_assets.defs.partitions import MARKET_MONTH
+from hydra_assets.defs.resources import SecretlessResource
+from hydra_assets_tests.dagster_runs import definitions
+
+ROOT = Path(__file__).parents[1]
+
+
+def test_the_graph():
+    graph = definitions().resolve_asset_graph()
+    seen = {}
+    for key in graph.get_all_asset_keys():
+        node = graph.get(key)
+        seen[key.path[-1]] = (node.group_name, sorted(parent.path[-1] for parent in node.parent_keys))
+        assert node.partitions_def == MARKET_MONTH
+        assert node.backfill_policy == dg.BackfillPolicy.single_run()
+        assert node.metadata["world"].value == "sample"
+        assert node.tags["world"] == "sample"
+        assert node.description
+    assert seen == {"cot_disaggregated": ("raw", []), "cot_features": ("features", ["cot_disaggregated"])}
+    assert set(seen) == set(DATASETS)
+
+
+def test_every_table_has_its_checks_and_what_would_be_wrong_blocks():
+    specs = [spec for check in definitions().asset_checks for spec in check.check_specs]
+    blocking = {(spec.asset_key.path[-1], spec.name): spec.blocking for spec in specs}
+    assert blocking == {
+        ("cot_disaggregated", "keys_unique"): True,
+        ("cot_disaggregated", "cot_identity"): True,
+        ("cot_disaggregated", "coverage"): False,
+        ("cot_disaggregated", "staleness"): False,
+        ("cot_disaggregated", "open_findings"): False,
+        ("cot_features", "no_lookahead"): True,
+        ("cot_features", "replay"): True,
+        ("cot_features", "keys_unique"): True,
+        ("cot_features", "open_findings"): False,
+    }
+
+
+def test_every_asset_writes_through_the_lakes_io_manager_and_runs_in_process():
+    built = definitions()
+    for asset in built.assets:
+        assert {out.io_manager_key for out in asset.op.output_defs} == {"lake_io"}
+    assert built.executor is dg.in_process_executor
+
+
+def test_no_resource_shows_a_key():
+    key = "db-" + "a1B2c" * 6
+
+    class Keyed(SecretlessResource):
+        api_key: str
+        url: str
+
+    shown = Keyed(api_key=key, url=f"https://x?api_key={key}")
+    for text in (repr(shown), str(shown), f"{shown}"):
+        assert key not in text
+        assert "Keyed(" in text
+    for resource in definitions().resources.values():
+        assert "db-" not in repr(resource)
+
+
+def test_the_workspace_file_loads_here(tmp_path):
+    """`dagster definitions validate` on workspace.yaml, as a newcomer would."""
+    command = [sys.executable, "-W", "ignore", "-m", "dagster", "definitions", "validate", "-w", "workspace.yaml"]
+    done = subprocess.run(command, cwd=ROOT, env={**os.environ, "DAGSTER_HOME": str(tmp_path)}, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "passed validation" in done.stdout + done.stderr
+
+
+def test_dg_checks_and_lists_the_definitions():
+    dg_command = Path(sys.executable).with_name("dg")
+    done = subprocess.run([dg_command, "check", "defs"], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    listed = subprocess.run([dg_command, "list", "defs"], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert listed.returncode == 0, listed.stderr
+    for name in ("cot_disaggregated", "cot_features", "cot_release_sensor", "after_cot_release", "no_lookahead"):
+        assert name in listed.stdout
