@@ -1,13 +1,17 @@
 """Commands that read the store: what was known, why, and every vintage of it."""
 
 import datetime as dt
+import difflib
 from typing import Annotated
 
 import typer
+from rich import box
 from rich.table import Table
 
 from hydra_assets.cli.console import JsonOption, WorldOption, console, instant, number, parse_instant, print_json
 from hydra_assets.desk import open as open_desk
+from hydra_assets.errors import InvalidTimeError, UnknownFeatureError
+from hydra_assets.flow.features import synthetic_inputs
 
 Market = Annotated[str, typer.Argument(help="A configured market, for example HE.")]
 At = Annotated[
@@ -21,26 +25,35 @@ def features(market: Market, at: At = None, world: WorldOption = None, as_json: 
     with open_desk(world) as desk:
         desk.config.market(market)
         explained = [desk.store.explain(market, name, when) for name in desk.store.features(market)]
+        synthetic = synthetic_inputs(desk.lake, market)
         if as_json:
-            rows = {row["feature_name"]: row["served"] for row in explained}
+            rows = {}
+            for row in explained:
+                name, served = row["feature_name"], row["served"]
+                rows[name] = served and {**served, "synthetic": synthetic(name, served["as_of"]), "withheld": len(row["withheld"])}
             print_json({"world": desk.world, "market": market, "at": when, "features": rows})
             return
         if not explained:
             console.print(f"The {desk.world} world holds no features of {market} yet. Make some with [bold]hydra-assets demo[/].")
             return
-        table = Table(title=f"{market} as known at {instant(when)} ({desk.world} world)", title_justify="left")
-        for heading in ("feature", "value", "quality", "as of", "available at", "withheld"):
-            table.add_column(heading, justify="right" if heading in ("value", "withheld") else "left", no_wrap=True)
+        title = f"{market} as known at {instant(when)} ({desk.world} world)"
+        table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False)
+        for heading in ("feature", "value", "quality", "input", "as of", "available at"):
+            table.add_column(heading, justify="right" if heading == "value" else "left", no_wrap=True)
         for row in explained:
-            served, withheld = row["served"], len(row["withheld"])
-            cells = (
-                (number(served["value"]), served["quality"], f"{served['as_of']:%Y-%m-%d}", instant(served["available_at"]))
-                if served
-                else ("-", "not yet known", "-", "-")
-            )
-            table.add_row(row["feature_name"], *cells, str(withheld) if withheld else "")
+            served = row["served"]
+            if served is None:
+                table.add_row(row["feature_name"], "-", "not yet", "-", "-", "-")
+                continue
+            origin = "[yellow]synthetic[/]" if synthetic(row["feature_name"], served["as_of"]) else "real"
+            when_known = (f"{served['as_of']:%Y-%m-%d}", instant(served["available_at"]))
+            table.add_row(row["feature_name"], number(served["value"]), served["quality"], origin, *when_known)
         console.print(table)
-        console.print("[dim]withheld: rows that describe this time or earlier and became available only later.[/]")
+        withheld = max(len(row["withheld"]) for row in explained)
+        if withheld:
+            console.print(f"{withheld} later rows that describe this time or earlier are withheld; hydra-assets explain says which.")
+        if desk.world == "sample":
+            console.print("[dim]input: synthetic where any row of the feature's window is.[/]")
 
 
 def explain(
@@ -87,7 +100,12 @@ def history(
     """Every vintage of a feature: what it said, of which day, and from when on."""
     with open_desk(world) as desk:
         desk.config.market(market)
-        first, last = (dt.datetime.combine(dt.date.fromisoformat(day), dt.time(), dt.UTC) for day in (start, end))
+        first, last = _day(start, "--start"), _day(end, "--end")
+        known = desk.store.features(market)
+        if feature not in known:
+            near = difflib.get_close_matches(feature, known, 1)
+            hint = f"did you mean {near[0]}?" if near else f"it has {', '.join(known) or 'none yet'}"
+            raise UnknownFeatureError(f"{market} has no feature {feature!r} in the {desk.world} world; {hint}")
         rows = desk.store.get_feature_history(market, feature, first, last)
         if as_json:
             print_json({"world": desk.world, "market": market, "feature": feature, "vintages": rows})
@@ -100,6 +118,13 @@ def history(
                 f"{row['as_of']:%Y-%m-%d}", number(row["value"]), row["quality"], instant(row["available_at"]), instant(row["recorded_at"])
             )
         console.print(table)
+
+
+def _day(text: str, option: str) -> dt.datetime:
+    try:
+        return dt.datetime.combine(dt.date.fromisoformat(text), dt.time(), dt.UTC)
+    except ValueError as error:
+        raise InvalidTimeError(f"{option} {text!r} is not a day; write 2025-09-01") from error
 
 
 def _when(at: str | None) -> dt.datetime:

@@ -1,7 +1,7 @@
 """From the lake's raw months to a family's feature months, in the lake's own shape and in the store; knows no Dagster."""
 
 import datetime as dt
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 from hydra_assets.core.audit import lookahead_audit
 from hydra_assets.core.instants import day_us
 from hydra_assets.core.months import Month
-from hydra_assets.features import compute, of_family
+from hydra_assets.features import ALL, compute, of_family
 from hydra_assets.features.compute import INPUTS
 from hydra_assets.storage.lake import ParquetLake
 from hydra_assets.storage.store import FeatureStore
@@ -84,6 +84,26 @@ def publish_month(store: FeatureStore, family: str, market: str, computed: Featu
         audit=lookahead_audit(computed.inputs, features),
         allow_retract=allow_retract,
     )
+
+
+def synthetic_inputs(lake: ParquetLake, market: str) -> Callable[[str, dt.datetime], bool]:
+    """Whether the window of a feature's value of a day holds a synthetic row of the lake."""
+    days: dict[str, list[dt.date]] = {}
+    for name in sorted({dataset for inputs in INPUTS.values() for dataset in inputs}):
+        table = lake.read(name, market)
+        if "synthetic" in table.column_names:
+            days[name] = [as_of.date() for as_of in table.filter(table["synthetic"])["as_of"].to_pylist()]
+    windows = {feature.name: feature.windows for feature in ALL}
+
+    def uses(feature: str, as_of: dt.datetime) -> bool:
+        monday = as_of.date() - dt.timedelta(as_of.weekday())
+        return any(
+            monday + dt.timedelta(weeks=window.first) <= day < monday + dt.timedelta(weeks=window.last + 1)
+            for window in windows.get(feature, ())
+            for day in days.get(window.dataset, ())
+        )
+
+    return uses
 
 
 def marked(rows: pa.Table, *, allow_retract: bool) -> pa.Table:
