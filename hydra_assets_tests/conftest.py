@@ -2,6 +2,7 @@
 
 import datetime as dt
 import os
+import time
 from pathlib import Path
 
 import pyarrow as pa
@@ -11,6 +12,7 @@ from hypothesis import settings
 from hydra_assets.core.instants import INSTANT
 from hydra_assets.storage.lake import ParquetLake
 from hydra_assets.storage.store import FeatureStore
+from hydra_assets_tests.demo_home import Demo
 
 settings.register_profile("house", deadline=None, derandomize=True, print_blob=True)
 settings.load_profile("house")
@@ -60,3 +62,11 @@ def real_2025() -> Path:
     if not path.exists():
         pytest.skip("the CFTC's real archive of 2025 is not beside this checkout (../shared/data/cftc)")
     return path
+
+
+@pytest.fixture(scope="session")
+def demo(tmp_path_factory) -> Demo:
+    folder = tmp_path_factory.mktemp("demo")
+    begun = time.monotonic()
+    first = Demo(folder, "", 0.0).run("demo", "-q")
+    return Demo(folder, first.stdout, time.monotonic() - begun)
