@@ -33,12 +33,12 @@ class HiveParquetIOManager(dg.ConfigurableIOManager):
     lake: LakeResource
 
     def handle_output(self, context: dg.OutputContext, obj: Any) -> None:
-        """Append each month's new rows; metadata per partition: rows, new rows, files, and a preview."""
+        """Append each month's new rows; metadata per partition: rows, new rows, files, and a preview of its own rows."""
         dataset = _dataset(context)
         lake = self.lake.open()
         keys = list(context.asset_partition_keys)
         total = new = 0
-        summary, preview, written = [], None, set()
+        summary, written = [], set()
         for key, table in _pairs(obj, keys):
             market, month = parts_of(key)
             rows = dataset.conform(table)
@@ -49,9 +49,9 @@ class HiveParquetIOManager(dg.ConfigurableIOManager):
             summary.append(
                 dg.TableRecord({"market": market, "month": str(month), "rows": rows.num_rows, "new rows": added, "files": files})
             )
-            preview = rows if rows.num_rows else preview
             context.step_context.add_asset_metadata(
-                {"dagster/partition_row_count": rows.num_rows, "new_rows": added, "files": files}, partition_key=key
+                {"dagster/partition_row_count": rows.num_rows, "new_rows": added, "files": files, "preview": _preview(rows)},
+                partition_key=key,
             )
         absent = sorted({parts_of(key) for key in keys} - written)
         for market, month in absent:
@@ -61,7 +61,6 @@ class HiveParquetIOManager(dg.ConfigurableIOManager):
                 "months": dg.MetadataValue.table(summary, schema=_SUMMARY),
                 "run_rows": total,
                 "run_new_rows": new,
-                "preview": _preview(preview if preview is not None else dataset.schema.empty_table()),
                 "world": lake.world,
                 "dagster/column_schema": _column_schema(dataset.schema),
                 "dagster/table_name": dataset.name,

@@ -3,7 +3,6 @@
 from typing import Any
 
 import dagster as dg
-import pyarrow as pa
 
 from hydra_assets.config.load import load_config, load_release_calendar
 from hydra_assets.core.months import Month
@@ -46,7 +45,11 @@ def cot_disaggregated(context: dg.AssetExecutionContext, cftc: CftcResource) -> 
             if month.year in fetched.gaps:
                 gap = {"gap": True, "reason": fetched.gaps[month.year]}
                 context.add_asset_metadata(gap, partition_key=str(key_of(market, month)))
-    return dg.Output(iter(pairs), metadata=_metadata(fetched, pairs))
+    for key, table in pairs:
+        synthetic = f"{sum(table['synthetic'].to_pylist())} of {table.num_rows} rows are synthetic"
+        context.add_asset_metadata({"synthetic_rows": synthetic}, partition_key=str(key))
+    context.add_asset_metadata(_facts(fetched))
+    return dg.Output(iter(pairs))
 
 
 def _fetched(context: dg.AssetExecutionContext, source: CftcSource, months: list[Month]) -> CotFetch:
@@ -73,12 +76,10 @@ def _refuse_too_many_quarantined(fetched: CotFetch, believed: int) -> None:
         )
 
 
-def _metadata(fetched: CotFetch, pairs: list[tuple[dg.MultiPartitionKey, pa.Table]]) -> dict[str, dg.MetadataValue]:
-    synthetic = sum(sum(table["synthetic"].to_pylist()) for _, table in pairs)
-    total = sum(table.num_rows for _, table in pairs)
+def _facts(fetched: CotFetch) -> dict[str, dg.MetadataValue]:
+    """What the run's archives were like, shown beside every month of it."""
     archives = {archive.name: archive for archive in fetched.archives.values()}
     return {
-        "synthetic_rows": dg.MetadataValue.text(f"{synthetic} of {total} rows are synthetic"),
         "archives": dg.MetadataValue.table(
             [
                 dg.TableRecord({"archive": a.name, "sha256": a.sha256[:16], "rows": a.rows, "seen_at": a.seen_at.isoformat()})
