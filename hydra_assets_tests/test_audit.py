@@ -54,6 +54,22 @@ def test_a_microsecond_before_the_print_is_seen():
     assert early(stamped(HONEST, "available_at", lambda row: row["available_at"] - dt.timedelta(microseconds=1))).num_rows == N
 
 
+def test_a_null_too_must_wait_for_its_own_report():
+    """Stamped with the release of the week before: something arrived then, but not the report that the row describes."""
+    released = {row["as_of"]: row["available_at"] for row in HISTORY.to_pylist()}
+    days = sorted(released)
+    null = HONEST.filter(pa.compute.equal(HONEST["feature_name"], "cot_mm_z_156")).slice(5, 1)
+    null = null.set_column(null.column_names.index("value"), HONEST.schema.field("value"), pa.array([None], pa.float64()))
+    before = days[days.index(null["as_of"][0].as_py()) - 1]
+    as_of = null["as_of"][0].as_py()
+    late = stamped(HISTORY, "available_at", lambda row: released[before] + dt.timedelta(days=5), only=lambda row: row["as_of"] == before)
+    leaked = stamped(null, "available_at", lambda row: released[before] + dt.timedelta(days=5))
+    assert leaked["available_at"][0].as_py() < released[as_of]
+    found = early(leaked, {"cot_disaggregated": late})["reason"].to_pylist()
+    assert len(found) == 1
+    assert "of that day was first printed" in found[0]
+
+
 def test_an_instant_at_which_nothing_arrived_is_seen():
     (reason, *_) = early(stamped(HONEST, "available_at", lambda row: row["available_at"] + dt.timedelta(hours=1)))["reason"].to_pylist()
     assert "no input inside its windows arrived" in reason

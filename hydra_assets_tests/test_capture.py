@@ -1,6 +1,7 @@
 """What a re-download may add to the lake, and from when on it counts as known."""
 
 import datetime as dt
+import json
 
 import pyarrow as pa
 import pytest
@@ -71,6 +72,8 @@ def test_an_old_archive_parsed_again_adds_unseen_keys_only(lake):
     add(lake, cot(2), "2026-02-21")
     old = pa.concat_tables([cot(1), cot(5, as_of="2026-02-03", available_at="2026-02-06 20:30")])
     assert add(lake, old, "2026-02-14") == 1
+    lines = next(lake.base_path.rglob("_looks.jsonl")).read_text().splitlines()
+    assert [json.loads(line)["ignored"] for line in lines] == [0, 0, 1]
     assert vintages(lake) == [(5, "02-06 20:30"), (1, "02-13 20:30"), (2, "02-21 00:00")]
 
 

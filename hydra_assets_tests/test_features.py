@@ -174,6 +174,15 @@ def test_a_revision_gives_further_rows_from_its_own_instant_wherever_its_week_is
     assert before.equals(FULL)
 
 
+def test_a_late_row_of_an_older_day_of_the_week_never_displaces_the_newer_one():
+    """A report moved to its Monday and one of the Tuesday share a week."""
+    tuesday = HISTORY["as_of"][N - 1].as_py()
+    extra = HISTORY.slice(N - 1, 1).to_pylist()[0]
+    extra |= {"as_of": tuesday - dt.timedelta(days=1), "available_at": at("2025-02-01"), "mm_long": 1}
+    table = pa.concat_tables([HISTORY, pa.Table.from_pylist([extra], schema=HISTORY.schema)])
+    assert computed(table).equals(FULL)
+
+
 def test_a_revision_that_changes_no_value_gives_no_row():
     same = revised(HISTORY, N - 3, available_at=at("2025-01-15"), traders_total=1)
     assert computed(same).equals(FULL)

@@ -75,6 +75,8 @@ def test_unknown_names_read_as_empty_and_bad_names_are_refused_before_anything_i
                 lake.write(cot(), *names, FEB)
             with pytest.raises(InvalidNameError):
                 lake.read(*names)
+        with pytest.raises(InvalidNameError):
+            lake.folders(bad)
     assert not list(lake.base_path.rglob("*.parquet"))
 
 

@@ -36,19 +36,20 @@ def some(n=200, seed=0):
 
 def test_kill_minus_nine_loses_nothing_acknowledged_and_leaves_nothing_half(tmp_path):
     program = (
-        "import sys, datetime as dt, pyarrow as pa\n"
+        "import os, sys, datetime as dt, pyarrow as pa\n"
         "from hydra_assets.storage.lake import ParquetLake\n"
         "lake, n = ParquetLake(sys.argv[1], world='sample'), 0\n"
         "while True:\n"
-        "    lake.write(pa.table({'n': [n] * 2000}), 't', 'HE', dt.datetime(2026, 2, 10, tzinfo=dt.UTC))\n"
+        "    noise = [os.urandom(1000) for _ in range(2000)]\n"
+        "    lake.write(pa.table({'n': [n] * 2000, 'x': noise}), 't', 'HE', dt.datetime(2026, 2, 10, tzinfo=dt.UTC))\n"
         "    print(n, flush=True)\n"
         "    n += 1\n"
     )
-    for round_ in range(3):
+    for round_ in range(6):
         root = tmp_path / f"lake{round_}"
         with subprocess.Popen([sys.executable, "-c", program, str(root)], stdout=subprocess.PIPE, text=True) as writer:
             writer.stdout.readline()
-            time.sleep(0.05 + 0.03 * round_)
+            time.sleep(0.05 + 0.017 * round_)
             os.kill(writer.pid, signal.SIGKILL)
             acknowledged = writer.stdout.read().split()
         lake = ParquetLake(root)

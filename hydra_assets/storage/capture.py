@@ -72,9 +72,9 @@ class Look:
         raw = metadata.pop(_LOOK, None)
         return table.replace_schema_metadata(metadata or None), Look.from_dict(json.loads(raw)) if raw else None
 
-    def to_json(self) -> str:
+    def to_json(self, **more: int) -> str:
         """One line of the look log."""
-        fields = {**self.as_dict(), "start": self.start.isoformat(), "end": self.end.isoformat(), "seen_at": self.seen_us}
+        fields = {**self.as_dict(), "start": self.start.isoformat(), "end": self.end.isoformat(), "seen_at": self.seen_us, **more}
         return json.dumps(fields)
 
     def as_dict(self) -> dict[str, Any]:
@@ -105,9 +105,9 @@ class Held:
 
 def capture(
     table: pa.Table, held: Held, *, key: Sequence[str], stamps: Stamps, look: Look, looks: Sequence[Look], place: str, allow_retract: bool
-) -> pa.Table:
+) -> tuple[pa.Table, int]:
     """
-    The rows to append.
+    The rows to append, and how many were ignored because an outdated look says something else than a newer one did.
 
     - ``ours`` (bars, quotes, COT): a row is compared with the newest vintage of its key. Equal: dropped. Different: a
       restatement. Unseen key: available as the row says.
@@ -121,7 +121,7 @@ def capture(
     unseen keys only.
     """
     if stamps == "derived":
-        return _derived(table, held, key=key, place=place, allow_retract=allow_retract)
+        return _derived(table, held, key=key, place=place, allow_retract=allow_retract), 0
     if stamps not in ("ours", "vendor"):
         raise SchemaError(f"{place}: stamps must be ours, vendor or derived, not {stamps!r}")
     if stamps == "vendor" and "stamped_at" not in table.column_names:
@@ -140,13 +140,13 @@ def capture(
     past_looks = [past for past in looks if past.source == look.source and past.seen_us < look.seen_us]
 
     if not table.num_rows:
-        return table
+        return table, 0
     as_of = column_us(table["as_of"], what="as_of")
     if stamps == "vendor":
         available = column_us(table["stamped_at"], what="stamped_at", rounding="ceil")
     else:
         available = column_us(table["available_at"], what="available_at")
-    rows, at, live = [], [], []
+    rows, at, live, ignored = [], [], [], 0
     batch: dict[tuple[Any, ...], tuple[Any, ...]] = {}
     for i, (k, v) in enumerate(zip(_tuples(table, identity), _tuples(table, values), strict=True)):
         if k in batch:
@@ -159,11 +159,16 @@ def capture(
             rows.append(i)
             at.append(max(look.seen_us, int(available[i])) if absent else int(available[i]))
             live.append(absent or 0 <= look.seen_us - int(available[i]) <= CONFIRMED_WITHIN_US)
-        elif not _same(newest[k][0], v) and not outdated:
+        elif _same(newest[k][0], v):
+            continue
+        elif outdated:
+            ignored += 1
+        else:
             rows.append(i)
             at.append(max(look.seen_us, newest[k][1] + 1))
             live.append(True)
-    return _stamped(table.take(pa.array(rows, pa.int64())), np.array(at, dtype=np.int64), np.array(live, dtype=bool), stamps)
+    fresh = table.take(pa.array(rows, pa.int64()))
+    return _stamped(fresh, np.array(at, dtype=np.int64), np.array(live, dtype=bool), stamps), ignored
 
 
 def _stamped(rows: pa.Table, at: np.ndarray, live: np.ndarray, stamps: Stamps) -> pa.Table:

@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from hydra_assets import log
 from hydra_assets.core.dataset import Stamps
 from hydra_assets.core.instants import INSTANT, column_us, from_us, instants, now_us, to_us
 from hydra_assets.core.point_in_time import known_vintages, recordings_that_count
@@ -114,12 +115,16 @@ class ParquetLake:
         with files.lock(folder.path) as clock:
             held = self._load([folder])
             looks = self._looks_of(folder)
-            rows = capture(
+            rows, ignored = capture(
                 table, _held(held), key=names, stamps=stamps, look=look, looks=looks, place=folder.key, allow_retract=allow_retract
             )
             if rows.num_rows:
                 self._put(rows, folder, _utc_day(date, "date"), clock.next(), key=names)
-            self._log_look(folder, look)
+            self._log_look(folder, look, ignored)
+            if ignored:
+                log.get("lake").warning(
+                    "an outdated look was not believed", folder=folder.key, rows=ignored, seen_at=look.seen_at.isoformat()
+                )
             return int(rows.num_rows)
 
     def _put(self, table: pa.Table, folder: Folder, day: dt.date, stamp: int, *, key: Sequence[str] = ()) -> Path:
@@ -418,7 +423,7 @@ class ParquetLake:
             return [Look.from_dict(json.loads(line)) for line in lines[:-1] if line]  # what follows the last newline was cut by a crash
         return []
 
-    def _log_look(self, folder: Folder, look: Look) -> None:
+    def _log_look(self, folder: Folder, look: Look, ignored: int) -> None:
         descriptor = os.open(folder.path / LOOKS_FILE, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o640)
         try:
             size = os.fstat(descriptor).st_size
@@ -426,7 +431,7 @@ class ParquetLake:
             if torn:  # end the cut line, which is not JSON, so that it cannot swallow this one
                 body = Path(folder.path / LOOKS_FILE).read_bytes()
                 os.ftruncate(descriptor, body.rfind(b"\n") + 1)
-            os.write(descriptor, (look.to_json() + "\n").encode())
+            os.write(descriptor, (look.to_json(ignored=ignored) + "\n").encode())
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
