@@ -11,11 +11,10 @@ import pytest
 import requests
 
 import hydra_assets
-from hydra_assets.cli.demo import REAL
+from hydra_assets.cli.walkthrough import REAL
 from hydra_assets.storage.lake import ParquetLake
 from hydra_assets_tests.demo_home import PROGRAM
 
-pytestmark = pytest.mark.xdist_group("demo")
 COMMANDS = ["demo", "ui", "features", "history", "explain", "sample-vendor", "config"]
 
 

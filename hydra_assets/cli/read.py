@@ -2,16 +2,17 @@
 
 import datetime as dt
 import difflib
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich import box
 from rich.table import Table
 
 from hydra_assets.cli.console import JsonOption, WorldOption, console, instant, number, parse_instant, print_json
-from hydra_assets.desk import open as open_desk
 from hydra_assets.errors import InvalidTimeError, UnknownFeatureError
-from hydra_assets.flow.features import synthetic_inputs
+
+if TYPE_CHECKING:
+    from hydra_assets.desk import Desk
 
 Market = Annotated[str, typer.Argument(help="A configured market, for example HE.")]
 At = Annotated[
@@ -21,8 +22,10 @@ At = Annotated[
 
 def features(market: Market, at: At = None, world: WorldOption = None, as_json: JsonOption = False) -> None:
     """Every feature of MARKET as it was known at an instant."""
+    from hydra_assets.flow.features import synthetic_inputs
+
     when = _when(at)
-    with open_desk(world) as desk:
+    with _open(world) as desk:
         desk.config.market(market)
         explained = [desk.store.explain(market, name, when) for name in desk.store.features(market)]
         synthetic = synthetic_inputs(desk.lake, market)
@@ -65,7 +68,7 @@ def explain(
 ) -> None:
     """Which row is served at an instant, and which are withheld until when."""
     when = _when(at)
-    with open_desk(world) as desk:
+    with _open(world) as desk:
         desk.config.market(market)
         answer = desk.store.explain(market, feature, when)
         if as_json:
@@ -98,7 +101,7 @@ def history(
     as_json: JsonOption = False,
 ) -> None:
     """Every vintage of a feature: what it said, of which day, and from when on."""
-    with open_desk(world) as desk:
+    with _open(world) as desk:
         desk.config.market(market)
         first, last = _day(start, "--start"), _day(end, "--end")
         known = desk.store.features(market)
@@ -118,6 +121,12 @@ def history(
                 f"{row['as_of']:%Y-%m-%d}", number(row["value"]), row["quality"], instant(row["available_at"]), instant(row["recorded_at"])
             )
         console.print(table)
+
+
+def _open(world: str | None) -> "Desk":
+    from hydra_assets.desk import open as open_desk  # pandas and Arrow take a second to load; --help needs neither
+
+    return open_desk(world)
 
 
 def _day(text: str, option: str) -> dt.datetime:

@@ -12,7 +12,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
-import requests
 import typer
 
 from hydra_assets.cli.console import WorldOption, console
@@ -100,6 +99,8 @@ def _taken(port: int) -> bool:
 
 
 def _wait_until_up(process: "subprocess.Popen[bytes]", port: int) -> None:
+    import requests
+
     deadline = time.monotonic() + START_TIMEOUT_S
     with console.status("starting Dagster ..."):
         while time.monotonic() < deadline:
