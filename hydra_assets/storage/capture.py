@@ -15,6 +15,7 @@ import pyarrow as pa
 
 from hydra_assets.core.dataset import Stamps
 from hydra_assets.core.instants import column_us, from_us, instants, to_us
+from hydra_assets.core.same import same_number
 from hydra_assets.errors import ConflictError, RetractionError, SchemaError
 
 RETRACTED = "_retracted"
@@ -22,7 +23,6 @@ _LOOK = b"hydra_look"
 CONFIRMED_WITHIN_US = 86_400_000_000  # a first sight so soon after the calendar's stamp confirms it
 _TIMES = ("as_of", "available_at", "stamped_at")
 _DAY_US = 86_400_000_000
-TOLERANCE = 1e-12  # relative; float noise makes no vintage
 MAX_WITHDRAWN = 0.2
 
 
@@ -253,8 +253,4 @@ def _same(a: Sequence[Any], b: Sequence[Any]) -> bool:
 
 
 def _equal(a: Any, b: Any) -> bool:
-    if isinstance(a, float) and isinstance(b, float):
-        if a != a or b != b:
-            return a != a and b != b
-        return a == b or abs(a - b) <= TOLERANCE * max(1.0, abs(a))
-    return bool(a == b)
+    return same_number(a, b) if isinstance(a, float) and isinstance(b, float) else bool(a == b)

@@ -13,11 +13,11 @@ import pyarrow as pa
 
 from hydra_assets.core.dataset import QUALITIES
 from hydra_assets.core.instants import iso, to_us
+from hydra_assets.core.same import same_number
 from hydra_assets.errors import ConflictError, InvalidTimeError, InvalidValueError
 from hydra_assets.storage.names import checked_name
 
 Vintage = tuple[str, str, int, int]  # market, feature_name, as_of, available_at
-TOLERANCE = 1e-12
 
 
 @dataclass(frozen=True)
@@ -108,10 +108,8 @@ def _mappings(rows: Iterable[Any]) -> Iterable[Mapping[str, Any]]:
 
 
 def same(a: Fact, b: Fact) -> bool:
-    """Whether two facts of one vintage say the same, up to float noise (1e-12 relative)."""
-    if a.quality != b.quality or (a.value is None) != (b.value is None):
-        return False
-    return a.value is None or b.value is None or a.value == b.value or abs(a.value - b.value) <= TOLERANCE * max(abs(a.value), abs(b.value))
+    """Whether two facts of one vintage say the same, up to float noise."""
+    return a.quality == b.quality and same_number(a.value, b.value)
 
 
 def crc(series_id: int, as_of: int, available_at: int, recorded_at: int, value: float | None, quality: str, retracted: int) -> int:
