@@ -10,7 +10,7 @@ import hydra_assets
 from hydra_assets.config.load import load_release_calendar
 from hydra_assets.core.dataset import COT_DISAGGREGATED, COT_FEATURES
 from hydra_assets.core.months import Month
-from hydra_assets.defs.checks import newest_expected
+from hydra_assets.defs.cot_checks import newest_expected
 from hydra_assets.storage.findings import Findings
 from hydra_assets.storage.lake import ParquetLake
 from hydra_assets_tests.conftest import at

@@ -1,0 +1,113 @@
+"""
+How checks judge: what they look at, what they found, and the verdict in the form that Dagster shows.
+
+A check judges the partitions of its run, or all that is held when it is run alone; what it finds stays open, by market and
+month, until the same month is looked at again and is in order. A check with nothing but nulls to look at is `unproven`.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import dagster as dg
+import pyarrow as pa
+
+from hydra_assets.core.dataset import DATASETS
+from hydra_assets.core.months import Month
+from hydra_assets.defs.partitions import months_by_market
+from hydra_assets.defs.resources import FindingsResource, LakeResource
+from hydra_assets.storage.lake import ParquetLake
+
+SHOWN = 100
+Asked = Mapping[str, list[Month]]
+Offence = Mapping[str, object]
+
+
+@dataclass
+class Judgement:
+    """
+    What a check saw.
+
+    Attributes:
+        rows, values: rows looked at, and how many of them could prove anything.
+        offences: one mapping a fault; ``market`` and ``month`` say where it belongs.
+    """
+
+    rows: int = 0
+    values: int = 0
+    offences: list[Offence] = field(default_factory=list)
+
+    def accuse(self, market: str, month: str, **facts: object) -> None:
+        """Add a fault."""
+        self.offences.append({"market": market, "month": month, **facts})
+
+
+def asked_of(context: dg.AssetCheckExecutionContext, lake: ParquetLake, table: str) -> Asked:
+    """The run's partitions; all months of the table where the run has none."""
+    tags = context.run.tags
+    if any(tag.startswith("dagster/partition") or tag.startswith("dagster/asset_partition_range") for tag in tags):
+        return months_by_market(context.op_execution_context.partition_keys)
+    held: dict[str, list[Month]] = {}
+    for folder in lake.folders(table):
+        held.setdefault(folder.market, []).append(Month(folder.year, folder.month))
+    return held
+
+
+def verdict_of(
+    judged: Judgement, findings: FindingsResource, asked: Asked, *, asset: str, check: str, severity: dg.AssetCheckSeverity, looked_at: str
+) -> dg.AssetCheckResult:
+    found: dict[tuple[str, str], str] = {}
+    for offence in judged.offences:
+        place = (str(offence["market"]), str(offence["month"]))
+        found.setdefault(place, ", ".join(f"{k}: {v}" for k, v in offence.items() if k not in ("market", "month")))
+    with findings.open() as table:
+        table.judge(asset, check, [(market, str(month)) for market, months in asked.items() for month in months], found)
+    verdict = "failed" if judged.offences else "passed" if judged.values else "unproven"
+    return dg.AssetCheckResult(
+        passed=verdict == "passed",
+        severity=severity if verdict == "failed" else dg.AssetCheckSeverity.WARN,
+        description={
+            "passed": looked_at,
+            "failed": f"{len(judged.offences)} fault(s); {looked_at}",
+            "unproven": f"unproven: there was nothing but nulls to look at; {looked_at}",
+        }[verdict],
+        metadata={
+            "verdict": verdict,
+            "looked_at": looked_at,
+            "rows": judged.rows,
+            "values": judged.values,
+            **({"offences": offence_table(judged.offences)} if judged.offences else {}),
+        },
+    )
+
+
+def offence_table(offences: list[Offence]) -> dg.TableMetadataValue:
+    columns = list(dict.fromkeys(name for offence in offences for name in offence))
+    records = [dg.TableRecord({name: str(offence.get(name, "")) for name in columns}) for offence in offences[:SHOWN]]
+    return dg.MetadataValue.table(records, schema=dg.TableSchema(columns=[dg.TableColumn(name) for name in columns]))
+
+
+def month_text(as_of: object) -> str:
+    return str(as_of)[:7]
+
+
+def lake_check(
+    name: str,
+    doc: str,
+    *,
+    asset: str,
+    blocking: bool,
+    severity: dg.AssetCheckSeverity,
+    judge: Callable[[Judgement, pa.Table, str, list[Month]], str],
+) -> dg.AssetChecksDefinition:
+    """A check that reads one market's vintages from the lake and judges them."""
+
+    @dg.asset_check(asset=asset, name=name, blocking=blocking, description=doc)
+    def check(context: dg.AssetCheckExecutionContext, lake: LakeResource, findings: FindingsResource) -> dg.AssetCheckResult:
+        opened, judged, looked_at = lake.open(), Judgement(), "nothing"
+        asked = asked_of(context, opened, asset)
+        for market, months in asked.items():
+            rows = opened.read_vintages(asset, market, months[0].first, months[-1].last, key=DATASETS[asset].key)
+            looked_at = judge(judged, rows, market, months)
+        return verdict_of(judged, findings, asked, asset=asset, check=name, severity=severity, looked_at=looked_at)
+
+    return check
