@@ -75,6 +75,91 @@ COT_DISAGGREGATED = Dataset(
     ),
 )
 
+_STAMPED = pa.field("stamped_at", pa.timestamp("ns", tz="UTC"), nullable=False)  # the vendor's own instant, whole
+_WORDS = [pa.field("quality", pa.string(), nullable=False), pa.field("synthetic", pa.bool_(), nullable=False)]
+_CONTRACT = [
+    pa.field("instrument", pa.string(), nullable=False),  # the vendor's raw symbol: HEZ5 comes back every ten years
+    pa.field("instrument_id", pa.int64(), nullable=False),
+    pa.field("expiration", INSTANT, nullable=False),
+]
+
+FUTURES_DEFINITIONS = Dataset(
+    name="futures_definitions",
+    key=("instrument_id",),
+    stamps="vendor",
+    group="raw",
+    description="Outright futures listed on a day, as the exchange defines them; spreads and options are left out.",
+    schema=pa.schema(
+        [
+            *_CONTRACT,
+            pa.field("instrument_class", pa.string(), nullable=False),
+            *_TIMES,
+            _STAMPED,
+            pa.field("tick", pa.float64(), nullable=False),  # price units
+            pa.field("multiplier", pa.float64(), nullable=False),  # dollars per price unit and contract
+            pa.field("low_limit", pa.float64()),
+            pa.field("high_limit", pa.float64()),
+            *_WORDS,
+        ]
+    ),
+)
+FUTURES_BARS = Dataset(
+    name="futures_bars",
+    key=("instrument", "expiration"),
+    stamps="ours",
+    group="raw",
+    description="Daily bars of outright futures by UTC date, price units of the market; the close is the last trade, not the settlement."
+    " A bar is known at its start plus one day.",
+    schema=pa.schema(
+        [
+            *_CONTRACT,
+            *_TIMES,
+            *(pa.field(name, pa.float64()) for name in ("open", "high", "low", "close")),
+            pa.field("volume", pa.int64()),
+            *_WORDS,
+        ]
+    ),
+)
+STATISTICS = ("settlement", "cleared_volume", "open_interest")
+FUTURES_STATISTICS = Dataset(
+    name="futures_statistics",
+    key=("instrument", "expiration", "stat"),
+    stamps="vendor",
+    group="raw",
+    description="Settlements (preliminary and final), cleared volume and open interest by trading date, every print at its own instant;"
+    " a deletion is a row without a value.",
+    schema=pa.schema(
+        [
+            *_CONTRACT,
+            pa.field("stat", pa.string(), nullable=False),  # one of STATISTICS
+            *_TIMES,
+            _STAMPED,
+            pa.field("value", pa.float64()),
+            pa.field("is_final", pa.bool_()),  # of settlements; null where the exchange does not say
+            *_WORDS,
+        ]
+    ),
+)
+FUTURES_CONTINUOUS = Dataset(
+    name="futures_continuous",
+    key=(),
+    stamps="derived",
+    group="derived",
+    description="The front contract of each session by the roll rule, its final settlement, and what a roll into it changed;"
+    " `hydra_assets.continuous` accumulates the adjustment at read, as known at the caller's instant.",
+    schema=pa.schema(
+        [
+            *_TIMES,
+            pa.field("contract", pa.string()),
+            pa.field("expiration", INSTANT),
+            pa.field("settlement", pa.float64()),
+            pa.field("roll_difference", pa.float64()),  # new contract minus old, price units; 0 where nothing rolled
+            pa.field("roll_ratio", pa.float64()),  # new contract over old; 1 where nothing rolled
+            pa.field("quality", pa.string(), nullable=False),
+        ]
+    ),
+)
+
 FEATURE_SCHEMA = pa.schema(
     [
         pa.field("feature_name", pa.string(), nullable=False),
@@ -84,13 +169,24 @@ FEATURE_SCHEMA = pa.schema(
         pa.field("quality", pa.string(), nullable=False),
     ]
 )
-COT_FEATURES = Dataset(
-    name="cot_features",
-    key=("feature_name",),
-    stamps="derived",
-    group="features",
-    description="The 13 positioning features of the COT report, every vintage, as `features.compute` gives them.",
-    schema=FEATURE_SCHEMA,
-)
 
-DATASETS = {dataset.name: dataset for dataset in (COT_DISAGGREGATED, COT_FEATURES)}
+
+def _features(family: str, description: str) -> Dataset:
+    return Dataset(f"{family}_features", ("feature_name",), "derived", FEATURE_SCHEMA, "features", description)
+
+
+COT_FEATURES = _features("cot", "The 13 positioning features of the COT report, every vintage, as `features.compute` gives them.")
+FUTURES_FEATURES = _features("futures", "The 23 features of the futures curve, every vintage, as `features.compute` gives them.")
+
+DATASETS = {
+    dataset.name: dataset
+    for dataset in (
+        COT_DISAGGREGATED,
+        COT_FEATURES,
+        FUTURES_DEFINITIONS,
+        FUTURES_BARS,
+        FUTURES_STATISTICS,
+        FUTURES_CONTINUOUS,
+        FUTURES_FEATURES,
+    )
+}

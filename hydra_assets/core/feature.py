@@ -1,10 +1,8 @@
 """What a feature declares: its inputs' windows, its unit and its source, beside the pure function that computes it."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
-
-import numpy as np
+from typing import Any, Literal
 
 Family = Literal["futures", "cot", "options", "divergence"]
 
@@ -20,6 +18,7 @@ class Window:
         unit: ``weeks`` are ISO weeks; ``sessions`` are exchange days.
         required: offsets without which there is no value. A row needs offset 0 in any case, also for a null.
         at_least: periods of the window that a value needs.
+        where: column and value of the rows that count, all of them; without it every row does.
     """
 
     dataset: str
@@ -28,6 +27,7 @@ class Window:
     unit: Literal["weeks", "sessions"] = "weeks"
     required: tuple[int, ...] = (0,)
     at_least: int = 1
+    where: tuple[tuple[str, object], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -52,18 +52,21 @@ class Feature:
 
     Attributes:
         name: as stored, for example ``cot_mm_net``.
-        function: input columns over the window, oldest first, NaN where a period has no row, to an Answer.
+        function: weekly families: input columns over the window, oldest first, NaN where a period has no row, to an `Answer`;
+            the futures family: a `features.panel.Panel` and sessions to a `features.futures.Daily`.
         windows: every input that the function may see; what lies outside cannot change a value.
         formula: for the catalogue.
         availability: for the catalogue: what decides ``available_at``.
+        needs: futures: the rule of `features.daily.NEEDS` that says which inputs of the last day must be known.
     """
 
     name: str
     family: Family
     unit: str
-    function: Callable[[Mapping[str, np.ndarray]], Answer]
+    function: Callable[..., Any]
     windows: tuple[Window, ...]
     formula: str
     source: str
     availability: str
     bounds: tuple[float, float] | None = None
+    needs: str = ""

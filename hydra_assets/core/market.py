@@ -1,6 +1,11 @@
 """A market: what one contract is, where it trades, and under which code the CFTC reports it."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+
+# Dollars per price unit and contract of the shipped markets, for pure functions that are given a symbol and no settings;
+# a test holds it equal to markets.yaml.
+CONTRACT_MULTIPLIERS: Mapping[str, float] = {"GF": 500.0, "HE": 400.0, "LE": 400.0, "ZC": 50.0, "ZO": 50.0, "ZR": 2000.0}
 
 
 @dataclass(frozen=True)

@@ -71,17 +71,13 @@ def visible_frontier(series: Ints, as_of: Ints, available_at: Ints) -> Flags:
         return np.zeros(0, dtype=np.bool_)
     first = np.r_[True, series[1:] != series[:-1]]
     block = np.cumsum(first) - 1
-    # One running maximum for all series: each block is lifted above every value of the blocks before it.
-    low, span = as_of.min(), int(as_of.max() - as_of.min()) + 1
-    if block[-1] * span < 2**62:
-        lifted = (as_of - low) + block * span
-        return np.asarray(lifted >= np.maximum.accumulate(lifted))
-    keep = np.empty(len(series), dtype=np.bool_)
-    starts = np.flatnonzero(first)
-    for begin, end in zip(starts, np.r_[starts[1:], len(series)], strict=True):
-        part = as_of[begin:end]
-        keep[begin:end] = part >= np.maximum.accumulate(part)
-    return keep
+    # One running maximum for all series: each block is lifted above every value of the blocks before it. Ranks in the place of
+    # microseconds, where those would not fit beside so many blocks.
+    if int(block[-1]) * (int(as_of.max()) - int(as_of.min()) + 1) >= 2**62:
+        as_of = np.unique(as_of, return_inverse=True)[1].astype(np.int64)
+    low, span = int(as_of.min()), int(as_of.max()) - int(as_of.min()) + 1
+    lifted = (as_of - low) + block * span
+    return np.asarray(lifted >= np.maximum.accumulate(lifted))
 
 
 def _last_of_each(*columns: Ints) -> Flags:

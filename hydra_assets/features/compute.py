@@ -6,20 +6,26 @@ from functools import lru_cache
 from importlib.metadata import entry_points
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from hydra_assets.core.feature import Feature
+from hydra_assets.core.market import CONTRACT_MULTIPLIERS
 from hydra_assets.errors import SchemaError, UnknownFeatureError
-from hydra_assets.features import cot
+from hydra_assets.features import cot, futures
+from hydra_assets.features.daily import compute_daily
 from hydra_assets.features.weekly import compute_weekly
 
 ENTRY_POINTS = "hydra_assets.features"
-INPUTS = {"cot": ("cot_disaggregated",)}
+INPUTS = {
+    "cot": ("cot_disaggregated",),
+    "futures": ("futures_definitions", "futures_statistics", "futures_bars"),
+}
 
 
 @lru_cache(maxsize=1)
 def registered() -> tuple[Feature, ...]:
     """Every feature: ours, then those of the entry point group ``hydra_assets.features`` (a Feature, or an iterable of them)."""
-    found = list(cot.FEATURES)
+    found = [*cot.FEATURES, *futures.FEATURES]
     for entry in sorted(entry_points(group=ENTRY_POINTS), key=lambda e: e.name):
         loaded = entry.load()
         found += [loaded] if isinstance(loaded, Feature) else list(loaded)
@@ -44,9 +50,10 @@ def compute(
     All vintages of a family's features.
 
     Args:
-        family: ``cot``.
-        inputs: data type to its Arrow table as it lies in the lake, every vintage in.
-        market: whose inputs they are; for messages.
+        family: ``cot`` or ``futures``.
+        inputs: data type to its Arrow table as it lies in the lake, every vintage in. ``futures`` takes the contract's
+            multiplier from ``futures_definitions``; without that table the market must be one that is shipped.
+        market: whose inputs they are.
         start, end: inclusive bounds of the answer's ``as_of`` (dates, or aware datetimes of which the UTC day counts).
     Returns:
         ``feature_name, as_of, available_at, value, unit, quality``: each value uses only inputs available at its own
@@ -55,10 +62,26 @@ def compute(
         UnknownFeatureError: no such family. SchemaError: an input is missing, or a column of it.
     """
     features = of_family(family)
+    if family == "futures":
+        multiplier = _multiplier(inputs, market)
+        return compute_daily(inputs, features, market=market, multiplier=multiplier, start=_day(start), end=_day(end))
     (dataset,) = INPUTS[family]
     if dataset not in inputs:
         raise SchemaError(f"{market} {family}: the input {dataset!r} is missing; given are {sorted(inputs)}")
     return compute_weekly(inputs[dataset], features, dataset=dataset, start=_day(start), end=_day(end))
+
+
+def _multiplier(inputs: Mapping[str, pa.Table], market: str) -> float:
+    """Dollars per price unit: what the contracts' definitions say, all of them the same."""
+    table = inputs.get("futures_definitions")
+    stated = set(pc.unique(table["multiplier"]).to_pylist()) if table is not None and table.num_rows else set()
+    if len(stated) > 1:
+        raise SchemaError(f"{market} futures_definitions: several multipliers {sorted(stated)}; give one market's rows")
+    if stated:
+        return float(stated.pop())
+    if market not in CONTRACT_MULTIPLIERS:
+        raise SchemaError(f"{market} futures: the contract's multiplier is not known; give the input 'futures_definitions'")
+    return CONTRACT_MULTIPLIERS[market]
 
 
 def _day(when: dt.date | None) -> dt.date | None:

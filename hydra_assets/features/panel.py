@@ -1,0 +1,184 @@
+"""
+A futures curve as it is known at one instant: sessions down, contracts across; and which contract is first, second, third.
+
+The roll rule: a contract is a candidate on t if it had a final settlement or an open interest in the five sessions before t. Of
+the candidates with more than ten business days left, in order of expiration, the first is stepped over as long as the next one
+has more open interest. Nothing of day t enters, so the front contract of t is known on the morning of t; nothing is remembered,
+so the same days give the same contracts from whatever slice of history was loaded.
+"""
+
+import datetime as dt
+from collections.abc import Sequence
+from functools import lru_cache
+from zoneinfo import ZoneInfo
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hydra_assets.core.instants import DAY_US, from_us
+from hydra_assets.core.sessions import session_days
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+MEMORY = 5  # sessions in which a contract must have been seen, and for which its open interest is carried
+BUSINESS_DAYS_LEFT = 10  # with exactly so many left the contract is out
+PAD = 520  # sessions in front of the first row, so that no window starts outside (the widest reaches back 508)
+SLOPE_LEGS = 6
+CHICAGO = ZoneInfo("America/Chicago")
+YEAR_S = 365 * 86_400
+SETTLEMENT, OPEN_INTEREST, VOLUME, HIGH, LOW = range(5)
+
+
+@lru_cache(maxsize=16)
+def _sessions(first: dt.date, last: dt.date) -> Ints:
+    return np.array([day.toordinal() for day in session_days(first, last)], dtype=np.int64)
+
+
+class Panel:
+    """
+    The state under way.
+
+    Args:
+        contracts: (instrument, expiration in microseconds UTC), by expiration.
+        first_day, last_day: of the rows; the axis starts `PAD` sessions before and ends one session after.
+        multiplier: dollars per price unit and contract.
+    Attributes:
+        cells: float64 (5, sessions, contracts): final settlement, open interest, cleared volume, high, low; NaN is unknown.
+        words: int8 (5, sessions, contracts): position of the row's quality word.
+        legs: int64 (sessions, 3): first, second, third contract; -1 is none. ``year_leg``: F1's month a year later.
+        legs_oi, legs_age: open interest used for each leg, and how many sessions old it is (0: none known, counted as 0).
+        slope: int64 (sessions, 6) legs of the slope, -1 none; ``slope_oi`` and ``slope_age`` likewise.
+    """
+
+    def __init__(self, contracts: Sequence[tuple[str, int]], first_day: dt.date, last_day: dt.date, multiplier: float) -> None:
+        self.contracts = list(contracts)
+        self.multiplier = multiplier
+        expirations = [from_us(at).astimezone(CHICAGO).date() for _, at in contracts]
+        end = max([last_day, *expirations]) + dt.timedelta(10)
+        # 520 sessions are never more than 760 days.
+        calendar = _sessions(first_day - dt.timedelta(770), end)
+        first = int(np.searchsorted(calendar, first_day.toordinal()))
+        newest = int(np.searchsorted(calendar, last_day.toordinal(), side="right"))  # the session after the newest row
+        self.days = calendar[first - PAD : newest + 1]
+        self.last = np.searchsorted(calendar, [day.toordinal() for day in expirations], side="right") - 1 - (first - PAD)
+        self.expiry_month = np.array([day.year * 12 + day.month - 1 for day in expirations], dtype=np.int64)
+        self.expiry_s = np.array([at / 1e6 for _, at in contracts])
+        dates = [dt.date.fromordinal(int(day)) for day in self.days]
+        self.month = np.array([day.year * 12 + day.month - 1 for day in dates], dtype=np.int64)
+        self.as_of = (self.days - dt.date(1970, 1, 1).toordinal()) * DAY_US
+        n, m = len(self.days), len(contracts)
+        self.cells = np.full((5, n, m), np.nan)
+        self.words = np.zeros((5, n, m), dtype=np.int8)
+        self.legs, self.legs_age = np.full((n, 3), -1), np.zeros((n, 3), dtype=np.int64)
+        self.legs_oi = np.zeros((n, 3))
+        self.year_leg, self.year_age, self.year_oi = np.full(n, -1), np.zeros(n, dtype=np.int64), np.zeros(n)
+        self.slope, self.slope_age = np.full((n, SLOPE_LEGS), -1), np.zeros((n, SLOPE_LEGS), dtype=np.int64)
+        self.slope_oi = np.zeros((n, SLOPE_LEGS))
+        self.returns, self.moves = np.full(n, np.nan), np.full(n, np.nan)
+        self.simple = np.full((2, n), np.nan)
+        self.carry, self.range2, self.illiquidity = np.full(n, np.nan), np.full(n, np.nan), np.full(n, np.nan)
+        self._chain_dirty, self._dirty = np.ones(n, dtype=bool), np.ones(n, dtype=bool)
+        self._chain_dirty[:PAD] = self._dirty[:PAD] = False
+
+    # ---------------------------------------------------------------- what changes
+
+    def put(self, kind: int, session: int, contract: int, value: float, word: int) -> None:
+        """One cell becomes known (or unknown, as NaN)."""
+        self.cells[kind, session, contract], self.words[kind, session, contract] = value, word
+        if kind in (SETTLEMENT, OPEN_INTEREST):
+            self._chain_dirty[session + 1 : session + 1 + MEMORY] = True
+            self._dirty[session : session + 1 + MEMORY] = True
+        else:
+            self._dirty[session] = True
+
+    def chain(self, session: int) -> None:
+        """Make the legs of one session right."""
+        if self._chain_dirty[session]:
+            self._chains(np.array([session]))
+
+    def refresh(self, upto: int) -> None:
+        """Make legs and one-day figures of every session up to *upto* right."""
+        rows = np.flatnonzero(self._chain_dirty[: upto + 1])
+        if len(rows):
+            self._chains(rows)
+        rows = np.flatnonzero(self._dirty[: upto + 1])
+        if len(rows):
+            self._figures(rows)
+            self._dirty[rows] = False
+
+    # ---------------------------------------------------------------- which contract
+
+    def _chains(self, ts: Ints) -> None:
+        self._chain_dirty[ts] = False
+        self._dirty[ts] = True
+        self.legs[ts], self.year_leg[ts], self.slope[ts] = -1, -1, -1
+        near = np.arange(max(int(ts.min()) - MEMORY, 0), int(ts.max()))
+        settled, interest = self.cells[SETTLEMENT], self.cells[OPEN_INTEREST]
+        columns = np.flatnonzero(np.isfinite(settled[near]).any(axis=0) | np.isfinite(interest[near]).any(axis=0))
+        if not len(columns):
+            return
+        shape = (len(ts), len(columns))
+        seen, oi, age = np.zeros(shape, dtype=bool), np.zeros(shape), np.zeros(shape, dtype=np.int64)
+        for back in range(1, MEMORY + 1):
+            rows = interest[ts - back][:, columns]
+            fresh = np.isfinite(rows)
+            seen |= fresh | np.isfinite(settled[ts - back][:, columns])
+            fresh &= age == 0
+            oi[fresh], age[fresh] = rows[fresh], back
+        chain = seen & (self.last[columns][None, :] - ts[:, None] > BUSINESS_DAYS_LEFT)
+
+        # The chain packed to the left: `at[row, rank]` is the rank-th contract that may be chosen on the row's session.
+        width = int(chain.sum(axis=1).max(initial=0)) + 3
+        row, column = np.nonzero(chain)
+        rank = (np.cumsum(chain, axis=1) - 1)[row, column]
+        at, at_oi = np.full((len(ts), width), -1), np.full((len(ts), width), -np.inf)
+        at_age = np.zeros((len(ts), width), dtype=np.int64)
+        at[row, rank], at_oi[row, rank], at_age[row, rank] = columns[column], oi[row, column], age[row, column]
+        first = np.argmin(at_oi[:, 1:] > at_oi[:, :-1], axis=1)  # climb while the next has strictly more
+
+        every = np.arange(len(ts))
+        for leg in range(3):
+            self.legs[ts, leg] = at[every, first + leg]
+            self.legs_oi[ts, leg], self.legs_age[ts, leg] = at_oi[every, first + leg], at_age[every, first + leg]
+        later = at.copy()
+        later[np.arange(width)[None, :] < first[:, None]] = -1
+        twelve = np.where(later >= 0, self.expiry_month[later], -1) == (self.expiry_month[self.legs[ts, 0]] + 12)[:, None]
+        has = twelve.any(axis=1) & (self.legs[ts, 0] >= 0)
+        pick = np.argmax(twelve, axis=1)
+        self.year_leg[ts] = np.where(has, at[every, pick], -1)
+        self.year_oi[ts], self.year_age[ts] = at_oi[every, pick], at_age[every, pick]
+        liquid = (later >= 0) & (at_oi > 0)
+        row, column = np.nonzero(liquid)
+        rank = (np.cumsum(liquid, axis=1) - 1)[row, column]
+        row, column, rank = (part[rank < SLOPE_LEGS] for part in (row, column, rank))
+        self.slope[ts[row], rank] = at[row, column]
+        self.slope_oi[ts[row], rank], self.slope_age[ts[row], rank] = at_oi[row, column], at_age[row, column]
+
+    # ---------------------------------------------------------------- figures of one day
+
+    def at(self, kind: int, sessions: Ints, contracts: Ints) -> Floats:
+        """Cells by session and contract; NaN where there is no contract."""
+        return np.asarray(np.where(contracts >= 0, self.cells[kind, sessions, contracts], np.nan))
+
+    def price(self, sessions: Ints, leg: int, *, back: int = 0) -> Floats:
+        """Settlement, *back* sessions before, of what is the leg's contract on each of *sessions*."""
+        return self.at(SETTLEMENT, sessions - back, self.legs[sessions, leg])
+
+    def _figures(self, ts: Ints) -> None:
+        now, before = self.price(ts, 0), self.price(ts, 0, back=1)
+        self.returns[ts], self.moves[ts] = np.log(now / before), now - before
+        for leg in range(2):
+            self.simple[leg, ts] = self.price(ts, leg) / self.price(ts, leg, back=1) - 1
+        self.carry[ts] = (np.log(now) - np.log(self.price(ts, 1))) / self.years(ts, 0, 1)
+        front = self.legs[ts, 0]
+        high, low, volume = (self.at(kind, ts, front) for kind in (HIGH, LOW, VOLUME))
+        sane = (low > 0) & (high >= low)
+        self.range2[ts] = np.log(np.where(sane, high / np.where(sane, low, 1), np.nan)) ** 2 / (4 * np.log(2))
+        traded = np.where(volume > 0, volume, np.nan)
+        self.illiquidity[ts] = np.abs(self.returns[ts]) / (traded * self.multiplier * now) * 1e9
+
+    def years(self, sessions: Ints, near: int, far: int) -> Floats:
+        """ACT/365 years between the expirations of two legs; NaN where one is missing."""
+        a, b = self.legs[sessions, near], self.legs[sessions, far]
+        return np.asarray(np.where((a >= 0) & (b >= 0), (self.expiry_s[b] - self.expiry_s[a]) / YEAR_S, np.nan))

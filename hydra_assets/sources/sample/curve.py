@@ -1,0 +1,212 @@
+"""
+A seeded, SYNTHETIC futures curve: what the embedded vendor publishes of a market, a pure function of the date.
+
+Nothing here was ever traded. Term structure with a season, a common level that wanders and returns, open interest that grows and
+moves on to the next contract, volume, settlements first preliminary and then final, corrections, deletions. Asked twice, or asked
+for a longer stretch, it gives the same numbers for the same day.
+"""
+
+import datetime as dt
+import hashlib
+import itertools
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from zoneinfo import ZoneInfo
+
+import numpy as np
+from scipy.signal import lfilter
+
+from hydra_assets.core.market import Market
+from hydra_assets.core.sessions import session_days
+
+FIRST_DAY = dt.date(2010, 6, 7)  # Databento's own history of CME Globex begins here
+LISTED_AHEAD = dt.timedelta(560)
+MONTH_CODES = "FGHJKMNQUVXZ"
+CHICAGO = ZoneInfo("America/Chicago")
+
+
+@dataclass(frozen=True)
+class Shape:
+    """Delivery months, how the last trading day is found, price level, yearly vol, season by month (log), open interest at its peak."""
+
+    months: str
+    expiry: str  # "tenth": 10th business day; "last": last business day; "before15": business day before the 15th
+    level: float
+    vol: float
+    season: tuple[float, ...]
+    peak_oi: float
+
+
+_HOGS = (-0.09, -0.06, -0.03, 0.02, 0.06, 0.11, 0.12, 0.09, 0.0, -0.07, -0.10, -0.10)
+_CATTLE = (0.02, 0.03, 0.03, 0.03, 0.0, -0.03, -0.04, -0.03, -0.01, 0.0, 0.01, 0.02)
+_GRAIN = (0.0, 0.01, 0.01, 0.02, 0.03, 0.03, 0.02, 0.0, -0.03, -0.04, -0.03, -0.01)
+SHAPES = {
+    "HE": Shape("GJKMNQVZ", "tenth", 82.0, 0.27, _HOGS, 62_000),
+    "LE": Shape("GJMQVZ", "last", 150.0, 0.16, _CATTLE, 110_000),
+    "GF": Shape("FHJKQUVX", "last", 190.0, 0.18, _CATTLE, 16_000),
+    "ZO": Shape("HKNUZ", "before15", 360.0, 0.33, _GRAIN, 2_600),
+    "ZR": Shape("FHKNUX", "before15", 14.5, 0.22, _GRAIN, 6_000),
+    "ZC": Shape("HKNUZ", "before15", 430.0, 0.26, _GRAIN, 520_000),
+}
+OTHER = Shape("HKNUZ", "before15", 100.0, 0.25, _GRAIN, 20_000)
+
+
+@dataclass(frozen=True)
+class Contract:
+    """One outright contract: ``symbol`` has one digit of the year and comes back after ten; ``number`` is its place in the listing."""
+
+    symbol: str
+    instrument_id: int
+    number: int
+    month: dt.date
+    listed: dt.date
+    last_day: dt.date
+
+    @property
+    def expiration(self) -> dt.datetime:
+        """Noon in Chicago of the last trading day."""
+        return dt.datetime.combine(self.last_day, dt.time(12), CHICAGO)
+
+
+@dataclass(frozen=True)
+class Life:
+    """A contract's numbers by session of its life: arrays of one length."""
+
+    first: int
+    settle: np.ndarray
+    open: np.ndarray
+    high: np.ndarray
+    low: np.ndarray
+    close: np.ndarray
+    volume: np.ndarray
+    open_interest: np.ndarray
+    preliminary: np.ndarray
+
+
+@lru_cache(maxsize=1)
+def calendar() -> tuple[list[dt.date], dict[dt.date, int]]:
+    """Every session from `FIRST_DAY` to the end of the last contract that can be listed, and each one's place."""
+    days = session_days(FIRST_DAY, dt.date(dt.datetime.now(dt.UTC).year + 4, 12, 31))
+    return days, {day: i for i, day in enumerate(days)}
+
+
+def seed_of(*words: object) -> int:
+    """A seed that depends on nothing but *words*."""
+    return int.from_bytes(hashlib.sha256(":".join(map(str, words)).encode()).digest()[:8], "big")
+
+
+def chance(share: float, *words: object) -> bool:
+    """Whether a seeded event of probability *share* happens to *words*."""
+    return seed_of("chance", *words) / 2**64 < share
+
+
+class Curve:
+    """The synthetic curve of *market*."""
+
+    def __init__(self, market: Market) -> None:
+        self.market = market
+        self.shape = SHAPES.get(market.symbol, OTHER)
+        self._lives: dict[int, Life] = {}
+
+    @cached_property
+    def contracts(self) -> list[Contract]:
+        """Every contract that expires after `FIRST_DAY`, in order of expiration."""
+        days, places = calendar()
+        base = 1000 * (1 + seed_of("id", self.market.symbol) % 800)
+        made = []
+        for year in range(FIRST_DAY.year, days[-1].year):
+            for code in self.shape.months:
+                month = dt.date(year, MONTH_CODES.index(code) + 1, 1)
+                last = self._last_day(month)
+                if last >= FIRST_DAY:
+                    # The exchange uses a number again: the same id is another contract ten years later.
+                    number = base + (year % 10) * 12 + month.month - 1
+                    listed = max(last - LISTED_AHEAD, FIRST_DAY)
+                    made.append(Contract(f"{self.market.symbol}{code}{year % 10}", number, len(made), month, listed, last))
+        return [contract for contract in made if contract.last_day in places]
+
+    def _last_day(self, month: dt.date) -> dt.date:
+        end = (month + dt.timedelta(32)).replace(day=1) - dt.timedelta(1)
+        days = session_days(month, end)
+        if self.shape.expiry == "tenth":
+            return days[9]
+        return days[-1] if self.shape.expiry == "last" else [day for day in days if day.day < 15][-1]
+
+    @cached_property
+    def _factors(self) -> tuple[np.ndarray, np.ndarray]:
+        """Log level and log slope a year of the curve, by session: each wanders and returns."""
+        days, _ = calendar()
+        dice = np.random.default_rng(seed_of("curve", self.market.symbol))
+        shocks = dice.standard_normal((len(days) + 400, 2))
+        level = lfilter([1.0], [1.0, -0.997], shocks[:, 0] * self.shape.vol / np.sqrt(252))
+        slope = lfilter([1.0], [1.0, -0.99], shocks[:, 1] * 0.012)
+        return level[400:], slope[400:]  # begun well before, so that the first day is like any other
+
+    def life(self, contract: Contract) -> Life:
+        """The numbers of one contract, on each session from its listing to its last day."""
+        if contract.number not in self._lives:
+            self._lives[contract.number] = self._live(contract)
+        return self._lives[contract.number]
+
+    def _live(self, contract: Contract) -> Life:
+        days, places = calendar()
+        first = places[next(day for day in days[max(0, places[contract.last_day] - 420) :] if day >= contract.listed)]
+        last = places[contract.last_day]
+        n = last - first + 1
+        dice = np.random.default_rng(seed_of("life", self.market.symbol, contract.month))
+        noise = dice.standard_normal((6, n))
+        level, slope = (factor[first : last + 1] for factor in self._factors)
+        left = np.array([(contract.last_day - day).days for day in days[first : last + 1]]) / 365
+        # Nearer contracts move more (Samuelson); the season belongs to the delivery month.
+        log_price = np.log(self.shape.level) + level * np.exp(-0.35 * left) + slope * left
+        log_price = log_price + self.shape.season[contract.month.month - 1] + 0.0015 * noise[0]
+        tick = self.market.tick
+        settle = _on_tick(np.exp(log_price), tick)
+        day_vol = self.shape.vol / np.sqrt(252)
+        close = _on_tick(settle * np.exp(0.0012 * noise[1]), tick)
+        opened = _on_tick(settle * np.exp(0.5 * day_vol * noise[2]), tick)
+        spread = np.abs(noise[3]) * 0.6 * day_vol
+        high = np.maximum.reduce([_on_tick(settle * np.exp(spread), tick), opened, close])
+        low = np.minimum.reduce([_on_tick(settle * np.exp(-np.abs(noise[4]) * 0.6 * day_vol), tick), opened, close])
+        sessions_left = np.arange(n - 1, -1, -1)
+        # Open interest rises to its peak about fifty sessions before the end and is gone at it.
+        rise = np.exp(-(((np.maximum(sessions_left - 50, 0)) / 95.0) ** 1.3))
+        fall = 1 / (1 + np.exp(-(sessions_left - 17) / 3.5))
+        weight = 0.7 + 0.6 * (seed_of("weight", self.market.symbol, contract.month.month) % 1000) / 1000
+        interest = self.shape.peak_oi * weight * rise * fall * np.exp(0.03 * noise[5])
+        age = np.arange(n)
+        interest = np.floor(interest * np.minimum(1, age / 20))
+        volume = np.floor(interest * 0.22 * np.exp(0.45 * noise[3] + 0.25 * noise[1]) * (0.3 + rise))
+        preliminary = settle + tick * np.where(np.abs(noise[2]) > 1.2, np.sign(noise[2]), 0)
+        return Life(first, settle, opened, high, low, close, volume.astype(np.int64), interest.astype(np.int64), preliminary)
+
+    def listed_on(self, day: dt.date) -> list[Contract]:
+        """Contracts that trade on *day*, nearest first."""
+        return [contract for contract in self.contracts if contract.listed <= day <= contract.last_day]
+
+    def spreads_on(self, day: dt.date) -> list[tuple[str, int, Contract, Contract]]:
+        """Calendar spreads of neighbours: symbol, id, near and far leg. Their prices are differences, often negative."""
+        listed = self.listed_on(day)
+        return [
+            (f"{near.symbol}-{far.symbol}", 500_000_000 + near.instrument_id * 1000 + i, near, far)
+            for i, (near, far) in enumerate(itertools.pairwise(listed))
+        ]
+
+    def at(self, contract: Contract, day: dt.date) -> tuple[Life, int]:
+        """The contract's life and the place of *day* in it."""
+        life = self.life(contract)
+        return life, calendar()[1][day] - life.first
+
+
+def next_session(day: dt.date) -> dt.date:
+    """The first session after *day*."""
+    return next(d for d in session_days(day + dt.timedelta(1), day + dt.timedelta(10)))
+
+
+def is_degraded(day: dt.date) -> bool:
+    """Whether the vendor flags the day as of reduced quality (some packets were lost)."""
+    return chance(1 / 170, "degraded", day)
+
+
+def _on_tick(price: np.ndarray, tick: float) -> np.ndarray:
+    return np.asarray(np.maximum(np.round(price / tick), 1) * tick)

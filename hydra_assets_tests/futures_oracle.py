@@ -1,0 +1,348 @@
+"""
+The exact definitions of the futures features, once more: one value at a time, in plain Python, straight from the page.
+
+Slow and simple on purpose, and sharing nothing with the code under test but the calendar. Rows are taken as known at an instant.
+"""
+
+import datetime as dt
+import math
+from statistics import median
+from zoneinfo import ZoneInfo
+
+from hydra_assets.core.sessions import session_days
+
+CHICAGO = ZoneInfo("America/Chicago")
+
+
+class Known:
+    """What the inputs say at *known_at*."""
+
+    def __init__(self, inputs, known_at, multiplier=400.0):
+        self.mult = multiplier
+        newest = {}
+        for row in inputs["futures_statistics"].to_pylist():
+            if row["available_at"] > known_at or (row["stat"] == "settlement" and not row["is_final"]):
+                continue
+            key = (row["stat"], (row["instrument"], row["expiration"]), row["as_of"].date())
+            rank = (row["stamped_at"], row["available_at"])
+            if key not in newest or rank >= newest[key][0]:
+                newest[key] = (rank, row["value"], row["quality"])
+        self.value = {k: (v, q) for k, (_, v, q) in newest.items() if v is not None and math.isfinite(v)}
+        self.value = {k: x for k, x in self.value.items() if k[0] != "settlement" or x[0] > 0}
+        bars = {}
+        for row in inputs["futures_bars"].to_pylist():
+            key = ((row["instrument"], row["expiration"]), row["as_of"].date())
+            if row["available_at"] <= known_at and (key not in bars or row["available_at"] >= bars[key][0]):
+                bars[key] = (row["available_at"], row["high"], row["low"], row["quality"])
+        self.bars = {k: b for k, b in bars.items() if b[2] > 0 and b[1] >= b[2]}
+        self.contracts = sorted({k[1] for k in self.value} | {k[0] for k in self.bars}, key=lambda c: (c[1], c[0]))
+        days = [k[2] for k in self.value] + [k[1] for k in self.bars]
+        ends = [c[1].astimezone(CHICAGO).date() for c in self.contracts]
+        self.days = session_days(min(days) - dt.timedelta(800), max(days + ends) + dt.timedelta(10))
+        self.place = {day: i for i, day in enumerate(self.days)}
+        self._chain, self._r = {}, {}
+
+    # -- cells by session number
+    def get(self, stat, c, t):
+        found = self.value.get((stat, c, self.days[t]))
+        return None if found is None else found[0]
+
+    def settle(self, c, t):
+        return self.get("settlement", c, t) if c else None
+
+    def last(self, c):
+        return c[1].astimezone(CHICAGO).date()
+
+    def left(self, t, c):
+        end = self.last(c)
+        return sum(1 for day in self.days[t + 1 : t + 420] if day <= end)
+
+    def oi(self, c, t):
+        """Value and age."""
+        for back in range(1, 6):
+            found = self.get("open_interest", c, t - back)
+            if found is not None:
+                return found, back
+        return 0.0, 0
+
+    def chain(self, t):
+        if t not in self._chain:
+            found = []
+            for c in self.contracts:
+                seen = any(self.settle(c, t - b) is not None or self.get("open_interest", c, t - b) is not None for b in range(1, 6))
+                if seen and self.left(t, c) > 10:
+                    found.append(c)
+            i = 0
+            while i + 1 < len(found) and self.oi(found[i + 1], t)[0] > self.oi(found[i], t)[0]:
+                i += 1
+            self._chain[t] = found[i:]
+        return self._chain[t]
+
+    def leg(self, t, k):
+        chain = self.chain(t)
+        return chain[k - 1] if len(chain) >= k else None
+
+    def r(self, t):
+        if t not in self._r:
+            a, b = self.settle(self.leg(t, 1), t - 1), self.settle(self.leg(t, 1), t)
+            self._r[t] = None if a is None or b is None else math.log(b / a)
+        return self._r[t]
+
+    def rs(self, a, b):
+        return [x for x in (self.r(s) for s in range(a, b + 1)) if x is not None]
+
+    def tau(self, near, far):
+        return (far[1] - near[1]).total_seconds() / (365 * 86400)
+
+    def carry(self, t):
+        f1, f2 = self.leg(t, 1), self.leg(t, 2)
+        s1, s2 = self.settle(f1, t), self.settle(f2, t)
+        return None if s1 is None or s2 is None else (math.log(s1) - math.log(s2)) / self.tau(f1, f2)
+
+    def sigma(self, t):
+        if len(self.rs(t - 34, t)) < 29:
+            return None
+        alpha = 2 / 36
+        pairs = [((1 - alpha) ** k, self.r(t - k)) for k in range(252)]
+        pairs = [(w, x) for w, x in pairs if x is not None]
+        total, squares = sum(w for w, _ in pairs), sum(w * w for w, _ in pairs)
+        mean = sum(w * x for w, x in pairs) / total
+        return math.sqrt(sum(w * (x - mean) ** 2 for w, x in pairs) / total * total**2 / (total**2 - squares))
+
+    def ewma(self, xs, span):
+        alpha = 2 / (span + 1)
+        pairs = [((1 - alpha) ** k, x) for k, x in enumerate(xs) if x is not None]
+        return sum(w * x for w, x in pairs) / sum(w for w, _ in pairs)
+
+    def month_of(self, year, month):
+        return [i for i, day in enumerate(self.days) if (day.year, day.month) == (year, month)]
+
+
+def summed(n, minimum):
+    def f(k, t):
+        xs = k.rs(t - n + 1, t)
+        return (sum(xs) if len(xs) >= minimum else None), len(xs) < n
+
+    return f
+
+
+def mom(k, t):
+    xs = k.rs(t - 252, t - 21)
+    return (sum(xs) if len(xs) >= 200 else None), len(xs) < 232
+
+
+def ewmac(k, t):
+    moves = []
+    for s in range(t, t - 251, -1):
+        c = k.leg(s, 1)
+        a, b = k.settle(c, s - 1), k.settle(c, s)
+        moves.append(None if a is None or b is None else b - a)
+    prices = [k.settle(k.leg(t, 1), t)]
+    for move in moves:
+        prices.append(prices[-1] - (move or 0.0))
+    n = sum(move is not None for move in moves[:64])
+    sigma = k.sigma(t)
+    thin = n < 64 or len(k.rs(t - 34, t)) < 35
+    if n < 52 or sigma is None:
+        return None, thin
+    return (k.ewma(prices[:252], 16) - k.ewma(prices[:252], 64)) / (sigma * prices[0]), thin
+
+
+def rv(n, minimum):
+    def f(k, t):
+        xs = k.rs(t - n + 1, t)
+        return (math.sqrt(252 / len(xs) * sum(x * x for x in xs)) if len(xs) >= minimum else None), len(xs) < n
+
+    return f
+
+
+def parkinson(k, t):
+    xs = []
+    for s in range(t - 20, t + 1):
+        found = k.bars.get((k.leg(s, 1), k.days[s])) if k.leg(s, 1) else None
+        if found:
+            xs.append(math.log(found[1] / found[2]) ** 2 / (4 * math.log(2)))
+    return (math.sqrt(252 / len(xs) * sum(xs)) if len(xs) >= 17 else None), len(xs) < 21
+
+
+def rv_ewma(k, t):
+    sigma = k.sigma(t)
+    return (None if sigma is None else sigma * math.sqrt(252)), len(k.rs(t - 34, t)) < 35
+
+
+def carry_vol(k, t):
+    xs = []
+    for s in range(t, t - 252, -1):
+        c, v = k.carry(s), None
+        if c is not None:
+            v = k.sigma(s)
+        xs.append(None if c is None or v is None else c / (v * math.sqrt(252)))
+    n = sum(x is not None for x in xs[:90])
+    return (k.ewma(xs, 90) if n >= 73 else None), n < 90
+
+
+def year_leg(k, t):
+    front = k.leg(t, 1)
+    want = k.last(front)
+    return next((c for c in k.chain(t) if (k.last(c).year, k.last(c).month) == (want.year + 1, want.month)), None)
+
+
+def carry_yoy(k, t):
+    return math.log(k.settle(k.leg(t, 1), t)) - math.log(k.settle(year_leg(k, t), t)), False
+
+
+def deseas(k, t):
+    day, pool, years = k.days[t], [], 0
+    for year in range(day.year - 5, day.year):
+        xs = [x for x in (k.carry(s) for s in k.month_of(year, day.month)) if x is not None]
+        if len(xs) >= 10:
+            pool, years = pool + xs, years + 1
+    return (k.carry(t) - median(pool) if years >= 3 else None), years < 5
+
+
+def slope_legs(k, t):
+    return [c for c in k.chain(t) if k.oi(c, t)[0] > 0][:6]
+
+
+def slope(k, t):
+    legs = slope_legs(k, t)
+    if len(legs) < 4:
+        return None, True
+    w = [k.oi(c, t)[0] for c in legs]
+    x = [k.tau(legs[0], c) for c in legs]
+    y = [math.log(k.settle(c, t)) for c in legs]
+    mx, my = (sum(a * b for a, b in zip(w, v, strict=True)) / sum(w) for v in (x, y))
+    top = sum(a * (b - mx) * (c - my) for a, b, c in zip(w, x, y, strict=True))
+    return top / sum(a * (b - mx) ** 2 for a, b in zip(w, x, strict=True)), len(legs) < 6
+
+
+def curvature(k, t):
+    f = [k.leg(t, i) for i in (1, 2, 3)]
+    s = [math.log(k.settle(c, t)) for c in f]
+    near, far, whole = k.tau(f[0], f[1]), k.tau(f[1], f[2]), k.tau(f[0], f[2])
+    return 2 * ((far * s[0] + near * s[2]) / whole - s[1]), False
+
+
+def basis_mom(k, t):
+    one = two = 1.0
+    n = 0
+    for s in range(t - 251, t + 1):
+        cells = [k.settle(k.leg(s, leg), s - b) for leg in (1, 2) for b in (0, 1)]
+        if None not in cells:
+            one, two, n = one * cells[0] / cells[1], two * cells[2] / cells[3], n + 1
+    return (one - two if n >= 204 else None), n < 252
+
+
+def seasonal(k, t):
+    day, means = k.days[t], []
+    for year in range(day.year - 10, day.year):
+        xs = [x for x in (k.r(s) for s in k.month_of(year, day.month)) if x is not None]
+        if len(xs) >= 15:
+            means.append(sum(xs))
+    n = len(means)
+    return (sum(means) / n * n / (n + 5) if n >= 5 else None), n < 10
+
+
+def wave(f):
+    return lambda k, t: (f(2 * math.pi * k.last(k.leg(t, 1)).month / 12), False)
+
+
+def amihud(k, t):
+    xs = []
+    for s in range(t - 21, t):
+        c = k.leg(s, 1)
+        v = k.get("cleared_volume", c, s) if c else None
+        if v and k.r(s) is not None:
+            xs.append(abs(k.r(s)) / (v * k.mult * k.settle(c, s)) * 1e9)
+    return (sum(xs) / len(xs) if len(xs) >= 17 else None), len(xs) < 21
+
+
+def oi_change(k, t):
+    now, then = ([x for x in (k.get("open_interest", c, t - b) for c in k.contracts) if x is not None] for b in (1, 21))
+    return (math.log(sum(now) / sum(then)) if sum(now) > 0 and sum(then) > 0 else None), False
+
+
+def f_legs(*which):
+    return lambda k, t: [(c, k.oi(c, t)) if (c := k.leg(t, i)) else None for i in which]
+
+
+def settled(*which):
+    return lambda k, t: [("settlement", k.leg(t, i), t) if k.leg(t, i) else None for i in which]
+
+
+def yoy_needs(k, t):
+    if not k.leg(t, 1):
+        return [None]
+    later = year_leg(k, t)
+    return [("settlement", k.leg(t, 1), t), ("settlement", later, t) if later else None]
+
+
+def traded_needs(k, t):
+    c = k.leg(t - 1, 1)
+    return [None] if c is None else [("cleared_volume", c, t - 1), ("settlement", c, t - 1)]
+
+
+def interest_needs(k, t):
+    found = [("open_interest", c, t - 1) for c in k.contracts if (k.get("open_interest", c, t - 2) or 0) > 0 and k.last(c) > k.days[t - 1]]
+    return found or [None]
+
+
+F1, F12, F123 = settled(1), settled(1, 2), settled(1, 2, 3)
+# name: formula, needs, legs of Q5 (None: no Q5), extra
+RULES = {
+    "fut_ret_1d": (summed(1, 1), F1, f_legs(1)),
+    "fut_ret_5d": (summed(5, 5), F1, f_legs(1)),
+    "fut_ret_21d": (summed(21, 17), F1, f_legs(1)),
+    "fut_mom_252_21": (mom, F1, f_legs(1)),
+    "fut_ewmac_16_64": (ewmac, F1, f_legs(1)),
+    "fut_rv_21": (rv(21, 17), F1, f_legs(1)),
+    "fut_rv_63": (rv(63, 51), F1, f_legs(1)),
+    "fut_rv_252": (rv(252, 204), F1, f_legs(1)),
+    "fut_rv_pk_21": (parkinson, lambda k, t: [("bar", k.leg(t, 1), t) if k.leg(t, 1) else None], f_legs(1)),
+    "fut_rv_ewma": (rv_ewma, F1, f_legs(1)),
+    "fut_basis_cash": (lambda k, t: (None, False), F1, f_legs(1)),
+    "fut_carry_ann": (lambda k, t: (k.carry(t), False), F12, f_legs(1, 2)),
+    "fut_carry_vol": (carry_vol, F12, f_legs(1, 2)),
+    "fut_carry_yoy": (carry_yoy, yoy_needs, lambda k, t: [*f_legs(1)(k, t), (0, k.oi(year_leg(k, t), t))]),
+    "fut_carry_deseas": (deseas, F12, f_legs(1, 2)),
+    "fut_curve_slope": (
+        slope,
+        lambda k, t: [("settlement", c, t) for c in slope_legs(k, t)] or [None],
+        lambda k, t: [(c, (max(k.oi(c, t)[0], 50), k.oi(c, t)[1])) for c in slope_legs(k, t)],
+    ),
+    "fut_curve_curv": (curvature, F123, f_legs(1, 2, 3)),
+    "fut_basis_mom": (basis_mom, F12, f_legs(1, 2)),
+    "fut_seas_month": (seasonal, F1, None),
+    "fut_seas_sin": (wave(math.sin), F1, "always"),
+    "fut_seas_cos": (wave(math.cos), F1, "always"),
+    "fut_amihud_21": (amihud, traded_needs, lambda k, t: f_legs(1)(k, t - 1)),
+    "fut_oi_chg_20": (oi_change, interest_needs, None),
+}
+WORDS = ("normal", "partial", "degraded", "stale", "missing")
+
+
+def answer(known: Known, name: str, day: dt.date):
+    """(value, quality); None where the needs are not known."""
+    formula, needs, legs = RULES[name]
+    t = known.place[day]
+    words = []
+    for need in needs(known, t):
+        if need is None:
+            return None
+        stat, c, s = need
+        found = known.bars.get((c, known.days[s])) if stat == "bar" else known.value.get((stat, c, known.days[s]))
+        if found is None:
+            return None
+        words.append(found[-1])
+    value, thin = formula(known, t)
+    if value is None or not math.isfinite(value):
+        return None, "missing"
+    if legs == "always":
+        return value, "normal"
+    words.append("partial" if thin else "normal")
+    for leg in legs(known, t) if legs else []:
+        if leg is None:
+            continue
+        oi, age = leg[1]
+        words.append("stale" if age > 1 else "degraded" if oi < 50 else "normal")
+    return value, max(words, key=WORDS.index)
