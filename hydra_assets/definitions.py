@@ -5,13 +5,25 @@ import dagster as dg
 from hydra_assets import log
 from hydra_assets.config.home import Home, resolve_home
 from hydra_assets.defs.checks import CHECKS
-from hydra_assets.defs.features import cot_features
+from hydra_assets.defs.derived import futures_continuous
+from hydra_assets.defs.features import cot_features, futures_features
 from hydra_assets.defs.io_managers import HiveParquetIOManager
 from hydra_assets.defs.jobs import cot_refresh
 from hydra_assets.defs.raw import cot_disaggregated
-from hydra_assets.defs.resources import CftcResource, FeatureStoreResource, FindingsResource, LakeResource
+from hydra_assets.defs.raw_futures import futures_bars, futures_definitions, futures_statistics
+from hydra_assets.defs.resources import CftcResource, DatabentoResource, FeatureStoreResource, FindingsResource, LakeResource
 from hydra_assets.defs.schedules import after_cot_release
 from hydra_assets.defs.sensors import cot_release_sensor
+
+ASSETS = [
+    futures_definitions,
+    futures_bars,
+    futures_statistics,
+    futures_continuous,
+    futures_features,
+    cot_disaggregated,
+    cot_features,
+]
 
 
 def definitions_for(home: Home) -> dg.Definitions:
@@ -21,7 +33,7 @@ def definitions_for(home: Home) -> dg.Definitions:
     note = {"world": dg.MetadataValue.text(home.world), "home": dg.MetadataValue.path(str(home.root))}
     tag = {"world": home.world}  # on the overview of every asset: which world is looked at
     return dg.Definitions(
-        assets=dg.map_asset_specs(lambda spec: spec.merge_attributes(metadata=note, tags=tag), [cot_disaggregated, cot_features]),
+        assets=dg.map_asset_specs(lambda spec: spec.merge_attributes(metadata=note, tags=tag), ASSETS),
         asset_checks=CHECKS,
         jobs=[cot_refresh],
         sensors=[cot_release_sensor],
@@ -33,9 +45,15 @@ def definitions_for(home: Home) -> dg.Definitions:
             "store": FeatureStoreResource(db_path=str(home.store), world=home.world),
             "findings": FindingsResource(db_path=str(home.findings)),
             "cftc": CftcResource(base=str(home.base), world=home.world),
+            "databento": DatabentoResource(base=str(home.base), world=home.world, api_key=databento_key(home)),
         },
         metadata=note,
     )
+
+
+def databento_key(home: Home) -> str:
+    """Where the key comes from: the environment in the live world; the sample world has none to lose."""
+    return dg.EnvVar("DATABENTO_API_KEY") if home.world == "live" else ""
 
 
 log.configure()

@@ -79,6 +79,10 @@ class VendorRefusedError(VendorError):
     """Final: key refused, licence, budget, a request that the vendor calls wrong."""
 
 
+class BudgetError(VendorRefusedError):
+    """A request costs more than is left of a budget; it was not made."""
+
+
 class NotPublishedError(VendorError):
     """The vendor has not published this yet: a gap, not a failure."""
 

@@ -5,12 +5,13 @@ import datetime as dt
 import io
 import zipfile
 
-from hydra_assets.config.load import load_release_calendar
+from hydra_assets.config.load import load_config, load_release_calendar
 from hydra_assets.sources.sample.cot import cot_archive
 
 CALENDAR = load_release_calendar()
 HE, LE = "054642", "057642"
 CONTRACTS = {HE: "Lean Hogs", LE: "Live Cattle"}
+MARKETS = {symbol: load_config().market(symbol) for symbol in ("HE", "LE")}
 NOW = dt.datetime(2026, 6, 1, tzinfo=dt.UTC)
 
 

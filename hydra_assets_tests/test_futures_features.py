@@ -3,6 +3,7 @@
 import datetime as dt
 import math
 import random
+from types import SimpleNamespace
 
 import numpy as np
 import pyarrow as pa
@@ -14,7 +15,7 @@ from hydra_assets.core.instants import INSTANT
 from hydra_assets.core.market import CONTRACT_MULTIPLIERS
 from hydra_assets.core.sessions import session_days
 from hydra_assets.errors import SchemaError
-from hydra_assets.features import ALL, compute, of_family
+from hydra_assets.features import ALL, compute, futures, of_family
 from hydra_assets.sources.sample.curve import next_session
 from hydra_assets_tests.futures_history import bar, ct, history, statistic, tables
 from hydra_assets_tests.futures_oracle import RULES, Known, answer
@@ -308,15 +309,14 @@ def test_range_volatility_waits_for_the_bar_and_skips_impossible_ones():
     assert not vintages(result, "fut_rv_pk_21", days[-3])
 
 
-def test_the_volatility_of_three_returns():
-    """The weights alone, without the minimum: .01, -.02, .015 give mean .0017737 and deviation .0190162."""
-    weights = (1 - 2 / 36) ** np.arange(2, -1, -1)
-    r = np.array([0.01, -0.02, 0.015])
-    total = weights.sum()
-    mean = (weights * r).sum() / total
-    assert mean == pytest.approx(0.0017737, abs=5e-8)
-    variance = (weights * (r - mean) ** 2).sum() / total * total**2 / (total**2 - (weights**2).sum())
-    assert math.sqrt(variance) == pytest.approx(0.0190162, abs=5e-8)
+def test_the_volatility_of_three_returns(monkeypatch):
+    """The minimum set aside: .01, -.02, .015 (newest last) have the weighted deviation .0190162."""
+    monkeypatch.setattr(futures, "VOL_MIN", 3)
+    returns = np.full(300, np.nan)
+    returns[-3:] = 0.01, -0.02, 0.015
+    vol, n = futures.daily_vol(SimpleNamespace(returns=returns), np.array([299]))
+    assert vol.item() == pytest.approx(0.0190162, abs=5e-8)
+    assert n.item() == 3
 
 
 def test_thin_legs_are_degraded_and_still_written():

@@ -40,6 +40,11 @@ class Home:
         return self.root / "findings.sqlite"
 
     @property
+    def ledger(self) -> Path:
+        """What was asked of vendors that take money, and what it cost (SQLite)."""
+        return self.root / "ledger.sqlite"
+
+    @property
     def archives(self) -> Path:
         """Vendors' bytes, kept by hash before they are parsed."""
         return self.root / "archives"

@@ -51,11 +51,31 @@ class CftcSettings:
 
 
 @dataclass(frozen=True)
+class DatabentoSettings:
+    """How Databento is asked, in seconds, and what may be spent, in dollars."""
+
+    gateway: str
+    connect_timeout_s: float
+    read_timeout_s: float
+    deadline_s: float
+    max_attempts: int
+    run_budget_usd: float
+    day_budget_usd: float
+    unattended_day_budget_usd: float
+
+
+@dataclass(frozen=True)
 class CheckSettings:
-    """How many rows the replay check recomputes, and the seed that chooses them."""
+    """
+    How many rows the replay check recomputes, and the seed that chooses them; when a price is anomalous.
+
+    Attributes:
+        settle_off_last: distance of a settlement from the last trade, as a share of it, beyond which it is looked at.
+    """
 
     replay_sample: int
     replay_seed: int
+    settle_off_last: float
 
 
 @dataclass(frozen=True)
@@ -66,6 +86,7 @@ class Config:
     start_month: str
     thresholds: Thresholds
     cftc: CftcSettings
+    databento: DatabentoSettings
     checks: CheckSettings
     markets: Mapping[str, Market]
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
+from hydra_assets.core.audit_daily import DailyPrints
 from hydra_assets.core.feature import Feature, Window
 from hydra_assets.core.instants import EPOCH, iso
 from hydra_assets.errors import LookaheadError
@@ -26,10 +27,15 @@ EARLY = pa.schema(
 
 
 def lookahead_audit(inputs: Mapping[str, pa.Table], features: Sequence[Feature]) -> Callable[[pa.Table], None]:
-    """What `FeatureStore.publish` runs inside its transaction: raises LookaheadError where `early_rows` finds any."""
+    """
+    What `FeatureStore.publish` runs inside its transaction: raises LookaheadError where `early_rows` finds any.
+
+    It can be used for many publishes from the same inputs: what it learns of them it learns once.
+    """
+    auditor = Auditor(inputs, features)
 
     def audit(rows: pa.Table) -> None:
-        early = early_rows(rows, inputs, features)
+        early = auditor.early(rows)
         if early.num_rows:
             first = early.slice(0, 1).to_pylist()[0]
             raise LookaheadError(
@@ -56,20 +62,38 @@ def early_rows(rows: pa.Table, inputs: Mapping[str, pa.Table], features: Sequenc
     Returns:
         EARLY: one line per offending row, with the reason.
     """
-    if not rows.num_rows:
-        return EARLY.empty_table()
-    declared = {feature.name: feature for feature in features}
-    prints = {name: _Prints(table) for name, table in inputs.items()}
-    found: dict[str, list[str]] = {name: [] for name in EARLY.names}
-    for name, as_of, available, value in zip(
-        rows["feature_name"].to_pylist(), _us(rows["as_of"]), _us(rows["available_at"]), rows["value"].to_pylist(), strict=True
-    ):
-        feature = declared.get(name)
-        reason = "no such feature is declared" if feature is None else _why_early(feature, as_of, available, value, prints)
-        if reason:
-            for column, cell in zip(EARLY.names, (name, iso(as_of)[:10], iso(available), reason), strict=True):
-                found[column].append(cell)
-    return pa.table(found, schema=EARLY)
+    return Auditor(inputs, features).early(rows)
+
+
+class Auditor:
+    """`early_rows` for many tables of rows over the same inputs."""
+
+    def __init__(self, inputs: Mapping[str, pa.Table], features: Sequence[Feature]) -> None:
+        self._declared = {feature.name: feature for feature in features}
+        units = {(window.dataset, window.unit) for feature in features for window in feature.windows}
+        self._weekly = {name: _Prints(table) for name, table in inputs.items() if (name, "weeks") in units}
+        self._daily = DailyPrints({name: table for name, table in inputs.items() if (name, "sessions") in units})
+
+    def early(self, rows: pa.Table) -> pa.Table:
+        """EARLY of *rows*."""
+        found: dict[str, list[str]] = {name: [] for name in EARLY.names}
+        if not rows.num_rows:
+            return pa.table(found, schema=EARLY)
+        for name, as_of, available, value in zip(
+            rows["feature_name"].to_pylist(), _us(rows["as_of"]), _us(rows["available_at"]), rows["value"].to_pylist(), strict=True
+        ):
+            reason = self._why(self._declared.get(name), as_of, available, value)
+            if reason:
+                for column, cell in zip(EARLY.names, (name, iso(as_of)[:10], iso(available), reason), strict=True):
+                    found[column].append(cell)
+        return pa.table(found, schema=EARLY)
+
+    def _why(self, feature: Feature | None, as_of: int, available: int, value: float | None) -> str | None:
+        if feature is None:
+            return "no such feature is declared"
+        if {window.unit for window in feature.windows} == {"sessions"}:
+            return self._daily.why_early(feature, as_of, available, value)
+        return _why_early(feature, as_of, available, value, self._weekly)
 
 
 @dataclass(init=False)
@@ -95,7 +119,7 @@ def _why_early(feature: Feature, as_of: int, available: int, value: float | None
     arrived = False
     for window in feature.windows:
         if window.unit != "weeks":
-            return f"windows of {window.unit} have no audit"
+            return "windows of weeks and of sessions in one feature have no audit"
         seen = prints.get(window.dataset)
         if seen is None:
             return f"the input {window.dataset} was not given"

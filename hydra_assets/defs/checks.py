@@ -9,9 +9,11 @@ from hydra_assets.config.load import load_config
 from hydra_assets.core.audit import early_rows
 from hydra_assets.core.dataset import DATASETS, Dataset
 from hydra_assets.defs.cot_checks import cot_coverage, cot_identity, cot_staleness
+from hydra_assets.defs.futures_checks import FUTURES_CHECKS
 from hydra_assets.defs.judging import Judgement, Offence, asked_of, month_text, offence_table, verdict_of
 from hydra_assets.defs.resources import FeatureStoreResource, FindingsResource, LakeResource
 from hydra_assets.features import of_family
+from hydra_assets.features.compute import INPUTS
 from hydra_assets.flow.features import inputs_of
 from hydra_assets.proof.replay import replay
 
@@ -133,14 +135,11 @@ def keys_unique(dataset: Dataset) -> dg.AssetChecksDefinition:
     return check
 
 
+COT_CHECKS = [cot_identity(), cot_coverage(), cot_staleness()]
 CHECKS = [
-    keys_unique(DATASETS["cot_disaggregated"]),
-    cot_identity(),
-    cot_coverage(),
-    cot_staleness(),
-    open_findings("cot_disaggregated"),
-    no_lookahead("cot"),
-    replayed("cot"),
-    keys_unique(DATASETS["cot_features"]),
-    open_findings("cot_features"),
+    *(keys_unique(dataset) for dataset in DATASETS.values()),
+    *(open_findings(dataset.name) for dataset in DATASETS.values()),
+    *(check(family) for family in INPUTS for check in (no_lookahead, replayed)),
+    *COT_CHECKS,
+    *FUTURES_CHECKS,
 ]

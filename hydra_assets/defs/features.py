@@ -55,3 +55,4 @@ def feature_table(family: str) -> dg.AssetsDefinition:
 
 
 cot_features = feature_table("cot")
+futures_features = feature_table("futures")

@@ -7,6 +7,7 @@ from typing import Any
 import dagster as dg
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from hydra_assets.core.dataset import DATASETS, Dataset
 from hydra_assets.core.instants import now_us
@@ -38,24 +39,28 @@ class HiveParquetIOManager(dg.ConfigurableIOManager):
         lake = self.lake.open()
         keys = list(context.asset_partition_keys)
         total = new = 0
-        summary, written = [], set()
+        counts: dict[str, tuple[int, int]] = {}
         for key, table in _pairs(obj, keys):
             market, month = parts_of(key)
             rows = dataset.conform(table)
             added = _append(lake, dataset, market, month, rows, Look.detach(table)[1], allow_retract=_allows_retract(table))
             files = len(lake.files(dataset.name, market, month.first, month.last))
             total, new = total + rows.num_rows, new + added
-            written.add(parts_of(key))
-            summary.append(
-                dg.TableRecord({"market": market, "month": str(month), "rows": rows.num_rows, "new rows": added, "files": files})
-            )
-            context.step_context.add_asset_metadata(
-                {"dagster/partition_row_count": rows.num_rows, "new_rows": added, "files": files, "preview": _preview(rows)},
-                partition_key=key,
-            )
-        absent = sorted({parts_of(key) for key in keys} - written)
-        for market, month in absent:
-            summary.append(_record(market, month, 0, 0, 0))
+            # A month can come in parts, where a day in its middle is a gap.
+            before = counts.get(key, (0, 0))
+            counts[key] = (before[0] + rows.num_rows, before[1] + added)
+            facts = {"dagster/partition_row_count": counts[key][0], "new_rows": counts[key][1], "files": files, "preview": _preview(rows)}
+            if "synthetic" in rows.column_names:
+                facts["synthetic_rows"] = f"{pc.sum(rows['synthetic']).as_py() or 0} of {rows.num_rows} rows are synthetic"
+            context.step_context.add_asset_metadata(facts, partition_key=key)
+        summary = []
+        for key in sorted(keys, key=parts_of):
+            market, month = parts_of(key)
+            rows_of, added_of = counts.get(key, (0, 0))
+            files = len(lake.files(dataset.name, market, month.first, month.last))
+            if key not in counts:
+                context.step_context.add_asset_metadata({"new_rows": 0, "files": files}, partition_key=key)
+            summary.append(_record(market, month, rows_of, added_of, files))
         context.add_output_metadata(
             {
                 "months": dg.MetadataValue.table(summary, schema=_SUMMARY),

@@ -9,7 +9,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import dagster as dg
-import pyarrow as pa
 
 from hydra_assets.core.dataset import DATASETS
 from hydra_assets.core.months import Month
@@ -97,17 +96,26 @@ def lake_check(
     asset: str,
     blocking: bool,
     severity: dg.AssetCheckSeverity,
-    judge: Callable[[Judgement, pa.Table, str, list[Month]], str],
+    judge: Callable[..., str],
+    beside: str | None = None,
 ) -> dg.AssetChecksDefinition:
-    """A check that reads one market's vintages from the lake and judges them."""
+    """
+    A check that reads one market's vintages from the lake and judges them.
+
+    Args:
+        judge: gets the judgement, the rows, the market, its months and, where *beside* names one, the rows of another table.
+    """
 
     @dg.asset_check(asset=asset, name=name, blocking=blocking, description=doc)
     def check(context: dg.AssetCheckExecutionContext, lake: LakeResource, findings: FindingsResource) -> dg.AssetCheckResult:
         opened, judged, looked_at = lake.open(), Judgement(), "nothing"
         asked = asked_of(context, opened, asset)
         for market, months in asked.items():
-            rows = opened.read_vintages(asset, market, months[0].first, months[-1].last, key=DATASETS[asset].key)
-            looked_at = judge(judged, rows, market, months)
+            tables = [
+                opened.read_vintages(name, market, months[0].first, months[-1].last, key=DATASETS[name].key)
+                for name in (asset, *([beside] if beside else []))
+            ]
+            looked_at = judge(judged, tables[0], market, months, *tables[1:])
         return verdict_of(judged, findings, asked, asset=asset, check=name, severity=severity, looked_at=looked_at)
 
     return check

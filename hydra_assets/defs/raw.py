@@ -8,10 +8,9 @@ from hydra_assets.config.load import load_config, load_release_calendar
 from hydra_assets.core.months import Month
 from hydra_assets.defs.partitions import MARKET_MONTH, key_of, months_by_market
 from hydra_assets.defs.resources import CftcResource
-from hydra_assets.errors import VendorContentError, VendorError, VendorUnavailableError
+from hydra_assets.defs.retrying import one_attempt
 from hydra_assets.flow.cot import CotFetch, cot_months, fetch_cot
 from hydra_assets.sources.cftc import CftcSource
-from hydra_assets.sources.http import wait_before_retry
 
 MAX_QUARANTINED_SHARE = 0.01
 
@@ -45,25 +44,13 @@ def cot_disaggregated(context: dg.AssetExecutionContext, cftc: CftcResource) -> 
             if month.year in fetched.gaps:
                 gap = {"gap": True, "reason": fetched.gaps[month.year]}
                 context.add_asset_metadata(gap, partition_key=str(key_of(market, month)))
-    for key, table in pairs:
-        synthetic = f"{sum(table['synthetic'].to_pylist())} of {table.num_rows} rows are synthetic"
-        context.add_asset_metadata({"synthetic_rows": synthetic}, partition_key=str(key))
     context.add_asset_metadata(_facts(fetched))
     return dg.Output(iter(pairs))
 
 
 def _fetched(context: dg.AssetExecutionContext, source: CftcSource, months: list[Month]) -> CotFetch:
-    """One attempt of every archive; Dagster tries again after a transient fault, and what is kept already is not fetched again."""
-    try:
-        return fetch_cot(source.fetch_once, months)
-    except (VendorUnavailableError, VendorContentError) as error:
-        attempt = context.retry_number + 1
-        wait = wait_before_retry(error, attempt, source.max_attempts)
-        if wait is None:
-            raise dg.Failure(f"{error}; given up after {attempt} attempt(s)", metadata={"gap": True}, allow_retries=False) from error
-        raise dg.RetryRequested(max_retries=source.max_attempts - 1, seconds_to_wait=wait) from error
-    except VendorError as error:
-        raise dg.Failure(str(error), metadata={"gap": True}, allow_retries=False) from error
+    """One attempt of every archive; what is kept already is not fetched again."""
+    return one_attempt(context, lambda: fetch_cot(source.fetch_once, months), source.max_attempts)
 
 
 def _refuse_too_many_quarantined(fetched: CotFetch, believed: int) -> None:

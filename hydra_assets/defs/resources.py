@@ -9,8 +9,11 @@ import dagster as dg
 from hydra_assets.config.home import Home
 from hydra_assets.config.load import load_config, load_release_calendar
 from hydra_assets.flow.cot import open_cftc
+from hydra_assets.flow.futures import open_databento
 from hydra_assets.log import mask
 from hydra_assets.sources.cftc import CftcSource
+from hydra_assets.sources.databento import DatabentoSource
+from hydra_assets.sources.ledger import Ledger
 from hydra_assets.storage.findings import Findings
 from hydra_assets.storage.lake import ParquetLake
 from hydra_assets.storage.store import FeatureStore
@@ -75,3 +78,29 @@ class CftcResource(SecretlessResource):
         """The source, for as long as the block runs."""
         with open_cftc(Home(self.world, Path(self.base)), load_config(), load_release_calendar()) as source:
             yield source
+
+
+class DatabentoResource(SecretlessResource):
+    """Databento: the real one in the live world, within the budgets of the settings; the embedded vendor in the sample world."""
+
+    base: str
+    world: str
+    api_key: str
+
+    @contextmanager
+    def open(self, *, run: str, unattended: bool) -> Iterator[DatabentoSource]:
+        """
+        The source, for as long as the block runs.
+
+        Args:
+            run: whose spending counts together. unattended: asked for by a schedule or sensor, which have a budget of their own.
+        """
+        home = Home(self.world, Path(self.base))
+        with open_databento(home, load_config(), key=self.api_key, run=run, unattended=unattended) as source:
+            yield source
+
+    @contextmanager
+    def ledger(self) -> Iterator[Ledger]:
+        """What was asked, paid and captured."""
+        with Ledger(Home(self.world, Path(self.base)).ledger) as ledger:
+            yield ledger

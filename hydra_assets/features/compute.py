@@ -63,8 +63,11 @@ def compute(
     """
     features = of_family(family)
     if family == "futures":
+        for needed in ("futures_statistics", "futures_bars"):
+            if needed not in inputs:
+                raise SchemaError(f"{market} {family}: the input {needed!r} is missing; given are {sorted(inputs)}")
         multiplier = _multiplier(inputs, market)
-        return compute_daily(inputs, features, market=market, multiplier=multiplier, start=_day(start), end=_day(end))
+        return compute_daily(inputs, features, multiplier=multiplier, start=_day(start), end=_day(end))
     (dataset,) = INPUTS[family]
     if dataset not in inputs:
         raise SchemaError(f"{market} {family}: the input {dataset!r} is missing; given are {sorted(inputs)}")

@@ -31,6 +31,7 @@ _COLUMNS = {
 _KINDS = {"settlement": SETTLEMENT, "open_interest": OPEN_INTEREST, "cleared_volume": VOLUME}
 NORMAL, PARTIAL, DEGRADED, STALE, MISSING = range(len(QUALITIES))
 Cell = tuple[int, int, int]  # kind, session, contract
+Inputs = Mapping[str, pa.Table]
 
 
 # ---------------------------------------------------------------- what a row needs
@@ -121,7 +122,7 @@ NEEDS: Mapping[str, Need] = {
 
 
 @dataclass(frozen=True)
-class _Arrivals:
+class Arrivals:
     """Rows as cells of the panel, in order of arrival; arrays of one length."""
 
     at: Ints
@@ -132,15 +133,15 @@ class _Arrivals:
     low: np.ndarray
     word: np.ndarray
 
-    def take(self, rows: np.ndarray) -> "_Arrivals":
-        return _Arrivals(*(getattr(self, name)[rows] for name in self.__dataclass_fields__))
+    def take(self, rows: np.ndarray) -> "Arrivals":
+        return Arrivals(*(getattr(self, name)[rows] for name in self.__dataclass_fields__))
 
 
-def _raw(inputs: Mapping[str, pa.Table], market: str) -> dict[str, pa.Table]:
+def _raw(inputs: Inputs) -> dict[str, pa.Table]:
     tables = {}
     for name, columns in _COLUMNS.items():
         if name not in inputs:
-            raise SchemaError(f"{market} futures: the input {name!r} is missing; given are {sorted(inputs)}")
+            continue
         absent = [column for column in columns if inputs[name].num_rows and column not in inputs[name].column_names]
         if absent:
             raise SchemaError(f"{name}: columns {absent} are missing; it has {inputs[name].column_names}")
@@ -152,9 +153,9 @@ def _raw(inputs: Mapping[str, pa.Table], market: str) -> dict[str, pa.Table]:
     return tables
 
 
-def _played(inputs: Mapping[str, pa.Table], market: str, multiplier: float) -> tuple[Panel, _Arrivals] | None:
+def lay_out(inputs: Inputs, *, multiplier: float) -> tuple[Panel, Arrivals] | None:
     """The empty panel of all contracts and sessions in the inputs, and their rows as arrivals; None without rows."""
-    tables = {name: table for name, table in _raw(inputs, market).items() if table.num_rows}
+    tables = {name: table for name, table in _raw(inputs).items() if table.num_rows}
     if not tables:
         return None
     parts = []
@@ -193,7 +194,7 @@ def _played(inputs: Mapping[str, pa.Table], market: str, multiplier: float) -> t
     panel = Panel(contracts, dt.date.fromordinal(int(ordinal.min())), dt.date.fromordinal(int(ordinal.max())), multiplier)
     session = np.searchsorted(panel.days, ordinal)
     on_session = panel.days[np.minimum(session, len(panel.days) - 1)] == ordinal  # rows of other days are ignored
-    arrivals = _Arrivals(at, kind, session, contract.reshape(-1), value, low, word).take(on_session)
+    arrivals = Arrivals(at, kind, session, contract.reshape(-1), value, low, word).take(on_session)
     stamp = stamp[on_session]
 
     # A print that came late never hides one with a later stamp of the vendor.
@@ -214,6 +215,14 @@ def _word_codes(column: pa.ChunkedArray) -> np.ndarray:
     words = {"normal": NORMAL, "partial": PARTIAL}
     codes = np.array([words.get(word, DEGRADED) for word in encoded.dictionary.to_pylist()], dtype=np.int8)
     return np.asarray(codes[encoded.indices.to_numpy(zero_copy_only=False)])
+
+
+def put(panel: Panel, arrivals: Arrivals, i: int) -> None:
+    """One arrival becomes known."""
+    kind, session, contract = int(arrivals.kind[i]), int(arrivals.session[i]), int(arrivals.contract[i])
+    panel.put(kind, session, contract, float(arrivals.value[i]), int(arrivals.word[i]))
+    if kind == HIGH:
+        panel.put(LOW, session, contract, float(arrivals.low[i]), int(arrivals.word[i]))
 
 
 # ---------------------------------------------------------------- the play
@@ -271,7 +280,7 @@ class Play:
         self.rows: list[tuple[int, Ints, Ints, np.ndarray, np.ndarray]] = []  # track, sessions, instants, values, qualities
         self._memo: dict[tuple[str, int], tuple[bool, int]] = {}
 
-    def run(self, arrivals: _Arrivals) -> None:
+    def run(self, arrivals: Arrivals) -> None:
         """Play all arrivals; `rows` holds the answer."""
         arrivals = arrivals.take(arrivals.session <= self.end)
         near = arrivals.session >= self.first - 1
@@ -290,7 +299,7 @@ class Play:
         for track in range(len(self.tracks)):
             self._catch_up(track)
 
-    def _lay(self, past: _Arrivals) -> None:
+    def _lay(self, past: Arrivals) -> None:
         panel = self.panel
         where = (past.kind, past.session, past.contract)
         panel.cells[where], panel.words[where] = past.value, past.word  # of a repeated cell the last, the newest, stays
@@ -412,13 +421,12 @@ def play(
     inputs: Mapping[str, pa.Table],
     features: Sequence[Feature],
     *,
-    market: str,
     multiplier: float,
     start: dt.date | None,
     end: dt.date | None,
 ) -> Play | None:
-    """The played-out inputs of *market*; None where there is not a row to play."""
-    made = _played(inputs, market, multiplier)
+    """The played-out inputs; None where there is not a row to play."""
+    made = lay_out(inputs, multiplier=multiplier)
     if made is None:
         return None
     panel, arrivals = made
@@ -431,7 +439,6 @@ def compute_daily(
     inputs: Mapping[str, pa.Table],
     features: Sequence[Feature],
     *,
-    market: str,
     multiplier: float,
     start: dt.date | None,
     end: dt.date | None,
@@ -446,7 +453,7 @@ def compute_daily(
     Returns:
         FEATURE_SCHEMA, ordered by as_of, feature and available_at.
     """
-    played = play(inputs, features, market=market, multiplier=multiplier, start=start, end=end)
+    played = play(inputs, features, multiplier=multiplier, start=start, end=end)
     if played is None or not played.rows:
         return FEATURE_SCHEMA.empty_table()
     track = np.concatenate([np.full(len(rows[1]), rows[0]) for rows in played.rows])

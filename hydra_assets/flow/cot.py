@@ -48,10 +48,10 @@ def open_cftc(home: Home, config: Config, calendar: ReleaseCalendar) -> Iterator
         return
     from hydra_assets.sources.sample.server import SampleVendor
 
-    contracts = {market.cftc_code: market.name for market in config.markets.values()}
     # The embedded vendor serves the configured markets: with another set of them its archives are other archives.
-    served = hashlib.sha256(repr(sorted(contracts.items())).encode()).hexdigest()[:12]
-    with SampleVendor(contracts, calendar) as vendor:
+    contracts = sorted((market.cftc_code, market.name) for market in config.markets.values())
+    served = hashlib.sha256(repr(contracts).encode()).hexdigest()[:12]
+    with SampleVendor(config.markets, calendar) as vendor:
         yield source(home.archives / f"sample-{served}", base_url=vendor.url)
 
 

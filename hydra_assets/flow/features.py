@@ -1,6 +1,7 @@
 """From the lake's raw months to a family's feature months, in the lake's own shape and in the store; knows no Dagster."""
 
 import datetime as dt
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -9,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from hydra_assets.core.audit import lookahead_audit
+from hydra_assets.core.dataset import DATASETS
 from hydra_assets.core.instants import day_us
 from hydra_assets.core.months import Month
 from hydra_assets.features import ALL, compute, of_family
@@ -18,6 +20,7 @@ from hydra_assets.storage.store import FeatureStore
 
 # A window counts weeks from the Tuesday of a report; one week more covers a report moved to its Monday.
 _SPARE_DAYS = 7
+_DAYS_PER_SESSION = 366 / 249  # fewer sessions than any year has
 ALLOW_RETRACT = b"hydra_allow_retract"
 
 
@@ -30,41 +33,51 @@ class FeatureMonth:
         rows: FEATURE_SCHEMA, all vintages with ``as_of`` in the month.
         inputs: data type to the raw rows that they were computed from (and more).
         marks: folder of every raw month inside the look-back to the newest recording in it.
+        audit: of lookahead, for `FeatureStore.publish`; one for all months computed from the same inputs.
     """
 
     month: Month
     rows: pa.Table
     inputs: Mapping[str, pa.Table]
     marks: Mapping[str, dt.datetime]
+    audit: Callable[[pa.Table], None]
 
 
-def look_back(family: str) -> dt.timedelta:
-    """How far before its month a family's widest window reaches."""
-    weeks = max((-window.first for feature in of_family(family) for window in feature.windows), default=0)
-    return dt.timedelta(days=7 * weeks + _SPARE_DAYS)
+def look_back(family: str, dataset: str) -> dt.timedelta:
+    """How far before its month the widest window of a family reaches into *dataset*."""
+    windows = [window for feature in of_family(family) for window in feature.windows if window.dataset == dataset]
+    days = [-window.first * (7 if window.unit == "weeks" else _DAYS_PER_SESSION) for window in windows]
+    return dt.timedelta(days=math.ceil(max(days, default=0)) + _SPARE_DAYS)
 
 
 def inputs_of(lake: ParquetLake, family: str, market: str, months: Sequence[Month]) -> dict[str, pa.Table]:
     """Every vintage of the family's inputs that the windows of *months* can touch."""
-    start, end = min(months).first - look_back(family), max(months).last
-    return {name: lake.read_vintages(name, market, start, end) for name in INPUTS[family]}
+    first, last = min(months).first, max(months).last
+    return {
+        name: lake.read_vintages(name, market, first - look_back(family, name), last, key=DATASETS[name].key) for name in INPUTS[family]
+    }
 
 
 def compute_months(lake: ParquetLake, family: str, market: str, months: Sequence[Month]) -> Iterator[FeatureMonth]:
     """The feature months asked, ascending; the look-back is read once a year of them, so memory does not grow with the range."""
-    reach = look_back(family)
+    reach = {name: look_back(family, name) for name in INPUTS[family]}
     for _, group in groupby(sorted(months), key=lambda month: month.year):
         chunk = list(group)
         # Marks before rows: a row that arrives between the two makes the mark too old, never too new.
-        marks = {key: at for name in INPUTS[family] for key, at in lake.marks(name, market, chunk[0].first - reach, chunk[-1].last).items()}
+        marks = {name: lake.marks(name, market, chunk[0].first - before, chunk[-1].last) for name, before in reach.items()}
         inputs = inputs_of(lake, family, market, chunk)
+        audit = lookahead_audit(inputs, of_family(family))
         rows = compute(family, inputs, market=market, start=chunk[0].first, end=chunk[-1].last)
         as_of = rows["as_of"].cast(pa.int64())
         for month in chunk:
             inside = pc.and_(pc.greater_equal(as_of, day_us(month.first)), pc.less_equal(as_of, day_us(month.last)))
-            first = Month.of(month.first - reach)
-            used = {key: at for key, at in marks.items() if first <= _month_of(key) <= month}
-            yield FeatureMonth(month, rows.filter(inside), inputs, used)
+            used = {
+                key: at
+                for name, found in marks.items()
+                for key, at in found.items()
+                if Month.of(month.first - reach[name]) <= _month_of(key) <= month
+            }
+            yield FeatureMonth(month, rows.filter(inside), inputs, used, audit)
 
 
 def publish_month(store: FeatureStore, family: str, market: str, computed: FeatureMonth, *, allow_retract: bool = False) -> int:
@@ -81,7 +94,7 @@ def publish_month(store: FeatureStore, family: str, market: str, computed: Featu
         computed.rows,
         features=[feature.name for feature in features],
         inputs=computed.marks,
-        audit=lookahead_audit(computed.inputs, features),
+        audit=computed.audit,
         allow_retract=allow_retract,
     )
 

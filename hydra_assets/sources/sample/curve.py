@@ -27,7 +27,9 @@ CHICAGO = ZoneInfo("America/Chicago")
 
 @dataclass(frozen=True)
 class Shape:
-    """Delivery months, how the last trading day is found, price level, yearly vol, season by month (log), open interest at its peak."""
+    """
+    Delivery months, how the last trading day is found, price level, yearly vol, season by month (log), open interest at its peak.
+    """
 
     months: str
     expiry: str  # "tenth": 10th business day; "last": last business day; "before15": business day before the 15th
@@ -35,13 +37,14 @@ class Shape:
     vol: float
     season: tuple[float, ...]
     peak_oi: float
+    thin: str = ""  # delivery months that hardly trade
 
 
 _HOGS = (-0.09, -0.06, -0.03, 0.02, 0.06, 0.11, 0.12, 0.09, 0.0, -0.07, -0.10, -0.10)
 _CATTLE = (0.02, 0.03, 0.03, 0.03, 0.0, -0.03, -0.04, -0.03, -0.01, 0.0, 0.01, 0.02)
 _GRAIN = (0.0, 0.01, 0.01, 0.02, 0.03, 0.03, 0.02, 0.0, -0.03, -0.04, -0.03, -0.01)
 SHAPES = {
-    "HE": Shape("GJKMNQVZ", "tenth", 82.0, 0.27, _HOGS, 62_000),
+    "HE": Shape("GJKMNQVZ", "tenth", 82.0, 0.27, _HOGS, 62_000, "K"),
     "LE": Shape("GJMQVZ", "last", 150.0, 0.16, _CATTLE, 110_000),
     "GF": Shape("FHJKQUVX", "last", 190.0, 0.18, _CATTLE, 16_000),
     "ZO": Shape("HKNUZ", "before15", 360.0, 0.33, _GRAIN, 2_600),
@@ -113,7 +116,7 @@ class Curve:
         """Every contract that expires after `FIRST_DAY`, in order of expiration."""
         days, places = calendar()
         base = 1000 * (1 + seed_of("id", self.market.symbol) % 800)
-        made = []
+        made: list[Contract] = []
         for year in range(FIRST_DAY.year, days[-1].year):
             for code in self.shape.months:
                 month = dt.date(year, MONTH_CODES.index(code) + 1, 1)
@@ -170,10 +173,11 @@ class Curve:
         low = np.minimum.reduce([_on_tick(settle * np.exp(-np.abs(noise[4]) * 0.6 * day_vol), tick), opened, close])
         sessions_left = np.arange(n - 1, -1, -1)
         # Open interest rises to its peak about fifty sessions before the end and is gone at it.
-        rise = np.exp(-(((np.maximum(sessions_left - 50, 0)) / 95.0) ** 1.3))
+        rise = np.exp(-((np.maximum(sessions_left - 35, 0) / 62.0) ** 1.15))
         fall = 1 / (1 + np.exp(-(sessions_left - 17) / 3.5))
-        weight = 0.7 + 0.6 * (seed_of("weight", self.market.symbol, contract.month.month) % 1000) / 1000
-        interest = self.shape.peak_oi * weight * rise * fall * np.exp(0.03 * noise[5])
+        code = MONTH_CODES[contract.month.month - 1]
+        weight = 0.15 if code in self.shape.thin else 0.85 + 0.3 * (seed_of("weight", self.market.symbol, code) % 1000) / 1000
+        interest = self.shape.peak_oi * weight * rise * fall * np.exp(0.004 * noise[5])
         age = np.arange(n)
         interest = np.floor(interest * np.minimum(1, age / 20))
         volume = np.floor(interest * 0.22 * np.exp(0.45 * noise[3] + 0.25 * noise[1]) * (0.3 + rise))

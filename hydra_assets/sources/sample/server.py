@@ -1,20 +1,24 @@
 """
-The embedded vendor: a small HTTP server on loopback that serves archives as the CFTC does.
+The embedded vendor: a small HTTP server on loopback that serves archives as the CFTC does, and futures as Databento does.
 
-Its data is synthetic, but for the lean-hogs rows of 2025.
+Its data is synthetic, but for the lean-hogs COT rows of 2025.
 """
 
 import datetime as dt
 import email.utils
 import re
+import ssl
 import threading
 from collections.abc import Callable, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from types import TracebackType
 
+from hydra_assets.core.market import Market
 from hydra_assets.core.releases import ReleaseCalendar
 from hydra_assets.sources.cftc import FIRST_YEAR, LAST_OF_HISTORY
 from hydra_assets.sources.sample.cot import Archive, cot_archive
+from hydra_assets.sources.sample.databento import DatabentoDesk
 
 _YEAR = re.compile(r"/files/dea/history/fut_disagg_txt_(\d{4})\.zip")
 _HISTORY = f"/files/dea/history/fut_disagg_txt_hist_{FIRST_YEAR}_{LAST_OF_HISTORY}.zip"
@@ -29,16 +33,27 @@ class SampleVendor:
     The server, running between ``with`` and its end.
 
     Args:
-        contracts: contract code to the market's name, of what it serves.
+        markets: what it serves, by symbol.
         calendar: a report is served once it is out.
+        cache: where encoded months of futures are kept; None encodes them anew.
         port: on 127.0.0.1; 0 takes a free one.
+        tls: serves https with it.
         now: its clock.
     """
 
     def __init__(
-        self, contracts: Mapping[str, str], calendar: ReleaseCalendar, *, port: int = 0, now: Callable[[], dt.datetime] = _utc_now
+        self,
+        markets: Mapping[str, Market],
+        calendar: ReleaseCalendar,
+        *,
+        cache: Path | None = None,
+        port: int = 0,
+        tls: ssl.SSLContext | None = None,
+        now: Callable[[], dt.datetime] = _utc_now,
     ) -> None:
-        self._contracts, self._calendar, self._now = dict(contracts), calendar, now
+        self._contracts = {market.cftc_code: market.name for market in markets.values()}
+        self._calendar, self._now = calendar, now
+        self._databento = DatabentoDesk(markets, cache, now)
         self._made: dict[tuple[range, int], Archive | None] = {}
         self._lock = threading.Lock()
         vendor = self
@@ -49,17 +64,23 @@ class SampleVendor:
             def do_GET(self) -> None:
                 vendor._answer(self)
 
+            def do_POST(self) -> None:
+                vendor._answer(self)
+
             def log_message(self, *_: object) -> None:
                 pass
 
         self._server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
         self._server.daemon_threads = True
+        self._scheme = "https" if tls else "http"
+        if tls:
+            self._server.socket = tls.wrap_socket(self._server.socket, server_side=True)
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
 
     @property
     def url(self) -> str:
         """``http://127.0.0.1:<port>``."""
-        return f"http://127.0.0.1:{self._server.server_address[1]}"
+        return f"{self._scheme}://127.0.0.1:{self._server.server_address[1]}"
 
     def __enter__(self) -> "SampleVendor":
         self._thread.start()
@@ -84,6 +105,11 @@ class SampleVendor:
             return self._made[years, out]
 
     def _answer(self, request: BaseHTTPRequestHandler) -> None:
+        if request.path.startswith("/v0/"):
+            body = request.rfile.read(int(request.headers.get("Content-Length") or 0))
+            reply = self._databento.answer(str(request.command), request.path, request.headers.get("Authorization"), body)
+            _send(request, reply.status, reply.body, reply.headers)
+            return
         years = _years(request.path)
         archive = self.archive(years) if years else None
         if archive is None:

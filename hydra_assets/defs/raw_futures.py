@@ -1,0 +1,115 @@
+"""Raw futures tables from Databento: definitions, daily bars, statistics; one factory for the three."""
+
+import datetime as dt
+from collections.abc import Iterator
+from functools import partial
+from typing import Any
+
+import dagster as dg
+import pyarrow as pa
+
+from hydra_assets.config.load import load_config
+from hydra_assets.core.dataset import DATASETS
+from hydra_assets.core.months import Month
+from hydra_assets.defs.partitions import MARKET_MONTH, key_of, months_by_market
+from hydra_assets.defs.resources import DatabentoResource, LakeResource
+from hydra_assets.defs.retrying import one_attempt
+from hydra_assets.flow.futures import FuturesFetch, Plan, fetch_plan, futures_months, plan_of
+from hydra_assets.sources.databento import DatabentoSource
+from hydra_assets.storage.lake import ParquetLake
+
+MAX_QUARANTINED_SHARE = 0.01
+# A run with one of these tags was asked for by a machine; backfills and launches from the UI by a person.
+UNATTENDED_TAGS = ("dagster/schedule_name", "dagster/sensor_name", "dagster/from_automation_condition")
+
+
+def futures_table(name: str) -> dg.AssetsDefinition:
+    """The asset of the raw futures table *name*."""
+    dataset = DATASETS[name]
+
+    @dg.asset(
+        name=name,
+        group_name=dataset.group,
+        partitions_def=MARKET_MONTH,
+        deps=[] if name == "futures_definitions" else ["futures_definitions"],
+        io_manager_key="lake_io",
+        backfill_policy=dg.BackfillPolicy.single_run(),
+        pool="vendor",
+        kinds={"parquet"},
+        description=dataset.description,
+    )
+    def table(context: dg.AssetExecutionContext, lake: LakeResource, databento: DatabentoResource) -> dg.Output[Any]:
+        asked = months_by_market(context.partition_keys)
+        unattended = any(tag in context.run.tags for tag in UNATTENDED_TAGS)
+        opened, run = lake.open(), context.run.root_run_id or context.run.run_id
+        # All is fetched, and kept, before any of it is handed over: a fault on the way materialises nothing. A try again begins
+        # with the ledger: what is captured, or kept, is not asked for again.
+        with databento.open(run=run, unattended=unattended) as source:
+            fetched = {
+                symbol: one_attempt(context, partial(_fetched, source, name, symbol, months, opened), source.max_attempts)
+                for symbol, months in asked.items()
+            }
+
+        def months_of_all() -> Iterator[tuple[str, pa.Table]]:
+            with databento.ledger() as ledger:
+                for symbol, months in asked.items():
+                    for month, rows in futures_months(fetched[symbol], opened, months, ledger):
+                        yield key_of(symbol, month), rows
+                    _refuse_too_many_quarantined(fetched[symbol])
+                    _report(context, symbol, months, fetched[symbol])
+
+        return dg.Output(months_of_all())
+
+    return table
+
+
+def _fetched(source: DatabentoSource, name: str, symbol: str, months: list[Month], lake: ParquetLake) -> FuturesFetch:
+    plan = plan_of(source, lake, name, load_config().market(symbol), months, dt.datetime.now(dt.UTC).date())
+    return fetch_plan(source.fetch_once, plan, synthetic=lake.world == "sample")
+
+
+def _refuse_too_many_quarantined(fetched: FuturesFetch) -> None:
+    bad = len(fetched.quarantined)
+    if bad > 1 and bad > MAX_QUARANTINED_SHARE * fetched.records:
+        raise dg.Failure(
+            f"{bad} of {fetched.records} records cannot be used, more than {MAX_QUARANTINED_SHARE:.0%}; first: {fetched.quarantined[0]}",
+            allow_retries=False,
+        )
+
+
+def _report(context: dg.AssetExecutionContext, symbol: str, months: list[Month], fetched: FuturesFetch) -> None:
+    """What became of each month, and what the run's answers were like."""
+    plan = fetched.plan
+    for month in months:
+        gaps = _gaps(plan, month)
+        degraded = [day for day in plan.conditions if Month.of(day) == month and plan.degraded(day)]
+        facts: dict[str, Any] = {
+            "gap": bool(gaps),
+            **({"gaps": dg.MetadataValue.table(gaps, schema=_GAPS)} if gaps else {}),
+            **({"degraded_days": ", ".join(map(str, degraded))} if degraded else {}),
+        }
+        context.add_asset_metadata(facts, partition_key=str(key_of(symbol, month)))
+    context.add_asset_metadata(
+        {
+            "days_asked": sum(len(run.days) for run in plan.runs),
+            "days_held": plan.held,
+            "requests": len(plan.runs),
+            "paid_usd": dg.MetadataValue.float(0.0 if fetched.synthetic else fetched.usd),
+            "records": fetched.records,
+            "spreads_left_out": fetched.left_out,
+            "repeated": fetched.repeated,
+            "rows_of_other_months": fetched.strays,
+            "quarantined": dg.MetadataValue.md("\n".join(f"- {line}" for line in fetched.quarantined[:50]) or "none"),
+        }
+    )
+
+
+def _gaps(plan: Plan, month: Month) -> list[dg.TableRecord]:
+    return [dg.TableRecord({"day": str(day), "reason": why}) for day, why in plan.gaps.items() if Month.of(day) == month]
+
+
+_GAPS = dg.TableSchema(columns=[dg.TableColumn("day"), dg.TableColumn("reason")])
+
+futures_definitions = futures_table("futures_definitions")
+futures_bars = futures_table("futures_bars")
+futures_statistics = futures_table("futures_statistics")

@@ -1,0 +1,98 @@
+"""
+Labels: what a model is to foretell. Kept apart from features, since a label is known only after the fact.
+
+Each comes with the instant at which it becomes known: a training set made at ``t`` may hold only labels known by ``t`` (purge the
+others), and leave out those whose span meets the test's (embargo).
+"""
+
+import datetime as dt
+from collections.abc import Sequence
+
+import numpy as np
+import pyarrow as pa
+
+from hydra_assets.core.instants import INSTANT, from_us, to_us
+from hydra_assets.errors import InvalidValueError
+from hydra_assets.features.daily import Arrivals, Inputs, lay_out, put
+from hydra_assets.features.panel import SETTLEMENT, Panel
+
+PREFIX = "label_"
+_TAILS = {"": pa.float64(), "__contract": pa.string(), "__known_at": INSTANT}
+
+
+def is_label(name: str) -> bool:
+    """Whether *name* is a label's: no feature may have such a name, and no training frame serves one."""
+    return name.startswith(PREFIX)
+
+
+def forward_returns(inputs: Inputs, *, market: str, times: Sequence[dt.datetime], horizons: Sequence[int]) -> pa.Table:
+    """
+    Log returns over the next sessions, within one contract.
+
+    At a time t the base is the newest session s whose front contract had settled by then. The contract is the front one of s,
+    as known at t, or, where that has its last trade before s + h, the next by expiration that has settled on s and lives so
+    long. The return runs from its first final settlement of s to that of s + h.
+
+    Args:
+        inputs: ``futures_statistics`` as it lies in the lake, every vintage.
+        times: aware instants.
+        horizons: sessions ahead, each 1 or more.
+    Returns:
+        ``market, time``, and for each h ``label_fwd_<h>d`` (log return, null where not known or no such settlement),
+        ``label_fwd_<h>d__contract`` and ``label_fwd_<h>d__known_at``: the instant from which the label is known.
+    Raises:
+        InvalidValueError: a horizon below 1. InvalidTimeError: a naive time.
+    """
+    wrong = [h for h in horizons if not isinstance(h, int) or h < 1]
+    if wrong:
+        raise InvalidValueError(f"horizons {wrong} are not numbers of sessions ahead, 1 or more")
+    asked = [to_us(t, what="time", rounding="floor") for t in times]
+    answers: dict[tuple[int, int], tuple[float, str, dt.datetime]] = {}
+    laid = lay_out(inputs, multiplier=1.0)
+    if laid is not None:
+        panel, arrivals = laid
+        firsts = _first_finals(arrivals)
+        at = 0
+        for t in sorted(set(asked)):
+            while at < len(arrivals.at) and arrivals.at[at] <= t:
+                put(panel, arrivals, at)
+                at += 1
+            base, lives = _standing(panel)
+            for h in horizons:
+                contract = next((c for c in lives if panel.last[c] >= base + h), None)
+                if contract is None:
+                    continue
+                begin, end = firsts.get((base, contract)), firsts.get((base + h, contract))
+                if begin is not None and end is not None:
+                    known = from_us(max(begin[1], end[1]))
+                    answers[t, h] = (float(np.log(end[0] / begin[0])), panel.contracts[contract][0], known)
+    columns: dict[str, list[object]] = {"market": [market] * len(asked), "time": [from_us(t) for t in asked]}
+    for h in horizons:
+        found = [answers.get((t, h), (None, None, None)) for t in asked]
+        for i, tail in enumerate(_TAILS):
+            columns[f"{PREFIX}fwd_{h}d{tail}"] = [answer[i] for answer in found]
+    types = {"market": pa.string(), "time": INSTANT}
+    for h in horizons:
+        types |= {f"{PREFIX}fwd_{h}d{tail}": kind for tail, kind in _TAILS.items()}
+    return pa.table({name: pa.array(values, types[name]) for name, values in columns.items()})
+
+
+def _first_finals(arrivals: Arrivals) -> dict[tuple[int, int], tuple[float, int]]:
+    """(session, contract) to the first final settlement and when it came; arrivals are in order of time."""
+    firsts: dict[tuple[int, int], tuple[float, int]] = {}
+    rows = np.flatnonzero((arrivals.kind == SETTLEMENT) & np.isfinite(arrivals.value))
+    columns = (getattr(arrivals, name)[rows].tolist() for name in ("session", "contract", "value", "at"))
+    for session, contract, value, at in zip(*columns, strict=True):
+        firsts.setdefault((session, contract), (value, at))
+    return firsts
+
+
+def _standing(panel: Panel) -> tuple[int, list[int]]:
+    """The newest session whose front contract has settled, and the contracts from it on that have settled too; -1 and none."""
+    settled = np.isfinite(panel.cells[SETTLEMENT])
+    for session in np.flatnonzero(settled.any(axis=1))[::-1].tolist():
+        panel.chain(session)
+        front = int(panel.legs[session, 0])
+        if front >= 0 and settled[session, front]:
+            return session, [c for c in np.flatnonzero(settled[session]).tolist() if c >= front]
+    return -1, []

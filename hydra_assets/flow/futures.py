@@ -1,0 +1,279 @@
+"""
+From Databento's history to the months of the raw futures tables; knows no Dagster.
+
+A day counts as captured only once the vendor's range has passed its last possible record; earlier it is a gap, and asked for
+again. One request is made per table and contiguous run of missing days.
+"""
+
+import datetime as dt
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from zoneinfo import ZoneInfo
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from hydra_assets.config.home import Home
+from hydra_assets.config.load import Config, load_release_calendar
+from hydra_assets.core.dataset import DATASETS
+from hydra_assets.core.instants import day_us
+from hydra_assets.core.market import Market
+from hydra_assets.core.months import Month
+from hydra_assets.core.sessions import session_days
+from hydra_assets.sources.databento import Condition, DatabentoSource, Payload, Quote, Request
+from hydra_assets.sources.databento_client import Limits
+from hydra_assets.sources.databento_parse import Definitions, Parsed, parse_bars, parse_definitions, parse_statistics
+from hydra_assets.sources.ledger import Budget, Ledger
+from hydra_assets.storage.capture import Look
+from hydra_assets.storage.lake import ParquetLake
+
+SOURCE = "databento"
+CHICAGO = ZoneInfo("America/Chicago")
+MAX_FETCHES = 3  # of one day's table, however often the vendor mends it
+SCHEMAS = {"futures_definitions": "definition", "futures_bars": "ohlcv-1d", "futures_statistics": "statistics"}
+_DEFINED_BEFORE = dt.timedelta(10)
+
+
+@contextmanager
+def open_databento(home: Home, config: Config, *, key: str, run: str = "by hand", unattended: bool = False) -> Iterator[DatabentoSource]:
+    """
+    Databento of *home*'s world: the real one, or the embedded vendor on loopback, whose prices are as synthetic as its data.
+
+    Args:
+        run: whose spending counts together. unattended: asked for by a schedule or sensor.
+    """
+    asked = config.databento
+    limits = Limits(asked.connect_timeout_s, asked.read_timeout_s, asked.deadline_s)
+    with Ledger(home.ledger) as ledger:
+        if home.world == "live":
+            budget = Budget(run, asked.run_budget_usd, asked.day_budget_usd, asked.unattended_day_budget_usd, unattended)
+            yield DatabentoSource(key, asked.gateway, home.archives, ledger, budget=budget, limits=limits, max_attempts=asked.max_attempts)
+            return
+        from hydra_assets.sources.sample.databento import SAMPLE_KEY
+        from hydra_assets.sources.sample.server import SampleVendor
+
+        with SampleVendor(config.markets, load_release_calendar(), cache=home.cache) as vendor:
+            yield DatabentoSource(
+                SAMPLE_KEY, vendor.url, home.archives, ledger, budget=Budget(run), limits=limits, max_attempts=asked.max_attempts
+            )
+
+
+# ---------------------------------------------------------------- what is missing
+
+
+def complete_at(data_type: str, day: dt.date) -> dt.datetime:
+    """
+    When the last record that describes *day* can have been published.
+
+    Statistics: noon in Chicago of the next session, for its morning brings the open interest. Else the end of the UTC day.
+    """
+    if data_type == "futures_statistics":
+        return dt.datetime.combine(_next_session(day), dt.time(12), CHICAGO).astimezone(dt.UTC)
+    return dt.datetime.combine(day, dt.time(), dt.UTC) + dt.timedelta(1)
+
+
+@dataclass(frozen=True)
+class Run:
+    """Contiguous sessions to ask for, with the vendor's date of the last change of each."""
+
+    days: tuple[dt.date, ...]
+    changed: Mapping[dt.date, dt.date]
+
+    @property
+    def seen_since(self) -> dt.date:
+        """An answer seen earlier lacks a change."""
+        return max(self.changed.values())
+
+
+@dataclass
+class Plan:
+    """
+    What of the months asked is missing.
+
+    Attributes:
+        runs: to be asked for. gaps: days that cannot be captured yet, with the reason. held: days captured already.
+        conditions: the vendor's word on each day.
+    """
+
+    data_type: str
+    market: Market
+    runs: list[Run] = field(default_factory=list)
+    gaps: dict[dt.date, str] = field(default_factory=dict)
+    held: int = 0
+    conditions: Mapping[dt.date, Condition] = field(default_factory=dict)
+
+    def degraded(self, day: dt.date) -> bool:
+        """Whether the vendor says that the day's data are of reduced quality."""
+        condition = self.conditions.get(day)
+        return condition is not None and condition.word == "degraded"
+
+    def request(self, run: Run) -> Request:
+        """The one request of *run*."""
+        first, last = run.days[0], run.days[-1]
+        start = dt.datetime.combine(first, dt.time(), dt.UTC)
+        if self.data_type == "futures_statistics":  # the morning before brings the figures of the session before
+            start = dt.datetime.combine(first, dt.time(7), CHICAGO).astimezone(dt.UTC)
+        end = complete_at(self.data_type, last)
+        return Request(self.market.dataset, SCHEMAS[self.data_type], f"{self.market.symbol}.FUT", start, end)
+
+
+def plan_of(source: DatabentoSource, lake: ParquetLake, data_type: str, market: Market, months: Sequence[Month], today: dt.date) -> Plan:
+    """What of *months* is not captured, or the vendor has changed since; two free requests at most."""
+    plan = Plan(data_type, market)
+    days = [day for month in sorted(months) for day in session_days(month.first, month.last) if day <= today]
+    if not days:
+        return plan
+    end = source.range_end(market.dataset, SCHEMAS[data_type])
+    plan.conditions = source.conditions(market.dataset, days[0], min(days[-1] + dt.timedelta(5), today))
+    captured = source.ledger.captured(data_type, market.symbol)
+    # The ledger says what was paid; that it is held the lake says: a month whose files are gone is taken from the archive again.
+    empty = {month for month in months if not lake.files(data_type, market.symbol, month.first, month.last)}
+    run: list[dt.date] = []
+    changed: dict[dt.date, dt.date] = {}
+    before: dt.date | None = None
+
+    def close() -> None:
+        if run:
+            plan.runs.append(Run(tuple(run), {day: changed[day] for day in run}))
+            run.clear()
+
+    for day in days:
+        if before is not None and _next_session(before) != day:
+            close()
+        before = day
+        condition, done = plan.conditions.get(day), complete_at(data_type, day)
+        held = None if Month.of(day) in empty else captured.get(day)
+        modified = condition.last_modified if condition is not None and condition.last_modified else day
+        if done > end:
+            plan.gaps[day] = f"its last record can come until {done:%Y-%m-%d %H:%MZ}; the vendor has data until {end:%Y-%m-%d %H:%MZ}"
+        elif condition is not None and condition.word in ("pending", "missing"):
+            plan.gaps[day] = f"the vendor says {condition.word}"
+        elif held is not None and (modified <= held.last_modified or held.fetches >= MAX_FETCHES):
+            plan.held += 1
+        else:
+            run.append(day)
+            changed[day] = modified
+            continue
+        close()
+    close()
+    return plan
+
+
+def quote_plan(source: DatabentoSource, plan: Plan) -> list[tuple[Request, Quote]]:
+    """The price of each request of *plan*; 0 for what the archive holds already."""
+    answers = []
+    for run in plan.runs:
+        request = plan.request(run)
+        kept = source.ledger.covering(request.arguments(), seen_since=run.seen_since)
+        answers.append((request, Quote(0.0, 0, 0) if kept else source.quote(request)))
+    return answers
+
+
+# ---------------------------------------------------------------- fetched, parsed, month by month
+
+
+@dataclass
+class FuturesFetch:
+    """
+    A plan's answers; what is not in the rows is filled while the months are read.
+
+    Attributes:
+        payloads: one a run.
+    """
+
+    plan: Plan
+    payloads: Sequence[Payload]
+    synthetic: bool
+    records: int = 0
+    left_out: int = 0
+    repeated: int = 0
+    strays: int = 0
+    quarantined: list[str] = field(default_factory=list)
+
+    @property
+    def usd(self) -> float:
+        """What the answers cost now."""
+        return sum(payload.usd for payload in self.payloads)
+
+
+def fetch_plan(fetch: Callable[..., Payload], plan: Plan, *, synthetic: bool) -> FuturesFetch:
+    """Every run's answer by *fetch* (`DatabentoSource.fetch`, or its one attempt)."""
+    return FuturesFetch(plan, [fetch(plan.request(run), seen_since=run.seen_since) for run in plan.runs], synthetic)
+
+
+def futures_months(fetched: FuturesFetch, lake: ParquetLake, months: Sequence[Month], ledger: Ledger) -> Iterator[tuple[Month, pa.Table]]:
+    """
+    The rows of a table, month by month, ascending; each carries its `Look`, whose days are the run's.
+
+    When the caller asks for the next one, the days of the one before are captured: the caller has appended it. Rows of the runs
+    that describe a day of a month not asked (a correction that came a week later) are appended here; nothing is lost.
+    """
+    plan = fetched.plan
+    dataset, symbol = DATASETS[plan.data_type], plan.market.symbol
+    for run, payload in zip(plan.runs, fetched.payloads, strict=True):
+        parsed = _parse(fetched, payload, run, lake)
+        fetched.records += parsed.records
+        fetched.left_out += parsed.left_out
+        fetched.repeated += parsed.repeated
+        fetched.quarantined += parsed.quarantined
+        touched = {Month.of(day) for day in run.days}
+        for month in sorted(touched | _months_of(parsed.table)):
+            rows = _of_month(parsed.table, month)
+            days = [day for day in run.days if Month.of(day) == month]
+            # Without days of its own in the run, nothing was looked at: an empty range says so.
+            first, last = (days[0], days[-1]) if days else (month.first, month.first - dt.timedelta(1))
+            look = Look(SOURCE, first, last, (plan.request(run).symbols,), payload.seen_at)
+            if month in months:
+                yield month, look.attach(rows)
+            else:
+                fetched.strays += lake.append_new(
+                    rows, dataset.name, symbol, month.first, key=dataset.key, stamps=dataset.stamps, look=look
+                )
+            if days:
+                ledger.capture(plan.data_type, symbol, [(day, run.changed[day]) for day in days], payload.seen_at)
+
+
+def append_futures(lake: ParquetLake, data_type: str, market: Market, month: Month, table: pa.Table) -> int:
+    """Append what the lake does not hold of *table*; the number of new rows."""
+    dataset, (rows, look) = DATASETS[data_type], Look.detach(table)
+    assert look is not None  # noqa: S101  futures_months attached it
+    return lake.append_new(rows, data_type, market.symbol, month.first, key=dataset.key, stamps=dataset.stamps, look=look)
+
+
+def _parse(fetched: FuturesFetch, payload: Payload, run: Run, lake: ParquetLake) -> Parsed:
+    plan, store = fetched.plan, payload.store()
+    request = plan.request(run)
+    if plan.data_type == "futures_definitions":
+        parsed = parse_definitions(store, plan.market, synthetic=fetched.synthetic, degraded=plan.degraded, place=str(request))
+    else:
+        known = lake.read_known(
+            "futures_definitions",
+            plan.market.symbol,
+            dt.datetime.now(dt.UTC),
+            key=DATASETS["futures_definitions"].key,
+            start=run.days[0] - _DEFINED_BEFORE,
+            end=request.end.date(),
+        )
+        parse = parse_bars if plan.data_type == "futures_bars" else parse_statistics
+        parsed = parse(store, Definitions(known), synthetic=fetched.synthetic, degraded=plan.degraded)
+    # An answer from the archive can hold more than was asked for now.
+    at = "stamped_at" if "stamped_at" in parsed.table.column_names else "as_of"
+    seen = parsed.table[at].cast(pa.timestamp("us", tz="UTC"), safe=False).cast(pa.int64())
+    low, high = (round(when.timestamp() * 1e6) for when in (request.start, request.end))
+    parsed.table = parsed.table.filter(pc.and_(pc.greater_equal(seen, low), pc.less(seen, high)))
+    return parsed
+
+
+def _months_of(table: pa.Table) -> set[Month]:
+    keys = pc.strftime(pc.unique(pc.floor_temporal(table["as_of"], unit="month")), format="%Y-%m") if table.num_rows else []
+    return {Month.of(str(key)) for key in keys}
+
+
+def _of_month(table: pa.Table, month: Month) -> pa.Table:
+    as_of = table["as_of"].cast(pa.int64())
+    return table.filter(pc.and_(pc.greater_equal(as_of, day_us(month.first)), pc.less_equal(as_of, day_us(month.last))))
+
+
+def _next_session(day: dt.date) -> dt.date:
+    return session_days(day + dt.timedelta(1), day + dt.timedelta(10))[0]

@@ -1,0 +1,245 @@
+"""Databento's history: quoted before it is asked for, paid once, kept by hash before it is parsed, believed only when whole."""
+
+import datetime as dt
+import hashlib
+import os
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from databento.common.dbnstore import DBNStore
+from databento_dbn import DBNError
+
+from hydra_assets.errors import CorruptionError, VendorContentError, VendorError, VendorRefusedError, VendorUnavailableError
+from hydra_assets.sources.databento_client import Limits, client, our_errors
+from hydra_assets.sources.databento_parse import records_of
+from hydra_assets.sources.http import with_retries
+from hydra_assets.sources.ledger import Budget, Ledger
+
+_ZSTD, _DBN = b"\x28\xb5\x2f\xfd", b"DBN"
+_SPARE_BYTES = 1 << 20  # zstd of a small answer can be larger than its records, and the header is not billed
+
+
+@dataclass(frozen=True)
+class Request:
+    """
+    One answer wanted: all instruments of a parent symbol.
+
+    Attributes:
+        start, end: aware; end exclusive; by ``ts_recv`` where the schema has one, else ``ts_event``.
+    """
+
+    dataset: str
+    schema: str
+    symbols: str
+    start: dt.datetime
+    end: dt.datetime
+
+    def arguments(self) -> dict[str, Any]:
+        """For the client: the same ones for the quote and for the answer."""
+        return {
+            "dataset": self.dataset,
+            "schema": self.schema,
+            "symbols": self.symbols,
+            "stype_in": "parent",
+            "start": self.start.astimezone(dt.UTC),
+            "end": self.end.astimezone(dt.UTC),
+        }
+
+    def __str__(self) -> str:
+        return f"Databento {self.symbols} {self.schema} {self.start:%Y-%m-%d %H:%MZ}..{self.end:%Y-%m-%d %H:%MZ}"
+
+
+@dataclass(frozen=True)
+class Quote:
+    """What a request costs, before anything is asked: dollars, records, bytes (uncompressed)."""
+
+    usd: float
+    records: int
+    size: int
+
+
+@dataclass(frozen=True)
+class Payload:
+    """
+    A whole answer in the archive.
+
+    Attributes:
+        seen_at: when it was seen.
+        usd: what it cost now; 0 where it had been paid before.
+        warnings: what the vendor said beside it.
+    """
+
+    path: Path
+    sha256: str
+    seen_at: dt.datetime
+    usd: float
+    warnings: tuple[str, ...] = ()
+
+    def store(self) -> DBNStore:
+        """The decoded answer; CorruptionError where the bytes are not those that were kept."""
+        if hashlib.sha256(self.path.read_bytes()).hexdigest() != self.sha256:
+            raise CorruptionError(f"{self.path}: the archive is not what was downloaded; delete it to fetch it again")
+        return DBNStore.from_file(self.path)
+
+
+@dataclass(frozen=True)
+class Condition:
+    """The vendor's word on a day (``available``, ``degraded``, ``pending``, ``missing``) and the date of its last change."""
+
+    word: str
+    last_modified: dt.date | None
+
+
+def _utc_now() -> dt.datetime:
+    return dt.datetime.now(dt.UTC)
+
+
+class DatabentoSource:
+    """
+    Databento, or whoever speaks like it at *gateway*.
+
+    Args:
+        archives: folder under which answers are kept by hash.
+        ledger: of requests, payments and captured days.
+        budget: what this run may spend.
+        max_attempts: tries of one `fetch`, see `http.wait_before_retry`.
+    """
+
+    def __init__(
+        self,
+        key: str,
+        gateway: str,
+        archives: Path,
+        ledger: Ledger,
+        *,
+        budget: Budget,
+        limits: Limits | None = None,
+        max_attempts: int = 5,
+        now: Callable[[], dt.datetime] = _utc_now,
+    ) -> None:
+        self.ledger, self.max_attempts = ledger, max_attempts
+        self.folder = archives / "databento"
+        self._key, self._gateway, self._budget, self._limits, self._now = key, gateway, budget, limits or Limits(), now
+        self._client = client(key, gateway, self._limits)
+
+    # ---------------------------------------------------------------- free of charge
+
+    def range_end(self, dataset: str, schema: str) -> dt.datetime:
+        """The instant, exclusive, up to which the vendor has *schema*."""
+        with our_errors(f"Databento range of {dataset}"):
+            answer: Any = self._client.metadata.get_dataset_range(dataset)
+        text = str(answer.get("schema", {}).get(schema, answer).get("end", ""))
+        try:
+            return dt.datetime.fromisoformat(text[:26].rstrip("Z") + "+00:00" if "." in text else text.replace("Z", "+00:00"))
+        except ValueError as error:
+            raise VendorContentError(f"Databento range of {dataset}: {text!r} is not an instant") from error
+
+    def conditions(self, dataset: str, first: dt.date, last: dt.date) -> dict[dt.date, Condition]:
+        """Each day's condition, both ends included."""
+        with our_errors(f"Databento condition of {dataset}"):
+            rows: Any = self._client.metadata.get_dataset_condition(dataset, start_date=first, end_date=last)
+        days = {}
+        for row in rows:
+            changed = row.get("last_modified_date")
+            days[dt.date.fromisoformat(row["date"])] = Condition(row["condition"], dt.date.fromisoformat(changed[:10]) if changed else None)
+        return days
+
+    def quote(self, request: Request) -> Quote:
+        """What *request* would cost; asks nothing that costs."""
+        arguments = request.arguments()
+        with our_errors(f"{request}: quote"):
+            usd = float(self._client.metadata.get_cost(**arguments))
+            records = int(self._client.metadata.get_record_count(**arguments))
+            size = int(self._client.metadata.get_billable_size(**arguments))
+        return Quote(usd, records, size)
+
+    # ---------------------------------------------------------------- paid
+
+    def fetch(self, request: Request, *, seen_since: dt.date = dt.date.min) -> Payload:
+        """`fetch_once`, asked again after transient faults."""
+        return with_retries(lambda: self.fetch_once(request, seen_since=seen_since), max_attempts=self.max_attempts)
+
+    def fetch_once(self, request: Request, *, seen_since: dt.date = dt.date.min) -> Payload:
+        """
+        The whole answer: from the archive where one seen on *seen_since* or later covers it, else quoted, then asked for.
+
+        Raises:
+            BudgetError: over budget; nothing was requested.
+            VendorUnavailableError: transient. VendorRefusedError: final. VendorContentError: not whole, or not DBN.
+        """
+        asked = request.arguments()
+        kept = self.ledger.covering(asked, seen_since=seen_since)
+        if kept is not None and (self.folder / f"{kept.sha256}.dbn.zst").exists():
+            return Payload(self.folder / f"{kept.sha256}.dbn.zst", kept.sha256, kept.seen_at, 0.0)
+        quote = self.quote(request)
+        number = self.ledger.reserve(asked, usd=quote.usd, records=quote.records, size=quote.size, budget=self._budget, now=self._now())
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        try:
+            with tempfile.TemporaryDirectory(prefix=".fetch-", dir=self.folder) as empty:
+                got = Path(empty) / "answer.dbn.zst"
+                said = self._download(request, quote, got)
+                sha256 = hashlib.sha256(got.read_bytes()).hexdigest()
+                path = self.folder / f"{sha256}.dbn.zst"
+                with got.open("rb") as written:
+                    os.fsync(written.fileno())
+                got.replace(path)
+        except VendorRefusedError as error:
+            self.ledger.end(number, refused=True, reason=str(error))
+            raise
+        except BaseException as error:
+            self.ledger.end(number, refused=_cost_nothing(error), reason=f"{type(error).__name__}: {error}")
+            raise
+        seen_at = self._now()
+        self.ledger.keep(number, sha256, seen_at)
+        return Payload(path, sha256, seen_at, quote.usd, tuple(said))
+
+    def _download(self, request: Request, quote: Quote, path: Path) -> list[str]:
+        bounded = Limits(
+            self._limits.connect_timeout_s,
+            self._limits.read_timeout_s,
+            self._limits.deadline_s,
+            min(self._limits.max_bytes, quote.size + _SPARE_BYTES),
+        )
+        asking = client(self._key, self._gateway, bounded)
+        try:
+            with our_errors(str(request)) as said:
+                store = asking.timeseries.get_range(**request.arguments(), path=path)
+            _whole(store, request, quote, path, said)
+        except (DBNError, ValueError) as error:
+            if isinstance(error, VendorError):
+                raise
+            raise VendorContentError(f"{request}: not DBN ({error}); it begins with {_beginning(path)}") from None
+        return said
+
+
+def _whole(store: DBNStore, request: Request, quote: Quote, path: Path, said: list[str]) -> None:
+    """VendorContentError unless the answer is all that was asked for: truncated DBN reads as fewer rows without an error."""
+    head = path.read_bytes()[:4]
+    if not (head == _ZSTD or head.startswith(_DBN)):
+        raise VendorContentError(f"{request}: neither zstd nor DBN; it begins with {_beginning(path)}")
+    cut = [text for text in said if "truncat" in text.lower()]
+    if cut:
+        raise VendorContentError(f"{request}: {cut[0]}")
+    with our_errors(str(request)) as while_reading:
+        records = len(records_of(store, request.schema)) if quote.records else 0
+    if records != quote.records or any("truncat" in text.lower() for text in while_reading):
+        raise VendorContentError(f"{request}: {records:,} records came, {quote.records:,} were announced; nothing of it was kept")
+    metadata = store.metadata
+    if metadata.schema is None or str(metadata.schema) != request.schema:
+        raise VendorContentError(f"{request}: the answer is of schema {metadata.schema}")
+    absent = [*metadata.not_found, *metadata.partial]
+    if absent:
+        raise VendorContentError(f"{request}: symbols not wholly resolved: {', '.join(absent[:5])}")
+
+
+def _cost_nothing(error: BaseException) -> bool:
+    """A connection that was never answered, or answered with an error, was not billed."""
+    return isinstance(error, VendorUnavailableError) and ("no answer" in str(error) or "HTTP " in str(error))
+
+
+def _beginning(path: Path) -> str:
+    first = path.read_bytes()[:80] if path.exists() else b""
+    return repr("".join(chr(b) if 32 <= b < 127 else "." for b in first)) if first else "nothing"

@@ -1,0 +1,186 @@
+"""
+Databento's own client with the bounds that it lacks: a deadline, a size, no redirects; its errors as ours.
+
+The client builds and checks each request, decodes each answer. Only how bytes travel is ours: its transport waits 100 s a socket
+read, has no end to a drip, and follows wherever it is sent. Plain http is for loopback alone.
+"""
+
+import datetime as dt
+import json
+import threading
+import time
+import warnings
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import databento
+import requests
+from databento.common.dbnstore import DBNStore
+from databento.common.error import BentoClientError, BentoError, BentoServerError, BentoWarning
+from databento.common.http import check_backend_warnings, check_http_error
+from databento.historical.api.metadata import MetadataHttpAPI
+from databento.historical.api.timeseries import TimeseriesHttpAPI
+from requests.auth import HTTPBasicAuth
+
+from hydra_assets.errors import ConfigError, VendorContentError, VendorError, VendorRefusedError, VendorUnavailableError
+from hydra_assets.sources.http import retry_after_seconds
+
+GATEWAY = "https://hist.databento.com"
+_CHUNK = 1 << 16
+_LOOPBACK = ("127.0.0.1", "localhost", "::1")
+_TRANSIENT = (408, 429, 500, 502, 503, 504)
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Seconds and bytes that one request may take."""
+
+    connect_timeout_s: float = 10.0
+    read_timeout_s: float = 30.0
+    deadline_s: float = 120.0
+    max_bytes: int = 1 << 30
+
+
+class _Bounded:
+    """The three verbs of the client's transport, bounded by ``limits``."""
+
+    limits: Limits
+    _key: str
+    _headers: dict[str, str]
+
+    def _ask(self, method: str, url: str, *, basic_auth: bool, stream: bool = False, **asked: Any) -> requests.Response:
+        response = requests.request(
+            method,
+            url,
+            headers=self._headers,
+            auth=HTTPBasicAuth(username=self._key, password="") if basic_auth else None,
+            timeout=(self.limits.connect_timeout_s, self.limits.read_timeout_s),
+            allow_redirects=False,  # the key leaves for nowhere else
+            stream=stream,
+            **asked,
+        )
+        if response.is_redirect or 300 <= response.status_code < 400:
+            target = urlsplit(response.headers.get("Location", "")).hostname
+            response.close()
+            raise VendorRefusedError(f"{_place(url)}: redirected to {target or 'nowhere'}; refused, the key stays with its host")
+        try:
+            check_backend_warnings(response)
+        except json.JSONDecodeError as error:
+            raise VendorContentError(f"{_place(url)}: the X-Warning header is not JSON") from error
+        check_http_error(response)
+        return response
+
+    def _get(self, url: str, params: Iterable[tuple[str, str | None]] | None = None, basic_auth: bool = False) -> requests.Response:
+        return self._ask("GET", url, basic_auth=basic_auth, params=params)
+
+    def _post(
+        self,
+        url: str,
+        data: Mapping[str, object | None] | None = None,
+        params: Iterable[tuple[str, str | None]] | None = None,
+        basic_auth: bool = False,
+    ) -> requests.Response:
+        return self._ask("POST", url, basic_auth=basic_auth, data=data, params=params)
+
+    def _stream(self, url: str, data: dict[str, object | None], basic_auth: bool, path: Any = None) -> DBNStore:
+        begun = time.monotonic()
+        with self._ask("POST", url, basic_auth=basic_auth, stream=True, data=data) as response, Path(path).open("xb") as kept:
+            late = threading.Event()
+
+            def end() -> None:
+                late.set()
+                response.raw.shutdown()  # a read that drips below its timeout is ended from here
+
+            watch = threading.Timer(max(self.limits.deadline_s - (time.monotonic() - begun), 0.1), end)
+            watch.start()
+            got = 0
+            try:
+                for chunk in response.iter_content(chunk_size=_CHUNK):
+                    got += len(chunk)
+                    if got > self.limits.max_bytes:
+                        raise VendorContentError(f"{_place(url)}: more than the {self.limits.max_bytes:,} bytes that were announced")
+                    kept.write(chunk)
+            except (requests.RequestException, OSError) as error:
+                if isinstance(error, VendorError):
+                    raise
+                why = f"not whole within {self.limits.deadline_s:.0f} s" if late.is_set() else "the answer broke off"
+                raise VendorUnavailableError(f"{_place(url)}: {why}") from error
+            finally:
+                watch.cancel()
+            if late.is_set():
+                raise VendorUnavailableError(f"{_place(url)}: not whole within {self.limits.deadline_s:.0f} s")
+        return DBNStore.from_file(path)
+
+
+class _Timeseries(_Bounded, TimeseriesHttpAPI):
+    pass
+
+
+class _Metadata(_Bounded, MetadataHttpAPI):
+    pass
+
+
+def client(key: str, gateway: str, limits: Limits) -> databento.Historical:
+    """
+    `databento.Historical` with bounded transport.
+
+    Raises:
+        ConfigError: plain http beyond loopback, or no key.
+    """
+    parts = urlsplit(gateway)
+    if parts.scheme != "https" and parts.hostname not in _LOOPBACK:
+        raise ConfigError(f"databento.gateway {gateway!r}: plain http is for loopback only; write https://")
+    if not key.strip():
+        raise ConfigError("the live world needs a Databento key: set DATABENTO_API_KEY")
+    made = databento.Historical(key, gateway=gateway.rstrip("/"))
+    for name, api in (("timeseries", _Timeseries), ("metadata", _Metadata)):
+        bounded = api(key, gateway.rstrip("/"))
+        bounded.limits = limits
+        setattr(made, name, bounded)
+    return made
+
+
+@contextmanager
+def our_errors(what: str) -> Iterator[list[str]]:
+    """Databento's errors as ours, each naming *what* was asked; yields the warnings that came with the answer."""
+    said: list[str] = []
+    try:
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always", BentoWarning)
+            yield said
+            said += [str(w.message) for w in caught if issubclass(w.category, BentoWarning)]
+    except (BentoClientError, BentoServerError) as error:
+        raise _of_status(error, what) from None
+    except (requests.ConnectionError, requests.Timeout) as error:
+        raise VendorUnavailableError(f"{what}: {type(error).__name__}, no answer") from None
+    except requests.exceptions.JSONDecodeError:
+        raise VendorContentError(f"{what}: the answer is not JSON") from None
+    except requests.RequestException as error:
+        raise VendorUnavailableError(f"{what}: {type(error).__name__}") from None
+    except BentoError as error:
+        raise VendorContentError(f"{what}: {error}") from None
+
+
+def _of_status(error: Any, what: str) -> VendorError:
+    status = int(error.http_status)
+    detail = (error.json_body or {}).get("detail") if isinstance(error.json_body, dict) else None
+    said = detail.get("message") if isinstance(detail, dict) else detail if isinstance(detail, str) else None
+    message = f"{what}: HTTP {status}{f', {said}' if said else ''}"
+    if status in _TRANSIENT:
+        seconds = retry_after_seconds((error.headers or {}).get("Retry-After"), dt.datetime.now(dt.UTC))
+        return VendorUnavailableError(message, retry_after=None if seconds is None else dt.timedelta(seconds=seconds))
+    remedy = {
+        401: "; the key was refused: check DATABENTO_API_KEY",
+        402: "; the account has no means for it: see the portal's billing page",
+        403: "; the account has no licence for it: see the portal",
+    }
+    return VendorRefusedError(message + remedy.get(status, ""))
+
+
+def _place(url: str) -> str:
+    parts = urlsplit(url)
+    return f"{parts.hostname}{parts.path}"

@@ -1,0 +1,205 @@
+"""The ledger: what was asked of a vendor that takes money, what it cost, what was kept, and which days are captured."""
+
+import datetime as dt
+import sqlite3
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from hydra_assets.errors import BudgetError
+
+BUSY_S = 60.0
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS requests(
+    id INTEGER PRIMARY KEY, asked_at TEXT NOT NULL, run TEXT NOT NULL, unattended INTEGER NOT NULL,
+    dataset TEXT NOT NULL, schema TEXT NOT NULL, symbols TEXT NOT NULL, start_us INTEGER NOT NULL, end_us INTEGER NOT NULL,
+    usd REAL NOT NULL, records INTEGER NOT NULL, bytes INTEGER NOT NULL,
+    state TEXT NOT NULL CHECK(state IN ('asked', 'kept', 'refused', 'failed')),
+    sha256 TEXT, seen_at TEXT, reason TEXT);
+CREATE TABLE IF NOT EXISTS days(
+    data_type TEXT NOT NULL, market TEXT NOT NULL, day TEXT NOT NULL, last_modified TEXT NOT NULL, fetches INTEGER NOT NULL,
+    captured_at TEXT NOT NULL, PRIMARY KEY(data_type, market, day)) WITHOUT ROWID;
+"""
+# What was asked counts as spent until the vendor is known to have refused: after a kill nobody knows.
+_SPENT = "state != 'refused'"
+
+
+@dataclass(frozen=True)
+class Budget:
+    """
+    What a run may spend, in dollars; None is no limit (the embedded vendor takes no money).
+
+    Attributes:
+        run: whose spending counts together, over retries too.
+        unattended: asked for by a schedule or sensor: such runs share a daily budget of their own.
+    """
+
+    run: str
+    run_usd: float | None = None
+    day_usd: float | None = None
+    unattended_day_usd: float | None = None
+    unattended: bool = False
+
+
+@dataclass(frozen=True)
+class Kept:
+    """Bytes in the archive, and the moment their answer was seen."""
+
+    sha256: str
+    seen_at: dt.datetime
+
+
+@dataclass(frozen=True)
+class CapturedDay:
+    """A day's table as last fetched."""
+
+    last_modified: dt.date
+    fetches: int
+
+
+class Ledger:
+    """The ledger in the SQLite file *path*; shared by processes."""
+
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._db = sqlite3.connect(path, timeout=BUSY_S, isolation_level=None)
+        self._db.row_factory = sqlite3.Row
+        self._db.execute("PRAGMA synchronous=FULL")
+        with self._writing():
+            for statement in _SCHEMA.split(";"):
+                self._db.execute(statement)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._db.close()
+
+    def __enter__(self) -> "Ledger":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    # ---------------------------------------------------------------- money
+
+    def reserve(self, request: Mapping[str, Any], *, usd: float, records: int, size: int, budget: Budget, now: dt.datetime) -> int:
+        """
+        Write down that *request* is about to be asked for *usd*; its number.
+
+        Raises:
+            BudgetError: it would exceed a budget; nothing was written.
+        """
+        with self._writing():
+            today = now.astimezone(dt.UTC).date().isoformat()
+            for limit, setting, spent, whose in (
+                (budget.run_usd, "run_budget_usd", self._spent("run = ?", budget.run), "this run"),
+                (budget.day_usd, "day_budget_usd", self._spent("substr(asked_at, 1, 10) = ?", today), "today"),
+                (
+                    budget.unattended_day_usd if budget.unattended else None,
+                    "unattended_day_budget_usd",
+                    self._spent("substr(asked_at, 1, 10) = ? AND unattended = 1", today),
+                    "unattended today",
+                ),
+            ):
+                if limit is not None and usd > 0 and spent + usd > limit + 1e-9:
+                    raise BudgetError(
+                        f"{request['symbols']} {request['schema']} {request['start']:%Y-%m-%d %H:%MZ}..{request['end']:%Y-%m-%d %H:%MZ}"
+                        f" costs ${usd:,.4f}; ${spent:,.4f} of ${limit:,.2f} is spent {whose} (databento.{setting} in config.yaml);"
+                        " nothing was requested"
+                    )
+            done = self._db.execute(
+                "INSERT INTO requests(asked_at, run, unattended, dataset, schema, symbols, start_us, end_us, usd, records, bytes, state)"
+                " VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'asked')",
+                (
+                    now.astimezone(dt.UTC).isoformat(),
+                    budget.run,
+                    int(budget.unattended),
+                    request["dataset"],
+                    request["schema"],
+                    request["symbols"],
+                    _us(request["start"]),
+                    _us(request["end"]),
+                    float(usd),
+                    int(records),
+                    int(size),
+                ),
+            )
+            return int(done.lastrowid or 0)
+
+    def keep(self, number: int, sha256: str, seen_at: dt.datetime) -> None:
+        """The request's bytes are in the archive."""
+        with self._writing():
+            self._db.execute(
+                "UPDATE requests SET state = 'kept', sha256 = ?, seen_at = ? WHERE id = ?",
+                (sha256, seen_at.astimezone(dt.UTC).isoformat(), number),
+            )
+
+    def end(self, number: int, *, refused: bool, reason: str) -> None:
+        """The request brought nothing; refused costs nothing, failed may have."""
+        with self._writing():
+            self._db.execute("UPDATE requests SET state = ?, reason = ? WHERE id = ?", ("refused" if refused else "failed", reason, number))
+
+    def spent(self, run: str | None = None) -> float:
+        """Dollars that were, or may have been, paid: by *run*, or ever."""
+        return self._spent("run = ?", run) if run is not None else self._spent("? IS NULL", None)
+
+    def covering(self, request: Mapping[str, Any], *, seen_since: dt.date) -> Kept | None:
+        """The newest kept answer that holds all of *request*'s range and was seen on *seen_since* or later."""
+        row = self._db.execute(
+            "SELECT sha256, seen_at FROM requests WHERE state = 'kept' AND dataset = ? AND schema = ? AND symbols = ?"
+            " AND start_us <= ? AND end_us >= ? AND substr(seen_at, 1, 10) >= ? ORDER BY seen_at DESC LIMIT 1",
+            (
+                request["dataset"],
+                request["schema"],
+                request["symbols"],
+                _us(request["start"]),
+                _us(request["end"]),
+                seen_since.isoformat(),
+            ),
+        ).fetchone()
+        return None if row is None else Kept(row["sha256"], dt.datetime.fromisoformat(row["seen_at"]))
+
+    def requests(self) -> list[dict[str, Any]]:
+        """Every request, oldest first."""
+        return [dict(row) for row in self._db.execute("SELECT * FROM requests ORDER BY id")]
+
+    # ---------------------------------------------------------------- days
+
+    def captured(self, data_type: str, market: str) -> dict[dt.date, CapturedDay]:
+        """The days of a table that are in the lake."""
+        rows = self._db.execute(
+            "SELECT day, last_modified, fetches FROM days WHERE data_type = ? AND market = ?", (data_type, market)
+        ).fetchall()
+        return {dt.date.fromisoformat(row["day"]): CapturedDay(dt.date.fromisoformat(row["last_modified"]), row["fetches"]) for row in rows}
+
+    def capture(self, data_type: str, market: str, days: Iterable[tuple[dt.date, dt.date]], now: dt.datetime) -> None:
+        """Days, each with the vendor's own date of its last change, are in the lake."""
+        with self._writing():
+            self._db.executemany(
+                "INSERT INTO days VALUES(?, ?, ?, ?, 1, ?) ON CONFLICT(data_type, market, day) DO UPDATE"
+                " SET last_modified = excluded.last_modified, fetches = fetches + 1, captured_at = excluded.captured_at",
+                [(data_type, market, day.isoformat(), changed.isoformat(), now.astimezone(dt.UTC).isoformat()) for day, changed in days],
+            )
+
+    # ---------------------------------------------------------------- inside
+
+    def _spent(self, where: str, value: str | None) -> float:
+        row = self._db.execute(f"SELECT coalesce(sum(usd), 0) AS usd FROM requests WHERE {_SPENT} AND {where}", (value,)).fetchone()
+        return float(row["usd"])
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        except BaseException:
+            self._db.execute("ROLLBACK")
+            raise
+        self._db.execute("COMMIT")
+
+
+def _us(when: dt.datetime) -> int:
+    delta = when.astimezone(dt.UTC) - dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+    return (delta.days * 86_400 + delta.seconds) * 1_000_000 + delta.microseconds
