@@ -1,8 +1,9 @@
 """
 hydra_assets: data assets for thin commodity futures in which nothing can be read before it could have been known.
 
-A notebook needs three names: `open` (the lake and the store of a home), `sessions` (instants for a training frame) and, for
-code of one's own, the classes `ParquetLake` and `FeatureStore`. Everything is imported on first use.
+A notebook needs few names: `open` (the lake and the store of a home), `sessions` (instants for a training frame),
+`continuous` (a back-adjusted series as known at an instant), `labels` (what to foretell) and, for code of one's own, the classes
+`ParquetLake` and `FeatureStore`. Everything is imported on first use.
 """
 
 from importlib import import_module
@@ -11,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from hydra_assets.desk import Desk, open, sessions
+    from hydra_assets import labels
+    from hydra_assets.desk import Desk, continuous, open, sessions
     from hydra_assets.storage.lake import Look, ParquetLake
     from hydra_assets.storage.store import FeatureStore
 
@@ -20,13 +22,16 @@ _HOMES = {
     "FeatureStore": "hydra_assets.storage.store",
     "Look": "hydra_assets.storage.lake",
     "ParquetLake": "hydra_assets.storage.lake",
+    "continuous": "hydra_assets.desk",
     "open": "hydra_assets.desk",
     "sessions": "hydra_assets.desk",
 }
-__all__ = ["Desk", "FeatureStore", "Look", "ParquetLake", "__version__", "open", "sessions"]
+__all__ = ["Desk", "FeatureStore", "Look", "ParquetLake", "__version__", "continuous", "labels", "open", "sessions"]
 
 
 def __getattr__(name: str) -> Any:
+    if name == "labels":
+        return import_module("hydra_assets.labels")
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(_HOMES[name]), name)

@@ -56,5 +56,10 @@ def databento_key(home: Home) -> str:
     return dg.EnvVar("DATABENTO_API_KEY") if home.world == "live" else ""
 
 
+def databento_key_of(home: Home) -> str:
+    """The key itself, for a command that asks Databento without Dagster; empty where there is none."""
+    return dg.EnvVar("DATABENTO_API_KEY").get_value("") or "" if home.world == "live" else ""
+
+
 log.configure()
 defs = definitions_for(resolve_home())

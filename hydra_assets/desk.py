@@ -4,9 +4,13 @@ import datetime as dt
 from dataclasses import dataclass
 from types import TracebackType
 
+import pyarrow as pa
+
 from hydra_assets.config.home import Home, resolve_home
 from hydra_assets.config.load import Config, load_config
+from hydra_assets.core.dataset import FUTURES_CONTINUOUS
 from hydra_assets.core.sessions import sessions as session_instants
+from hydra_assets.features.continuous import Method, adjusted
 from hydra_assets.storage.lake import ParquetLake
 from hydra_assets.storage.store import FeatureStore
 
@@ -72,6 +76,34 @@ def sessions(market: str, start: dt.date | str, end: dt.date | str, at: str = "1
     """
     zone = load_config().market(market).timezone
     return session_instants(_day(start), _day(end), at=at, timezone=zone)
+
+
+def continuous(
+    market: str,
+    known_at: dt.datetime,
+    method: Method = "difference",
+    *,
+    start: dt.date | None = None,
+    end: dt.date | None = None,
+    world: str | None = None,
+) -> pa.Table:
+    """
+    The continuous front series of *market*, adjusted as known at *known_at*: its past is not moved by rolls that came later.
+
+    Args:
+        known_at: aware; inclusive.
+        method: ``difference``, ``ratio`` or ``none``; see `hydra_assets.features.continuous.adjusted`.
+        start, end: inclusive days of the answer; the anchor is its newest day.
+        world: ``sample`` or ``live``; default from ``HYDRA_WORLD``, else ``sample``.
+    Returns:
+        ``as_of, contract, expiration, settlement, price, quality``.
+    """
+    home = resolve_home(world)
+    home.create()
+    load_config().market(market)
+    lake = ParquetLake(home.lake, world=home.world)
+    known = lake.read_known(FUTURES_CONTINUOUS.name, market, known_at, key=FUTURES_CONTINUOUS.key, start=start, end=end)
+    return adjusted(FUTURES_CONTINUOUS.conform(known) if known.num_rows else FUTURES_CONTINUOUS.schema.empty_table(), method)
 
 
 def _day(day: dt.date | str) -> dt.date:

@@ -35,6 +35,10 @@ class UnknownFeatureError(HydraError, LookupError):
     """A feature name that is neither registered nor stored."""
 
 
+class LabelError(HydraError, ValueError):
+    """A label was about to be stored or served as a feature."""
+
+
 class WorldError(HydraError, ValueError):
     """Sample (synthetic) and live data were about to meet."""
 
@@ -81,6 +85,10 @@ class VendorRefusedError(VendorError):
 
 class BudgetError(VendorRefusedError):
     """A request costs more than is left of a budget; it was not made."""
+
+
+class RunFailedError(HydraError, RuntimeError):
+    """A step of a Dagster run failed."""
 
 
 class NotPublishedError(VendorError):

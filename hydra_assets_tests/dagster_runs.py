@@ -17,7 +17,11 @@ def definitions() -> dg.Definitions:
     return definitions_for(resolve_home("sample"))
 
 
-def run(market="HE", first="2025-09", last="2025-10", *, instance=None, raise_on_error=True, only=None, tags=None, config=None, **replaced):
+COT = ("cot_disaggregated", "cot_features")
+FUTURES = ("futures_definitions", "futures_bars", "futures_statistics", "futures_continuous", "futures_features")
+
+
+def run(market="HE", first="2025-09", last="2025-10", *, instance=None, raise_on_error=True, only=COT, tags=None, config=None, **replaced):
     """Materialise a range of one market through the definitions' own job."""
     built = definitions_for(resolve_home("sample"))
     if replaced:
@@ -30,7 +34,7 @@ def run(market="HE", first="2025-09", last="2025-10", *, instance=None, raise_on
             instance=used,
             tags=range_tags if tags is None else tags,
             raise_on_error=raise_on_error,
-            asset_selection=[dg.AssetKey(name) for name in only] if only else None,
+            asset_selection=[dg.AssetKey(name) for name in only],
             run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}, **(config or {})},
         )
 

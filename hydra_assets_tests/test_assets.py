@@ -11,7 +11,7 @@ import pytest
 import hydra_assets
 from hydra_assets.core.dataset import COT_FEATURES
 from hydra_assets.core.months import Month, months_between
-from hydra_assets.defs import raw
+from hydra_assets.defs import retrying
 from hydra_assets.defs.io_managers import HiveParquetIOManager
 from hydra_assets.defs.partitions import MARKET_MONTH, key_of, months_by_market
 from hydra_assets.defs.raw import cot_disaggregated
@@ -148,8 +148,8 @@ def test_publish_refuses_features_stamped_with_their_tuesday_and_nothing_is_writ
 
 
 def test_transient_faults_are_retried_by_dagster_to_the_count(home, monkeypatch):
-    real_wait = raw.wait_before_retry
-    monkeypatch.setattr(raw, "wait_before_retry", lambda *a: None if real_wait(*a) is None else 0)
+    real_wait = retrying.wait_before_retry
+    monkeypatch.setattr(retrying, "wait_before_retry", lambda *a: None if real_wait(*a) is None else 0)
     with vendor(sends(503, b"")) as (url, asked):
         result = run(raise_on_error=False, cftc=bent_resource(url, home))
     assert not result.success
@@ -169,8 +169,8 @@ def test_a_refusal_is_never_retried(home):
 
 
 def test_a_broken_file_materialises_nothing(home, monkeypatch):
-    real_wait = raw.wait_before_retry
-    monkeypatch.setattr(raw, "wait_before_retry", lambda *a: None if real_wait(*a) is None else 0)
+    real_wait = retrying.wait_before_retry
+    monkeypatch.setattr(retrying, "wait_before_retry", lambda *a: None if real_wait(*a) is None else 0)
 
     def without_column(header, rows):
         header[header.index("Open_Interest_All")] = "OI"

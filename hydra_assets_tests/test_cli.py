@@ -12,10 +12,11 @@ import requests
 
 import hydra_assets
 from hydra_assets.cli.walkthrough import REAL
+from hydra_assets.features import of_family
 from hydra_assets.storage.lake import ParquetLake
 from hydra_assets_tests.demo_home import PROGRAM
 
-COMMANDS = ["demo", "ui", "features", "history", "explain", "sample-vendor", "config"]
+COMMANDS = ["demo", "ui", "features", "history", "explain", "quote", "sample-vendor", "config"]
 
 
 def contents(home):
@@ -34,10 +35,18 @@ def test_the_demo_shows_the_shutdown_and_counts_the_cheating(demo):
     assert re.search(r"Wed 10-01 │ 144,954 │ 09-30 │ +140,103 │ 09-23 │ wrong, 49 days early", printed)
     assert re.search(r"Mon 09-29 │ 140,103 │ 09-23 │ +140,103 │ 09-23 │ right", printed)
     assert re.search(r"used 1,098 of\s+1,470 values before they existed, on 183 of 245 days; the earliest by 50 days", printed)
-    verdicts = re.findall(r"│ cot_\w+ +│ (\w+) +│ (\w+) ", printed)
-    assert len(verdicts) == 9
+    assert re.search(r"used 1,004 of 1,004\s+values of 4 price features before they existed", printed)
+    verdicts = re.findall(r"│ (?:cot|futures)_\w+ +│ ([\w ]+?) +│ (\w+) ", printed)
+    assert [name for name, _ in verdicts] == ["no_lookahead", "replay"] * 2 + [f"{n} checks" for n in (5, 2, 5, 2, 3, 2, 7)]
     assert {verdict for _, verdict in verdicts} == {"passed"}
-    assert "885 new rows" in printed
+    assert "80,676 new rows" in printed
+
+
+def test_the_demo_shows_when_each_number_of_a_winters_evening_was_known(demo):
+    told = demo.printed.split("(c)")[1].split("(d)")[0]
+    assert re.search(r"settlement, preliminary │ +[\d.]+ │ Wed 2025-12-03 19:08", told)
+    assert re.search(r"settlement, final +│ +[\d.]+ │ Thu 2025-12-04 00:00:01Z", told)  # 18:00 in Chicago is the next UTC day
+    assert re.search(r"open interest +│ +[\d,]+ │ Thu 2025-12-04 12:45", told)
 
 
 def test_a_second_demo_is_faster_and_changes_nothing(demo):
@@ -63,7 +72,8 @@ def test_what_is_shown_as_real_rests_on_real_rows_alone(demo):
     synthetic = {name for name, row in told["features"].items() if row["synthetic"]}
 
     assert not synthetic & set(REAL)
-    assert synthetic == {"cot_mm_pct_52", "cot_sentiment", "cot_index_156", "cot_mm_z_156", "cot_chg_1w", "cot_chg_4w", "cot_crowding"}
+    cot = {"cot_mm_pct_52", "cot_sentiment", "cot_index_156", "cot_mm_z_156", "cot_chg_1w", "cot_chg_4w", "cot_crowding"}
+    assert synthetic == cot | {feature.name for feature in of_family("futures")}
     lake = ParquetLake(demo.home / "sample" / "lake")
     flags = {row["as_of"].year: row["synthetic"] for row in lake.read("cot_disaggregated", "HE").to_pylist()}
     assert flags == {2022: True, 2023: True, 2024: True, 2025: False}

@@ -26,23 +26,39 @@ def test_the_graph():
         assert node.metadata["world"].value == "sample"
         assert node.tags["world"] == "sample"
         assert node.description
-    assert seen == {"cot_disaggregated": ("raw", []), "cot_features": ("features", ["cot_disaggregated"])}
+    raw = ["futures_bars", "futures_definitions", "futures_statistics"]
+    assert seen == {
+        "cot_disaggregated": ("raw", []),
+        "cot_features": ("features", ["cot_disaggregated"]),
+        "futures_definitions": ("raw", []),
+        "futures_bars": ("raw", ["futures_definitions"]),
+        "futures_statistics": ("raw", ["futures_definitions"]),
+        "futures_continuous": ("derived", ["futures_statistics"]),
+        "futures_features": ("features", raw),
+    }
     assert set(seen) == set(DATASETS)
 
 
 def test_every_table_has_its_checks_and_what_would_be_wrong_blocks():
     specs = [spec for check in definitions().asset_checks for spec in check.check_specs]
     blocking = {(spec.asset_key.path[-1], spec.name): spec.blocking for spec in specs}
+    every = {(name, check): check == "keys_unique" for name in DATASETS for check in ("keys_unique", "open_findings")}
+    proofs = {(f"{family}_features", check): True for family in ("cot", "futures") for check in ("no_lookahead", "replay")}
     assert blocking == {
-        ("cot_disaggregated", "keys_unique"): True,
+        **every,
+        **proofs,
         ("cot_disaggregated", "cot_identity"): True,
         ("cot_disaggregated", "coverage"): False,
         ("cot_disaggregated", "staleness"): False,
-        ("cot_disaggregated", "open_findings"): False,
-        ("cot_features", "no_lookahead"): True,
-        ("cot_features", "replay"): True,
-        ("cot_features", "keys_unique"): True,
-        ("cot_features", "open_findings"): False,
+        ("futures_definitions", "coverage"): False,
+        ("futures_bars", "coverage"): False,
+        ("futures_bars", "outrights_only"): True,
+        ("futures_bars", "ohlc_sane"): False,
+        ("futures_statistics", "coverage"): False,
+        ("futures_statistics", "outrights_only"): True,
+        ("futures_statistics", "within_limits"): False,
+        ("futures_statistics", "near_last_trade"): False,
+        ("futures_statistics", "staleness"): False,
     }
 
 

@@ -16,7 +16,7 @@ import pytest
 from hydra_assets.core.dataset import FEATURE_SCHEMA
 from hydra_assets.core.instants import DAY_US
 from hydra_assets.errors import SchemaError, UnknownFeatureError
-from hydra_assets.features import ALL, compute, cot, of_family
+from hydra_assets.features import compute, cot, of_family
 from hydra_assets.sources.cftc_parse import parse_cot
 from hydra_assets_tests.cftc_files import CALENDAR, HE
 from hydra_assets_tests.conftest import at
@@ -24,6 +24,7 @@ from hydra_assets_tests.cot_history import revised, scrambled, weeks, with_colum
 
 HISTORY = weeks()  # 2021..2024, synthetic
 N = HISTORY.num_rows
+ALL = of_family("cot")
 NAMES = sorted(feature.name for feature in ALL)
 
 

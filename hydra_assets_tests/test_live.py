@@ -16,14 +16,15 @@ import hydra_assets
 from hydra_assets.cli.runs import MarketRun
 from hydra_assets.cli.ui import start_dagster, stop
 from hydra_assets.config.home import resolve_home
+from hydra_assets.core.dataset import DATASETS
 from hydra_assets.core.months import months_between
 from hydra_assets.defs.partitions import key_of
 from hydra_assets_tests.conftest import at
 
 ROOT = Path(__file__).parents[1]
-BACKFILL = """mutation($keys: [String!]!) {
+BACKFILL = """mutation($keys: [String!]!, $assets: [AssetKeyInput!]!) {
   launchPartitionBackfill(backfillParams: {
-    partitionNames: $keys, assetSelection: [{path: ["cot_disaggregated"]}, {path: ["cot_features"]}]
+    partitionNames: $keys, assetSelection: $assets
   }) { __typename ... on LaunchBackfillSuccess { backfillId } ... on PythonError { message } }
 }"""
 STATUS = "query($id: String!) { partitionBackfillOrError(backfillId: $id) { ... on PartitionBackfill { status runs { id status } } } }"
@@ -73,12 +74,12 @@ def dagster_dev(port):
         stop(process)
 
 
-def test_two_years_of_two_markets_from_the_ui_are_one_run_each_and_the_other_entrance_finds_all_of_it():
-    keys = [str(key_of(market, month)) for market in ("HE", "LE") for month in months_between("2024-01", "2025-12")]
+def test_a_year_of_two_markets_from_the_ui_are_one_run_each_and_the_other_entrance_finds_all_of_it():
+    keys = [str(key_of(market, month)) for market in ("HE", "LE") for month in months_between("2025-01", "2025-12")]
     port = free_port()
     with dagster_dev(port):
         wait_for(lambda: requests.get(f"http://127.0.0.1:{port}/server_info", timeout=2).ok, 90)
-        launched = ask(port, BACKFILL, keys=keys)["launchPartitionBackfill"]
+        launched = ask(port, BACKFILL, keys=keys, assets=[{"path": [name]} for name in DATASETS])["launchPartitionBackfill"]
         assert launched["__typename"] == "LaunchBackfillSuccess", launched
 
         def finished():
@@ -89,7 +90,8 @@ def test_two_years_of_two_markets_from_the_ui_are_one_run_each_and_the_other_ent
     assert told["status"] == "COMPLETED_SUCCESS", told
     assert [run["status"] for run in told["runs"]] == ["SUCCESS", "SUCCESS"]
     with hydra_assets.open() as desk:
-        assert desk.lake.read("cot_disaggregated", "HE").num_rows == 105
+        assert desk.lake.read("cot_disaggregated", "HE").num_rows == 52
+        assert len(set(desk.lake.read("futures_bars", "LE")["as_of"].to_pylist())) == 251
         assert desk.store.get_features_at("HE", at("2025-10-20 12:00"))["cot_mm_net"] == 140_103
     # The command line's own way to run finds the same lake and store: nothing is new.
     again = MarketRun(resolve_home(), "HE", months_between("2025-10", "2025-12"))
@@ -97,6 +99,7 @@ def test_two_years_of_two_markets_from_the_ui_are_one_run_each_and_the_other_ent
     outcome = again.result()
     assert outcome.new_rows == 0
     assert {check.verdict for check in outcome.checks} == {"passed"}
+    assert len(outcome.checks) == 30
 
 
 def test_the_ui_shows_its_world_refuses_a_second_daemon_and_stops_whole():

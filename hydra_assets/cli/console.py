@@ -36,11 +36,13 @@ def parse_instant(text: str) -> dt.datetime:
 
 
 def instant(when: Any) -> str:
-    """An instant for people: UTC, to the minute unless it is finer."""
+    """An instant for people: UTC, to the minute, or to the second rounded up: never before what it was."""
     if when is None:
         return "-"
     utc: dt.datetime = when.astimezone(dt.UTC)
-    return utc.strftime("%Y-%m-%d %H:%MZ" if not (utc.second or utc.microsecond) else "%Y-%m-%d %H:%M:%S.%fZ")
+    if utc.microsecond:
+        utc = utc.replace(microsecond=0) + dt.timedelta(seconds=1)
+    return utc.strftime("%Y-%m-%d %H:%MZ" if not utc.second else "%Y-%m-%d %H:%M:%SZ")
 
 
 def number(value: float | None) -> str:

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from hydra_assets import __version__, log
-from hydra_assets.cli import demo, read, settings, ui, vendor
+from hydra_assets.cli import demo, quote, read, settings, ui, vendor
 from hydra_assets.cli.console import errors
 from hydra_assets.errors import HydraError
 
@@ -15,7 +15,7 @@ app = typer.Typer(
     help="Data assets for thin commodity futures in which nothing can be read before it could have been known.",
     epilog="Start with: hydra-assets demo. Then: hydra-assets ui.",
     no_args_is_help=True,
-    pretty_exceptions_show_locals=False,  # a local may hold a key
+    pretty_exceptions_enable=False,  # they would show locals, which may hold a key, and never end on errors that cause each other
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command()(demo.demo)
@@ -23,6 +23,7 @@ app.command()(ui.ui)
 app.command()(read.features)
 app.command()(read.history)
 app.command()(read.explain)
+app.command()(quote.quote)
 app.command("sample-vendor")(vendor.sample_vendor)
 app.add_typer(settings.app, name="config")
 

@@ -1,6 +1,7 @@
 """The demo's two ways of work: history by fetch and append alone, a year of one market through Dagster."""
 
 import contextlib
+import datetime as dt
 import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -10,9 +11,11 @@ import dagster as dg
 from hydra_assets.config.home import Home
 from hydra_assets.config.load import load_config, load_release_calendar
 from hydra_assets.core.months import Month, months_between
-from hydra_assets.definitions import definitions_for
+from hydra_assets.definitions import ASSETS, definitions_for
 from hydra_assets.defs.partitions import key_of
+from hydra_assets.errors import RunFailedError
 from hydra_assets.flow.cot import append_cot, cot_months, fetch_cot, open_cftc
+from hydra_assets.flow.futures import SCHEMAS, append_futures, fetch_plan, futures_months, open_databento, plan_of
 from hydra_assets.storage.lake import ParquetLake
 
 __all__ = ["CheckVerdict", "MarketRun", "RunOutcome", "lay_down", "months_between"]
@@ -21,13 +24,19 @@ COUNTED = (dg.DagsterEventType.ASSET_MATERIALIZATION, dg.DagsterEventType.ASSET_
 
 
 def lay_down(home: Home, symbol: str, months: Sequence[Month]) -> Iterator[int]:
-    """Fetch and append the COT months of a market without Dagster; yields each month's new rows."""
+    """Fetch and append the raw months of a market without Dagster; yields the new rows of each table's month."""
     config, calendar = load_config(), load_release_calendar()
     market, lake = config.market(symbol), ParquetLake(home.lake, world=home.world)
     with open_cftc(home, config, calendar) as source:
         fetched = fetch_cot(source.fetch, months)
     for month, table in cot_months(fetched, market, months, calendar):
         yield append_cot(lake, market, month, table)
+    with open_databento(home, config, key="", run="warm-up") as vendor:  # of the sample world, which needs no key
+        for data_type in SCHEMAS:
+            plan = plan_of(vendor, lake, data_type, market, months, dt.datetime.now(dt.UTC).date())
+            got = fetch_plan(vendor.fetch, plan, synthetic=True)
+            for month, table in futures_months(got, lake, months, vendor.ledger):
+                yield append_futures(lake, data_type, market, month, table)
 
 
 @dataclass(frozen=True)
@@ -64,7 +73,7 @@ class MarketRun:
         defs = definitions_for(home)
         self._job = defs.resolve_implicit_global_asset_job_def()
         checks = sum(len(list(check.check_keys)) for check in defs.asset_checks or ())
-        self.steps = 2 * len(self._months) + checks
+        self.steps = len(ASSETS) * len(self._months) + checks
         self._seen = 0
         self._result: dg.ExecuteInProcessResult | None = None
         self._error: BaseException | None = None
@@ -84,15 +93,28 @@ class MarketRun:
             with dg.DagsterInstance.from_config(str(self._home.dagster)) as instance:
                 instance.add_event_listener(run_id, self._count)
                 quiet = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
-                self._result = self._job.execute_in_process(instance=instance, run_id=run_id, tags=tags, run_config=quiet)
+                self._result = self._job.execute_in_process(
+                    instance=instance, run_id=run_id, tags=tags, run_config=quiet, raise_on_error=False
+                )
         except BaseException as error:
             self._error = error
 
     def result(self) -> RunOutcome:
-        """New rows and the checks' verdicts; raises what the run raised."""
+        """
+        New rows and the checks' verdicts.
+
+        Raises:
+            RunFailedError: a step failed for another reason than a check's verdict.
+        """
         if self._error is not None:
             raise self._error
         assert self._result is not None  # noqa: S101  execute() was called
+        for failed in self._result.get_step_failure_events():
+            error = failed.step_failure_data.error
+            cause = error.cause if error is not None and error.cause is not None else error
+            told = cause.message.strip() if cause is not None else "no reason given"
+            if error is None or error.cls_name != "DagsterAssetCheckFailedError":
+                raise RunFailedError(f"{failed.step_key}: {told}; see the run in the UI: hydra-assets ui")
         new_rows = 0
         for event in self._result.get_asset_materialization_events():
             with contextlib.suppress(KeyError):

@@ -2,12 +2,9 @@
 
 import dagster as dg
 
-from hydra_assets.defs.partitions import MARKET_MONTH
-
 COT_ASSETS = ("cot_disaggregated", "cot_features")
 cot_refresh = dg.define_asset_job(
     "cot_refresh",
     selection=dg.AssetSelection.assets(*COT_ASSETS),
-    partitions_def=MARKET_MONTH,
     description="The COT report of one market and month: raw, features, checks.",
 )

@@ -244,7 +244,8 @@ def illiquidity(panel: Panel, t: Ints) -> Daily:
 
 def open_interest_change(panel: Panel, t: Ints) -> Daily:
     """Log change of the open interest of all contracts over 20 sessions to the one before. Source: Hong & Yogo (2012)."""
-    totals = [np.nansum(panel.cells[OPEN_INTEREST, t - back], axis=1) for back in (1, 21)]
+    # Added one by one: a contract that is listed later must not change the last bit of an earlier sum.
+    totals = [np.cumsum(np.nan_to_num(panel.cells[OPEN_INTEREST, t - back]), axis=1)[:, -1] for back in (1, 21)]
     with np.errstate(divide="ignore", invalid="ignore"):
         change = np.log(totals[0] / totals[1])
     return _plain(np.where((totals[0] > 0) & (totals[1] > 0), change, np.nan))

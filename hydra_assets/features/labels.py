@@ -12,17 +12,12 @@ import numpy as np
 import pyarrow as pa
 
 from hydra_assets.core.instants import INSTANT, from_us, to_us
+from hydra_assets.core.label import PREFIX
 from hydra_assets.errors import InvalidValueError
 from hydra_assets.features.daily import Arrivals, Inputs, lay_out, put
 from hydra_assets.features.panel import SETTLEMENT, Panel
 
-PREFIX = "label_"
 _TAILS = {"": pa.float64(), "__contract": pa.string(), "__known_at": INSTANT}
-
-
-def is_label(name: str) -> bool:
-    """Whether *name* is a label's: no feature may have such a name, and no training frame serves one."""
-    return name.startswith(PREFIX)
 
 
 def forward_returns(inputs: Inputs, *, market: str, times: Sequence[dt.datetime], horizons: Sequence[int]) -> pa.Table:

@@ -1,5 +1,6 @@
 """From the lake's raw months to a family's feature months, in the lake's own shape and in the store; knows no Dagster."""
 
+import bisect
 import datetime as dt
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -11,6 +12,7 @@ import pyarrow.compute as pc
 
 from hydra_assets.core.audit import lookahead_audit
 from hydra_assets.core.dataset import DATASETS
+from hydra_assets.core.feature import Window
 from hydra_assets.core.instants import day_us
 from hydra_assets.core.months import Month
 from hydra_assets.features import ALL, compute, of_family
@@ -102,21 +104,29 @@ def publish_month(store: FeatureStore, family: str, market: str, computed: Featu
 def synthetic_inputs(lake: ParquetLake, market: str) -> Callable[[str, dt.datetime], bool]:
     """Whether the window of a feature's value of a day holds a synthetic row of the lake."""
     days: dict[str, list[dt.date]] = {}
-    for name in sorted({dataset for inputs in INPUTS.values() for dataset in inputs}):
-        table = lake.read(name, market)
-        if "synthetic" in table.column_names:
-            days[name] = [as_of.date() for as_of in table.filter(table["synthetic"])["as_of"].to_pylist()]
+    for name in sorted({window.dataset for feature in ALL for window in feature.windows}):
+        if "synthetic" in DATASETS[name].schema.names:
+            table = lake.read(name, market, columns=["as_of", "synthetic"])
+            days[name] = sorted(as_of.date() for as_of in pc.unique(table.filter(table["synthetic"])["as_of"]).to_pylist())
     windows = {feature.name: feature.windows for feature in ALL}
 
     def uses(feature: str, as_of: dt.datetime) -> bool:
-        monday = as_of.date() - dt.timedelta(as_of.weekday())
-        return any(
-            monday + dt.timedelta(weeks=window.first) <= day < monday + dt.timedelta(weeks=window.last + 1)
-            for window in windows.get(feature, ())
-            for day in days.get(window.dataset, ())
-        )
+        return any(_holds(days.get(window.dataset, []), *_reach(window, as_of.date())) for window in windows.get(feature, ()))
 
     return uses
+
+
+def _reach(window: Window, day: dt.date) -> tuple[dt.date, dt.date]:
+    """First and last calendar day that a window can touch."""
+    if window.unit == "weeks":
+        monday = day - dt.timedelta(day.weekday())
+        return monday + dt.timedelta(weeks=window.first), monday + dt.timedelta(weeks=window.last + 1) - dt.timedelta(1)
+    return day - dt.timedelta(math.ceil(-window.first * _DAYS_PER_SESSION)), day + dt.timedelta(window.last)
+
+
+def _holds(days: Sequence[dt.date], first: dt.date, last: dt.date) -> bool:
+    at = bisect.bisect_left(days, first)
+    return at < len(days) and days[at] <= last
 
 
 def marked(rows: pa.Table, *, allow_retract: bool) -> pa.Table:

@@ -13,8 +13,9 @@ import pyarrow as pa
 
 from hydra_assets.core.dataset import QUALITIES
 from hydra_assets.core.instants import iso, to_us
+from hydra_assets.core.label import is_label
 from hydra_assets.core.same import same_number
-from hydra_assets.errors import ConflictError, InvalidTimeError, InvalidValueError
+from hydra_assets.errors import ConflictError, InvalidTimeError, InvalidValueError, LabelError
 from hydra_assets.storage.names import checked_name
 
 Vintage = tuple[str, str, int, int]  # market, feature_name, as_of, available_at
@@ -45,6 +46,8 @@ def checked(market: Any, feature_name: Any, as_of: Any, available_at: Any, value
         InvalidNameError, InvalidTimeError, InvalidValueError: naming the argument.
     """
     checked_name(market, "market"), checked_name(feature_name, "feature_name")
+    if is_label(feature_name):
+        raise LabelError(f"{market} {feature_name}: a label is no feature; the store serves what was known, labels foretell it")
     described = to_us(as_of, what=f"{feature_name} as_of")
     known = to_us(available_at, what=f"{feature_name} available_at", rounding="ceil")
     if known < described:

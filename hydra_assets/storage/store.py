@@ -14,11 +14,13 @@ from typing import Any
 import pyarrow as pa
 
 from hydra_assets.core.instants import INSTANT, from_us, iso, now_us, to_us
+from hydra_assets.core.label import is_label
 from hydra_assets.errors import (
     ConflictError,
     CorruptionError,
     InvalidTimeError,
     InvalidValueError,
+    LabelError,
     LookaheadError,
     StaleInputsError,
     UnknownFeatureError,
@@ -232,10 +234,17 @@ class FeatureStore:
             Columns ``market, time`` and the features (float64, null where nothing is known); one row per market and time.
         Raises:
             UnknownFeatureError: a feature that this store has never held for any of the markets.
+            LabelError: a label was asked for.
         """
         asked = frame.asked(markets, times)
         known = self.features(*sorted(set(asked.markets)))
         names = known if features is None else list(features)
+        foretold = [name for name in names if is_label(name)]
+        if foretold:
+            raise LabelError(
+                f"{foretold} are labels, known only after the fact; a training frame serves features."
+                " Join them yourself, with the instants at which they become known: hydra_assets.labels"
+            )
         strangers = [name for name in names if name not in known]
         if strangers:
             raise UnknownFeatureError(f"unknown feature(s) {strangers} for {sorted(set(asked.markets))}; known are {known}")
