@@ -16,7 +16,17 @@ WITH_EXAMPLES = [name for name in MODULES if ".core." in name or name.endswith("
 
 def test_version_and_public_names():
     assert hydra_assets.__version__ == "0.1.0"
-    assert sorted(hydra_assets.__all__) == ["Desk", "FeatureStore", "Look", "ParquetLake", "__version__", "open", "sessions"]
+    assert sorted(hydra_assets.__all__) == [
+        "Desk",
+        "FeatureStore",
+        "Look",
+        "ParquetLake",
+        "__version__",
+        "continuous",
+        "labels",
+        "open",
+        "sessions",
+    ]
     assert all(getattr(hydra_assets, name) is not None for name in hydra_assets.__all__)
 
 

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
+from hydra_assets.core.instants import from_us, to_us
 from hydra_assets.errors import InvalidTimeError
 
 console = Console()
@@ -35,13 +36,13 @@ def parse_instant(text: str) -> dt.datetime:
     return when
 
 
-def instant(when: Any) -> str:
-    """An instant for people: UTC, to the minute, or to the second rounded up: never before what it was."""
+def instant(when: Any, *, to_the_minute: bool = False) -> str:
+    """An instant for people: UTC, to the second (or to the minute) rounded up: never before what it was."""
     if when is None:
         return "-"
-    utc: dt.datetime = when.astimezone(dt.UTC)
-    if utc.microsecond:
-        utc = utc.replace(microsecond=0) + dt.timedelta(seconds=1)
+    step = 60_000_000 if to_the_minute else 1_000_000
+    us = -(-to_us(when) // step) * step
+    utc = from_us(us)
     return utc.strftime("%Y-%m-%d %H:%MZ" if not utc.second else "%Y-%m-%d %H:%M:%SZ")
 
 

@@ -49,7 +49,7 @@ def features(market: Market, at: At = None, world: WorldOption = None, as_json: 
                 table.add_row(row["feature_name"], "-", "not yet", "-", "-", "-")
                 continue
             origin = "[yellow]synthetic[/]" if synthetic(row["feature_name"], served["as_of"]) else "real"
-            when_known = (f"{served['as_of']:%Y-%m-%d}", instant(served["available_at"]))
+            when_known = (f"{served['as_of']:%Y-%m-%d}", instant(served["available_at"], to_the_minute=True))
             table.add_row(row["feature_name"], number(served["value"]), served["quality"], origin, *when_known)
         console.print(table)
         withheld = max(len(row["withheld"]) for row in explained)

@@ -105,7 +105,7 @@ def synthetic_inputs(lake: ParquetLake, market: str) -> Callable[[str, dt.dateti
     """Whether the window of a feature's value of a day holds a synthetic row of the lake."""
     days: dict[str, list[dt.date]] = {}
     for name in sorted({window.dataset for feature in ALL for window in feature.windows}):
-        if "synthetic" in DATASETS[name].schema.names:
+        if "synthetic" in DATASETS[name].schema.names and lake.folders(name, market):
             table = lake.read(name, market, columns=["as_of", "synthetic"])
             days[name] = sorted(as_of.date() for as_of in pc.unique(table.filter(table["synthetic"])["as_of"]).to_pylist())
     windows = {feature.name: feature.windows for feature in ALL}

@@ -31,6 +31,7 @@ from hydra_assets.sources.http import retry_after_seconds
 
 GATEWAY = "https://hist.databento.com"
 _CHUNK = 1 << 16
+_ZSTD, _DBN = b"\x28\xb5\x2f\xfd", b"DBN"
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _TRANSIENT = (408, 429, 500, 502, 503, 504)
 
@@ -113,7 +114,7 @@ class _Bounded:
                 watch.cancel()
             if late.is_set():
                 raise VendorUnavailableError(f"{_place(url)}: not whole within {self.limits.deadline_s:.0f} s")
-        return DBNStore.from_file(path)
+        return DBNStore.from_file(_checked(Path(path), _place(url)))
 
 
 class _Timeseries(_Bounded, TimeseriesHttpAPI):
@@ -179,6 +180,16 @@ def _of_status(error: Any, what: str) -> VendorError:
         403: "; the account has no licence for it: see the portal",
     }
     return VendorRefusedError(message + remedy.get(status, ""))
+
+
+def _checked(path: Path, place: str) -> Path:
+    """*path*, if it begins as DBN or zstd does."""
+    with path.open("rb") as got:
+        head = got.read(80)
+    if not (head.startswith(_ZSTD) or head.startswith(_DBN)):
+        shown = "".join(chr(byte) if 32 <= byte < 127 else "." for byte in head)
+        raise VendorContentError(f"{place}: neither zstd nor DBN; it begins with {shown!r}" if head else f"{place}: an empty answer")
+    return path
 
 
 def _place(url: str) -> str:
