@@ -7,7 +7,6 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from hydra_assets.core.instants import from_us, to_us
 from hydra_assets.errors import InvalidTimeError
 
 console = Console()
@@ -40,9 +39,10 @@ def instant(when: Any, *, to_the_minute: bool = False) -> str:
     """An instant for people: UTC, to the second (or to the minute) rounded up: never before what it was."""
     if when is None:
         return "-"
-    step = 60_000_000 if to_the_minute else 1_000_000
-    us = -(-to_us(when) // step) * step
-    utc = from_us(us)
+    exact: dt.datetime = when.astimezone(dt.UTC)
+    utc = exact.replace(second=0, microsecond=0) if to_the_minute else exact.replace(microsecond=0)
+    if utc < exact:
+        utc += dt.timedelta(minutes=1) if to_the_minute else dt.timedelta(seconds=1)
     return utc.strftime("%Y-%m-%d %H:%MZ" if not utc.second else "%Y-%m-%d %H:%M:%SZ")
 
 
@@ -50,7 +50,7 @@ def number(value: float | None) -> str:
     """A value for people: counts whole, ratios to four decimals, null as a dash."""
     if value is None or value != value:
         return "-"
-    return f"{value:,.0f}" if float(value).is_integer() and abs(value) >= 2 else f"{value:,.4f}"
+    return f"{value:,.0f}" if float(value).is_integer() and abs(value) >= 2 else f"{round(value, 4) + 0.0:,.4f}"
 
 
 def print_json(document: Any) -> None:

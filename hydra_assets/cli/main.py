@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from hydra_assets import __version__, log
-from hydra_assets.cli import demo, quote, read, settings, ui, vendor
+from hydra_assets.cli import catalogue, demo, quote, read, settings, ui, vendor
 from hydra_assets.cli.console import errors
 from hydra_assets.errors import HydraError
 
@@ -24,6 +24,7 @@ app.command()(read.features)
 app.command()(read.history)
 app.command()(read.explain)
 app.command()(quote.quote)
+app.command()(catalogue.catalogue)
 app.command("sample-vendor")(vendor.sample_vendor)
 app.add_typer(settings.app, name="config")
 

@@ -54,8 +54,9 @@ def open_databento(home: Home, config: Config, *, key: str, run: str = "by hand"
         from hydra_assets.sources.sample.server import SampleVendor
 
         with SampleVendor(config.markets, load_release_calendar(), cache=home.cache) as vendor:
+            budget = Budget(run, unattended=unattended)
             yield DatabentoSource(
-                SAMPLE_KEY, vendor.url, home.archives, ledger, budget=Budget(run), limits=limits, max_attempts=asked.max_attempts
+                SAMPLE_KEY, vendor.url, home.archives, ledger, budget=budget, limits=limits, max_attempts=asked.max_attempts
             )
 
 
