@@ -8,6 +8,7 @@ _FAMILIES = {
     "futures": "Futures: the curve of a market, by session. Settlements are final ones alone; open interest is the day before's.",
     "cot": "COT: disaggregated, futures only, by week of the report.",
 }
+_HEADINGS = "| feature | formula | unit | looks back | known from | source |"
 
 
 def catalogue(features: Iterable[Feature]) -> str:
