@@ -351,6 +351,67 @@ def test_a_deletion_is_a_row_without_a_value_and_a_correction_a_later_final(tmp_
     assert all(sorted(prints)[0][1] != sorted(prints)[1][1] for prints in corrected)
 
 
+def crafted(*messages):
+    """A real DBN answer of statistics, written by hand."""
+    import databento_dbn as dbn
+
+    metadata = dbn.Metadata(
+        dataset="GLBX.MDP3", start=0, end=2**62, stype_in=dbn.SType.PARENT, stype_out=dbn.SType.INSTRUMENT_ID,
+        schema=dbn.Schema.STATISTICS, symbols=["HE.FUT"], not_found=[], partial=[], mappings=[], version=3,
+    )  # fmt: skip
+    return DBNStore.from_bytes(metadata.encode() + b"".join(bytes(message) for message in messages))
+
+
+def test_traps_of_the_statistics(definitions):
+    """Sentinels that the decoder leaves, flags that are none, deletions, two messages of one instant."""
+    import databento_dbn as dbn
+
+    number = int(definitions._id[0])
+    ref = int((at("2025-12-02") - dt.datetime(1970, 1, 1, tzinfo=dt.UTC)).total_seconds() * 1e9)
+
+    def said(kind, minute, *, price=dbn.UNDEF_PRICE, quantity=dbn.UNDEF_STAT_QUANTITY, flags=255, of=ref, action=dbn.StatUpdateAction.NEW):
+        stamp = ref + (20 * 60 + minute) * 60 * 10**9 + 1
+        return dbn.StatMsg(
+            publisher_id=1, instrument_id=number, ts_event=stamp, ts_recv=stamp, ts_ref=of, price=price, quantity=quantity,
+            stat_type=kind, update_action=action, stat_flags=flags,
+        )  # fmt: skip
+
+    kinds, delete = dbn.StatType, dbn.StatUpdateAction.DELETE
+    settled = kinds.SETTLEMENT_PRICE
+    parsed = parse_statistics(
+        crafted(
+            said(settled, 0, price=80 * 10**9, flags=2),  # preliminary, actual
+            said(settled, 1, price=81 * 10**9, flags=3),  # final, actual
+            said(settled, 2, price=82 * 10**9, flags=5),  # final, theoretical
+            said(settled, 3, price=83 * 10**9, flags=255),  # flags & 1, and no flags at all
+            said(settled, 4, price=84 * 10**9, flags=0x81),  # the null bit
+            said(settled, 5, action=delete, flags=255),
+            said(kinds.OPEN_INTEREST, 6, quantity=310),
+            said(kinds.OPEN_INTEREST, 7),  # 2**63 - 1 is no number
+            said(kinds.OPEN_INTEREST, 8, quantity=311, of=2**64 - 1),  # no trading date
+            said(kinds.CLEARED_VOLUME, 9, quantity=5),
+            said(kinds.CLEARED_VOLUME, 9, quantity=6),  # the same instant: the later message stands
+            said(kinds.LOWEST_OFFER, 10, price=1, of=2**64 - 1),
+        ),
+        definitions,
+        synthetic=True,
+        degraded=never,
+    )
+    told = [(r["stat"], r["value"], r["is_final"]) for r in parsed.table.drop_columns(["stamped_at"]).to_pylist()]
+    assert told == [
+        ("settlement", 80.0, False),
+        ("settlement", 81.0, True),
+        ("settlement", 82.0, True),
+        ("settlement", 83.0, None),
+        ("settlement", 84.0, None),
+        ("settlement", None, True),
+        ("open_interest", 310.0, None),
+        ("cleared_volume", 6.0, None),
+    ]
+    assert parsed.repeated == 1
+    assert ["no value, and no deletion" in q or "no trading date" in q for q in parsed.quarantined] == [True, True]
+
+
 def test_a_record_that_nothing_defines_is_told_and_a_spread_is_not(stores, definitions):
     nothing = Definitions(parse_definitions(stores["definition"], HE, synthetic=True, degraded=never, place="t").table.slice(0, 0))
     parsed = parse_bars(stores["ohlcv-1d"], nothing, synthetic=True, degraded=never)
@@ -525,6 +586,10 @@ def test_what_describes_a_month_not_asked_is_not_lost(tmp_path, lake):
                 new = [lay(another, apart, table, [month])[1] for month in months_between("2024-01", "2025-11")]
         assert sum(new) == whole
         assert running.paid() == 2 + 2 * 23
+    order = [(name, "ascending") for name in ("as_of", "stamped_at", "instrument", "stat")]
+    one, two = (made.read("futures_statistics", "HE").sort_by(order) for made in (lake, apart))
+    # Those corrections were stamped after the look at their month ended: they are no late rows.
+    assert one.equals(two)
 
 
 # ---------------------------------------------------------------- killed, and resumed

@@ -319,6 +319,52 @@ def test_the_volatility_of_three_returns(monkeypatch):
     assert n.item() == 3
 
 
+def test_ten_features_by_hand():
+    """
+    The front contract's log price goes 0, .01, 0, .01 ... above ln 90; the next ones stand .02, .05 and .04 above it.
+
+    Open interest 5,000, 3,000, 2,000, 1,000, growing by 1 % a session; volume 20,000; bars with H/L = 1.02.
+    """
+    base = dt.datetime(2023, 6, 14, 17, tzinfo=dt.UTC)
+    legs = [(f"HE{code}3", base + dt.timedelta(gap)) for code, gap in zip("MNQV", (0, 59, 94, 120), strict=True)]
+    days = session_days(D(2023, 3, 1), D(2023, 4, 14))
+    rows, bars = [], []
+    for i, day in enumerate(days):
+        front = 90 * math.exp(0.01 * (i % 2))
+        for leg, above, oi in zip(legs, (0, 0.02, 0.05, 0.04), (5000, 3000, 2000, 1000), strict=True):
+            rows += [settle(leg, day, front * math.exp(above)), interest(leg, day, oi * math.exp(0.01 * i)), traded(leg, day, 20_000)]
+        bars.append(bar(*legs[0], day, 102.0, 100.0))
+    got = newest(compute("futures", tables(rows, bars), market="HE"))
+    day, up = days[-1], 1 if (len(days) - 1) % 2 else -1
+    years = [gap / 365 for gap in (0, 59, 94, 120)]
+    mean = sum(w * x for w, x in zip((5, 3, 2, 1), years, strict=True)) / 11
+    level = (3 * 0.02 + 2 * 0.05 + 0.04) / 11
+    slope = sum(w * (x - mean) * (y - level) for w, x, y in zip((5, 3, 2, 1), years, (0, 0.02, 0.05, 0.04), strict=True))
+    slope /= sum(w * (x - mean) ** 2 for w, x in zip((5, 3, 2, 1), years, strict=True))
+    # Of the 21 days before t the front stood on 90 as often as on 90 e^.01, or once more or less.
+    prices = [90 * math.exp(0.01 * (i % 2)) for i in range(len(days) - 22, len(days) - 1)]
+    by_hand = {
+        "fut_ret_1d": 0.01 * up,
+        "fut_ret_5d": 0.01 * up,  # five alternating ones
+        "fut_ret_21d": 0.01 * up,
+        "fut_rv_21": 0.01 * math.sqrt(252),  # 0.158745
+        "fut_rv_pk_21": math.sqrt(252 / (4 * math.log(2))) * math.log(1.02),  # 0.188791
+        "fut_carry_ann": -0.02 / (59 / 365),  # -0.123729
+        "fut_curve_curv": 2 * (59 * 0.05 / 94 - 0.02),  # 0.022766
+        "fut_curve_slope": slope,
+        "fut_seas_sin": math.sin(2 * math.pi * 6 / 12),
+        "fut_seas_cos": -1.0,
+        "fut_oi_chg_20": 0.2,
+        "fut_amihud_21": sum(0.01 / (20_000 * 400 * p) * 1e9 for p in prices) / 21,
+    }
+    assert len(by_hand) >= 10
+    for name, value in by_hand.items():
+        assert got[name, day][0] == pytest.approx(value, abs=1e-12), name
+    assert by_hand["fut_carry_ann"] == pytest.approx(-0.123729, abs=5e-7)
+    assert by_hand["fut_curve_curv"] == pytest.approx(0.022766, abs=5e-7)
+    assert by_hand["fut_rv_pk_21"] == pytest.approx(0.188791, abs=5e-7)
+
+
 def test_thin_legs_are_degraded_and_still_written():
     d = MARCH[:3]
     rows = [interest(M, day, 49) for day in d] + [settle(M, day, 100 + i) for i, day in enumerate(d)]
@@ -338,8 +384,8 @@ def test_a_symbol_that_comes_back_after_ten_years_is_another_contract():
 
 def test_missing_inputs_and_columns_are_named():
     made = tables([])
-    with pytest.raises(SchemaError, match="futures_bars"):
-        compute("futures", {"futures_statistics": made["futures_statistics"]}, market="HE")
+    with pytest.raises(SchemaError, match="futures_statistics"):
+        compute("futures", {"futures_bars": made["futures_bars"]}, market="HE")
     rows = tables([settle(M, MARCH[0], 1.0)])
     rows["futures_statistics"] = rows["futures_statistics"].drop_columns(["is_final"])
     with pytest.raises(SchemaError, match="is_final"):

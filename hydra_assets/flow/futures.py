@@ -213,7 +213,7 @@ def futures_months(fetched: FuturesFetch, lake: ParquetLake, months: Sequence[Mo
     plan = fetched.plan
     dataset, symbol = DATASETS[plan.data_type], plan.market.symbol
     for run, payload in zip(plan.runs, fetched.payloads, strict=True):
-        parsed = _parse(fetched, payload, run, lake)
+        request, parsed = plan.request(run), _parse(fetched, payload, run, lake)
         fetched.records += parsed.records
         fetched.left_out += parsed.left_out
         fetched.repeated += parsed.repeated
@@ -224,7 +224,9 @@ def futures_months(fetched: FuturesFetch, lake: ParquetLake, months: Sequence[Mo
             days = [day for day in run.days if Month.of(day) == month]
             # Without days of its own in the run, nothing was looked at: an empty range says so.
             first, last = (days[0], days[-1]) if days else (month.first, month.first - dt.timedelta(1))
-            look = Look(SOURCE, first, last, (plan.request(run).symbols,), payload.seen_at)
+            # Of a stamped table only what was stamped before the request's end was looked for.
+            until = request.end if dataset.stamps == "vendor" else None
+            look = Look(SOURCE, first, last, (request.symbols,), payload.seen_at, until)
             if month in months:
                 yield month, look.attach(rows)
             else:

@@ -36,6 +36,7 @@ class Look:
         start, end: the days of ``as_of`` that the answer covers, inclusive.
         symbols: what was asked for, for example contract codes.
         seen_at: aware instant at which the answer was seen.
+        until: of a source that stamps its rows: the answer holds what was stamped before this instant; None: whatever there was.
     """
 
     source: str
@@ -43,6 +44,7 @@ class Look:
     end: dt.date
     symbols: Sequence[str] = field(default_factory=tuple)
     seen_at: dt.datetime = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+    until: dt.datetime | None = None
 
     def __post_init__(self) -> None:
         to_us(self.seen_at, what="Look.seen_at", rounding="ceil")
@@ -57,8 +59,10 @@ class Look:
         """``seen_at`` in microseconds UTC, rounded up."""
         return to_us(self.seen_at, what="Look.seen_at", rounding="ceil")
 
-    def covers(self, as_of_us: int) -> bool:
-        """Whether the answer would have held a row of this ``as_of``."""
+    def would_hold(self, as_of_us: int, available_us: int) -> bool:
+        """Whether the answer would have held a row of this ``as_of`` that was available at this instant."""
+        if self.seen_us < available_us or (self.until is not None and to_us(self.until, what="Look.until") <= available_us):
+            return False
         return self.start <= from_us(as_of_us).date() <= self.end
 
     def attach(self, table: pa.Table) -> pa.Table:
@@ -75,6 +79,8 @@ class Look:
     def to_json(self, **more: int) -> str:
         """One line of the look log."""
         fields = {**self.as_dict(), "start": self.start.isoformat(), "end": self.end.isoformat(), "seen_at": self.seen_us, **more}
+        if self.until is not None:
+            fields["until"] = to_us(self.until, what="Look.until")
         return json.dumps(fields)
 
     def as_dict(self) -> dict[str, Any]:
@@ -91,7 +97,8 @@ class Look:
     def from_dict(cls, raw: Mapping[str, Any]) -> "Look":
         """From the look log's JSON."""
         start, end = (dt.date.fromisoformat(raw[name]) for name in ("start", "end"))
-        return cls(raw["source"], start, end, tuple(raw["symbols"]), from_us(raw["seen_at"]))
+        until = from_us(raw["until"]) if "until" in raw else None
+        return cls(raw["source"], start, end, tuple(raw["symbols"]), from_us(raw["seen_at"]), until)
 
 
 @dataclass(frozen=True)
@@ -155,7 +162,7 @@ def capture(
             raise ConflictError(f"{place}: one batch says two things about {dict(zip(identity, k, strict=True))}")
         batch[k] = v
         if k not in newest:
-            absent = any(past.seen_us >= available[i] and past.covers(int(as_of[i])) for past in past_looks)
+            absent = any(past.would_hold(int(as_of[i]), int(available[i])) for past in past_looks)
             rows.append(i)
             at.append(max(look.seen_us, int(available[i])) if absent else int(available[i]))
             live.append(absent or 0 <= look.seen_us - int(available[i]) <= CONFIRMED_WITHIN_US)

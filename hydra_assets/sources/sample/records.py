@@ -13,7 +13,7 @@ from hydra_assets.core.sessions import is_session, session_days
 from hydra_assets.sources.sample.curve import CHICAGO, FIRST_DAY, Contract, Curve, chance, is_degraded, next_session
 
 SCHEMAS = ("definition", "ohlcv-1d", "statistics")
-CACHE_VERSION = "1"  # of the curve and of this file: another one is another cache
+CACHE_VERSION = "2"  # of the curve and of this file: another one is another cache
 RESTATED_AFTER = dt.timedelta(20)  # a degraded day is mended so much later
 PUBLISHER = 1
 SETTLES_FINAL, SETTLES_PRELIMINARY = 3, 2  # FIX tag 731: bit 0 final, bit 1 actual
@@ -192,7 +192,7 @@ class Publisher:
 
         opened, soon, evening = (_clock(day, clock) for clock in ("08:30", "13:08", "18:00"))
         morning = _clock(after, "06:45")
-        # A final settlement that had to be corrected the next morning; an open interest published, deleted and published again.
+        # A final settlement that had to be corrected the next day; an open interest published, deleted and published again.
         corrected = chance(1 / 80, "corrected", symbol, day)
         retracted = chance(1 / 160, "retracted", symbol, day)
         for k, contract in enumerate(self.curve.listed_on(day)):
@@ -206,7 +206,8 @@ class Publisher:
             final = _price(settle + (2 * tick if wrong else 0))
             yield said(number, settled, evening + 250_000 + k * 5_000_250, price=final, flags=SETTLES_FINAL)
             if wrong:
-                yield said(number, settled, _clock(after, "07:30"), price=_price(settle), flags=SETTLES_FINAL)
+                mended = "07:30" if chance(0.5, "early", symbol, day) else "15:10"
+                yield said(number, settled, _clock(after, mended), price=_price(settle), flags=SETTLES_FINAL)
             volume, interest = int(life.volume[i]), int(life.open_interest[i])
             yield said(number, kinds.CLEARED_VOLUME, morning + k * 1_000_125, quantity=volume)
             if retracted and k == 3:
