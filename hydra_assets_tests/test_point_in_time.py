@@ -92,3 +92,12 @@ def test_columns_without_zone_or_with_nulls_are_refused_by_name():
     for column in (pa.array([0], pa.timestamp("us")), pa.array([None], pa.timestamp("us", tz="UTC")), pa.array(["2025"])):
         with pytest.raises(InvalidTimeError, match="available_at"):
             column_us(column, what="available_at")
+
+
+def test_the_frontier_of_very_many_series_over_sixteen_years_does_not_overflow():
+    """200,000 series x 16 years in microseconds is beyond 2**63: the lifted maximum must not wrap around."""
+    n, years = 200_000, 16 * 365 * 86_400 * 10**6
+    series = np.repeat(np.arange(n), 2)
+    as_of = np.tile([years, 0], n).astype(np.int64)  # the second row is older: never served
+    available = np.tile([years, years + 1], n).astype(np.int64)
+    assert visible_frontier(series, as_of, available).tolist() == [True, False] * n
