@@ -1,11 +1,13 @@
 """The real databento client against real DBN: whole or nothing, paid once, never beyond a budget, and no key in any message."""
 
+import dataclasses
 import datetime as dt
 import ssl
 import subprocess
 import sys
 import textwrap
 import threading
+import time
 import traceback
 from pathlib import Path
 
@@ -19,7 +21,7 @@ from databento.common.dbnstore import DBNStore
 from hydra_assets.config.home import Home
 from hydra_assets.config.load import load_config
 from hydra_assets.core.market import Market
-from hydra_assets.core.months import Month, months_between
+from hydra_assets.core.months import Month
 from hydra_assets.errors import (
     BudgetError,
     ConfigError,
@@ -192,8 +194,10 @@ def test_a_fault_has_its_class_keeps_nothing_and_shows_no_key(name, tmp_path):
     fault, kind, says = FAULTS[name]
     with vendor() as running, source(running.url, tmp_path) as asking:
         running.fault = fault
+        begun = time.monotonic()
         with pytest.raises(kind, match=says) as caught:
             asking.fetch_once(request())
+        assert time.monotonic() - begun < 3 + 5  # the deadline, and a little
         assert running.paid() == 1  # one attempt, whatever the class
         assert SAMPLE_KEY not in "".join(traceback.format_exception(caught.value))
         free = kind is VendorRefusedError or "HTTP" in str(caught.value) or name == "silence"
@@ -216,6 +220,13 @@ def test_what_is_final_is_not_asked_again_and_retry_after_is_honoured(tmp_path):
         with pytest.raises(VendorUnavailableError) as busy:
             asking.fetch_once(request())
         assert wait_before_retry(busy.value, 1, 5) == 100
+
+
+def test_a_symbol_that_is_not_resolved_is_an_error_though_the_answer_is_206(tmp_path):
+    with vendor() as running, source(running.url, tmp_path) as asking:
+        two = dataclasses.replace(request(), symbols="HE.FUT,XX.FUT")
+        with pytest.raises(VendorContentError, match=r"not wholly resolved: XX\.FUT"):
+            asking.fetch_once(two)
 
 
 def test_a_vendor_that_is_not_there(tmp_path):
@@ -349,6 +360,14 @@ def test_a_deletion_is_a_row_without_a_value_and_a_correction_a_later_final(tmp_
     corrected = [prints for prints in finals.values() if len(prints) > 1]
     assert corrected
     assert all(sorted(prints)[0][1] != sorted(prints)[1][1] for prints in corrected)
+
+
+def test_an_id_is_what_was_defined_on_the_day_or_within_the_week_before(definitions):
+    number, last = int(definitions._id[0]), int(definitions._day[definitions._id == definitions._id[0]].max())
+    days = np.array([last, last + 1, last + 7, last + 8, last - 1000])
+    found = definitions.find(np.full(5, number), days)
+    assert [row >= 0 for row in found] == [True, True, True, False, False]
+    assert (definitions.find(np.array([999_999_999]), np.array([last])) == -1).all()
 
 
 def crafted(*messages):
@@ -575,21 +594,34 @@ def test_a_lost_lake_is_filled_from_the_archive_without_paying(tmp_path):
         assert running.paid() == 2
 
 
-def test_what_describes_a_month_not_asked_is_not_lost(tmp_path, lake):
-    """A final settlement corrected on the first morning of a month belongs to the last day of the month before."""
-    with vendor() as running, source(running.url, tmp_path) as asking:
-        lay(asking, lake, "futures_definitions", months_between("2024-01", "2025-11"))
-        _, whole = lay(asking, lake, "futures_statistics", months_between("2024-01", "2025-11"))
-        apart = ParquetLake(tmp_path / "apart", world="sample")
-        with source(running.url, tmp_path / "other") as another:
-            for table in ("futures_definitions", "futures_statistics"):
-                new = [lay(another, apart, table, [month])[1] for month in months_between("2024-01", "2025-11")]
-        assert sum(new) == whole
-        assert running.paid() == 2 + 2 * 23
+def test_what_describes_a_month_not_asked_is_not_lost_and_no_late_row(tmp_path, lake):
+    """The settlement of 30 July 2021 was corrected on the afternoon of 2 August, after the look at July ended."""
+    july, august = Month(2021, 7), Month(2021, 8)
+    apart = ParquetLake(tmp_path / "apart", world="sample")
+    with vendor() as running, source(running.url, tmp_path / "a") as whole, source(running.url, tmp_path / "b") as parts:
+        for table in ("futures_definitions", "futures_statistics"):
+            lay(whole, lake, table, [july, august])
+            lay(parts, apart, table, [july])
+        before = apart.read("futures_statistics", "HE", july.first, july.last).num_rows
+        lay(parts, apart, "futures_definitions", [august])
+        lay(parts, apart, "futures_statistics", [august])
+    assert apart.read("futures_statistics", "HE", july.first, july.last).num_rows == before + 1
     order = [(name, "ascending") for name in ("as_of", "stamped_at", "instrument", "stat")]
     one, two = (made.read("futures_statistics", "HE").sort_by(order) for made in (lake, apart))
-    # Those corrections were stamped after the look at their month ended: they are no late rows.
-    assert one.equals(two)
+    assert one.equals(two)  # known from its stamp on, not from the moment at which we came to see it
+    looks = apart.looks("databento").to_pylist()
+    assert [(row["start"], row["end"]) for row in looks if "statistics" in row["folder"] and "month=07" in row["folder"]] == [
+        (D(2021, 7, 1), D(2021, 7, 30)),
+        (D(2021, 7, 1), D(2021, 6, 30)),  # of July, the second look covered no day
+    ]
+
+
+def test_days_before_the_vendors_history_are_gaps(tmp_path, lake):
+    with vendor() as running, source(running.url, tmp_path) as asking:
+        plan, new = lay(asking, lake, "futures_definitions", [Month(2010, 5), Month(2010, 6)])
+    assert plan.runs[0].days[0] == D(2010, 6, 7)
+    assert "begins 2010-06-07" in plan.gaps[D(2010, 6, 4)]
+    assert new > 50
 
 
 # ---------------------------------------------------------------- killed, and resumed
@@ -598,7 +630,8 @@ KILLED = """
 import os, sys, datetime as dt
 from pathlib import Path
 from hydra_assets_tests.databento_vendor import source, NOW
-from hydra_assets_tests.test_databento import HE, months_between, plan_of, fetch_plan, futures_months, append_futures
+from hydra_assets.core.months import months_between
+from hydra_assets_tests.test_databento import HE, plan_of, fetch_plan, futures_months, append_futures
 from hydra_assets.storage.lake import ParquetLake
 url, folder, after = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3])
 lake, months, seen = ParquetLake(folder / "lake", world="sample"), months_between("2025-01", "2025-10"), 0

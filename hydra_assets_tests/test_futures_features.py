@@ -273,6 +273,21 @@ def test_a_late_open_interest_gives_a_second_row():
     assert [value for _, value, _ in got] == pytest.approx([math.log(94 / 93), math.log(104 / 103)])
 
 
+@pytest.mark.parametrize(("silent", "quality"), [(4, "stale"), (5, None)])
+def test_a_contract_is_remembered_for_five_sessions(silent, quality):
+    """Last heard of on the fifth session before t, it can still be the first; on the sixth it cannot."""
+    d = MARCH[: 3 + silent + 1]
+    rows = [interest(M, day, 500) for day in d[:3]] + [settle(M, day, 100.0) for day in d[:3]]
+    rows += [settle(M, d[-1], 101.0)]
+    got = newest(compute("futures", tables(rows), market="HE"))
+    assert got.get(("fut_seas_sin", d[-1]), (0, None))[1] == ("normal" if quality else None)
+    assert got.get(("fut_ret_1d", d[-1]), (0, None))[1] == ("missing" if quality else None)
+    rows += [settle(M, d[-2], 100.0, stamped_at=ct(d[-1], "18:01"))] if quality else []
+    if quality:
+        rows[-1]["available_at"] = ct(d[-1], "18:01")
+        assert newest(compute("futures", tables(rows), market="HE"))["fut_ret_1d", d[-1]][1] == quality
+
+
 def test_a_preliminary_print_is_nothing_and_a_deletion_takes_the_row_back():
     d = MARCH[:4]
     gone = ct(d[3], "19:00")

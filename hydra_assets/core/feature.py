@@ -57,7 +57,7 @@ class Feature:
         windows: every input that the function may see; what lies outside cannot change a value.
         formula: for the catalogue.
         availability: for the catalogue: what decides ``available_at``.
-        needs: futures: the rule of `features.daily.NEEDS` that says which inputs of the last day must be known.
+        needs: futures: the rule of `features.needs.NEEDS` that says which inputs of the last day must be known.
     """
 
     name: str

@@ -7,225 +7,21 @@ later, together with many others, but always before anything that it uses change
 
 import datetime as dt
 import itertools
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from hydra_assets.core.dataset import FEATURE_SCHEMA, QUALITIES
 from hydra_assets.core.feature import Feature
-from hydra_assets.core.instants import DAY_US, EPOCH, column_us, instants
-from hydra_assets.core.point_in_time import visible_frontier
-from hydra_assets.errors import SchemaError
+from hydra_assets.core.instants import instants
+from hydra_assets.features.arrivals import BARS, KINDS, Arrivals, Inputs, lay_out
+from hydra_assets.features.needs import NEEDS, Need
 from hydra_assets.features.panel import HIGH, LOW, MEMORY, OPEN_INTEREST, SETTLEMENT, VOLUME, Ints, Panel
+from hydra_assets.features.quality import DEGRADED, MISSING, NORMAL, PARTIAL, STALE
 
 TOLERANCE = 1e-12  # a value that moved by less than this x max(1, |old|) is no new vintage
 MIN_OI = 50
-STATISTICS, BARS = "futures_statistics", "futures_bars"
-_COLUMNS = {
-    STATISTICS: ("instrument", "expiration", "stat", "as_of", "available_at", "value", "is_final", "quality"),
-    BARS: ("instrument", "expiration", "as_of", "available_at", "high", "low", "quality"),
-}
-_KINDS = {"settlement": SETTLEMENT, "open_interest": OPEN_INTEREST, "cleared_volume": VOLUME}
-NORMAL, PARTIAL, DEGRADED, STALE, MISSING = range(len(QUALITIES))
-Cell = tuple[int, int, int]  # kind, session, contract
-Inputs = Mapping[str, pa.Table]
-
-
-# ---------------------------------------------------------------- what a row needs
-
-
-@dataclass(frozen=True)
-class Need:
-    """
-    What must be known before there is a row, and what of it makes the row's quality.
-
-    Attributes:
-        cells: the cells needed for a session; None where a contract that is needed does not exist.
-        legs: open interest and its age of the legs that quality looks at.
-        whole: kinds of which, on the last session of the window, nothing is used but what is needed: the first print of
-            another contract there changes no row.
-        only_stale: thin legs are no fault, old open interest is.
-        silent: the row's quality never says anything but ``normal``.
-        chain: on which session, counted from the row's own, the contracts are chosen; None where none is.
-    """
-
-    cells: Callable[[Panel, int], list[Cell] | None]
-    legs: Callable[[Panel, int], list[tuple[float, int]]]
-    whole: frozenset[int] = frozenset({SETTLEMENT})
-    only_stale: bool = False
-    silent: bool = False
-    chain: int | None = 0
-
-
-def _settled(*which: int) -> Callable[[Panel, int], list[Cell] | None]:
-    def cells(panel: Panel, t: int) -> list[Cell] | None:
-        legs = [int(panel.legs[t, leg]) for leg in which]
-        return None if min(legs) < 0 else [(SETTLEMENT, t, leg) for leg in legs]
-
-    return cells
-
-
-def _legs(*which: int) -> Callable[[Panel, int], list[tuple[float, int]]]:
-    return lambda panel, t: [(float(panel.legs_oi[t, leg]), int(panel.legs_age[t, leg])) for leg in which]
-
-
-def _year_cells(panel: Panel, t: int) -> list[Cell] | None:
-    front, later = int(panel.legs[t, 0]), int(panel.year_leg[t])
-    return None if front < 0 or later < 0 else [(SETTLEMENT, t, front), (SETTLEMENT, t, later)]
-
-
-def _slope_cells(panel: Panel, t: int) -> list[Cell] | None:
-    if panel.legs[t, 0] < 0:
-        return None
-    legs = panel.slope[t]
-    return [(SETTLEMENT, t, int(leg)) for leg in legs[legs >= 0]] or None
-
-
-def _slope_legs(panel: Panel, t: int) -> list[tuple[float, int]]:
-    used = panel.slope[t] >= 0
-    return [(float(oi), int(age)) for oi, age in zip(panel.slope_oi[t][used], panel.slope_age[t][used], strict=True)]
-
-
-def _bar_cells(panel: Panel, t: int) -> list[Cell] | None:
-    front = int(panel.legs[t, 0])
-    return None if front < 0 else [(HIGH, t, front)]
-
-
-def _traded_cells(panel: Panel, t: int) -> list[Cell] | None:
-    front = int(panel.legs[t - 1, 0])
-    return None if front < 0 else [(VOLUME, t - 1, front), (SETTLEMENT, t - 1, front)]
-
-
-def _interest_cells(panel: Panel, t: int) -> list[Cell] | None:
-    contracts = np.flatnonzero((panel.cells[OPEN_INTEREST, t - 2] > 0) & (panel.last > t - 1))
-    return [(OPEN_INTEREST, t - 1, int(c)) for c in contracts] or None
-
-
-NEEDS: Mapping[str, Need] = {
-    "F1": Need(_settled(0), _legs(0)),
-    "F1 plain": Need(_settled(0), _legs()),
-    "F1 always": Need(_settled(0), _legs(), silent=True),
-    "F1 F2": Need(_settled(0, 1), _legs(0, 1)),
-    "F1 F2 F3": Need(_settled(0, 1, 2), _legs(0, 1, 2)),
-    "F1 Fy": Need(_year_cells, lambda p, t: [*_legs(0)(p, t), (float(p.year_oi[t]), int(p.year_age[t]))]),
-    "slope": Need(_slope_cells, _slope_legs, only_stale=True),
-    "bar": Need(_bar_cells, _legs(0), whole=frozenset({HIGH})),
-    "traded": Need(_traded_cells, lambda p, t: _legs(0)(p, t - 1), whole=frozenset({SETTLEMENT, VOLUME}), chain=-1),
-    "interest": Need(_interest_cells, _legs(), whole=frozenset(), chain=None),
-}
-
-
-# ---------------------------------------------------------------- arrivals
-
-
-@dataclass(frozen=True)
-class Arrivals:
-    """Rows as cells of the panel, in order of arrival; arrays of one length."""
-
-    at: Ints
-    kind: Ints
-    session: Ints
-    contract: Ints
-    value: np.ndarray
-    low: np.ndarray
-    word: np.ndarray
-
-    def take(self, rows: np.ndarray) -> "Arrivals":
-        return Arrivals(*(getattr(self, name)[rows] for name in self.__dataclass_fields__))
-
-
-def _raw(inputs: Inputs) -> dict[str, pa.Table]:
-    tables = {}
-    for name, columns in _COLUMNS.items():
-        if name not in inputs:
-            continue
-        absent = [column for column in columns if inputs[name].num_rows and column not in inputs[name].column_names]
-        if absent:
-            raise SchemaError(f"{name}: columns {absent} are missing; it has {inputs[name].column_names}")
-        tables[name] = (
-            inputs[name].select([*columns, *(c for c in ("stamped_at",) if c in inputs[name].column_names)])
-            if (inputs[name].num_rows)
-            else inputs[name]
-        )
-    return tables
-
-
-def lay_out(inputs: Inputs, *, multiplier: float) -> tuple[Panel, Arrivals] | None:
-    """The empty panel of all contracts and sessions in the inputs, and their rows as arrivals; None without rows."""
-    tables = {name: table for name, table in _raw(inputs).items() if table.num_rows}
-    if not tables:
-        return None
-    parts = []
-    for name, table in tables.items():
-        n = table.num_rows
-        at = column_us(table["available_at"], what=f"{name}.available_at", rounding="ceil")
-        word = _word_codes(table["quality"])
-        expiry = column_us(table["expiration"], what=f"{name}.expiration", rounding="floor")
-        instrument = table["instrument"].to_numpy(zero_copy_only=False)
-        day = column_us(table["as_of"], what=f"{name}.as_of", rounding="floor") // DAY_US
-        if name == STATISTICS:
-            kind = np.full(n, -1, dtype=np.int64)
-            for stat, code in _KINDS.items():
-                kind[pc.equal(table["stat"], stat).to_numpy(zero_copy_only=False).astype(bool)] = code
-            final = table["is_final"].fill_null(False).to_numpy(zero_copy_only=False).astype(bool)
-            kind[(kind == SETTLEMENT) & ~final] = -1
-            value = _numbers(table["value"])
-            value = np.where((kind == SETTLEMENT) & ~(value > 0), np.nan, value)
-            low = np.full(n, np.nan)
-            stamp = column_us(table["stamped_at"], what="stamped_at", rounding="floor") if "stamped_at" in table.column_names else at
-        else:
-            kind = np.full(n, HIGH, dtype=np.int64)
-            value, low, stamp = _numbers(table["high"]), _numbers(table["low"]), at
-            sane = (low > 0) & (value >= low)
-            value, low = np.where(sane, value, np.nan), np.where(sane, low, np.nan)
-        keep = kind >= 0
-        parts.append([column[keep] for column in (at, stamp, kind, day, expiry, instrument, value, low, word)])
-    at, stamp, kind, day, expiry, instrument, value, low, word = (np.concatenate(columns) for columns in zip(*parts, strict=True))
-    if not len(at):
-        return None
-    # A contract is its symbol and its expiration: symbols come back after ten years.
-    symbols, symbol = np.unique(instrument.astype(str), return_inverse=True)
-    pairs, contract = np.unique(np.stack([expiry, symbol]), axis=1, return_inverse=True)
-    contracts = [(str(symbols[s]), int(e)) for e, s in pairs.T]
-    ordinal = day + EPOCH.toordinal()
-    panel = Panel(contracts, dt.date.fromordinal(int(ordinal.min())), dt.date.fromordinal(int(ordinal.max())), multiplier)
-    session = np.searchsorted(panel.days, ordinal)
-    on_session = panel.days[np.minimum(session, len(panel.days) - 1)] == ordinal  # rows of other days are ignored
-    arrivals = Arrivals(at, kind, session, contract.reshape(-1), value, low, word).take(on_session)
-    stamp = stamp[on_session]
-
-    # A print that came late never hides one with a later stamp of the vendor.
-    cell = (arrivals.kind * len(panel.days) + arrivals.session) * len(contracts) + arrivals.contract
-    order = np.lexsort((stamp, arrivals.at, cell))
-    kept = order[visible_frontier(cell[order], stamp[order], arrivals.at[order])]
-    return panel, arrivals.take(kept[np.argsort(arrivals.at[kept], kind="stable")])
-
-
-def _numbers(column: pa.ChunkedArray) -> np.ndarray:
-    numbers = column.cast(pa.float64()).to_numpy(zero_copy_only=False)
-    return np.where(np.isfinite(numbers), numbers, np.nan)
-
-
-def _word_codes(column: pa.ChunkedArray) -> np.ndarray:
-    """Position of each quality word; a word that is none of an input's own counts as degraded."""
-    encoded = column.combine_chunks().dictionary_encode(null_encoding="encode")
-    words = {"normal": NORMAL, "partial": PARTIAL}
-    codes = np.array([words.get(word, DEGRADED) for word in encoded.dictionary.to_pylist()], dtype=np.int8)
-    return np.asarray(codes[encoded.indices.to_numpy(zero_copy_only=False)])
-
-
-def put(panel: Panel, arrivals: Arrivals, i: int) -> None:
-    """One arrival becomes known."""
-    kind, session, contract = int(arrivals.kind[i]), int(arrivals.session[i]), int(arrivals.contract[i])
-    panel.put(kind, session, contract, float(arrivals.value[i]), int(arrivals.word[i]))
-    if kind == HIGH:
-        panel.put(LOW, session, contract, float(arrivals.low[i]), int(arrivals.word[i]))
-
-
-# ---------------------------------------------------------------- the play
 
 
 class _Rule:
@@ -248,7 +44,7 @@ class _Track:
         self.reach: dict[int, tuple[int, int]] = {}
         for window in feature.windows:
             where = dict(window.where)
-            kind = HIGH if window.dataset == BARS else _KINDS[str(where["stat"])]
+            kind = HIGH if window.dataset == BARS else KINDS[str(where["stat"])]
             first, last = self.reach.get(kind, (window.first, window.last))
             self.reach[kind] = (min(first, window.first), max(last, window.last))
 
@@ -418,7 +214,7 @@ class Play:
 
 
 def play(
-    inputs: Mapping[str, pa.Table],
+    inputs: Inputs,
     features: Sequence[Feature],
     *,
     multiplier: float,
@@ -436,7 +232,7 @@ def play(
 
 
 def compute_daily(
-    inputs: Mapping[str, pa.Table],
+    inputs: Inputs,
     features: Sequence[Feature],
     *,
     multiplier: float,

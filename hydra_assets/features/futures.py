@@ -278,7 +278,7 @@ def _row(
     availability: str = _EVENING,
 ) -> Feature:
     """
-    *needs* names the rule in `features.daily.NEEDS`; *back* is how many sessions of settlements a value can touch.
+    *needs* names the rule in `features.needs.NEEDS`; *back* is how many sessions of settlements a value can touch.
 
     What chose the contract of the earliest of them reaches five sessions further back.
     """

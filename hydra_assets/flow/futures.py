@@ -125,8 +125,8 @@ def plan_of(source: DatabentoSource, lake: ParquetLake, data_type: str, market: 
     days = [day for month in sorted(months) for day in session_days(month.first, month.last) if day <= today]
     if not days:
         return plan
-    end = source.range_end(market.dataset, SCHEMAS[data_type])
-    plan.conditions = source.conditions(market.dataset, days[0], min(days[-1] + dt.timedelta(5), today))
+    begins, end = source.available(market.dataset, SCHEMAS[data_type])
+    plan.conditions = source.conditions(market.dataset, max(days[0], begins.date()), min(days[-1] + dt.timedelta(5), today))
     captured = source.ledger.captured(data_type, market.symbol)
     # The ledger says what was paid; that it is held the lake says: a month whose files are gone is taken from the archive again.
     empty = {month for month in months if not lake.files(data_type, market.symbol, month.first, month.last)}
@@ -146,7 +146,9 @@ def plan_of(source: DatabentoSource, lake: ParquetLake, data_type: str, market: 
         condition, done = plan.conditions.get(day), complete_at(data_type, day)
         held = None if Month.of(day) in empty else captured.get(day)
         modified = condition.last_modified if condition is not None and condition.last_modified else day
-        if done > end:
+        if dt.datetime.combine(day, dt.time(), dt.UTC) < begins:
+            plan.gaps[day] = f"the vendor's history begins {begins:%Y-%m-%d}"
+        elif done > end:
             plan.gaps[day] = f"its last record can come until {done:%Y-%m-%d %H:%MZ}; the vendor has data until {end:%Y-%m-%d %H:%MZ}"
         elif condition is not None and condition.word in ("pending", "missing"):
             plan.gaps[day] = f"the vendor says {condition.word}"

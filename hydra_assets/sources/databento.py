@@ -126,15 +126,16 @@ class DatabentoSource:
 
     # ---------------------------------------------------------------- free of charge
 
-    def range_end(self, dataset: str, schema: str) -> dt.datetime:
-        """The instant, exclusive, up to which the vendor has *schema*."""
+    def available(self, dataset: str, schema: str) -> tuple[dt.datetime, dt.datetime]:
+        """From when (inclusive) to when (exclusive) the vendor has *schema*."""
         with our_errors(f"Databento range of {dataset}"):
             answer: Any = self._client.metadata.get_dataset_range(dataset)
-        text = str(answer.get("schema", {}).get(schema, answer).get("end", ""))
+        told = answer.get("schema", {}).get(schema, answer)
         try:
-            return dt.datetime.fromisoformat(text[:26].rstrip("Z") + "+00:00" if "." in text else text.replace("Z", "+00:00"))
-        except ValueError as error:
-            raise VendorContentError(f"Databento range of {dataset}: {text!r} is not an instant") from error
+            start, end = (_instant(str(told[name])) for name in ("start", "end"))
+        except (KeyError, ValueError) as error:
+            raise VendorContentError(f"Databento range of {dataset}: {told!r} is no range") from error
+        return start, end
 
     def conditions(self, dataset: str, first: dt.date, last: dt.date) -> dict[dt.date, Condition]:
         """Each day's condition, both ends included."""
@@ -229,6 +230,12 @@ def _whole(store: DBNStore, request: Request, quote: Quote, said: list[str]) -> 
     absent = [*metadata.not_found, *metadata.partial]
     if absent:
         raise VendorContentError(f"{request}: symbols not wholly resolved: {', '.join(absent[:5])}")
+
+
+def _instant(text: str) -> dt.datetime:
+    """ISO 8601 with nanoseconds, which `fromisoformat` does not read."""
+    whole, _, fraction = text.rstrip("Z").partition(".")
+    return dt.datetime.fromisoformat(f"{whole}.{fraction[:6]}" if fraction else whole).replace(tzinfo=dt.UTC)
 
 
 def _cost_nothing(error: BaseException) -> bool:

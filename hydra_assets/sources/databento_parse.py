@@ -168,7 +168,7 @@ def parse_statistics(store: DBNStore, definitions: Definitions, *, synthetic: bo
     days = (raw["ts_ref"].astype(np.uint64) // DAY_NS).astype(np.int64)
     value = np.where(settled, _prices(raw["price"]), raw["quantity"].astype(float))
     flags = raw["stat_flags"]
-    final = (((flags & FINAL) != 0) & ((flags & NULL_BIT) == 0)) | deleted
+    final = ((flags & FINAL) != 0) | deleted
     said = settled & (((flags & NULL_BIT) == 0) | deleted)
     table = pa.table(
         {

@@ -1,0 +1,5 @@
+"""Quality words as numbers: the worst of several is their maximum."""
+
+from hydra_assets.core.dataset import QUALITIES
+
+NORMAL, PARTIAL, DEGRADED, STALE, MISSING = range(len(QUALITIES))
