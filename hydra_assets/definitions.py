@@ -52,8 +52,12 @@ def definitions_for(home: Home) -> dg.Definitions:
 
 
 def databento_key(home: Home) -> str:
-    """Where the key comes from: the environment in the live world; the sample world has none to lose."""
-    return dg.EnvVar("DATABENTO_API_KEY") if home.world == "live" else ""
+    """
+    Where the key comes from: the environment in the live world; the sample world has none to lose.
+
+    A variable that is not set would keep every asset from running, COT too: without it the key is empty, and who needs it says so.
+    """
+    return dg.EnvVar("DATABENTO_API_KEY") if databento_key_of(home) else ""
 
 
 def databento_key_of(home: Home) -> str:

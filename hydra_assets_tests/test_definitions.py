@@ -7,8 +7,11 @@ from pathlib import Path
 
 import dagster as dg
 
+from hydra_assets.config.home import resolve_home
 from hydra_assets.core.dataset import DATASETS
-from hydra_assets.defs.partitions import MARKET_MONTH
+from hydra_assets.core.months import Month
+from hydra_assets.definitions import definitions_for
+from hydra_assets.defs.partitions import MARKET_MONTH, key_of
 from hydra_assets.defs.resources import SecretlessResource
 from hydra_assets_tests.dagster_runs import definitions
 
@@ -82,6 +85,24 @@ def test_no_resource_shows_a_key():
         assert "Keyed(" in text
     for resource in definitions().resources.values():
         assert "db-" not in repr(resource)
+
+
+def test_the_live_world_needs_its_key_for_futures_alone_and_never_shows_it(monkeypatch):
+    monkeypatch.delenv("DATABENTO_API_KEY", raising=False)
+    without = definitions_for(resolve_home("live"))
+    assert without.resources["databento"].api_key == ""
+    job = without.resolve_implicit_global_asset_job_def()
+    key = str(key_of("HE", Month(2025, 10)))
+    tags = {"dagster/asset_partition_range_start": key, "dagster/asset_partition_range_end": key}
+    quiet = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+    done = job.execute_in_process(tags=tags, asset_selection=[dg.AssetKey("futures_definitions")], run_config=quiet, raise_on_error=False)
+    (failed,) = done.get_step_failure_events()
+    assert "set DATABENTO_API_KEY" in failed.event_specific_data.error.to_string()
+    assert job.execute_in_process(tags=tags, asset_selection=[dg.AssetKey("cot_features")], run_config=quiet).success
+    monkeypatch.setenv("DATABENTO_API_KEY", "db-" + "x1" * 14)
+    keyed = definitions_for(resolve_home("live")).resources["databento"]
+    assert isinstance(keyed.api_key, dg.EnvVar)
+    assert "x1x1" not in repr(keyed)
 
 
 def test_the_workspace_file_loads_here(tmp_path):
