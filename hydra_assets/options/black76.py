@@ -1,0 +1,57 @@
+"""
+Black-76: European options on a future, exact to the last digits also far out of the money.
+
+Every price is made of the out-of-the-money time value, normalised by sqrt(forward x strike) and written with the scaled
+complementary error function, so that nothing cancels in the wings. Source: Black (1976); the normalised form after Jaeckel (2017),
+"Let's be rational".
+"""
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.special import erfcx, ndtr
+
+Floats = NDArray[np.float64]
+
+SQRT2 = float(np.sqrt(2.0))
+INV_SQRT_2PI = float(1 / np.sqrt(2 * np.pi))
+_SAFE_ERFCX = -26.0  # erfcx overflows below; the exponential before it has long made up for that
+
+
+def time_value(x: Floats, s: Floats) -> Floats:
+    """
+    Normalised undiscounted value of an out-of-the-money option.
+
+    Args:
+        x: minus the absolute log-moneyness, ``-|ln(F/K)|``, <= 0.
+        s: total standard deviation, ``vol sqrt(tau)``, > 0.
+    Returns:
+        Value / sqrt(F K), in (0, exp(x/2)).
+    """
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore", under="ignore"):
+        h, t = x / s, 0.5 * s
+        near = 0.5 * np.exp(-0.5 * (h * h + t * t)) * (erfcx(np.maximum(-(h + t) / SQRT2, _SAFE_ERFCX)) - erfcx((t - h) / SQRT2))
+        # Deep in high vol the scaled form multiplies 0 by infinity; there the plain one is exact.
+        far = np.exp(0.5 * x) * ndtr(h + t) - np.exp(-0.5 * x) * ndtr(h - t)
+        return np.asarray(np.where(h + t > 5.0, far, near))
+
+
+def price(forward: ArrayLike, *, strike: ArrayLike, tau: ArrayLike, rate: ArrayLike, vol: ArrayLike, right: ArrayLike) -> Floats:
+    """
+    Discounted value of a European option on a future.
+
+    Args:
+        forward, strike: price units, > 0. tau: years, ACT/365, >= 0. rate: continuously compounded. vol: decimals a year, >= 0.
+        right: +1 call, -1 put. All broadcast.
+    Returns:
+        Price units; the discounted exercise value where vol or tau is 0; NaN where an argument is outside its domain.
+    Source: Haug (2007), Black-76: F=19, K=19, tau=.75, r=.10, vol=.28 is worth 1.7011.
+    >>> round(price(19.0, strike=19.0, tau=0.75, rate=0.10, vol=0.28, right=1).item(), 4)
+    1.7011
+    """
+    f, k, t, r, v, cp = (np.asarray(a, dtype=float) for a in np.broadcast_arrays(forward, strike, tau, rate, vol, right))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        valid = (f > 0) & (k > 0) & (t >= 0) & (v >= 0) & (np.abs(cp) == 1)
+        s = v * np.sqrt(t)
+        value = time_value(-np.abs(np.log(f / k)), np.where(s > 0, s, 1.0))
+        undiscounted = np.maximum(cp * (f - k), 0.0) + np.where(s > 0, value, 0.0) * np.sqrt(f * k)
+        return np.asarray(np.where(valid, np.exp(-r * t) * undiscounted, np.nan))
