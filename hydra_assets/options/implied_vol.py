@@ -110,7 +110,7 @@ def _low(beta: Floats, x: Floats, steepest: Floats) -> Floats:
 
 def _high(beta: Floats, x: Floats, bound: Floats, at_steepest: Floats, steepest: Floats) -> Floats:
     left = np.clip((bound - beta) / (bound - at_steepest), 1e-300, 1.0)
-    s = np.maximum(-2 * ndtri(left * ndtr(-0.5 * steepest)), 1e-16)
+    s: Floats = np.maximum(-2 * ndtri(left * ndtr(-0.5 * steepest)), 1e-16)
     for _ in range(STEPS):
         b, slope, second, third = _derivatives(x, s)
         rest = np.maximum(bound - b, 1e-300)

@@ -1,0 +1,104 @@
+"""
+Total implied variance as a function of log-moneyness: raw SVI, its jump-wing form, and the surface form SSVI.
+
+Source: Gatheral (2004) for raw SVI; Gatheral & Jacquier (2014), "Arbitrage-free SVI volatility surfaces", for the jump-wing and
+surface forms, for the density factor g (their equation 2.1) and for the condition under which a slice is free of butterfly
+arbitrage (their theorem 4.2).
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from hydra_assets.options.black76 import Floats
+
+SAFELY = 0.999  # of the largest phi and |rho| that theorem 4.2 allows
+
+
+@dataclass(frozen=True)
+class RawSvi:
+    """
+    w(k) = a + b (rho (k - m) + sqrt((k - m)^2 + sigma^2)), one slice an element; arrays of shape (n,).
+
+    >>> RawSvi.of(a=0.04, b=0.0, rho=0.0, m=0.0, sigma=0.1).total_variance([[0.0, 0.3]]).tolist()
+    [[0.04, 0.04]]
+    """
+
+    a: Floats
+    b: Floats
+    rho: Floats
+    m: Floats
+    sigma: Floats
+
+    @classmethod
+    def of(cls, *, a: ArrayLike, b: ArrayLike, rho: ArrayLike, m: ArrayLike, sigma: ArrayLike) -> "RawSvi":
+        """From numbers or arrays that broadcast."""
+        parts = np.broadcast_arrays(*(np.atleast_1d(np.asarray(part, dtype=float)) for part in (a, b, rho, m, sigma)))
+        return cls(*(np.array(part) for part in parts))
+
+    @classmethod
+    def of_ssvi(cls, *, theta: ArrayLike, rho: ArrayLike, phi: ArrayLike) -> "RawSvi":
+        """From w(k) = theta/2 (1 + rho phi k + sqrt((phi k + rho)^2 + 1 - rho^2)); theta is the variance at the money."""
+        th, r, ph = (np.atleast_1d(np.asarray(part, dtype=float)) for part in (theta, rho, phi))
+        root = np.sqrt(1 - r * r)
+        return cls.of(a=th / 2 * (1 - r * r), b=th * ph / 2, rho=r, m=-r / ph, sigma=root / ph)
+
+    @classmethod
+    def of_jump_wings(
+        cls, *, tau: ArrayLike, variance: ArrayLike, skew: ArrayLike, put_wing: ArrayLike, call_wing: ArrayLike, minimum: ArrayLike
+    ) -> "RawSvi":
+        """From variance a year at the money, skew, slopes of the put and call wing, and smallest variance a year."""
+        t, v, psi, p, c, least = (
+            np.atleast_1d(np.asarray(part, dtype=float)) for part in (tau, variance, skew, put_wing, call_wing, minimum)
+        )
+        w = v * t
+        b = np.sqrt(w) / 2 * (c + p)
+        rho = 1 - p * np.sqrt(w) / b
+        beta = rho - 2 * psi * np.sqrt(w) / b
+        with np.errstate(divide="ignore", invalid="ignore"):
+            alpha = np.sign(beta) * np.sqrt(1 / beta**2 - 1)
+            m = (v - least) * t / (b * (-rho + np.sign(alpha) * np.sqrt(1 + alpha**2) - alpha * np.sqrt(1 - rho**2)))
+            centred = beta == 0
+            m = np.where(centred, 0.0, m)
+            # With the vertex at the money the two variances alone fix sigma.
+            flat = np.sqrt(1 - rho**2)
+            sigma = np.where(centred, (v - least) * t / (b * np.where(flat < 1, 1 - flat, np.nan)), alpha * m)
+        return cls.of(a=least * t - b * sigma * flat, b=b, rho=rho, m=m, sigma=sigma)
+
+    def jump_wings(self, tau: ArrayLike) -> tuple[Floats, Floats, Floats, Floats, Floats]:
+        """Variance a year at the money, skew, put wing, call wing, smallest variance a year."""
+        t = np.asarray(tau, dtype=float)
+        root = np.sqrt(self.m**2 + self.sigma**2)
+        w = self.a + self.b * (-self.rho * self.m + root)
+        scale = np.sqrt(w)
+        skew = self.b / (2 * scale) * (self.rho - self.m / root)
+        least = self.a + self.b * self.sigma * np.sqrt(1 - self.rho**2)
+        return w / t, skew, self.b * (1 - self.rho) / scale, self.b * (1 + self.rho) / scale, least / t
+
+    def total_variance(self, k: ArrayLike) -> Floats:
+        """w at log-moneyness *k* of shape (n, m), or (m,) for all slices."""
+        return self.derivatives(k)[0]
+
+    def derivatives(self, k: ArrayLike) -> tuple[Floats, Floats, Floats]:
+        """w, dw/dk, d2w/dk2 at *k*; shapes (n, m)."""
+        a, b, rho, m, sigma = (part[:, None] for part in (self.a, self.b, self.rho, self.m, self.sigma))
+        y = np.asarray(k, dtype=float) - m
+        root = np.sqrt(y * y + sigma * sigma)
+        return a + b * (rho * y + root), b * (rho + y / root), b * sigma * sigma / root**3
+
+    def g(self, k: ArrayLike) -> Floats:
+        """
+        The density factor: where it is negative, a butterfly costs less than nothing.
+
+        Not the sign of d2w/dk2, which is never negative for SVI and so detects nothing.
+        """
+        x = np.asarray(k, dtype=float)
+        w, first, second = self.derivatives(x)
+        return np.asarray((1 - x * first / (2 * w)) ** 2 - first**2 / 4 * (1 / w + 0.25) + second / 2)
+
+
+def largest_phi(theta: Floats, rho: Floats) -> Floats:
+    """The largest phi for which an SSVI slice is free of butterfly arbitrage by theorem 4.2, less a little."""
+    wide = theta * (1 + np.abs(rho))
+    return np.asarray(SAFELY * np.minimum(4 / wide, 2 / np.sqrt(wide)))
