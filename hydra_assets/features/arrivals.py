@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -88,15 +89,19 @@ def lay_out(inputs: Inputs, *, multiplier: float) -> tuple[Panel, Arrivals] | No
     at, stamp, kind, day, expiry, instrument, value, low, word = (np.concatenate(columns) for columns in zip(*parts, strict=True))
     if not len(at):
         return None
-    # A contract is its symbol and its expiration: symbols come back after ten years.
-    symbols, symbol = np.unique(instrument.astype(str), return_inverse=True)
-    pairs, contract = np.unique(np.stack([expiry, symbol]), axis=1, return_inverse=True)
-    contracts = [(str(symbols[s]), int(e)) for e, s in pairs.T]
+    # A contract is its symbol and its expiration: symbols come back after ten years. Hashed, not sorted: there are few of them.
+    symbol, symbols = pd.factorize(instrument)
+    ends, expirations = pd.factorize(expiry)
+    pair, pairs = pd.factorize(symbol * len(expirations) + ends)
+    named = [(str(symbols[p // len(expirations)]), int(expirations[p % len(expirations)])) for p in pairs.tolist()]
+    order = sorted(range(len(named)), key=lambda i: (named[i][1], named[i][0]))
+    contracts = [named[i] for i in order]
+    contract = np.argsort(np.array(order))[pair]
     ordinal = day + EPOCH.toordinal()
     panel = Panel(contracts, dt.date.fromordinal(int(ordinal.min())), dt.date.fromordinal(int(ordinal.max())), multiplier)
     session = np.searchsorted(panel.days, ordinal)
     on_session = panel.days[np.minimum(session, len(panel.days) - 1)] == ordinal  # rows of other days are ignored
-    arrivals = Arrivals(at, kind, session, contract.reshape(-1), value, low, word).take(on_session)
+    arrivals = Arrivals(at, kind, session, contract, value, low, word).take(on_session)
     stamp = stamp[on_session]
 
     # A print that came late never hides one with a later stamp of the vendor.
