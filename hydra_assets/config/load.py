@@ -16,6 +16,7 @@ import yaml
 
 from hydra_assets.config.home import base_folder
 from hydra_assets.core.market import Market
+from hydra_assets.core.option_rules import OptionRules
 from hydra_assets.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -36,6 +37,17 @@ class Thresholds:
     min_liquid_strikes: int
     max_spread_pct: float
     min_oi: int
+
+
+@dataclass(frozen=True)
+class OptionSettings:
+    """How options are read; see `OptionRules`."""
+
+    cut: str
+    max_spread_ticks: int
+    rate: float
+    dealer_sign_call: int
+    dealer_sign_put: int
 
 
 @dataclass(frozen=True)
@@ -85,6 +97,7 @@ class Config:
     default_market: str
     start_month: str
     thresholds: Thresholds
+    options: OptionSettings
     cftc: CftcSettings
     databento: DatabentoSettings
     checks: CheckSettings
@@ -95,6 +108,17 @@ class Config:
         if symbol not in self.markets:
             raise ConfigError(f"market {symbol!r} is not configured; configured are {', '.join(sorted(self.markets))}")
         return self.markets[symbol]
+
+    @property
+    def option_rules(self) -> OptionRules:
+        """The thresholds and settings that the options' pure functions take."""
+        limits = self.thresholds
+        return OptionRules(
+            **dataclasses.asdict(self.options),
+            min_oi=limits.min_oi,
+            max_spread_pct=limits.max_spread_pct,
+            min_liquid_strikes=limits.min_liquid_strikes,
+        )
 
 
 def user_config_path() -> Path:
@@ -116,6 +140,7 @@ def load_config(path: Path | None = None) -> Config:
     settings = dict(merged)
     markets = {symbol: _market(symbol, block, file) for symbol, block in _mapping(settings.pop("markets"), file, "markets").items()}
     config = _build(Config, {**settings, "markets": markets}, file, "")
+    _ = config.option_rules  # a wrong word in it is told now
     if config.default_market not in markets:
         raise ConfigError(f"{file}: default_market {config.default_market!r} is none of the markets {', '.join(sorted(markets))}")
     if not re.fullmatch(r"\d{4}-(0[1-9]|1[0-2])", config.start_month):
@@ -197,15 +222,20 @@ def _build(kind: type[Block], values: Mapping[str, Any], file: str, place: str) 
             raise ConfigError(
                 f"{file}: {place}unknown key {key!r}{f'; did you mean {near[0]!r}?' if near else f'; known are {sorted(wanted)}'}"
             )
-    missing = [key for key in wanted if key not in values]
+    optional = {field.name for field in dataclasses.fields(kind) if field.default is not dataclasses.MISSING}  # type: ignore[arg-type]
+    missing = [key for key in wanted if key not in values and key not in optional]
     if missing:
         raise ConfigError(f"{file}: {place}missing key(s) {', '.join(missing)}")
-    return kind(**{key: _typed(kind, wanted[key], values[key], file, f"{place}{key}") for key in wanted})
+    return kind(**{key: _typed(kind, wanted[key], values[key], file, f"{place}{key}") for key in wanted if key in values})
 
 
 def _typed(kind: type, wanted: Any, value: Any, file: str, where: str) -> Any:
     if isinstance(wanted, type) and dataclasses.is_dataclass(wanted):
         return _build(wanted, _mapping(value, file, where), file, f"{where}: ")
+    if wanted == tuple[str, ...]:
+        if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+            raise ConfigError(f"{file}: {where} must be a list of names, like [HE], not {value!r}")
+        return tuple(value)
     if wanted is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     if wanted in (str, int, float) and (type(value) is not wanted):

@@ -160,6 +160,137 @@ FUTURES_CONTINUOUS = Dataset(
     ),
 )
 
+_OPTION = [
+    pa.field("instrument", pa.string(), nullable=False),
+    pa.field("instrument_id", pa.int64(), nullable=False),
+]
+_CONTRACT_OF_OPTION = [
+    pa.field("underlying", pa.string(), nullable=False),  # raw symbol of the future that it is on
+    pa.field("underlying_id", pa.int64(), nullable=False),
+    pa.field("right", pa.string(), nullable=False),  # C or P
+    pa.field("strike", pa.float64(), nullable=False),
+    pa.field("expiration", INSTANT, nullable=False),
+]
+
+OPTION_DEFINITIONS = Dataset(
+    name="option_definitions",
+    key=("instrument_id",),
+    stamps="vendor",
+    group="raw",
+    description="Options listed on a day, as the exchange defines them: strike, right, expiration and the future they are on;"
+    " instrument ids are good for a day, and raw symbols are never taken apart.",
+    schema=pa.schema(
+        [
+            *_OPTION,
+            *_CONTRACT_OF_OPTION,
+            *_TIMES,
+            _STAMPED,
+            pa.field("tick", pa.float64(), nullable=False),  # price units
+            pa.field("multiplier", pa.float64(), nullable=False),  # dollars per price unit and contract
+            *_WORDS,
+        ]
+    ),
+)
+OPTION_QUOTES = Dataset(
+    name="option_quotes",
+    key=("instrument_id",),
+    stamps="ours",
+    group="raw",
+    description="The last best bid and ask of each option at or before the day's cut (13:00 Chicago), with the quote's own time;"
+    " known at the cut, for only then is it known to be the last. A side without an order is null.",
+    schema=pa.schema(
+        [
+            *_OPTION,
+            *_TIMES,
+            *(pa.field(name, pa.float64()) for name in ("bid", "ask")),  # price units
+            *(pa.field(name, pa.int64()) for name in ("bid_size", "ask_size")),
+            pa.field("quoted_at", INSTANT, nullable=False),
+            *_WORDS,
+        ]
+    ),
+)
+OPTION_STATISTICS = Dataset(
+    name="option_statistics",
+    key=("instrument_id", "stat"),
+    stamps="vendor",
+    group="raw",
+    description="Settlements, cleared volume and open interest of options by trading date, every print at its own instant: the open"
+    " interest of a day is out on the morning of the next; a deletion is a row without a value.",
+    schema=pa.schema(
+        [
+            *_OPTION,
+            pa.field("stat", pa.string(), nullable=False),  # one of STATISTICS
+            *_TIMES,
+            _STAMPED,
+            pa.field("value", pa.float64()),
+            pa.field("is_final", pa.bool_()),  # of settlements; null where the exchange does not say
+            *_WORDS,
+        ]
+    ),
+)
+OPTION_CHAIN = Dataset(
+    name="option_chain",
+    key=("instrument_id",),
+    stamps="derived",
+    group="derived",
+    description="One row per option and day: quote, forward (final settlement of its own underlying contract), time to expiry,"
+    " open interest of the session before, liquidity by the rule, and the volatility of the quote made European.",
+    schema=pa.schema(
+        [
+            *_OPTION,
+            *_CONTRACT_OF_OPTION,
+            *_TIMES,
+            *(pa.field(name, pa.float64()) for name in ("bid", "ask", "mid", "spread")),  # null: no usable quote
+            pa.field("quoted_at", INSTANT),
+            pa.field("forward", pa.float64(), nullable=False),
+            pa.field("tau", pa.float64(), nullable=False),  # years ACT/365 from the quotes' cut to the minute of expiry
+            pa.field("settlement", pa.float64()),  # final, of the option itself
+            pa.field("open_interest", pa.float64()),  # of the session before
+            pa.field("liquid", pa.bool_(), nullable=False),
+            pa.field("parity_gap", pa.float64()),  # (C - P) e^(rT) - (F - K) of its strike, both rights' mids; price units
+            pa.field("vol", pa.float64()),  # of the mid, made European; decimals a year
+            pa.field("vol_error", pa.float64()),  # half the half-spread in volatility
+            pa.field("vol_status", pa.string(), nullable=False),  # ok, or why there is no volatility
+            pa.field("tick", pa.float64(), nullable=False),
+            pa.field("multiplier", pa.float64(), nullable=False),
+            pa.field("rate", pa.float64(), nullable=False),  # continuously compounded, from the settings
+            *_WORDS,
+        ]
+    ),
+)
+OPTION_SMILES = Dataset(
+    name="option_smiles",
+    key=("expiration", "underlying"),
+    stamps="derived",
+    group="derived",
+    description="The fitted smile of each expiration and day: parameters with standard errors and covariance, what it was fitted to,"
+    " tail mass outside the quoted strikes, and how good it is; every option feature can be traced to its fit here.",
+    schema=pa.schema(
+        [
+            pa.field("expiration", INSTANT, nullable=False),
+            pa.field("underlying", pa.string(), nullable=False),
+            pa.field("underlying_id", pa.int64(), nullable=False),
+            *_TIMES,
+            pa.field("forward", pa.float64(), nullable=False),
+            pa.field("tau", pa.float64(), nullable=False),
+            pa.field("model", pa.string(), nullable=False),  # ssvi, svi, or none
+            pa.field("status", pa.string(), nullable=False),  # full, thin, one_sided, parity, butterfly, misfit, or no_quotes
+            *(pa.field(name, pa.float64()) for name in ("theta", "rho", "phi")),
+            *(pa.field(name, pa.float64()) for name in ("theta_error", "rho_error", "phi_error")),
+            *(pa.field(name, pa.float64()) for name in ("cov_theta_rho", "cov_theta_phi", "cov_rho_phi")),
+            *(pa.field(f"svi_{name}", pa.float64()) for name in ("a", "b", "rho", "m", "sigma")),  # the slice in raw form
+            pa.field("n_liquid", pa.int64(), nullable=False),  # distinct strikes, each by its out-of-the-money side
+            pa.field("n_below", pa.int64(), nullable=False),  # of them below the forward
+            *(pa.field(name, pa.float64()) for name in ("strike_lo", "strike_hi")),  # lowest and highest of them
+            *(pa.field(name, pa.float64()) for name in ("tail_lo", "tail_hi")),  # probability beyond them
+            *(pa.field(name, pa.float64()) for name in ("g_min", "chi2_dof")),
+            *(pa.field(name, pa.float64()) for name in ("parity_forward", "parity_error")),
+            pa.field("mean_ratio", pa.float64()),  # E[S]/F of the density, 1 by construction
+            pa.field("quality", pa.string(), nullable=False),
+        ]
+    ),
+)
+
 FEATURE_SCHEMA = pa.schema(
     [
         pa.field("feature_name", pa.string(), nullable=False),
@@ -177,6 +308,8 @@ def _features(family: str, description: str) -> Dataset:
 
 COT_FEATURES = _features("cot", "The 13 positioning features of the COT report, every vintage, as `features.compute` gives them.")
 FUTURES_FEATURES = _features("futures", "The 23 features of the futures curve, every vintage, as `features.compute` gives them.")
+OPTION_FEATURES = _features("option", "The 25 features of the options' smiles and open interest, every vintage.")
+DIVERGENCE_FEATURES = _features("divergence", "Options beside positioning, and how much of the smile was quoted; every vintage.")
 
 DATASETS = {
     dataset.name: dataset
@@ -188,5 +321,12 @@ DATASETS = {
         FUTURES_STATISTICS,
         FUTURES_CONTINUOUS,
         FUTURES_FEATURES,
+        OPTION_DEFINITIONS,
+        OPTION_QUOTES,
+        OPTION_STATISTICS,
+        OPTION_CHAIN,
+        OPTION_SMILES,
+        OPTION_FEATURES,
+        DIVERGENCE_FEATURES,
     )
 }

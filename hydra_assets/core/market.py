@@ -20,6 +20,7 @@ class Market:
         cftc_code: the CFTC contract market code: six characters of text, leading zeros kept.
         timezone: IANA zone of the exchange.
         dataset: Databento dataset that carries it.
+        option_roots: root symbols under which its options are listed, asked for as ``<root>.OPT``.
     """
 
     symbol: str
@@ -31,3 +32,4 @@ class Market:
     price_unit: str
     cftc_code: str
     dataset: str
+    option_roots: tuple[str, ...] = ()

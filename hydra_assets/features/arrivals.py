@@ -94,9 +94,9 @@ def lay_out(inputs: Inputs, *, multiplier: float) -> tuple[Panel, Arrivals] | No
     ends, expirations = pd.factorize(expiry)
     pair, pairs = pd.factorize(symbol * len(expirations) + ends)
     named = [(str(symbols[p // len(expirations)]), int(expirations[p % len(expirations)])) for p in pairs.tolist()]
-    order = sorted(range(len(named)), key=lambda i: (named[i][1], named[i][0]))
-    contracts = [named[i] for i in order]
-    contract = np.argsort(np.array(order))[pair]
+    by_expiry = sorted(range(len(named)), key=lambda i: (named[i][1], named[i][0]))
+    contracts = [named[i] for i in by_expiry]
+    contract = np.argsort(np.array(by_expiry))[pair]
     ordinal = day + EPOCH.toordinal()
     panel = Panel(contracts, dt.date.fromordinal(int(ordinal.min())), dt.date.fromordinal(int(ordinal.max())), multiplier)
     session = np.searchsorted(panel.days, ordinal)

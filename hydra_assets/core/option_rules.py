@@ -1,0 +1,46 @@
+"""What decides which quotes of options are believed, and how they are read; for pure functions that are given no settings file."""
+
+import datetime as dt
+from dataclasses import dataclass
+
+from hydra_assets.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class OptionRules:
+    """
+    The desk's rules; the defaults are the shipped settings (a test holds them equal).
+
+    Attributes:
+        cut: wall-clock time, in the exchange's zone, up to which a day's quotes count.
+        min_oi: contracts of open interest of the session before, below which an option is not liquid.
+        max_spread_pct, max_spread_ticks: widest market of a liquid option, as a share of its mid or in ticks, whichever allows more.
+        min_liquid_strikes: distinct strikes, each by its out-of-the-money side, that a full smile needs.
+        rate: continuously compounded yearly rate at which option prices are discounted.
+        dealer_sign_call, dealer_sign_put: sign of what dealers hold, for the net gamma exposure; the usual guess is +1 and -1.
+    """
+
+    cut: str = "13:00"
+    min_oi: int = 50
+    max_spread_pct: float = 0.20
+    max_spread_ticks: int = 2
+    min_liquid_strikes: int = 8
+    rate: float = 0.045
+    dealer_sign_call: int = 1
+    dealer_sign_put: int = -1
+
+    def __post_init__(self) -> None:
+        for name in ("dealer_sign_call", "dealer_sign_put"):
+            if getattr(self, name) not in (1, -1):
+                raise ConfigError(f"options.{name} is {getattr(self, name)}; it must be 1 (dealers hold them) or -1 (dealers sold them)")
+        if self.min_liquid_strikes < 1:
+            raise ConfigError(f"thresholds.min_liquid_strikes is {self.min_liquid_strikes}; at least 1 is needed")
+        _ = self.cut_time
+
+    @property
+    def cut_time(self) -> dt.time:
+        """`cut` as a time of day; ConfigError where it is none."""
+        try:
+            return dt.time.fromisoformat(self.cut)
+        except ValueError as error:
+            raise ConfigError(f'options.cut {self.cut!r} is not a time of day; write HH:MM in quotes, like "13:00"') from error
