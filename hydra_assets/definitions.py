@@ -5,8 +5,8 @@ import dagster as dg
 from hydra_assets import log
 from hydra_assets.config.home import Home, resolve_home
 from hydra_assets.defs.checks import CHECKS
-from hydra_assets.defs.derived import futures_continuous
-from hydra_assets.defs.features import cot_features, futures_features
+from hydra_assets.defs.derived import DERIVED
+from hydra_assets.defs.features import FEATURES
 from hydra_assets.defs.io_managers import HiveParquetIOManager
 from hydra_assets.defs.jobs import cot_refresh
 from hydra_assets.defs.raw import cot_disaggregated
@@ -19,10 +19,9 @@ ASSETS = [
     futures_definitions,
     futures_bars,
     futures_statistics,
-    futures_continuous,
-    futures_features,
     cot_disaggregated,
-    cot_features,
+    *DERIVED,
+    *FEATURES,
 ]
 
 

@@ -242,7 +242,7 @@ OPTION_CHAIN = Dataset(
             *_TIMES,
             *(pa.field(name, pa.float64()) for name in ("bid", "ask", "mid", "spread")),  # null: no usable quote
             pa.field("quoted_at", INSTANT),
-            pa.field("forward", pa.float64(), nullable=False),
+            pa.field("forward", pa.float64()),  # null: its settlement was taken back
             pa.field("tau", pa.float64(), nullable=False),  # years ACT/365 from the quotes' cut to the minute of expiry
             pa.field("settlement", pa.float64()),  # final, of the option itself
             pa.field("open_interest", pa.float64()),  # of the session before
@@ -271,7 +271,7 @@ OPTION_SMILES = Dataset(
             pa.field("underlying", pa.string(), nullable=False),
             pa.field("underlying_id", pa.int64(), nullable=False),
             *_TIMES,
-            pa.field("forward", pa.float64(), nullable=False),
+            pa.field("forward", pa.float64()),  # null: its settlement was taken back
             pa.field("tau", pa.float64(), nullable=False),
             pa.field("model", pa.string(), nullable=False),  # ssvi, svi, or none
             pa.field("status", pa.string(), nullable=False),  # full, thin, one_sided, parity, butterfly, misfit, or no_quotes
@@ -310,6 +310,7 @@ COT_FEATURES = _features("cot", "The 13 positioning features of the COT report, 
 FUTURES_FEATURES = _features("futures", "The 23 features of the futures curve, every vintage, as `features.compute` gives them.")
 OPTION_FEATURES = _features("option", "The 25 features of the options' smiles and open interest, every vintage.")
 DIVERGENCE_FEATURES = _features("divergence", "Options beside positioning, and how much of the smile was quoted; every vintage.")
+FEATURE_TABLES = {"cot": COT_FEATURES, "futures": FUTURES_FEATURES, "options": OPTION_FEATURES, "divergence": DIVERGENCE_FEATURES}
 
 DATASETS = {
     dataset.name: dataset

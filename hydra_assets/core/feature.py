@@ -53,11 +53,14 @@ class Feature:
     Attributes:
         name: as stored, for example ``cot_mm_net``.
         function: weekly families: input columns over the window, oldest first, NaN where a period has no row, to an `Answer`;
-            the futures family: a `features.panel.Panel` and sessions to a `features.futures.Daily`.
+            the futures family: a `features.panel.Panel` and sessions to a `features.futures.Daily`; the options family: a
+            `features.board.Board` to a `features.options.Reading`; the divergence family: inputs, the feature itself, start and end
+            to its rows.
         windows: every input that the function may see; what lies outside cannot change a value.
         formula: for the catalogue.
         availability: for the catalogue: what decides ``available_at``.
-        needs: futures: the rule of `features.needs.NEEDS` that says which inputs of the last day must be known.
+        needs: futures: the rule of `features.needs.NEEDS` that says which inputs of the last day must be known; options: the
+            futures feature that the row waits for.
     """
 
     name: str

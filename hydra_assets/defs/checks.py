@@ -7,14 +7,14 @@ import pyarrow.parquet as pq
 
 from hydra_assets.config.load import load_config
 from hydra_assets.core.audit import early_rows
-from hydra_assets.core.dataset import DATASETS, Dataset
+from hydra_assets.core.dataset import DATASETS, FEATURE_TABLES, Dataset
 from hydra_assets.defs.cot_checks import cot_coverage, cot_identity, cot_staleness
 from hydra_assets.defs.futures_checks import FUTURES_CHECKS
 from hydra_assets.defs.judging import Judgement, Offence, asked_of, month_text, offence_table, verdict_of
 from hydra_assets.defs.resources import FeatureStoreResource, FindingsResource, LakeResource
 from hydra_assets.features import of_family
 from hydra_assets.features.compute import INPUTS
-from hydra_assets.flow.features import inputs_of
+from hydra_assets.flow.features import evidence_of
 from hydra_assets.proof.replay import replay
 
 # ---------------------------------------------------------------- feature tables
@@ -22,7 +22,7 @@ from hydra_assets.proof.replay import replay
 
 def no_lookahead(family: str) -> dg.AssetChecksDefinition:
     """No stored value was available before the first print of an input that its windows require, in the store and in the lake."""
-    asset = f"{family}_features"
+    asset = FEATURE_TABLES[family].name
 
     @dg.asset_check(asset=asset, name="no_lookahead", blocking=True, description=no_lookahead.__doc__)
     def check(
@@ -33,7 +33,7 @@ def no_lookahead(family: str) -> dg.AssetChecksDefinition:
         names = [feature.name for feature in features]
         with store.open() as served:
             for market, months in asked.items():
-                inputs = inputs_of(opened, family, market, months)
+                inputs = evidence_of(opened, family, market, months)
                 start, end = months[0].first, months[-1].last
                 for place, rows in (
                     ("store", served.vintages(market, names, start, end)),
@@ -53,7 +53,7 @@ def no_lookahead(family: str) -> dg.AssetChecksDefinition:
 
 def replayed(family: str) -> dg.AssetChecksDefinition:
     """A seeded sample of served values equals what the raw rows that had arrived by then give."""
-    asset = f"{family}_features"
+    asset = FEATURE_TABLES[family].name
 
     @dg.asset_check(asset=asset, name="replay", blocking=True, description=replayed.__doc__)
     def check(
@@ -66,11 +66,12 @@ def replayed(family: str) -> dg.AssetChecksDefinition:
             for market, months in asked.items():
                 answer = replay(
                     served.vintages(market, names, months[0].first, months[-1].last),
-                    inputs_of(opened, family, market, months),
+                    evidence_of(opened, family, market, months),
                     family=family,
                     market=market,
                     sample=settings.replay_sample,
                     seed=settings.replay_seed,
+                    rules=load_config().option_rules,
                 )
                 judged.rows += answer.compared
                 judged.values += answer.values

@@ -6,7 +6,8 @@ from typing import Any
 import dagster as dg
 import pyarrow as pa
 
-from hydra_assets.core.dataset import DATASETS
+from hydra_assets.config.load import load_config
+from hydra_assets.core.dataset import FEATURE_TABLES
 from hydra_assets.defs.partitions import MARKET_MONTH, key_of, months_by_market
 from hydra_assets.defs.pictures import PICTURES
 from hydra_assets.defs.resources import FeatureStoreResource, LakeResource
@@ -21,8 +22,8 @@ class FeatureConfig(dg.Config):
 
 
 def feature_table(family: str) -> dg.AssetsDefinition:
-    """The asset ``<family>_features``."""
-    dataset = DATASETS[f"{family}_features"]
+    """The asset of the feature table of *family*."""
+    dataset = FEATURE_TABLES[family]
 
     @dg.asset(
         name=dataset.name,
@@ -37,13 +38,13 @@ def feature_table(family: str) -> dg.AssetsDefinition:
     def features(
         context: dg.AssetExecutionContext, config: FeatureConfig, lake: LakeResource, store: FeatureStoreResource
     ) -> dg.Output[Any]:
-        asked = months_by_market(context.partition_keys)
+        asked, rules = months_by_market(context.partition_keys), load_config().option_rules
 
         def published() -> Iterator[tuple[str, pa.Table]]:
             opened = lake.open()
             with store.open() as feature_store:
                 for market, months in asked.items():
-                    for computed in compute_months(opened, family, market, months):
+                    for computed in compute_months(opened, family, market, months, rules):
                         # The store first: it refuses lookahead, and then nothing reaches the lake either.
                         facts = publish_month(feature_store, family, market, computed, allow_retract=config.allow_retract)
                         key = key_of(market, computed.month)
@@ -58,5 +59,4 @@ def feature_table(family: str) -> dg.AssetsDefinition:
     return features
 
 
-cot_features = feature_table("cot")
-futures_features = feature_table("futures")
+FEATURES = [feature_table(family) for family in INPUTS]

@@ -65,7 +65,7 @@ def lay_out(inputs: Inputs, *, multiplier: float) -> tuple[Panel, Arrivals] | No
     for name, table in tables.items():
         n = table.num_rows
         at = column_us(table["available_at"], what=f"{name}.available_at", rounding="ceil")
-        word = _word_codes(table["quality"])
+        word = word_codes(table["quality"])
         expiry = column_us(table["expiration"], what=f"{name}.expiration", rounding="floor")
         instrument = table["instrument"].to_numpy(zero_copy_only=False)
         day = column_us(table["as_of"], what=f"{name}.as_of", rounding="floor") // DAY_US
@@ -116,7 +116,7 @@ def _numbers(column: pa.ChunkedArray) -> np.ndarray:
     return np.where(np.isfinite(numbers), numbers, np.nan)
 
 
-def _word_codes(column: pa.ChunkedArray) -> np.ndarray:
+def word_codes(column: pa.ChunkedArray) -> np.ndarray:
     """Position of each quality word; a word that is none of an input's own counts as degraded."""
     encoded = column.combine_chunks().dictionary_encode(null_encoding="encode")
     words = {"normal": NORMAL, "partial": PARTIAL}

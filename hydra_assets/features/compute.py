@@ -8,24 +8,30 @@ from importlib.metadata import entry_points
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from hydra_assets.core.dataset import DATASETS
 from hydra_assets.core.feature import Feature
 from hydra_assets.core.market import CONTRACT_MULTIPLIERS
+from hydra_assets.core.option_rules import OptionRules
 from hydra_assets.errors import SchemaError, UnknownFeatureError
-from hydra_assets.features import cot, futures
+from hydra_assets.features import cot, divergence, futures, options
 from hydra_assets.features.daily import compute_daily
+from hydra_assets.features.divergence import compute_divergence
+from hydra_assets.features.option_days import compute_options
 from hydra_assets.features.weekly import compute_weekly
 
 ENTRY_POINTS = "hydra_assets.features"
 INPUTS = {
     "cot": ("cot_disaggregated",),
     "futures": ("futures_definitions", "futures_statistics", "futures_bars"),
+    "options": ("option_definitions", "option_statistics", "option_chain", "option_smiles", "futures_features"),
+    "divergence": ("option_features", "cot_features", "option_smiles"),
 }
 
 
 @lru_cache(maxsize=1)
 def registered() -> tuple[Feature, ...]:
     """Every feature: ours, then those of the entry point group ``hydra_assets.features`` (a Feature, or an iterable of them)."""
-    found = [*cot.FEATURES, *futures.FEATURES]
+    found = [*cot.FEATURES, *futures.FEATURES, *options.FEATURES, *divergence.FEATURES]
     for entry in sorted(entry_points(group=ENTRY_POINTS), key=lambda e: e.name):
         loaded = entry.load()
         found += [loaded] if isinstance(loaded, Feature) else list(loaded)
@@ -43,18 +49,33 @@ def of_family(family: str) -> tuple[Feature, ...]:
     return tuple(feature for feature in registered() if feature.family == family)
 
 
+def evidence(family: str) -> tuple[str, ...]:
+    """The tables that a proof of the family starts from: those in its features' windows, which do not rest on its own computations."""
+    windows = {window.dataset for feature in of_family(family) for window in feature.windows}
+    raw = {name for name in (*INPUTS[family], *windows) if DATASETS[name].group == "raw"}
+    return tuple(sorted(raw or {*INPUTS[family], *windows}))
+
+
 def compute(
-    family: str, inputs: Mapping[str, pa.Table], *, market: str, start: dt.date | None = None, end: dt.date | None = None
+    family: str,
+    inputs: Mapping[str, pa.Table],
+    *,
+    market: str,
+    start: dt.date | None = None,
+    end: dt.date | None = None,
+    rules: OptionRules | None = None,
 ) -> pa.Table:
     """
     All vintages of a family's features.
 
     Args:
-        family: ``cot`` or ``futures``.
+        family: ``cot``, ``futures``, ``options`` or ``divergence``.
         inputs: data type to its Arrow table as it lies in the lake, every vintage in. ``futures`` takes the contract's
-            multiplier from ``futures_definitions``; without that table the market must be one that is shipped.
+            multiplier from ``futures_definitions``; without that table the market must be one that is shipped. ``options`` takes
+            the derived tables, or makes them from the raw ones.
         market: whose inputs they are.
         start, end: inclusive bounds of the answer's ``as_of`` (dates, or aware datetimes of which the UTC day counts).
+        rules: how options are read; default the shipped settings.
     Returns:
         ``feature_name, as_of, available_at, value, unit, quality``: each value uses only inputs available at its own
         ``available_at``; a later vintage of an input inside a window gives a further row.
@@ -68,6 +89,10 @@ def compute(
             raise SchemaError(f"{market} {family}: the input 'futures_statistics' is missing; given are {sorted(inputs)}")
         multiplier = _multiplier(inputs, market)
         return compute_daily(inputs, features, multiplier=multiplier, start=_day(start), end=_day(end))
+    if family == "options":
+        return compute_options(inputs, features, rules=rules or OptionRules(), start=_day(start), end=_day(end))
+    if family == "divergence":
+        return compute_divergence(inputs, features, start=_day(start), end=_day(end))
     (dataset,) = INPUTS[family]
     if dataset not in inputs:
         raise SchemaError(f"{market} {family}: the input {dataset!r} is missing; given are {sorted(inputs)}")

@@ -19,8 +19,8 @@ from hydra_assets.features.arrivals import BARS, KINDS, Arrivals, Inputs, lay_ou
 from hydra_assets.features.needs import NEEDS, Need
 from hydra_assets.features.panel import HIGH, LOW, MEMORY, OPEN_INTEREST, SETTLEMENT, VOLUME, Ints, Panel
 from hydra_assets.features.quality import DEGRADED, MISSING, NORMAL, PARTIAL, STALE
+from hydra_assets.features.rows import TOLERANCE
 
-TOLERANCE = 1e-12  # a value that moved by less than this x max(1, |old|) is no new vintage
 MIN_OI = 50
 
 

@@ -12,8 +12,7 @@ from hydra_assets.core.dataset import FEATURE_SCHEMA, QUALITIES
 from hydra_assets.core.feature import Feature
 from hydra_assets.core.instants import DAY_US, column_us, day_us, instants
 from hydra_assets.errors import SchemaError
-
-TOLERANCE = 1e-12  # a value that moved by less than this x max(1, |old|) is no new vintage
+from hydra_assets.features.rows import TOLERANCE
 
 
 def iso_week(as_of_us: np.ndarray) -> np.ndarray:

@@ -3,8 +3,8 @@
 import bisect
 import datetime as dt
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import groupby
 
 import pyarrow as pa
@@ -12,11 +12,12 @@ import pyarrow.compute as pc
 
 from hydra_assets.core.audit import lookahead_audit
 from hydra_assets.core.dataset import DATASETS
-from hydra_assets.core.feature import Window
-from hydra_assets.core.instants import day_us
+from hydra_assets.core.feature import Feature, Window
 from hydra_assets.core.months import Month
+from hydra_assets.core.option_rules import OptionRules
 from hydra_assets.features import ALL, compute, of_family
-from hydra_assets.features.compute import INPUTS
+from hydra_assets.features.compute import INPUTS, evidence
+from hydra_assets.flow.derived import of_month
 from hydra_assets.storage.lake import ParquetLake
 from hydra_assets.storage.store import FeatureStore
 
@@ -33,14 +34,12 @@ class FeatureMonth:
 
     Attributes:
         rows: FEATURE_SCHEMA, all vintages with ``as_of`` in the month.
-        inputs: data type to the raw rows that they were computed from (and more).
         marks: folder of every raw month inside the look-back to the newest recording in it.
         audit: of lookahead, for `FeatureStore.publish`; one for all months computed from the same inputs.
     """
 
     month: Month
     rows: pa.Table
-    inputs: Mapping[str, pa.Table]
     marks: Mapping[str, dt.datetime]
     audit: Callable[[pa.Table], None]
 
@@ -52,34 +51,38 @@ def look_back(family: str, dataset: str) -> dt.timedelta:
     return dt.timedelta(days=math.ceil(max(days, default=0)) + _SPARE_DAYS)
 
 
-def inputs_of(lake: ParquetLake, family: str, market: str, months: Sequence[Month]) -> dict[str, pa.Table]:
-    """Every vintage of the family's inputs that the windows of *months* can touch."""
+def evidence_of(lake: ParquetLake, family: str, market: str, months: Sequence[Month]) -> dict[str, pa.Table]:
+    """Every vintage, within the reach of *months*, of the tables that a proof of the family starts from."""
+    return _read(lake, family, market, months, evidence(family))
+
+
+def _read(lake: ParquetLake, family: str, market: str, months: Sequence[Month], names: Iterable[str]) -> dict[str, pa.Table]:
     first, last = min(months).first, max(months).last
-    return {
-        name: lake.read_vintages(name, market, first - look_back(family, name), last, key=DATASETS[name].key) for name in INPUTS[family]
-    }
+    return {name: lake.read_vintages(name, market, first - look_back(family, name), last, key=DATASETS[name].key) for name in names}
 
 
-def compute_months(lake: ParquetLake, family: str, market: str, months: Sequence[Month]) -> Iterator[FeatureMonth]:
+def compute_months(
+    lake: ParquetLake, family: str, market: str, months: Sequence[Month], rules: OptionRules | None = None
+) -> Iterator[FeatureMonth]:
     """The feature months asked, ascending; the look-back is read once a year of them, so memory does not grow with the range."""
-    reach = {name: look_back(family, name) for name in INPUTS[family]}
+    # What the audit looks at counts as used, too: a row that it has not seen could be the one that it would object to.
+    reach = {name: look_back(family, name) for name in dict.fromkeys((*INPUTS[family], *evidence(family)))}
     for _, group in groupby(sorted(months), key=lambda month: month.year):
         chunk = list(group)
         # Marks before rows: a row that arrives between the two makes the mark too old, never too new.
         marks = {name: lake.marks(name, market, chunk[0].first - before, chunk[-1].last) for name, before in reach.items()}
-        inputs = inputs_of(lake, family, market, chunk)
-        audit = lookahead_audit(inputs, of_family(family))
-        rows = compute(family, inputs, market=market, start=chunk[0].first, end=chunk[-1].last)
-        as_of = rows["as_of"].cast(pa.int64())
+        read = _read(lake, family, market, chunk, reach)
+        audit = lookahead_audit({name: read[name] for name in evidence(family)}, of_family(family))
+        inputs = {name: read[name] for name in INPUTS[family]}
+        rows = compute(family, inputs, market=market, start=chunk[0].first, end=chunk[-1].last, rules=rules)
         for month in chunk:
-            inside = pc.and_(pc.greater_equal(as_of, day_us(month.first)), pc.less_equal(as_of, day_us(month.last)))
             used = {
                 key: at
                 for name, found in marks.items()
                 for key, at in found.items()
                 if Month.of(month.first - reach[name]) <= _month_of(key) <= month
             }
-            yield FeatureMonth(month, rows.filter(inside), inputs, used, audit)
+            yield FeatureMonth(month, of_month(rows, month), used, audit)
 
 
 def publish_month(store: FeatureStore, family: str, market: str, computed: FeatureMonth, *, allow_retract: bool = False) -> int:
@@ -103,17 +106,32 @@ def publish_month(store: FeatureStore, family: str, market: str, computed: Featu
 
 def synthetic_inputs(lake: ParquetLake, market: str) -> Callable[[str, dt.datetime], bool]:
     """Whether the window of a feature's value of a day holds a synthetic row of the lake."""
+    windows = {feature.name: _resolved(feature) for feature in ALL}
     days: dict[str, list[dt.date]] = {}
-    for name in sorted({window.dataset for feature in ALL for window in feature.windows}):
+    for name in sorted({window.dataset for resolved in windows.values() for window in resolved}):
         if "synthetic" in DATASETS[name].schema.names and lake.folders(name, market):
             table = lake.read(name, market, columns=["as_of", "synthetic"])
             days[name] = sorted(as_of.date() for as_of in pc.unique(table.filter(table["synthetic"])["as_of"]).to_pylist())
-    windows = {feature.name: feature.windows for feature in ALL}
 
     def uses(feature: str, as_of: dt.datetime) -> bool:
         return any(_holds(days.get(window.dataset, []), *_reach(window, as_of.date())) for window in windows.get(feature, ()))
 
     return uses
+
+
+def _resolved(feature: Feature) -> list[Window]:
+    """The feature's windows, those over feature tables replaced by the windows of what stands in these, as far back again."""
+    found: list[Window] = []
+    for window in feature.windows:
+        named = dict(window.where).get("feature_name")
+        upstream = next((other for other in ALL if other.name == named), None)
+        if upstream is None:
+            found.append(window)
+            continue
+        for inner in _resolved(upstream):
+            back = window.first if inner.unit == window.unit else math.floor(window.first / 5) - 1
+            found.append(replace(inner, first=inner.first + back))
+    return found
 
 
 def _reach(window: Window, day: dt.date) -> tuple[dt.date, dt.date]:

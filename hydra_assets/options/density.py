@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike
 from scipy.special import ndtr
 
 from hydra_assets.options.black76 import INV_SQRT_2PI, Floats
-from hydra_assets.options.svi import RawSvi
+from hydra_assets.options.svi import Smile, density_factor
 
 NODES = 801
 REACH = 60.0  # |ln(S/F)| to which moments are taken: wings of SVI are heavy
@@ -45,15 +45,15 @@ class Moments:
     down: Floats
 
 
-def density(smile: RawSvi, log_moneyness: ArrayLike) -> Floats:
+def density(smile: Smile, log_moneyness: ArrayLike) -> Floats:
     """Density of ln(S/F) at *log_moneyness*, shape (slices, m)."""
     k = np.asarray(log_moneyness, dtype=float)
     w = smile.total_variance(k)
     d = -k / np.sqrt(w) - np.sqrt(w) / 2
-    return np.asarray(smile.g(k) * INV_SQRT_2PI / np.sqrt(w) * np.exp(-d * d / 2))
+    return np.asarray(density_factor(smile, k) * INV_SQRT_2PI / np.sqrt(w) * np.exp(-d * d / 2))
 
 
-def cumulative(smile: RawSvi, log_moneyness: ArrayLike) -> Floats:
+def cumulative(smile: Smile, log_moneyness: ArrayLike) -> Floats:
     """Q(S <= F e^k): what a digital put is worth, undiscounted; shape (slices, m)."""
     k = np.asarray(log_moneyness, dtype=float)
     w, slope, _ = smile.derivatives(k)
@@ -62,13 +62,23 @@ def cumulative(smile: RawSvi, log_moneyness: ArrayLike) -> Floats:
     return np.asarray(ndtr(-d) + INV_SQRT_2PI * np.exp(-d * d / 2) * slope / (2 * s))
 
 
-def moments(smile: RawSvi) -> Moments:
+def quantile(smile: Smile, probability: float) -> Floats:
+    """Log-moneyness below which S lies with *probability*, shape (slices,); by bisection of `cumulative`."""
+    low, high = np.full(smile.size, -4.0), np.full(smile.size, 4.0)
+    for _ in range(60):
+        middle = 0.5 * (low + high)
+        below = cumulative(smile, middle[:, None])[:, 0] < probability
+        low, high = np.where(below, middle, low), np.where(below, high, middle)
+    return np.asarray(0.5 * (low + high))
+
+
+def moments(smile: Smile) -> Moments:
     """
     Integrals over the whole line, on nodes that are dense at the money and reach |ln(S/F)| = 60.
 
     The trapezoid rule on a sinh-stretched grid converges faster than any power for such integrands.
     """
-    sd = np.sqrt(np.maximum(smile.total_variance(np.zeros((len(smile.a), 1)))[:, 0], 1e-12))
+    sd = np.sqrt(np.maximum(smile.total_variance(np.zeros((smile.size, 1)))[:, 0], 1e-12))
     reach = np.arcsinh(REACH / (2 * sd))
     u = reach[:, None] * np.linspace(-1, 1, NODES)
     k = 2 * sd[:, None] * np.sinh(u)
@@ -83,7 +93,7 @@ def moments(smile: RawSvi) -> Moments:
     excess = np.expm1(k)
     ratio = expect(excess)
     squares = (excess - ratio[:, None]) ** 2
-    infinite = smile.b * (1 + smile.rho) >= STEEPEST_WING
+    infinite = smile.call_wing >= STEEPEST_WING
     return Moments(
         mass=expect(np.ones_like(k)),
         mean_ratio=1 + ratio,

@@ -7,13 +7,43 @@ arbitrage (their theorem 4.2).
 """
 
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from hydra_assets.options.black76 import Floats
 
 SAFELY = 0.999  # of the largest phi and |rho| that theorem 4.2 allows
+
+
+class Smile(Protocol):
+    """Slices of total variance, however they are made: what densities and deltas are read from."""
+
+    @property
+    def size(self) -> int:
+        """How many slices."""
+
+    @property
+    def call_wing(self) -> Floats:
+        """Slope of total variance far above the forward, shape (n,)."""
+
+    def total_variance(self, k: ArrayLike) -> Floats:
+        """w at log-moneyness *k* of shape (n, m), or (m,) for all slices."""
+
+    def derivatives(self, k: ArrayLike) -> tuple[Floats, Floats, Floats]:
+        """w, dw/dk, d2w/dk2 at *k*; shapes (n, m)."""
+
+
+def density_factor(smile: Smile, k: ArrayLike) -> Floats:
+    """
+    The factor g(k) of the density: where it is negative, a butterfly costs less than nothing.
+
+    Not the sign of d2w/dk2, which is never negative for SVI and so detects nothing.
+    """
+    x = np.asarray(k, dtype=float)
+    w, first, second = smile.derivatives(x)
+    return np.asarray((1 - x * first / (2 * w)) ** 2 - first**2 / 4 * (1 / w + 0.25) + second / 2)
 
 
 @dataclass(frozen=True)
@@ -88,14 +118,22 @@ class RawSvi:
         return a + b * (rho * y + root), b * (rho + y / root), b * sigma * sigma / root**3
 
     def g(self, k: ArrayLike) -> Floats:
-        """
-        The density factor: where it is negative, a butterfly costs less than nothing.
+        """See `density_factor`."""
+        return density_factor(self, k)
 
-        Not the sign of d2w/dk2, which is never negative for SVI and so detects nothing.
-        """
-        x = np.asarray(k, dtype=float)
-        w, first, second = self.derivatives(x)
-        return np.asarray((1 - x * first / (2 * w)) ** 2 - first**2 / 4 * (1 / w + 0.25) + second / 2)
+    @property
+    def size(self) -> int:
+        """How many slices."""
+        return len(self.a)
+
+    @property
+    def call_wing(self) -> Floats:
+        """Slope of total variance far above the forward, shape (n,)."""
+        return np.asarray(self.b * (1 + self.rho))
+
+    def take(self, rows: NDArray[np.int64]) -> "RawSvi":
+        """Some of the slices, in the order asked."""
+        return RawSvi(*(part[rows] for part in (self.a, self.b, self.rho, self.m, self.sigma)))
 
 
 def largest_phi(theta: Floats, rho: Floats) -> Floats:

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from hydra_assets.core.instants import from_us, iso
+from hydra_assets.core.option_rules import OptionRules
 from hydra_assets.features import compute
 
 Verdict = Literal["passed", "failed", "unproven"]
@@ -36,7 +37,15 @@ class Replay:
 
 
 def replay(
-    rows: pa.Table, inputs: Mapping[str, pa.Table], *, family: str, market: str, sample: int, seed: int, names: Sequence[str] | None = None
+    rows: pa.Table,
+    inputs: Mapping[str, pa.Table],
+    *,
+    family: str,
+    market: str,
+    sample: int,
+    seed: int,
+    names: Sequence[str] | None = None,
+    rules: OptionRules | None = None,
 ) -> Replay:
     """
     Recompute a sample of *rows* from *inputs* cut at each row's ``available_at``.
@@ -44,7 +53,7 @@ def replay(
     Args:
         rows: stored vintages: ``feature_name, as_of, available_at, value, quality``.
         inputs: data type to every raw vintage that the windows may touch.
-        sample: at most so many rows; values are drawn before nulls, which prove little.
+        rules: how options are read. sample: at most so many rows; values are drawn before nulls, which prove little.
         names: features to look at; default all of *rows*.
     """
     picked = _sample([row for row in _plain(rows) if names is None or row["feature_name"] in names], sample, seed)
@@ -52,7 +61,7 @@ def replay(
     for (as_of, available), group in _grouped(picked).items():
         known = {name: _cut(table, available) for name, table in inputs.items()}
         day = from_us(as_of).date()
-        answers = _newest(compute(family, known, market=market, start=day, end=day))
+        answers = _newest(compute(family, known, market=market, start=day, end=day, rules=rules))
         for row in group:
             value, quality, _ = answers.get((row["feature_name"], as_of), (None, "absent", 0))
             if quality != row["quality"] or not _close(value, row["value"]):
