@@ -27,12 +27,20 @@ def time_value(x: Floats, s: Floats) -> Floats:
     Returns:
         Value / sqrt(F K), in (0, exp(x/2)).
     """
+    return time_value_and_slope(x, s)[0]
+
+
+def time_value_and_slope(x: Floats, s: Floats) -> tuple[Floats, Floats]:
+    """`time_value` and its derivative in *s*, of which both are made of one exponential."""
     with np.errstate(over="ignore", invalid="ignore", divide="ignore", under="ignore"):
         h, t = x / s, 0.5 * s
-        near = 0.5 * np.exp(-0.5 * (h * h + t * t)) * (erfcx(np.maximum(-(h + t) / SQRT2, _SAFE_ERFCX)) - erfcx((t - h) / SQRT2))
+        slope = np.exp(-0.5 * (h * h + t * t))
+        upper = h + t
+        value = 0.5 * slope * (erfcx(np.maximum(upper / -SQRT2, _SAFE_ERFCX)) - erfcx((t - h) / SQRT2))
         # Deep in high vol the scaled form multiplies 0 by infinity; there the plain one is exact.
-        far = np.exp(0.5 * x) * ndtr(h + t) - np.exp(-0.5 * x) * ndtr(h - t)
-        return np.asarray(np.where(h + t > 5.0, far, near))
+        if (far := upper > 5.0).any():
+            value[far] = np.exp(0.5 * x[far]) * ndtr(upper[far]) - np.exp(-0.5 * x[far]) * ndtr((h - t)[far])
+        return value, INV_SQRT_2PI * slope
 
 
 def price(forward: ArrayLike, *, strike: ArrayLike, tau: ArrayLike, rate: ArrayLike, vol: ArrayLike, right: ArrayLike) -> Floats:
@@ -52,6 +60,6 @@ def price(forward: ArrayLike, *, strike: ArrayLike, tau: ArrayLike, rate: ArrayL
     with np.errstate(invalid="ignore", divide="ignore"):
         valid = (f > 0) & (k > 0) & (t >= 0) & (v >= 0) & (np.abs(cp) == 1)
         s = v * np.sqrt(t)
-        value = time_value(-np.abs(np.log(f / k)), np.where(s > 0, s, 1.0))
+        value = time_value(np.atleast_1d(-np.abs(np.log(f / k))), np.atleast_1d(np.where(s > 0, s, 1.0))).reshape(s.shape)
         undiscounted = np.maximum(cp * (f - k), 0.0) + np.where(s > 0, value, 0.0) * np.sqrt(f * k)
         return np.asarray(np.where(valid, np.exp(-r * t) * undiscounted, np.nan))
