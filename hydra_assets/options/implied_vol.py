@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import erfcx, ndtr, ndtri
 
-from hydra_assets.options.black76 import INV_SQRT_2PI, SQRT2, Floats, time_value_and_slope
+from hydra_assets.options.black76 import INV_SQRT_2PI, SQRT2, Floats, minus_distance, time_value_and_slope
 
 MOST_STEPS = 8  # two do, but for the ends of the domain
 CHUNK = 32768  # elements at once: larger pieces leave the cache, smaller ones pay for the calls
@@ -68,7 +68,7 @@ def implied_vol(
 def _invert(p: Floats, f: Floats, k: Floats, t: Floats, r: Floats, cp: Floats) -> tuple[Floats, NDArray[np.int8]]:
     """Volatility and status of a piece that fits into the cache."""
     beta = (p * np.exp(r * t) - np.maximum(cp * (f - k), 0.0)) / np.sqrt(f * k)
-    x = -np.abs(np.log(f / k))
+    x = minus_distance(f, k)
     bound = np.exp(0.5 * x)
     status = np.full(p.shape, Status.OK, dtype=np.int8)
     status[beta >= bound] = Status.AT_OR_ABOVE_BOUND
