@@ -101,9 +101,7 @@ class History:
             vol = float(np.sqrt(smile_of(tau).total_variance([[np.log(strike / forward)]])[0, 0] / tau))
             for right in ("C", "P"):
                 option = number * 1000 + j * 2 + (right == "P")
-                fair = american_price(
-                    forward, strike=strike, tau=tau, rate=0.045, vol=vol, right=1 if right == "C" else -1
-                ).item()
+                fair = american_price(forward, strike=strike, tau=tau, rate=0.045, vol=vol, right=1 if right == "C" else -1).item()
                 self._define(f"{symbol} {right}{strike:.0f}", option, symbol, number, right, strike, expiration, day)
                 self._quote(option, f"{symbol} {right}{strike:.0f}", day, fair)
                 self._interest(option, f"{symbol} {right}{strike:.0f}", day, after, 400 - 45 * abs(j - self.strikes // 2) - 20 * k, j)
@@ -127,7 +125,8 @@ class History:
         if self._chance(0.05):
             return  # missing
         kind = self.dice.random() if self.wild else 1.0
-        bid, ask = (None, ask) if kind < 0.04 else (bid, None) if kind < 0.06 else (ask, bid) if kind < 0.09 else (bid, 0.0) if kind < 0.11 else (bid, ask)
+        faults = ((0.04, (None, ask)), (0.06, (bid, None)), (0.09, (ask, bid)), (0.11, (bid, 0.0)))
+        bid, ask = next((fault for share, fault in faults if kind < share), (bid, ask))
         row = {
             **{"instrument": name, "instrument_id": option, "as_of": midnight(day), "available_at": ct(day, "13:00")},
             **{"bid": bid, "ask": ask, "bid_size": 5, "ask_size": 5, "quoted_at": ct(day, "12:41")},
@@ -135,7 +134,8 @@ class History:
         }
         self.rows["option_quotes"].append(row)
         if self._chance(0.03) and bid and ask:  # mended by the vendor three days later
-            self.rows["option_quotes"].append({**row, "available_at": ct(day, "13:00") + dt.timedelta(3), "bid": bid + TICK, "ask": ask + TICK})
+            later = {"available_at": ct(day, "13:00") + dt.timedelta(3), "bid": bid + TICK, "ask": ask + TICK}
+            self.rows["option_quotes"].append({**row, **later})
 
     def _interest(self, option, name, day, after, interest, j) -> None:
         def said(at, stat, value, final):

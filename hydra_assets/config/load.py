@@ -48,6 +48,7 @@ class OptionSettings:
     rate: float
     dealer_sign_call: int
     dealer_sign_put: int
+    five_parameter_svi: bool
 
 
 @dataclass(frozen=True)
@@ -238,6 +239,6 @@ def _typed(kind: type, wanted: Any, value: Any, file: str, where: str) -> Any:
         return tuple(value)
     if wanted is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
-    if wanted in (str, int, float) and (type(value) is not wanted):
+    if wanted in (str, int, float, bool) and (type(value) is not wanted):
         raise ConfigError(f"{file}: {where} must be {wanted.__name__}, not {value!r} ({type(value).__name__})")
     return value

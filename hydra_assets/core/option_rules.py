@@ -17,6 +17,7 @@ class OptionRules:
         max_spread_pct, max_spread_ticks: widest market of a liquid option, as a share of its mid or in ticks, whichever allows more.
         min_liquid_strikes: distinct strikes, each by its out-of-the-money side, that a full smile needs.
         rate: continuously compounded yearly rate at which option prices are discounted.
+        five_parameter_svi: fit slices of 15 strikes and more with raw SVI too, and keep that where it is clearly better.
         dealer_sign_call, dealer_sign_put: sign of what dealers hold, for the net gamma exposure; the usual guess is +1 and -1.
     """
 
@@ -28,6 +29,7 @@ class OptionRules:
     rate: float = 0.045
     dealer_sign_call: int = 1
     dealer_sign_put: int = -1
+    five_parameter_svi: bool = False
 
     def __post_init__(self) -> None:
         for name in ("dealer_sign_call", "dealer_sign_put"):

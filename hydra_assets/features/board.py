@@ -113,7 +113,7 @@ class Board:
         """Of the 30-day smile under Q; NaN where there is none."""
         whole = self.whole[30]
         rows = np.flatnonzero(whole.word != MISSING)
-        some = moments(whole.smile.take(rows))
+        some = moments(whole.smile[rows])
         laid = {}
         for name in Moments.__dataclass_fields__:
             laid[name] = np.full(self.n, np.nan)
@@ -126,7 +126,7 @@ class Board:
         rows = np.flatnonzero(whole.word != MISSING)
         answer = np.full(self.n, np.nan)
         if len(rows):
-            answer[rows] = function(whole.smile.take(rows))
+            answer[rows] = function(whole.smile[rows])
         return answer
 
     def _at(self, days: int, *, full: bool) -> Maturity:
@@ -170,5 +170,5 @@ def _scaled(svi: RawSvi, at: Ints, scale: Floats) -> RawSvi:
     if not len(svi.a):
         nothing = np.full(len(at), np.nan)
         return RawSvi(nothing, nothing, nothing, nothing, nothing)
-    taken = svi.take(at)
+    taken = svi[at]
     return RawSvi(taken.a * scale, taken.b * scale, taken.rho, taken.m, taken.sigma)

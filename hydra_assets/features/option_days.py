@@ -205,7 +205,7 @@ class _Days:
             state=state[order],
             full=(smiles["status"].to_numpy(zero_copy_only=False)[row] == "full")[order],
             tau=tau[order],
-            svi=svi.take(row[order]),
+            svi=svi[row[order]],
             theta_error=column("theta_error")[order],
             tails=(column("tail_lo") + column("tail_hi"))[order],
             word=word_codes(smiles["quality"])[row][order].astype(np.int64),
@@ -241,7 +241,7 @@ class _Days:
         forward, strike, tau, rate = (column(name) for name in ("forward", "strike", "tau", "rate"))
         size = column("open_interest") * column("multiplier") * forward
         right = np.where(chain["right"].to_numpy(zero_copy_only=False)[row] == "C", 1, -1)
-        total = svi_of(self.smiles).take(np.maximum(found, 0)).total_variance(np.log(strike / forward)[:, None])[:, 0]
+        total = svi_of(self.smiles)[np.maximum(found, 0)].total_variance(np.log(strike / forward)[:, None])[:, 0]
         vol = np.where(found >= 0, np.sqrt(total / tau), np.nan)
         got = greeks(forward, strike=strike, tau=tau, rate=rate, vol=vol, right=right)
         known = np.isfinite(vol)
@@ -283,4 +283,4 @@ class _Days:
 
 
 def _of(values: Floats, at: Ints) -> Floats:
-    return np.where(at >= 0, values[np.maximum(at, 0)], np.nan) if len(values) else np.full(len(at), np.nan)
+    return np.asarray(np.where(at >= 0, values[np.maximum(at, 0)], np.nan)) if len(values) else np.full(len(at), np.nan)

@@ -22,7 +22,8 @@ from hydra_assets.features.quality import DEGRADED, MISSING, NORMAL, PARTIAL
 from hydra_assets.features.vintages import Arrivals, Known, changed, days_of, expand, require, unique_pairs
 from hydra_assets.options.density import cumulative, moments
 from hydra_assets.options.smile import fit_smiles
-from hydra_assets.options.svi import RawSvi, density_factor
+from hydra_assets.options.svi import RawSvi
+from hydra_assets.options.svi_fit import fit_svi
 
 NEAR_THE_MONEY = 0.1  # |ln(K/F)| within which put-call parity is looked at
 PARITY_TICKS, PARITY_ERRORS = 3, 3.0  # the larger of both is how far it may be off
@@ -31,7 +32,6 @@ MEDIAN_ERROR = 1.2533  # of a median, in standard errors of a mean
 STATUSES = ("full", "thin", "one_sided", "parity", "butterfly", "misfit", "no_quotes", "no_forward")
 FULL, THIN, ONE_SIDED, PARITY, BUTTERFLY, MISFIT, NO_QUOTES, NO_FORWARD = range(len(STATUSES))
 _WIDTH = 16  # slots for strikes come in steps of this, so that a slice's sums do not depend on what it is fitted beside
-_GRID = np.linspace(-2.0, 2.0, 161)  # log-moneyness on which the density factor is looked at
 _RELEVANT = ("mid", "spread", "forward", "tau", "vol", "vol_error", "liquid", "quality", "strike", "right")
 
 
@@ -152,19 +152,18 @@ def _fit(slices: _Slices, n: int, state: Ints, row: Ints, rules: OptionRules) ->
     for name, values in (("k", k[quoted]), ("w", vol[quoted] ** 2 * tau[quoted]), ("se", 2 * vol[quoted] * tau[quoted] * error[quoted])):
         laid[name] = np.full((n, width), np.nan)
         laid[name][owner, slot] = values
-    fit = fit_smiles(laid["k"], total_variance=laid["w"], standard_error=laid["se"])
+    fit = _fits(laid["k"], laid["w"], laid["se"], five=rules.five_parameter_svi)
     svi = fit.svi
-    se = np.sqrt(np.maximum(np.einsum("nii->ni", fit.covariance), 0))
     lowest, highest = (reduce(laid["k"], axis=1) if width else np.full(n, np.nan) for reduce in (_nanmin, _nanmax))
     strikes = {"strike_lo": of_state["forward"] * np.exp(lowest), "strike_hi": of_state["forward"] * np.exp(highest)}
     has = count > 0
     tails = {"tail_lo": np.full(n, np.nan), "tail_hi": np.full(n, np.nan), "g_min": np.full(n, np.nan), "mean_ratio": np.full(n, np.nan)}
     rows = np.flatnonzero(has)
     if len(rows):
-        some = svi.take(rows)
+        some = svi[rows]
         tails["tail_lo"][rows] = cumulative(some, lowest[rows, None])[:, 0]
         tails["tail_hi"][rows] = 1 - cumulative(some, highest[rows, None])[:, 0]
-        tails["g_min"][rows] = density_factor(some, _GRID).min(axis=1)
+        tails["g_min"][rows] = some.g_min()
         tails["mean_ratio"][rows] = moments(some).mean_ratio
     parity, parity_error = _parity(state, strike, k, gap, spread, np.asarray(chain["right"].to_numpy(zero_copy_only=False))[row], n)
     with np.errstate(invalid="ignore"):
@@ -188,11 +187,7 @@ def _fit(slices: _Slices, n: int, state: Ints, row: Ints, rules: OptionRules) ->
     word = np.where(np.isin(status, (NO_QUOTES, NO_FORWARD)), MISSING, word)
     columns = {
         **{name: of_state[name] for name in ("forward", "tau")},
-        **{"theta": fit.theta, "rho": fit.rho, "phi": fit.phi},
-        **{f"{name}_error": se[:, i] for i, name in enumerate(("theta", "rho", "phi"))},
-        "cov_theta_rho": fit.covariance[:, 0, 1],
-        "cov_theta_phi": fit.covariance[:, 0, 2],
-        "cov_rho_phi": fit.covariance[:, 1, 2],
+        **fit.parameters,
         **{f"svi_{name}": getattr(svi, name) for name in ("a", "b", "rho", "m", "sigma")},
         "n_liquid": count.astype(float),
         "n_below": below.astype(float),
@@ -202,7 +197,38 @@ def _fit(slices: _Slices, n: int, state: Ints, row: Ints, rules: OptionRules) ->
         "parity_forward": of_state["forward"] + parity,
         "parity_error": parity_error,
     }
-    return _Fitted(columns, status, word, np.where(has, "ssvi", "none"))
+    return _Fitted(columns, status, word, np.where(has, np.where(fit.five, "svi", "ssvi"), "none"))
+
+
+@dataclass(frozen=True)
+class _Fits:
+    """Slices in raw form, and their columns: of five parameters there are no rho and phi of the surface form."""
+
+    svi: RawSvi
+    chi2_dof: Floats
+    five: np.ndarray
+    parameters: Mapping[str, Floats]
+
+
+def _fits(k: Floats, w: Floats, se: Floats, *, five: bool) -> _Fits:
+    if five:
+        both = fit_svi(k, total_variance=w, standard_error=se)
+        ssvi, svi, chi2_dof, chosen = both.ssvi, both.svi, both.chi2_dof, both.five
+        middle = svi.by_parameters(np.zeros((svi.size, 1)))[:, 0, :]
+        theta = svi.total_variance(np.zeros((svi.size, 1)))[:, 0]
+        theta_error = np.sqrt(np.einsum("ni,nij,nj->n", middle, both.raw_covariance, middle))
+    else:
+        ssvi = fit_smiles(k, total_variance=w, standard_error=se)
+        svi, chi2_dof, chosen, theta = ssvi.svi, ssvi.chi2_dof, np.zeros(len(k), dtype=bool), ssvi.theta
+        theta_error = np.sqrt(np.maximum(ssvi.covariance[:, 0, 0], 0))
+    covariance = ssvi.covariance
+    parameters = {"theta": theta, "theta_error": theta_error}
+    for i, name in ((1, "rho"), (2, "phi")):
+        parameters[name] = np.where(chosen, np.nan, getattr(ssvi, name))
+        parameters[f"{name}_error"] = np.where(chosen, np.nan, np.sqrt(np.maximum(covariance[:, i, i], 0)))
+    for name, i, j in (("theta_rho", 0, 1), ("theta_phi", 0, 2), ("rho_phi", 1, 2)):
+        parameters[f"cov_{name}"] = np.where(chosen, np.nan, covariance[:, i, j])
+    return _Fits(svi, chi2_dof, chosen, parameters)
 
 
 def _parity(state: Ints, strike: Floats, k: Floats, gap: Floats, spread: Floats, right: np.ndarray, n: int) -> tuple[Floats, Floats]:

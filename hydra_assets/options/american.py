@@ -11,12 +11,15 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.special import gammaln
 
 from hydra_assets.options.black76 import Floats, price
 from hydra_assets.options.implied_vol import Status, implied_vol
 
 STEPS = (33, 65)
-PASSES = 3
+MOST_PASSES = 6  # two do for most quotes out of the money
+CHUNK = 1024  # options at once: their trees stay in the cache
+_SETTLED = 1e-5  # of the volatility: a tenth of what the trees are exact to
 
 
 def exercise_premium(
@@ -37,7 +40,10 @@ def exercise_premium(
     """
     f, k, t, r, v, cp = (np.asarray(a, dtype=float).ravel() for a in np.broadcast_arrays(forward, strike, tau, rate, vol, right))
     shape = np.broadcast_shapes(*(np.shape(a) for a in (forward, strike, tau, rate, vol, right)))
-    few, many = (_tree(f, k, t, r, v, cp, n) for n in steps)
+    few, many = np.empty_like(f), np.empty_like(f)
+    for first in range(0, len(f), CHUNK):
+        part = slice(first, first + CHUNK)
+        few[part], many[part] = (_tree(f[part], k[part], t[part], r[part], v[part], cp[part], n) for n in steps)
     extrapolated = (steps[1] * many - steps[0] * few) / (steps[1] - steps[0])
     return np.asarray(np.maximum(extrapolated, 0.0).reshape(shape))
 
@@ -61,7 +67,7 @@ def american_price(
 
 @dataclass(frozen=True)
 class European:
-    """An American quote made European: the Black-76 ``vol`` (NaN unless ``status`` is OK), and the ``premium`` taken off."""
+    """An American quote made European: the Black-76 ``vol`` and the ``premium`` taken off; both NaN unless ``status`` is OK."""
 
     vol: Floats
     premium: Floats
@@ -96,35 +102,46 @@ def european_vol(
         dead = q <= cp * (f - k)
     status[dead & (status == Status.OK)] = Status.AT_OR_BELOW_EXERCISE_VALUE
     vol[status != Status.OK] = np.nan
-    for _ in range(PASSES):
-        live = np.flatnonzero(status == Status.OK)
+    live = np.flatnonzero(status == Status.OK)
+    for _ in range(MOST_PASSES):
+        at = {"strike": k[live], "tau": t[live], "rate": r[live], "right": cp[live]}
+        before = vol[live]
+        premium[live] = exercise_premium(f[live], vol=before, steps=steps, **at)
+        again = implied_vol(q[live] - premium[live], forward=f[live], **at)
+        vol[live], status[live] = again.vol, again.status
+        live = live[np.abs(again.vol - before) > _SETTLED]
         if not len(live):
             break
-        premium[live] = exercise_premium(f[live], strike=k[live], tau=t[live], rate=r[live], vol=vol[live], right=cp[live], steps=steps)
-        again = implied_vol(q[live] - premium[live], forward=f[live], strike=k[live], tau=t[live], rate=r[live], right=cp[live])
-        vol[live], status[live] = again.vol, again.status
+    premium[status != Status.OK] = np.nan
     return European(vol.reshape(shape), premium.reshape(shape), status.reshape(shape))
 
 
 def _tree(f: Floats, k: Floats, t: Floats, r: Floats, v: Floats, cp: Floats, n: int) -> Floats:
-    """American minus European on one tree of *n* steps, each column an option."""
+    """American minus European on one tree of *n* steps, each column an option; the arrays are worked on in place."""
     s = v * np.sqrt(t)
     with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
         d1 = np.log(f / k) / s + s / 2
         up_share, share = _peizer_pratt(d1, n), _peizer_pratt(d1 - s, n)
         # The move up and down that make the future a martingale and put the strike between two nodes.
-        up, down = up_share / share, (1 - up_share) / (1 - share)
+        up, down = np.log(up_share / share), np.log((1 - up_share) / (1 - share))
+        level = np.arange(n + 1.0)[:, None]
+        future = cp * f * np.exp(level * up + (n - level) * down)
+        american = np.maximum(future - cp * k, 0.0)
+        paths = gammaln(n + 1) - gammaln(level + 1) - gammaln(n - level + 1)
+        likely = np.exp(paths + level * np.log(share) + (n - level) * np.log1p(-share))
+        european = np.exp(-r * t) * (likely * american).sum(axis=0)
         discount = np.exp(-r * t / n)
-        to_up, to_down = discount * share, discount * (1 - share)
-        level = np.arange(n + 1)[:, None]
-        future = f * np.exp(level * np.log(up) + (n - level) * np.log(down))
-        european = np.maximum(cp * (future - k), 0.0)
-        american = european.copy()
+        to_up, to_down, back, struck = discount * share, discount * (1 - share), np.exp(-down), cp * k
+        spare = np.empty_like(future)
         for step in range(n, 0, -1):
-            future = future[:step] / down
-            european = to_up * european[1:] + to_down * european[:-1]
-            american = np.maximum(to_up * american[1:] + to_down * american[:-1], cp * (future - k))
-    return np.asarray(american[0] - european[0])
+            here, other = american[:step], spare[:step]
+            np.multiply(american[1 : step + 1], to_up, out=other)
+            here *= to_down
+            here += other
+            future[:step] *= back
+            np.subtract(future[:step], struck, out=other)
+            np.maximum(here, other, out=here)
+    return np.asarray(american[0] - european)
 
 
 def _peizer_pratt(z: Floats, n: int) -> Floats:

@@ -17,6 +17,13 @@ INV_SQRT_2PI = float(1 / np.sqrt(2 * np.pi))
 _SAFE_ERFCX = -26.0  # erfcx overflows below; the exponential before it has long made up for that
 
 
+def minus_distance(f: Floats, k: Floats) -> Floats:
+    """``-|ln(F/K)|``, to the last digit also where forward and strike nearly meet: their quotient is rounded, their difference not."""
+    with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
+        apart = (f - k) / k
+        return np.asarray(-np.abs(np.where(np.abs(apart) < 0.5, np.log1p(apart), np.log(f / k))))
+
+
 def time_value(x: Floats, s: Floats) -> Floats:
     """
     Normalised undiscounted value of an out-of-the-money option.
@@ -27,12 +34,36 @@ def time_value(x: Floats, s: Floats) -> Floats:
     Returns:
         Value / sqrt(F K), in (0, exp(x/2)).
     """
+    return time_value_and_slope(x, s)[0]
+
+
+def time_value_and_slope(x: Floats, s: Floats) -> tuple[Floats, Floats]:
+    """`time_value` and its derivative in *s*, of which both are made of one exponential."""
     with np.errstate(over="ignore", invalid="ignore", divide="ignore", under="ignore"):
         h, t = x / s, 0.5 * s
-        near = 0.5 * np.exp(-0.5 * (h * h + t * t)) * (erfcx(np.maximum(-(h + t) / SQRT2, _SAFE_ERFCX)) - erfcx((t - h) / SQRT2))
+        slope = np.exp(-0.5 * (h * h + t * t))
+        upper = h + t
+        value = 0.5 * slope * (erfcx(np.maximum(upper / -SQRT2, _SAFE_ERFCX)) - erfcx((t - h) / SQRT2))
         # Deep in high vol the scaled form multiplies 0 by infinity; there the plain one is exact.
-        far = np.exp(0.5 * x) * ndtr(h + t) - np.exp(-0.5 * x) * ndtr(h - t)
-        return np.asarray(np.where(h + t > 5.0, far, near))
+        if (far := upper > 5.0).any():
+            value[far] = np.exp(0.5 * x[far]) * ndtr(upper[far]) - np.exp(-0.5 * x[far]) * ndtr((h - t)[far])
+        # Of little time and vol at the money the difference cancels; there it is its own Taylor series.
+        if (close := (t < 0.02) & (h > -4.0)).any():
+            value[close] = slope[close] * INV_SQRT_2PI * _mills_difference(h[close], t[close])
+        return value, INV_SQRT_2PI * slope
+
+
+def _mills_difference(h: Floats, t: Floats) -> Floats:
+    """Y(h + t) - Y(h - t) for small t, where Y = Phi / phi and so Y' = 1 + h Y, Y^(n+1) = h Y^(n) + n Y^(n-1)."""
+    before = erfcx(h / -SQRT2) / (2 * INV_SQRT_2PI)
+    here = 1 + h * before
+    total, power = t * here, t.copy()
+    for n in range(1, 7):
+        before, here = here, h * here + n * before
+        power *= t / (n + 1)
+        if n % 2 == 0:
+            total += power * here
+    return np.asarray(2 * total)
 
 
 def price(forward: ArrayLike, *, strike: ArrayLike, tau: ArrayLike, rate: ArrayLike, vol: ArrayLike, right: ArrayLike) -> Floats:
@@ -52,6 +83,6 @@ def price(forward: ArrayLike, *, strike: ArrayLike, tau: ArrayLike, rate: ArrayL
     with np.errstate(invalid="ignore", divide="ignore"):
         valid = (f > 0) & (k > 0) & (t >= 0) & (v >= 0) & (np.abs(cp) == 1)
         s = v * np.sqrt(t)
-        value = time_value(-np.abs(np.log(f / k)), np.where(s > 0, s, 1.0))
+        value = time_value(np.atleast_1d(minus_distance(f, k)), np.atleast_1d(np.where(s > 0, s, 1.0))).reshape(s.shape)
         undiscounted = np.maximum(cp * (f - k), 0.0) + np.where(s > 0, value, 0.0) * np.sqrt(f * k)
         return np.asarray(np.where(valid, np.exp(-r * t) * undiscounted, np.nan))

@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 
 from hydra_assets.errors import InvalidValueError
 from hydra_assets.options.black76 import Floats
-from hydra_assets.options.svi import SAFELY, RawSvi, largest_phi
+from hydra_assets.options.svi import SAFELY, RawSvi, largest_phi, raw_by_ssvi
 
 MAX_STEPS = 30
 PRIOR_SD = np.array([5.0, 1.0, 1.5])  # of ln theta, artanh rho and the logit of phi, around the start
 STARTS = (-0.4, 0.4)  # of artanh rho: one valley each
-_DIAGONAL = 1e-12
+_SETTLED = 1e-9  # of the cost, relative
 
 
 @dataclass(frozen=True)
@@ -45,6 +45,12 @@ class SmileFit:
         """The slices in raw form."""
         return RawSvi.of_ssvi(theta=self.theta, rho=self.rho, phi=self.phi)
 
+    @property
+    def raw_covariance(self) -> Floats:
+        """Of (a, b, rho, m, sigma) of `svi`, shape (n, 5, 5), of rank 3: what `surface.standard_errors` asks for."""
+        by = raw_by_ssvi(theta=self.theta, rho=self.rho, phi=self.phi)
+        return np.asarray(by @ self.covariance @ np.swapaxes(by, 1, 2))
+
 
 def fit_smiles(log_moneyness: Floats, *, total_variance: Floats, standard_error: Floats) -> SmileFit:
     """
@@ -52,7 +58,8 @@ def fit_smiles(log_moneyness: Floats, *, total_variance: Floats, standard_error:
 
     Args:
         log_moneyness, total_variance: shape (slices, quotes). standard_error: of the total variance, > 0; NaN or infinite where
-            there is no quote (rows are padded to one length).
+            there is no quote (rows are padded to one length). A market's half-spread is about two of them: with one whole
+            half-spread the intervals come out too wide.
     Returns:
         NaN throughout for a slice without a quote.
     Raises:
@@ -69,84 +76,122 @@ def fit_smiles(log_moneyness: Floats, *, total_variance: Floats, standard_error:
     n = quoted.sum(axis=1)
     nearest = np.argmin(np.where(quoted, np.abs(k), np.inf), axis=1)
     level = np.log(np.maximum(w[np.arange(len(k)), nearest], 1e-10))
-    centre = np.stack([level, np.zeros(len(k)), np.full(len(k), -1.0)], axis=1)
-    best: tuple[Floats, Floats, Floats] | None = None
-    for start in STARTS:
-        found = _descend(k, w, weight, centre, centre + np.array([0.0, start, 0.0]))
-        if best is None:
-            best = found
-        else:
-            better = found[1] < best[1]
-            best = tuple(np.where(better.reshape(-1, *(1,) * (new.ndim - 1)), new, old) for new, old in zip(found, best, strict=True))  # type: ignore[assignment]
-    assert best is not None  # noqa: S101  there are two starts
-    z, _, information = best
+    quotes = _Quotes(k, w, weight, np.stack([level, np.zeros(len(k)), np.full(len(k), -1.0)]))
+    # All starts go down side by side, as slices of one batch.
+    copies = np.tile(np.arange(len(k)), len(STARTS))
+    starts = np.repeat(np.array(STARTS), len(k))
+    z, cost = _descend(quotes.of(copies), quotes.centre[:, copies] + np.array([0.0, 1.0, 0.0])[:, None] * starts)
+    best = np.argmin(cost.reshape(len(STARTS), len(k)), axis=0)
+    z = z[:, best * len(k) + np.arange(len(k))]
+    last = _misses(quotes, z)
     theta, rho, phi = _slice(z)
-    misses = ((RawSvi.of_ssvi(theta=theta, rho=rho, phi=phi).total_variance(k) - w) * weight) ** 2
-    jacobian = _parameters_by_z(z)
-    covariance = jacobian @ np.linalg.pinv(information) @ np.swapaxes(jacobian, 1, 2)
+    jacobian = np.moveaxis(_parameters_by_z(z), 2, 0)
+    covariance = jacobian @ np.linalg.pinv(last.information, hermitian=True) @ np.swapaxes(jacobian, 1, 2)
     empty = n == 0
     return SmileFit(
         theta=np.where(empty, np.nan, theta),
         rho=np.where(empty, np.nan, rho),
         phi=np.where(empty, np.nan, phi),
         covariance=np.where(empty[:, None, None], np.nan, covariance),
-        chi2_dof=np.where(n > 3, misses.sum(axis=1) / np.maximum(n - 3, 1), np.nan),
+        chi2_dof=np.where(n > 3, last.chi2 / np.maximum(n - 3, 1), np.nan),
         quotes=n.astype(np.int64),
     )
 
 
+@dataclass(frozen=True)
+class _Quotes:
+    """Padded quotes of shape (slices, quotes), and the middle of the prior, shape (3, slices)."""
+
+    k: Floats
+    w: Floats
+    weight: Floats
+    centre: Floats
+
+    def of(self, slices: NDArray[np.intp]) -> "_Quotes":
+        return _Quotes(self.k[slices], self.w[slices], self.weight[slices], self.centre[:, slices])
+
+
+@dataclass(frozen=True)
+class _Misses:
+    """At one z: the squared misses of the quotes, those with the prior, half the cost's slope, and the information matrix."""
+
+    chi2: Floats
+    cost: Floats
+    slope: Floats
+    information: Floats
+
+
 def _slice(z: Floats) -> tuple[Floats, Floats, Floats]:
-    theta, rho = np.exp(z[:, 0]), SAFELY * np.tanh(z[:, 1])
-    return theta, rho, largest_phi(theta, rho) / (1 + np.exp(-z[:, 2]))
+    theta, rho = np.exp(z[0]), SAFELY * np.tanh(z[1])
+    return theta, rho, largest_phi(theta, rho) / (1 + np.exp(-z[2]))
 
 
 def _parameters_by_z(z: Floats) -> Floats:
-    """d(theta, rho, phi)/dz, shape (n, 3, 3)."""
+    """d(theta, rho, phi)/dz, shape (3, 3, n)."""
     theta, rho, phi = _slice(z)
-    share = 1 / (1 + np.exp(-z[:, 2]))
     wide = theta * (1 + np.abs(rho))
     power = np.where(4 / wide < 2 / np.sqrt(wide), 1.0, 0.5)  # which of the two bounds of theorem 4.2 binds
-    rho_by_z = SAFELY * (1 - np.tanh(z[:, 1]) ** 2)
-    by = np.zeros((len(z), 3, 3))
-    by[:, 0, 0], by[:, 1, 1] = theta, rho_by_z
-    by[:, 2, 0] = -power * phi
-    by[:, 2, 1] = -power * phi * np.sign(rho) / (1 + np.abs(rho)) * rho_by_z
-    by[:, 2, 2] = phi * (1 - share)
-    return by
-
-
-def _misses(k: Floats, w: Floats, weight: Floats, centre: Floats, z: Floats) -> tuple[Floats, Floats]:
-    """Weighted residuals with the prior's behind them, and their Jacobian in z."""
-    theta, rho, phi = (part[:, None] for part in _slice(z))
-    root = np.sqrt((phi * k) ** 2 + 2 * rho * phi * k + 1)
-    model = theta / 2 * (1 + rho * phi * k + root)
-    by = np.stack([model / theta, theta / 2 * phi * k * (1 + 1 / root), theta / 2 * (rho * k + (phi * k * k + rho * k) / root)], axis=-1)
-    by_z = (by @ _parameters_by_z(z)) * weight[:, :, None]
-    prior = np.broadcast_to(np.diag(1 / PRIOR_SD), (len(z), 3, 3))
-    return (
-        np.concatenate([(model - w) * weight, (z - centre) / PRIOR_SD], axis=1),
-        np.concatenate([by_z, prior], axis=1),
+    rho_by_z = SAFELY * (1 - np.tanh(z[1]) ** 2)
+    none = np.zeros_like(theta)
+    along = -power * phi
+    return np.array(
+        [
+            [theta, none, none],
+            [none, rho_by_z, none],
+            [along, along * np.sign(rho) / (1 + np.abs(rho)) * rho_by_z, phi / (1 + np.exp(z[2]))],
+        ]
     )
 
 
-def _descend(k: Floats, w: Floats, weight: Floats, centre: Floats, z: Floats) -> tuple[Floats, Floats, Floats]:
-    """Levenberg-Marquardt on all slices at once: z, the cost, and the information matrix of each."""
-    damping = np.full(len(z), 1e-2)
-    miss, by = _misses(k, w, weight, centre, z)
-    cost = (miss**2).sum(axis=1)
+def _misses(quotes: _Quotes, z: Floats) -> _Misses:
+    """
+    Sums run along the quotes of one slice alone, in an order that zeros at their end do not change, so that a slice's fit is the
+    same to the last bit whatever was fitted beside it.
+    """
+    theta, rho, phi = (part[:, None] for part in _slice(z))
+    by = _parameters_by_z(z)
+    k = quotes.k
+    skewed = rho * (x := phi * k)
+    root = np.sqrt(x * x + 2 * skewed + 1)
+    share = 0.5 * (1 + skewed + root)
+    by_phi = theta / 2 * k * (rho + (x + rho) / root)
+    jacobian = np.empty((3, *k.shape))
+    jacobian[0] = theta * share + by[2, 0][:, None] * by_phi
+    jacobian[1] = (by[1, 1][:, None] * theta / 2) * x * (1 + 1 / root) + by[2, 1][:, None] * by_phi
+    jacobian[2] = by[2, 2][:, None] * by_phi
+    jacobian *= quotes.weight
+    miss = (theta * share - quotes.w) * quotes.weight
+    chi2 = (miss * miss).sum(axis=-1)
+    off = (z - quotes.centre) / PRIOR_SD[:, None]
+    information = np.moveaxis((jacobian[:, None] * jacobian).sum(axis=-1), 2, 0) + np.diag(PRIOR_SD**-2)
+    return _Misses(chi2, chi2 + (off * off).sum(axis=0), (jacobian * miss).sum(axis=-1) + off / PRIOR_SD[:, None], information)
+
+
+def _descend(quotes: _Quotes, start: Floats) -> tuple[Floats, Floats]:
+    """Levenberg-Marquardt on all slices at once, each until it has settled: z, shape (3, slices), and its cost."""
+    z, cost = start.copy(), np.empty(start.shape[1])
+    left = np.arange(start.shape[1])
+    at = _misses(quotes, z)
+    cost[:] = at.cost
+    slope, information = at.slope, at.information
+    damping = np.full(len(left), 1e-2)
     for _ in range(MAX_STEPS):
-        information = np.swapaxes(by, 1, 2) @ by
-        slope = (np.swapaxes(by, 1, 2) @ miss[:, :, None])[:, :, 0]
-        diagonal = np.maximum(np.einsum("sii->si", information), _DIAGONAL)
-        step = -np.linalg.solve(information + (damping[:, None] * diagonal)[:, :, None] * np.eye(3), slope[:, :, None])[:, :, 0]
-        tried = z + np.clip(step, -1.5, 1.5)
-        new_miss, new_by = _misses(k, w, weight, centre, tried)
-        new_cost = (new_miss**2).sum(axis=1)
-        better = new_cost < cost
-        settled = np.abs(cost - new_cost) <= 1e-12 * (cost + 1e-300)
-        z = np.where(better[:, None], tried, z)
-        miss, by = np.where(better[:, None], new_miss, miss), np.where(better[:, None, None], new_by, by)
-        cost, damping = np.where(better, new_cost, cost), np.where(better, damping * 0.2, damping * 6)
-        if (settled | (damping > 1e9)).all():
+        damped = information.copy()
+        for i in range(3):
+            damped[:, i, i] *= 1 + damping
+        step = -np.linalg.solve(damped, slope.T[:, :, None])[:, :, 0].T
+        tried = z[:, left] + np.clip(step, -1.5, 1.5)
+        at = _misses(quotes, tried)
+        better = at.cost < cost[left]
+        settled = np.abs(cost[left] - at.cost) <= _SETTLED * cost[left]
+        z[:, left[better]], cost[left[better]] = tried[:, better], at.cost[better]
+        slope = np.where(better, at.slope, slope)
+        information = np.where(better[:, None, None], at.information, information)
+        damping = np.where(better, damping * 0.2, damping * 6)
+        going = ~settled & (damping < 1e9)
+        if not going.any():
             break
-    return z, cost, np.swapaxes(by, 1, 2) @ by
+        if not going.all():
+            left, damping, slope, information = left[going], damping[going], slope[:, going], information[going]
+            quotes = quotes.of(np.flatnonzero(going))
+    return z, cost

@@ -3,14 +3,15 @@
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
-from scipy.special import ndtr
+from numpy.typing import ArrayLike
+from scipy.special import ndtri
 
 from hydra_assets.options.black76 import Floats
-from hydra_assets.options.svi import RawSvi, Smile
+from hydra_assets.options.svi import Chosen, RawSvi, Smile
 
-BISECTIONS = 60
+MOST_STEPS = 60
 NEAR_DAYS = 15.0
+_SETTLED = 1e-13
 
 
 @dataclass(frozen=True)
@@ -36,9 +37,9 @@ class Between:
         """Slope of total variance far above the forward, shape (n,)."""
         return np.asarray((1 - self.weight) * self.near.call_wing + self.weight * self.far.call_wing)
 
-    def take(self, rows: NDArray[np.int64]) -> "Between":
-        """Some of the smiles, in the order asked."""
-        return Between(self.near.take(rows), self.far.take(rows), self.weight[rows])
+    def __getitem__(self, slices: Chosen) -> "Between":
+        """Some of the smiles."""
+        return Between(self.near[slices], self.far[slices], self.weight[slices])
 
     def total_variance(self, k: ArrayLike) -> Floats:
         """w at log-moneyness *k* of shape (n, m), or (m,) for all smiles."""
@@ -64,16 +65,27 @@ def strike_of_delta(smile: Smile, *, delta: float, right: int) -> Floats:
     Args:
         delta: in (0, 0.5]. right: +1 call, -1 put.
     Returns:
-        Shape (slices,); found by bisection, on which side of the forward the right says.
+        Shape (slices,); found by Newton's steps within a bracket. -d1 grows with log-moneyness on every slice without butterflies; one that
+        has them may hold several such strikes.
     """
+    asked = -right * ndtri(delta)  # what k / sqrt(w) - sqrt(w) / 2 is to be, up to the right's sign
     sd = np.sqrt(smile.total_variance(np.zeros((smile.size, 1)))[:, 0])
-    near, far = -right * sd, right * (8 * sd + 1)
-    for _ in range(BISECTIONS):
-        middle = 0.5 * (near + far)
-        s = np.sqrt(smile.total_variance(middle[:, None])[:, 0])
-        beyond = ndtr(right * (-middle / s + s / 2)) < delta
-        near, far = np.where(beyond, near, middle), np.where(beyond, middle, far)
-    return np.asarray(0.5 * (near + far))
+    low, high = np.minimum(-right * sd, right * (8 * sd + 1)), np.maximum(-right * sd, right * (8 * sd + 1))
+    k = np.clip(asked * sd, low, high)
+    going = np.isfinite(sd)
+    for _ in range(MOST_STEPS):
+        w, slope, _ = (part[:, 0] for part in smile.derivatives(k[:, None]))
+        s = np.sqrt(w)
+        miss = k / s - s / 2 - asked
+        low, high = np.where(miss < 0, k, low), np.where(miss > 0, k, high)
+        newton = k - miss / (1 / s - slope / (2 * w) * (k / s + s / 2))
+        # Where a step would leave the bracket, halve it instead.
+        new = np.where((newton >= low) & (newton <= high), newton, 0.5 * (low + high))
+        going &= np.abs(new - k) > _SETTLED * sd
+        if not going.any():
+            break
+        k = np.where(going, new, k)
+    return np.asarray(k)
 
 
 def risk_reversal_and_butterfly(smile: Smile, *, tau: ArrayLike, delta: float = 0.25) -> tuple[Floats, Floats]:
@@ -83,6 +95,39 @@ def risk_reversal_and_butterfly(smile: Smile, *, tau: ArrayLike, delta: float = 
         np.sqrt(smile.total_variance(strike_of_delta(smile, delta=delta, right=right)[:, None])[:, 0] / years) for right in (1, -1)
     )
     return np.asarray(call - put), np.asarray((call + put) / 2 - atm_vol(smile, tau=years))
+
+
+@dataclass(frozen=True)
+class StandardErrors:
+    """Of `atm_vol` and of `risk_reversal_and_butterfly`; decimals a year, shape (slices,)."""
+
+    atm_vol: Floats
+    risk_reversal: Floats
+    butterfly: Floats
+
+
+def standard_errors(smile: RawSvi, *, covariance: Floats, tau: ArrayLike, delta: float = 0.25) -> StandardErrors:
+    """
+    What the errors of the fit make of the numbers read off it, by the delta method.
+
+    Args:
+        covariance: of (a, b, rho, m, sigma), shape (slices, 5, 5): a fit's ``raw_covariance``.
+        tau, delta: as `risk_reversal_and_butterfly`. That the strike of a delta moves with the smile is counted.
+    """
+    years = np.asarray(tau, dtype=float)
+
+    def vol_by_parameters(k: Floats, moves: bool) -> Floats:
+        w, slope, _ = (part[:, 0] for part in smile.derivatives(k[:, None]))
+        # On a strike of constant delta k / sqrt(w) - sqrt(w) / 2 stays what it is, so that dk/dw is that of the smile's own level.
+        along = 1 / (1 - slope * (k / w + 0.5) / 2) if moves else 1.0
+        return np.asarray(smile.by_parameters(k[:, None])[:, 0, :] * (along / (2 * np.sqrt(w * years)))[:, None])
+
+    def error(gradient: Floats) -> Floats:
+        return np.asarray(np.sqrt(np.einsum("ni,nij,nj->n", gradient, covariance, gradient)))
+
+    call, put = (vol_by_parameters(strike_of_delta(smile, delta=delta, right=right), True) for right in (1, -1))
+    atm = vol_by_parameters(np.zeros_like(smile.a), False)
+    return StandardErrors(error(atm), error(call - put), error((call + put) / 2 - atm))
 
 
 def bracket(tau: Floats, horizon: float) -> tuple[int, int, float, bool]:

@@ -7,14 +7,18 @@ arbitrage (their theorem 4.2).
 """
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from hydra_assets.options.black76 import Floats
 
+REACH = 60.0  # |ln(K/F)| to which a slice is looked at: wings of SVI are heavy
+G_NODES = 401
 SAFELY = 0.999  # of the largest phi and |rho| that theorem 4.2 allows
+
+Chosen = slice | NDArray[np.intp] | NDArray[np.bool_]  # some of many slices
 
 
 class Smile(Protocol):
@@ -28,22 +32,14 @@ class Smile(Protocol):
     def call_wing(self) -> Floats:
         """Slope of total variance far above the forward, shape (n,)."""
 
+    def __getitem__(self, slices: Chosen) -> Self:
+        """Some of the slices."""
+
     def total_variance(self, k: ArrayLike) -> Floats:
         """w at log-moneyness *k* of shape (n, m), or (m,) for all slices."""
 
     def derivatives(self, k: ArrayLike) -> tuple[Floats, Floats, Floats]:
         """w, dw/dk, d2w/dk2 at *k*; shapes (n, m)."""
-
-
-def density_factor(smile: Smile, k: ArrayLike) -> Floats:
-    """
-    The factor g(k) of the density: where it is negative, a butterfly costs less than nothing.
-
-    Not the sign of d2w/dk2, which is never negative for SVI and so detects nothing.
-    """
-    x = np.asarray(k, dtype=float)
-    w, first, second = smile.derivatives(x)
-    return np.asarray((1 - x * first / (2 * w)) ** 2 - first**2 / 4 * (1 / w + 0.25) + second / 2)
 
 
 @dataclass(frozen=True)
@@ -106,20 +102,37 @@ class RawSvi:
         least = self.a + self.b * self.sigma * np.sqrt(1 - self.rho**2)
         return w / t, skew, self.b * (1 - self.rho) / scale, self.b * (1 + self.rho) / scale, least / t
 
+    def __getitem__(self, slices: Chosen) -> "RawSvi":
+        """Some of the slices."""
+        return RawSvi(self.a[slices], self.b[slices], self.rho[slices], self.m[slices], self.sigma[slices])
+
     def total_variance(self, k: ArrayLike) -> Floats:
         """w at log-moneyness *k* of shape (n, m), or (m,) for all slices."""
-        return self.derivatives(k)[0]
+        y = np.asarray(k, dtype=float) - self.m[:, None]
+        return np.asarray(self.a[:, None] + self.b[:, None] * (self.rho[:, None] * y + np.sqrt(y * y + (self.sigma * self.sigma)[:, None])))
 
     def derivatives(self, k: ArrayLike) -> tuple[Floats, Floats, Floats]:
         """w, dw/dk, d2w/dk2 at *k*; shapes (n, m)."""
         a, b, rho, m, sigma = (part[:, None] for part in (self.a, self.b, self.rho, self.m, self.sigma))
         y = np.asarray(k, dtype=float) - m
         root = np.sqrt(y * y + sigma * sigma)
-        return a + b * (rho * y + root), b * (rho + y / root), b * sigma * sigma / root**3
+        return a + b * (rho * y + root), b * (rho + y / root), b * sigma * sigma / (root * root * root)
+
+    def by_parameters(self, k: ArrayLike) -> Floats:
+        """dw/d(a, b, rho, m, sigma) at *k*; shape (n, m, 5)."""
+        b, rho, m, sigma = (part[:, None] for part in (self.b, self.rho, self.m, self.sigma))
+        y = np.asarray(k, dtype=float) - m
+        root = np.sqrt(y * y + sigma * sigma)
+        return np.stack([np.ones_like(y), rho * y + root, b * y, -b * (rho + y / root), b * sigma / root], axis=-1)
 
     def g(self, k: ArrayLike) -> Floats:
-        """See `density_factor`."""
-        return density_factor(self, k)
+        """
+        The density factor: where it is negative, a butterfly costs less than nothing.
+
+        Not the sign of d2w/dk2, which is never negative for SVI and so detects nothing.
+        """
+        x = np.asarray(k, dtype=float)
+        return density_factor(x, *self.derivatives(x))
 
     @property
     def size(self) -> int:
@@ -131,12 +144,48 @@ class RawSvi:
         """Slope of total variance far above the forward, shape (n,)."""
         return np.asarray(self.b * (1 + self.rho))
 
-    def take(self, rows: NDArray[np.int64]) -> "RawSvi":
-        """Some of the slices, in the order asked."""
-        return RawSvi(*(part[rows] for part in (self.a, self.b, self.rho, self.m, self.sigma)))
+    def g_min(self) -> Floats:
+        """
+        The smallest `g` over the whole line, shape (slices,); below 0 where there is a butterfly.
+
+        Looked for on two grids that reach |k| = 60, dense at the money and at the vertex, and then closer around the smallest.
+        """
+        sd = np.sqrt(np.maximum(self.total_variance(np.zeros((len(self.a), 1)))[:, 0], 1e-12))
+        u = np.linspace(-1, 1, G_NODES)
+        nodes = [
+            middle[:, None] + scale[:, None] * np.sinh(np.arcsinh(REACH / scale)[:, None] * u)
+            for middle, scale in ((np.zeros_like(sd), 2 * sd), (self.m, np.maximum(self.sigma, 1e-12)))
+        ]
+        k = np.sort(np.concatenate(nodes, axis=1), axis=1)
+        row = np.arange(len(k))
+        for _ in range(3):
+            g = self.g(k)
+            least = np.argmin(np.where(np.isnan(g), np.inf, g), axis=1)
+            low, high = k[row, np.maximum(least - 1, 0)], k[row, np.minimum(least + 1, k.shape[1] - 1)]
+            k = low[:, None] + (high - low)[:, None] * np.linspace(0, 1, 41)
+        return np.asarray(g[row, least])
+
+
+def density_factor(k: Floats, w: Floats, first: Floats, second: Floats) -> Floats:
+    """g of Gatheral & Jacquier, of total variance and its two derivatives at log-moneyness *k*."""
+    return np.asarray((1 - k * first / (2 * w)) ** 2 - first * first / 4 * (1 / w + 0.25) + second / 2)
 
 
 def largest_phi(theta: Floats, rho: Floats) -> Floats:
     """The largest phi for which an SSVI slice is free of butterfly arbitrage by theorem 4.2, less a little."""
     wide = theta * (1 + np.abs(rho))
     return np.asarray(SAFELY * np.minimum(4 / wide, 2 / np.sqrt(wide)))
+
+
+def raw_by_ssvi(*, theta: Floats, rho: Floats, phi: Floats) -> Floats:
+    """d(a, b, rho, m, sigma)/d(theta, rho, phi) of `RawSvi.of_ssvi`; shape (n, 5, 3)."""
+    root = np.sqrt(1 - rho * rho)
+    none, one = np.zeros_like(theta), np.ones_like(theta)
+    rows = [
+        [(1 - rho * rho) / 2, -theta * rho, none],
+        [phi / 2, none, theta / 2],
+        [none, one, none],
+        [none, -1 / phi, rho / phi**2],
+        [none, -rho / (root * phi), -root / phi**2],
+    ]
+    return np.moveaxis(np.array(rows), 2, 0)
