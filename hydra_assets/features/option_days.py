@@ -236,7 +236,7 @@ class _Days:
         found = smile_row[order][place] if len(code) else np.full(len(mine), -1)
 
         def column(name: str) -> Floats:
-            return np.asarray(chain[name].to_numpy(zero_copy_only=False), dtype=float)[row]
+            return np.asarray(chain[name].to_numpy(zero_copy_only=False)[row], dtype=float)
 
         forward, strike, tau, rate = (column(name) for name in ("forward", "strike", "tau", "rate"))
         size = column("open_interest") * column("multiplier") * forward
