@@ -10,7 +10,14 @@ from hydra_assets.defs.features import cot_features, futures_features
 from hydra_assets.defs.io_managers import HiveParquetIOManager
 from hydra_assets.defs.jobs import cot_refresh
 from hydra_assets.defs.raw import cot_disaggregated
-from hydra_assets.defs.raw_futures import futures_bars, futures_definitions, futures_statistics
+from hydra_assets.defs.raw_databento import (
+    futures_bars,
+    futures_definitions,
+    futures_statistics,
+    option_definitions,
+    option_quotes,
+    option_statistics,
+)
 from hydra_assets.defs.resources import CftcResource, DatabentoResource, FeatureStoreResource, FindingsResource, LakeResource
 from hydra_assets.defs.schedules import after_cot_release
 from hydra_assets.defs.sensors import cot_release_sensor
@@ -21,6 +28,9 @@ ASSETS = [
     futures_statistics,
     futures_continuous,
     futures_features,
+    option_definitions,
+    option_quotes,
+    option_statistics,
     cot_disaggregated,
     cot_features,
 ]
