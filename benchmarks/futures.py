@@ -19,8 +19,8 @@ from hydra_assets.config.home import Home
 from hydra_assets.config.load import load_config
 from hydra_assets.core.months import Month, months_between
 from hydra_assets.flow.continuous import continuous_months
+from hydra_assets.flow.databento import SCHEMAS, append_raw, fetch_plan, open_databento, plan_of, raw_months
 from hydra_assets.flow.features import compute_months, publish_month
-from hydra_assets.flow.futures import SCHEMAS, append_futures, fetch_plan, futures_months, open_databento, plan_of
 from hydra_assets.sources.ledger import Ledger
 from hydra_assets.storage.lake import Look, ParquetLake
 from hydra_assets.storage.store import FeatureStore
@@ -46,8 +46,8 @@ def ours(home: Home, months: list[Month]) -> None:
                 fetched = fetch_plan(source.fetch, plan_of(source, lake, data_type, market, months, today), synthetic=True)
             rows = 0
             with timed(f"{data_type}: parse, append"):
-                for month, table in futures_months(fetched, lake, months, source.ledger):
-                    rows += append_futures(lake, data_type, market, month, table)
+                for month, table in raw_months(fetched, lake, months, source.ledger):
+                    rows += append_raw(lake, data_type, market, month, table)
             told = f"{fetched.records:,} records, {rows:,} rows, {len(fetched.payloads)} request(s), {fetched.left_out:,} of spreads"
             print(f"    {told} left out")
     with timed("futures_continuous: build, append"):

@@ -10,19 +10,12 @@ from hydra_assets.defs.features import FEATURES
 from hydra_assets.defs.io_managers import HiveParquetIOManager
 from hydra_assets.defs.jobs import cot_refresh
 from hydra_assets.defs.raw import cot_disaggregated
-from hydra_assets.defs.raw_futures import futures_bars, futures_definitions, futures_statistics
+from hydra_assets.defs.raw_databento import DATABENTO
 from hydra_assets.defs.resources import CftcResource, DatabentoResource, FeatureStoreResource, FindingsResource, LakeResource
 from hydra_assets.defs.schedules import after_cot_release
 from hydra_assets.defs.sensors import cot_release_sensor
 
-ASSETS = [
-    futures_definitions,
-    futures_bars,
-    futures_statistics,
-    cot_disaggregated,
-    *DERIVED,
-    *FEATURES,
-]
+ASSETS = [*DATABENTO, cot_disaggregated, *DERIVED, *FEATURES]
 
 
 def definitions_for(home: Home) -> dg.Definitions:

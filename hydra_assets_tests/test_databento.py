@@ -30,7 +30,7 @@ from hydra_assets.errors import (
     VendorRefusedError,
     VendorUnavailableError,
 )
-from hydra_assets.flow.futures import append_futures, complete_at, fetch_plan, futures_months, plan_of
+from hydra_assets.flow.databento import append_raw, complete_at, fetch_plan, plan_of, raw_months
 from hydra_assets.sources.databento_client import Limits, client
 from hydra_assets.sources.databento_parse import Definitions, parse_bars, parse_definitions, parse_statistics
 from hydra_assets.sources.http import wait_before_retry
@@ -482,9 +482,9 @@ def lay(asking, lake, data_type, months, today=None):
     """Plan, fetch, append; the plan, and how many rows were new."""
     plan = plan_of(asking, lake, data_type, HE, months, today or NOW.date())
     fetched, new = fetch_plan(asking.fetch, plan, synthetic=True), 0
-    for month, rows in futures_months(fetched, lake, months, asking.ledger):
+    for month, rows in raw_months(fetched, lake, months, asking.ledger):
         assert month in months
-        new += append_futures(lake, data_type, HE, month, rows)
+        new += append_raw(lake, data_type, HE, month, rows)
     return plan, new + fetched.strays
 
 
@@ -635,15 +635,15 @@ import os, sys, datetime as dt
 from pathlib import Path
 from hydra_assets_tests.databento_vendor import source, NOW
 from hydra_assets.core.months import months_between
-from hydra_assets_tests.test_databento import HE, plan_of, fetch_plan, futures_months, append_futures
+from hydra_assets_tests.test_databento import HE, plan_of, fetch_plan, raw_months, append_raw
 from hydra_assets.storage.lake import ParquetLake
 url, folder, after = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3])
 lake, months, seen = ParquetLake(folder / "lake", world="sample"), months_between("2025-01", "2025-10"), 0
 with source(url, folder) as asking:
     for table in ("futures_definitions", "futures_bars", "futures_statistics"):
         got = fetch_plan(asking.fetch, plan_of(asking, lake, table, HE, months, NOW.date()), synthetic=True)
-        for month, rows in futures_months(got, lake, months, asking.ledger):
-            append_futures(lake, table, HE, month, rows)
+        for month, rows in raw_months(got, lake, months, asking.ledger):
+            append_raw(lake, table, HE, month, rows)
             seen += 1
             if seen == after:
                 os.kill(os.getpid(), 9)

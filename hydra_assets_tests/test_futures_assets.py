@@ -13,7 +13,7 @@ from hydra_assets.core.months import Month
 from hydra_assets.defs import retrying
 from hydra_assets.defs.futures_checks import due_sessions
 from hydra_assets.defs.partitions import key_of
-from hydra_assets.defs.raw_futures import UNATTENDED_TAGS
+from hydra_assets.defs.raw_databento import UNATTENDED_TAGS
 from hydra_assets.features import of_family
 from hydra_assets.flow import features as flow
 from hydra_assets.flow.features import inputs_of
@@ -102,9 +102,9 @@ def test_gaps_are_told_by_day_and_reason(monkeypatch):
 
 
 def test_over_budget_the_step_fails_once_and_names_price_and_setting(monkeypatch):
-    from hydra_assets.flow import futures as flow_futures
+    from hydra_assets.flow import databento as flow_databento
 
-    monkeypatch.setattr(flow_futures, "Budget", lambda run, unattended: Budget(run, run_usd=0.000001))
+    monkeypatch.setattr(flow_databento, "Budget", lambda run, unattended: Budget(run, run_usd=0.000001))
     result = futures(raise_on_error=False)
     assert not result.success
     (failure,) = [e for e in result.all_events if e.is_step_failure]

@@ -9,14 +9,16 @@ import pytest
 import hydra_assets
 from hydra_assets.config.load import load_config
 from hydra_assets.core.sessions import session_days
-from hydra_assets.sources.sample import records
+from hydra_assets.sources.sample import monthly
 from hydra_assets.sources.sample.curve import Curve, is_degraded
 from hydra_assets.sources.sample.databento import DatabentoDesk, Refused
-from hydra_assets.sources.sample.records import SCHEMAS, Publisher, condition, midnight
+from hydra_assets.sources.sample.monthly import midnight
+from hydra_assets.sources.sample.records import Publisher, condition
 
 MARKETS = load_config().markets
 NOW = dt.datetime(2026, 6, 1, 9, tzinfo=dt.UTC)
 D = dt.date
+SCHEMAS = Publisher.schemas
 
 
 def publisher(symbol="HE", *, cache=None, now=NOW):
@@ -38,7 +40,7 @@ def test_what_the_cache_holds_is_what_would_be_encoded_and_is_encoded_once(schem
     asked = (schema, midnight(D(2024, 5, 1)), midnight(D(2024, 8, 1)))
     plain = publisher().records(*asked)
     assert np.array_equal(publisher(cache=tmp_path).records(*asked), plain)
-    kept = list(tmp_path.rglob("*.records"))
+    kept = list(tmp_path.rglob("*.records.zst"))
     assert len(kept) == 3
     monkeypatch.setattr(Publisher, "_encode", lambda *_: pytest.fail("encoded again"))
     assert np.array_equal(publisher(cache=tmp_path).records(*asked), plain)
@@ -46,7 +48,7 @@ def test_what_the_cache_holds_is_what_would_be_encoded_and_is_encoded_once(schem
 
 def test_a_month_that_can_still_change_is_not_cached(tmp_path):
     publisher(cache=tmp_path).records("ohlcv-1d", midnight(D(2026, 5, 1)), midnight(D(2026, 6, 1)))
-    assert not list(tmp_path.rglob("*.records"))
+    assert not list(tmp_path.rglob("*.records.zst"))
 
 
 @pytest.mark.parametrize("symbol", sorted(MARKETS))
@@ -85,7 +87,7 @@ def test_conditions_pending_at_the_end_and_degraded_days_mended_later():
     bad = next(day for day in session_days(D(2025, 1, 6), D(2026, 5, 1)) if is_degraded(day))
     early, late = (dt.datetime.combine(bad + dt.timedelta(n), dt.time(12), dt.UTC) for n in (3, 30))
     assert condition(bad, early, early) == ("degraded", bad + dt.timedelta(1))
-    assert condition(bad, late, late) == ("degraded", bad + records.RESTATED_AFTER)
+    assert condition(bad, late, late) == ("degraded", bad + monthly.RESTATED_AFTER)
     asked = ("ohlcv-1d", midnight(bad), midnight(bad + dt.timedelta(1)))
     first, mended = (publisher(now=now).records(*asked)["volume"].sum() for now in (early, late))
     assert first < mended

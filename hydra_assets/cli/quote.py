@@ -29,7 +29,7 @@ def quote(
     are as synthetic as the data, and nothing is ever charged.
     """
     from hydra_assets.definitions import databento_key_of  # Dagster takes a second to load; --help needs none of it
-    from hydra_assets.flow.futures import SCHEMAS, open_databento, plan_of, quote_plan
+    from hydra_assets.flow.databento import SCHEMAS, open_databento, plan_of, quote_plan
     from hydra_assets.storage.lake import ParquetLake
 
     config, home, wanted = load_config(), resolve_home(world), _months(months)
@@ -40,9 +40,9 @@ def quote(
         console.status(f"asking for the price of {market} {months} ..."),
         open_databento(home, config, key=databento_key_of(home)) as source,
     ):
-        lake = ParquetLake(home.lake, world=home.world)
+        lake, today, cut = ParquetLake(home.lake, world=home.world), dt.datetime.now(dt.UTC).date(), config.option_rules.cut_time
         for data_type in SCHEMAS:
-            plan = plan_of(source, lake, data_type, config.market(market), wanted, dt.datetime.now(dt.UTC).date())
+            plan = plan_of(source, lake, data_type, config.market(market), wanted, today, cut=cut)
             answers = [answer for _, answer in quote_plan(source, plan)]
             rows.append(
                 {

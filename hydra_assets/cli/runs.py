@@ -15,7 +15,7 @@ from hydra_assets.definitions import ASSETS, definitions_for
 from hydra_assets.defs.partitions import key_of
 from hydra_assets.errors import RunFailedError
 from hydra_assets.flow.cot import append_cot, cot_months, fetch_cot, open_cftc
-from hydra_assets.flow.futures import SCHEMAS, append_futures, fetch_plan, futures_months, open_databento, plan_of
+from hydra_assets.flow.databento import SCHEMAS, append_raw, fetch_plan, open_databento, plan_of, raw_months
 from hydra_assets.storage.lake import ParquetLake
 
 __all__ = ["CheckVerdict", "MarketRun", "RunOutcome", "lay_down", "months_between"]
@@ -33,10 +33,10 @@ def lay_down(home: Home, symbol: str, months: Sequence[Month]) -> Iterator[int]:
         yield append_cot(lake, market, month, table)
     with open_databento(home, config, key="", run="warm-up") as vendor:  # of the sample world, which needs no key
         for data_type in SCHEMAS:
-            plan = plan_of(vendor, lake, data_type, market, months, dt.datetime.now(dt.UTC).date())
+            plan = plan_of(vendor, lake, data_type, market, months, dt.datetime.now(dt.UTC).date(), cut=config.option_rules.cut_time)
             got = fetch_plan(vendor.fetch, plan, synthetic=True)
-            for month, table in futures_months(got, lake, months, vendor.ledger):
-                yield append_futures(lake, data_type, market, month, table)
+            for month, table in raw_months(got, lake, months, vendor.ledger):
+                yield append_raw(lake, data_type, market, month, table)
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,8 @@ import pyarrow as pa
 
 from hydra_assets.config.load import load_config
 from hydra_assets.core.dataset import FEATURE_TABLES
+from hydra_assets.defs.option_pictures import PICTURES
 from hydra_assets.defs.partitions import MARKET_MONTH, key_of, months_by_market
-from hydra_assets.defs.pictures import PICTURES
 from hydra_assets.defs.resources import FeatureStoreResource, LakeResource
 from hydra_assets.features.compute import INPUTS
 from hydra_assets.flow.features import compute_months, marked, publish_month
@@ -51,8 +51,9 @@ def feature_table(family: str) -> dg.AssetsDefinition:
                         context.add_asset_metadata({"published_facts": facts, "inputs": len(computed.marks)}, partition_key=key)
                         yield key, marked(computed.rows, allow_retract=config.allow_retract)
                     # Of the newest month alone: what is looked at in the morning.
-                    newest = str(key_of(market, months[-1]))
-                    context.add_asset_metadata(PICTURES[family](opened, market, months[-1]), partition_key=newest)
+                    if dataset.name in PICTURES:
+                        newest = str(key_of(market, months[-1]))
+                        context.add_asset_metadata(PICTURES[dataset.name](opened, market, months[-1]), partition_key=newest)
 
         return dg.Output(published())
 

@@ -11,7 +11,7 @@ from hydra_assets.config.load import load_config
 from hydra_assets.core.months import Month
 from hydra_assets.core.sessions import session_days
 from hydra_assets.defs.judging import Judgement, lake_check, month_text
-from hydra_assets.flow.futures import complete_at
+from hydra_assets.flow.databento import complete_at
 
 DELIVERED_AFTER = dt.timedelta(1)  # a historical API has a day about so long after its last record
 WARN, ERROR = dg.AssetCheckSeverity.WARN, dg.AssetCheckSeverity.ERROR

@@ -50,13 +50,13 @@ def term_structure(lake: ParquetLake, market: str, month: Month) -> Facts:
         axes.plot([end for _, end, *_ in rows], [value for _, _, value, _ in rows], marker="o", color="#1f77b4")
         for name, end, value, _ in rows:
             axes.annotate(name, (end, value), textcoords="offset points", xytext=(0, 7), ha="center", fontsize=7)
-        axes.set_title(f"{market}: term structure of {day:%Y-%m-%d}{_synthetic(curve)}", fontsize=10)
+        axes.set_title(f"{market}: term structure of {day:%Y-%m-%d}{synthetic_note(curve)}", fontsize=10)
         axes.set_ylabel("final settlement")
         axes.margins(y=0.12)
 
     return {
         "term_structure": dg.MetadataValue.table(table, schema=dg.TableSchema(columns=columns)),
-        "term_structure_picture": _picture(draw),
+        "term_structure_picture": picture_of(draw),
     }
 
 
@@ -80,32 +80,29 @@ def positioning(lake: ParquetLake, market: str, month: Month) -> Facts:
         for group, label in (("mm", "managed money"), ("prod", "producers"), ("swap", "swap dealers")):
             axes.plot(days, nets[group], label=label, drawstyle="steps-post")
         axes.axhline(0, color="grey", linewidth=0.6)
-        axes.set_title(f"{market}: net positions by report date{_synthetic(reports)}", fontsize=10)
+        axes.set_title(f"{market}: net positions by report date{synthetic_note(reports)}", fontsize=10)
         axes.set_ylabel("contracts")
         axes.legend(fontsize=7, loc="best")
 
-    return {"positioning": _table(newest, kinds), "positioning_picture": _picture(draw)}
+    return {"positioning": table_of(newest, kinds), "positioning_picture": picture_of(draw)}
 
 
-PICTURES: Mapping[str, Callable[[ParquetLake, str, Month], Facts]] = {"cot": positioning, "futures": term_structure}
-
-
-def _table(rows: list[dg.TableRecord], kinds: Mapping[str, str]) -> dg.MetadataValue:
+def table_of(rows: list[dg.TableRecord], kinds: Mapping[str, str]) -> dg.MetadataValue:
     return dg.MetadataValue.table(rows, schema=dg.TableSchema(columns=[dg.TableColumn(name, kind) for name, kind in kinds.items()]))
 
 
-def _synthetic(rows: list[dict[str, Any]]) -> str:
+def synthetic_note(rows: list[dict[str, Any]]) -> str:
     made = sum(bool(row["synthetic"]) for row in rows)
     return "" if not made else " (synthetic)" if made == len(rows) else f" ({made} of {len(rows)} synthetic)"
 
 
-def _picture(draw: Callable[[Any], None]) -> dg.MetadataValue:
+def picture_of(*draws: Callable[[Any], None]) -> dg.MetadataValue:
     from matplotlib.figure import Figure  # half a second: only where something is drawn
 
     figure = Figure(figsize=SIZE_IN, dpi=DPI, layout="constrained")
-    axes = figure.subplots()
-    draw(axes)
-    axes.tick_params(labelsize=7)
+    for axes, draw in zip(figure.subplots(1, len(draws), squeeze=False)[0], draws, strict=True):
+        draw(axes)
+        axes.tick_params(labelsize=7)
     body = io.BytesIO()
     figure.savefig(body, format="png")
     return dg.MetadataValue.md(f"![picture](data:image/png;base64,{base64.b64encode(body.getvalue()).decode()})")

@@ -9,7 +9,7 @@ import dagster as dg
 from hydra_assets.config.home import Home
 from hydra_assets.config.load import load_config, load_release_calendar
 from hydra_assets.flow.cot import open_cftc
-from hydra_assets.flow.futures import open_databento
+from hydra_assets.flow.databento import open_databento
 from hydra_assets.log import mask
 from hydra_assets.sources.cftc import CftcSource
 from hydra_assets.sources.databento import DatabentoSource

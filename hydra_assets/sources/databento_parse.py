@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 from databento.common.dbnstore import DBNStore
 
-from hydra_assets.core.dataset import FUTURES_BARS, FUTURES_DEFINITIONS, FUTURES_STATISTICS
+from hydra_assets.core.dataset import FUTURES_BARS, FUTURES_DEFINITIONS, FUTURES_STATISTICS, Dataset
 from hydra_assets.core.instants import DAY_US
 from hydra_assets.core.market import Market
 from hydra_assets.errors import VendorContentError
@@ -54,7 +54,7 @@ def parse_definitions(store: DBNStore, market: Market, *, synthetic: bool, degra
     """
     raw = records_of(store, "definition")
     rows = raw[raw["instrument_class"] == b"F"]
-    stamp, tick = rows["ts_recv"].astype(np.int64), _prices(rows["min_price_increment"])
+    stamp, tick = rows["ts_recv"].astype(np.int64), prices_of(rows["min_price_increment"])
     value, wanted = tick * market.contract_multiplier, market.tick * market.contract_multiplier
     wrong = ~np.isclose(value, wanted, rtol=1e-9)
     if wrong.any():
@@ -70,14 +70,14 @@ def parse_definitions(store: DBNStore, market: Market, *, synthetic: bool, degra
         {
             "instrument": pa.array([symbol.decode() for symbol in rows["raw_symbol"].tolist()], pa.string()),
             "instrument_id": pa.array(rows["instrument_id"].astype(np.int64)),
-            "expiration": _instants(rows["expiration"].astype(np.int64) // 1000),
+            "expiration": instants(rows["expiration"].astype(np.int64) // 1000),
             "instrument_class": pa.array(["F"] * n, pa.string()),
-            **_times(dates, stamp),
+            **times_of(dates, stamp),
             "tick": pa.array(tick),
             "multiplier": pa.array(np.full(n, market.contract_multiplier)),
-            "low_limit": _nullable(_prices(rows["low_limit_price"])),
-            "high_limit": _nullable(_prices(rows["high_limit_price"])),
-            **_words(dates, synthetic, degraded),
+            "low_limit": nullable(prices_of(rows["low_limit_price"])),
+            "high_limit": nullable(prices_of(rows["high_limit_price"])),
+            **words_of(dates, synthetic, degraded),
         }
     )
     return Parsed(FUTURES_DEFINITIONS.conform(table), len(raw), left_out=len(raw) - n)
@@ -86,22 +86,24 @@ def parse_definitions(store: DBNStore, market: Market, *, synthetic: bool, degra
 class Definitions:
     """Which contract an instrument id was on a day: ids are given out anew."""
 
+    statistics: Dataset = FUTURES_STATISTICS
+
     def __init__(self, table: pa.Table) -> None:
-        self._day = _us(table["as_of"]) // DAY_US
+        self._day = us_of(table["as_of"]) // DAY_US
         self._id = table["instrument_id"].to_numpy()
         order = np.lexsort((self._day, self._id))
         self._key = self._id[order] * 100_000 + self._day[order]
         self._rows = order
         self._instrument = np.array(table["instrument"].to_pylist(), dtype=object)
-        self._expiration = _us(table["expiration"])
+        self._expiration = us_of(table["expiration"])
 
-    def find(self, numbers: np.ndarray, days: np.ndarray) -> np.ndarray:
-        """Row of each (id, day since 1970): of that day, or the newest within a week before; -1 where there is none."""
+    def find(self, numbers: np.ndarray, days: np.ndarray, *, within: int = DEFINED_WITHIN) -> np.ndarray:
+        """Row of each (id, day since 1970): of that day, or the newest of the *within* days before; -1 where there is none."""
         if not len(self._key):
             return np.full(len(numbers), -1)
         at = np.searchsorted(self._key, numbers * 100_000 + days, side="right") - 1
         row = self._rows[np.maximum(at, 0)]
-        fits = (at >= 0) & (self._id[row] == numbers) & (days - self._day[row] <= DEFINED_WITHIN)
+        fits = (at >= 0) & (self._id[row] == numbers) & (days - self._day[row] <= within)
         return np.asarray(np.where(fits, row, -1))
 
     def contracts(self, rows: np.ndarray, numbers: np.ndarray) -> dict[str, pa.Array]:
@@ -109,8 +111,13 @@ class Definitions:
         return {
             "instrument": pa.array(self._instrument[rows].tolist(), pa.string()),
             "instrument_id": pa.array(numbers, pa.int64()),
-            "expiration": _instants(self._expiration[rows]),
+            "expiration": instants(self._expiration[rows]),
         }
+
+    @staticmethod
+    def wanted(symbol: str) -> bool:
+        """Whether *symbol*, which nothing defines, should have been defined: an outright future, no spread."""
+        return _OUTRIGHT.fullmatch(symbol) is not None
 
 
 def parse_bars(store: DBNStore, definitions: Definitions, *, synthetic: bool, degraded: Degraded) -> Parsed:
@@ -119,17 +126,17 @@ def parse_bars(store: DBNStore, definitions: Definitions, *, synthetic: bool, de
     numbers, start = raw["instrument_id"].astype(np.int64), raw["ts_event"].astype(np.int64)
     days = start // DAY_NS
     row = definitions.find(numbers, days)
-    left_out, quarantined = _unknown(store, numbers[row < 0], days[row < 0])
+    left_out, quarantined = unknown(store, definitions, numbers[row < 0], days[row < 0])
     keep = row >= 0
     raw, numbers, days, row = raw[keep], numbers[keep], days[keep], row[keep]
     table = pa.table(
         {
             **definitions.contracts(row, numbers),
-            "as_of": _instants(days * DAY_US),
-            "available_at": _instants((days + 1) * DAY_US),
-            **{name: _nullable(_prices(raw[name])) for name in ("open", "high", "low", "close")},
+            "as_of": instants(days * DAY_US),
+            "available_at": instants((days + 1) * DAY_US),
+            **{name: nullable(prices_of(raw[name])) for name in ("open", "high", "low", "close")},
             "volume": pa.array(raw["volume"].astype(np.int64)),
-            **_words(days, synthetic, degraded),
+            **words_of(days, synthetic, degraded),
         }
     )
     return Parsed(FUTURES_BARS.conform(table), len(keep), left_out, 0, quarantined)
@@ -148,7 +155,7 @@ def parse_statistics(store: DBNStore, definitions: Definitions, *, synthetic: bo
     numbers, stamp = raw["instrument_id"].astype(np.int64), raw["ts_recv"].astype(np.int64)
     received = stamp // DAY_NS
     row = definitions.find(numbers, received)
-    left_out, quarantined = _unknown(store, numbers[row < 0], received[row < 0])
+    left_out, quarantined = unknown(store, definitions, numbers[row < 0], received[row < 0])
     keep = row >= 0
     undated = keep & (raw["ts_ref"] == UNDEF_TIME)
     deleted = raw["update_action"] == DELETE
@@ -166,7 +173,7 @@ def parse_statistics(store: DBNStore, definitions: Definitions, *, synthetic: bo
     raw, numbers, stamp, row = raw[newest], numbers[newest], stamp[newest], row[newest]
     deleted, settled, received = deleted[newest], settled[newest], received[newest]
     days = (raw["ts_ref"].astype(np.uint64) // DAY_NS).astype(np.int64)
-    value = np.where(settled, _prices(raw["price"]), raw["quantity"].astype(float))
+    value = np.where(settled, prices_of(raw["price"]), raw["quantity"].astype(float))
     flags = raw["stat_flags"]
     final = ((flags & FINAL) != 0) | deleted
     said = settled & (((flags & NULL_BIT) == 0) | deleted)
@@ -174,17 +181,17 @@ def parse_statistics(store: DBNStore, definitions: Definitions, *, synthetic: bo
         {
             **definitions.contracts(row, numbers),
             "stat": pa.array([STATS[kind] for kind in raw["stat_type"].tolist()], pa.string()),
-            **_times(days, stamp),
+            **times_of(days, stamp),
             "value": pa.array(value, mask=deleted | np.isnan(value)),
             "is_final": pa.array(final, mask=~said),
-            **_words(days, synthetic, degraded, also=received),
+            **words_of(days, synthetic, degraded, also=received),
         }
     )
-    return Parsed(FUTURES_STATISTICS.conform(table), total, left_out, len(kept) - len(newest), quarantined)
+    return Parsed(definitions.statistics.conform(table), total, left_out, len(kept) - len(newest), quarantined)
 
 
-def _unknown(store: DBNStore, numbers: np.ndarray, days: np.ndarray) -> tuple[int, list[str]]:
-    """How many records belong to spreads and the like, and those of outright futures that nothing defines."""
+def unknown(store: DBNStore, definitions: Definitions, numbers: np.ndarray, days: np.ndarray) -> tuple[int, list[str]]:
+    """How many records belong to spreads and the like, and those that something should define and nothing does."""
     if not len(numbers):
         return 0, []
     symbols: dict[str, str] = {}
@@ -193,8 +200,9 @@ def _unknown(store: DBNStore, numbers: np.ndarray, days: np.ndarray) -> tuple[in
     lost, spreads = [], 0
     for number, day in zip(numbers.tolist(), days.tolist(), strict=True):
         symbol = symbols.get(str(number), "")
-        if _OUTRIGHT.fullmatch(symbol):
-            lost.append(f"{symbol} (id {number}) on {dt.date(1970, 1, 1) + dt.timedelta(day)}: no definition of it in the lake")
+        if definitions.wanted(symbol):
+            named = symbol or "an instrument without a symbol"
+            lost.append(f"{named} (id {number}) on {dt.date(1970, 1, 1) + dt.timedelta(day)}: no definition of it in the lake")
         else:
             spreads += 1
     return spreads, lost
@@ -208,32 +216,32 @@ def records_of(store: DBNStore, schema: str) -> np.ndarray:
     return records
 
 
-def _prices(fixed: np.ndarray) -> np.ndarray:
+def prices_of(fixed: np.ndarray) -> np.ndarray:
     return np.where(fixed == UNDEF_PRICE, np.nan, fixed / SCALE)
 
 
-def _nullable(values: np.ndarray) -> pa.Array:
+def nullable(values: np.ndarray) -> pa.Array:
     return pa.array(values, mask=np.isnan(values))
 
 
-def _instants(us: np.ndarray) -> pa.Array:
+def instants(us: np.ndarray) -> pa.Array:
     return pa.array(np.asarray(us, dtype=np.int64)).cast(pa.timestamp("us", tz="UTC"))
 
 
-def _us(column: pa.ChunkedArray) -> np.ndarray:
+def us_of(column: pa.ChunkedArray) -> np.ndarray:
     counts: np.ndarray = column.cast(pa.timestamp("us", tz="UTC")).cast(pa.int64()).to_numpy()
     return counts
 
 
-def _times(days: np.ndarray, stamp_ns: np.ndarray) -> dict[str, pa.Array]:
+def times_of(days: np.ndarray, stamp_ns: np.ndarray) -> dict[str, pa.Array]:
     return {
-        "as_of": _instants(days * DAY_US),
-        "available_at": _instants(-(-stamp_ns // 1000)),  # never before the nanosecond at which it came
+        "as_of": instants(days * DAY_US),
+        "available_at": instants(-(-stamp_ns // 1000)),  # never before the nanosecond at which it came
         "stamped_at": pa.array(stamp_ns).cast(pa.timestamp("ns", tz="UTC")),
     }
 
 
-def _words(days: np.ndarray, synthetic: bool, degraded: Degraded, *, also: np.ndarray | None = None) -> dict[str, pa.Array]:
+def words_of(days: np.ndarray, synthetic: bool, degraded: Degraded, *, also: np.ndarray | None = None) -> dict[str, pa.Array]:
     """Quality by the vendor's condition of the day described, and of the day of receipt."""
     epoch = dt.date(1970, 1, 1)
     bad = [

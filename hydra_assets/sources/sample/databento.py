@@ -17,11 +17,14 @@ import zstandard
 
 from hydra_assets.core.market import Market
 from hydra_assets.sources.sample.curve import FIRST_DAY, Curve, is_degraded
-from hydra_assets.sources.sample.records import SCHEMAS, Publisher, condition, midnight, ns
+from hydra_assets.sources.sample.monthly import MonthlyRecords, midnight, ns
+from hydra_assets.sources.sample.option_records import OptionPublisher
+from hydra_assets.sources.sample.records import Publisher, condition
+from hydra_assets.sources.sample.smile import Chain
 
 SAMPLE_KEY = "db-EmbeddedSampleVendorNoSecret00"
 USD_PER_GB = 12.0  # as synthetic as the rest
-_PARENT = re.compile(r"([A-Za-z0-9]+)\.FUT")
+SCHEMAS = ("definition", "ohlcv-1d", "statistics", "bbo-1m")
 _LEVEL = 3
 
 
@@ -67,7 +70,12 @@ class DatabentoDesk:
     """
 
     def __init__(self, markets: Mapping[str, Market], cache: Path | None, now: Callable[[], dt.datetime]) -> None:
-        self._publishers = {symbol: Publisher(Curve(market), cache, now) for symbol, market in markets.items()}
+        self._publishers: dict[str, MonthlyRecords] = {}
+        for symbol, market in markets.items():
+            curve = Curve(market)
+            self._publishers[f"{symbol}.FUT"] = Publisher(curve, cache, now)
+            for root in market.option_roots[:1]:  # all of a market's options lie under its first root
+                self._publishers[f"{root}.OPT"] = OptionPublisher(Chain(curve, root), cache, now)
         self._dataset = {symbol: market.dataset for symbol, market in markets.items()}
         self._now, self._lock = now, threading.Lock()
 
@@ -142,18 +150,17 @@ class DatabentoDesk:
             raise Refused(422, "symbology_invalid_request", "None of the symbols could be resolved.")
         return records
 
-    def _select(self, asked: dict[str, str], low: int, high: int) -> tuple[np.ndarray, list[Publisher], list[str]]:
+    def _select(self, asked: dict[str, str], low: int, high: int) -> tuple[np.ndarray, list[MonthlyRecords], list[str]]:
         schema, dataset = asked.get("schema", ""), asked.get("dataset", "")
         if schema not in SCHEMAS:
             raise Refused(422, "schema_not_supported", f"The embedded vendor serves {', '.join(SCHEMAS)}, not {schema!r}.")
         if dataset not in self._dataset.values():
             raise Refused(403, "license_not_found_unauthorized", f"No licence for the dataset {dataset!r}.")
         if asked.get("stype_in") != "parent":
-            raise Refused(422, "symbology_invalid_request", "The embedded vendor resolves parent symbols such as HE.FUT.")
+            raise Refused(422, "symbology_invalid_request", "The embedded vendor resolves parent symbols such as HE.FUT and HE.OPT.")
         found, not_found = [], []
         for symbol in asked.get("symbols", "").split(","):
-            match = _PARENT.fullmatch(symbol)
-            publisher = self._publishers.get(match[1]) if match else None
+            publisher = self._publishers.get(symbol)
             if publisher is None:
                 not_found.append(symbol)
             else:
@@ -175,16 +182,13 @@ class DatabentoDesk:
         return _json([{"date": str(day), "condition": word, "last_modified_date": str(at)} for day, (word, at) in words.items()])
 
 
-def _mappings(publisher: Publisher, first: dt.date, last: dt.date) -> list[_Mapping]:
+def _mappings(publisher: MonthlyRecords, first: dt.date, last: dt.date) -> list[_Mapping]:
     """Raw symbols and the ids that they had; a symbol that came back has two intervals."""
     intervals: dict[str, list[_Interval]] = {}
-    lives = [(c.symbol, c.instrument_id, c.listed, c.last_day) for c in publisher.curve.contracts]
-    for symbol, number, listed, end in lives:
-        low, high = max(first, listed), min(last, end + dt.timedelta(1))
+    for symbol, number, begins, ends in publisher.lives(first, last):
+        low, high = max(first, begins), min(last, ends + dt.timedelta(1))
         if low < high:
             intervals.setdefault(symbol, []).append(_Interval(low, high, str(number)))
-    for symbol, number, near, far in publisher.curve.spreads_on(first) if first >= FIRST_DAY else []:
-        intervals.setdefault(symbol, []).append(_Interval(first, min(last, near.last_day, far.last_day) + dt.timedelta(1), str(number)))
     return [_Mapping(symbol, parts) for symbol, parts in sorted(intervals.items())]
 
 

@@ -1,4 +1,4 @@
-"""Raw futures tables from Databento: definitions, daily bars, statistics; one factory for the three."""
+"""Raw tables from Databento, of futures and of options; one factory for all six."""
 
 import datetime as dt
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ from hydra_assets.core.months import Month
 from hydra_assets.defs.partitions import MARKET_MONTH, key_of, months_by_market
 from hydra_assets.defs.resources import DatabentoResource, LakeResource
 from hydra_assets.defs.retrying import one_attempt
-from hydra_assets.flow.futures import FuturesFetch, Plan, fetch_plan, futures_months, plan_of
+from hydra_assets.flow.databento import SCHEMAS, Fetched, Plan, fetch_plan, plan_of, raw_months
 from hydra_assets.sources.databento import DatabentoSource
 from hydra_assets.storage.lake import ParquetLake
 
@@ -23,15 +23,16 @@ MAX_QUARANTINED_SHARE = 0.01
 UNATTENDED_TAGS = ("dagster/schedule_name", "dagster/sensor_name", "dagster/from_automation_condition")
 
 
-def futures_table(name: str) -> dg.AssetsDefinition:
-    """The asset of the raw futures table *name*."""
+def databento_table(name: str) -> dg.AssetsDefinition:
+    """The asset of the raw table *name*; what is not a definition needs those of its family."""
     dataset = DATASETS[name]
+    definitions = f"{name.split('_')[0]}_definitions"
 
     @dg.asset(
         name=name,
         group_name=dataset.group,
         partitions_def=MARKET_MONTH,
-        deps=[] if name == "futures_definitions" else ["futures_definitions"],
+        deps=[] if name == definitions else [definitions],
         io_manager_key="lake_io",
         backfill_policy=dg.BackfillPolicy.single_run(),
         pool="vendor",
@@ -53,7 +54,7 @@ def futures_table(name: str) -> dg.AssetsDefinition:
         def months_of_all() -> Iterator[tuple[str, pa.Table]]:
             with databento.ledger() as ledger:
                 for symbol, months in asked.items():
-                    for month, rows in futures_months(fetched[symbol], opened, months, ledger):
+                    for month, rows in raw_months(fetched[symbol], opened, months, ledger):
                         yield key_of(symbol, month), rows
                     _refuse_too_many_quarantined(fetched[symbol])
                     _report(context, symbol, months, fetched[symbol])
@@ -63,12 +64,13 @@ def futures_table(name: str) -> dg.AssetsDefinition:
     return table
 
 
-def _fetched(source: DatabentoSource, name: str, symbol: str, months: list[Month], lake: ParquetLake) -> FuturesFetch:
-    plan = plan_of(source, lake, name, load_config().market(symbol), months, dt.datetime.now(dt.UTC).date())
+def _fetched(source: DatabentoSource, name: str, symbol: str, months: list[Month], lake: ParquetLake) -> Fetched:
+    config, today = load_config(), dt.datetime.now(dt.UTC).date()
+    plan = plan_of(source, lake, name, config.market(symbol), months, today, cut=config.option_rules.cut_time)
     return fetch_plan(source.fetch_once, plan, synthetic=lake.world == "sample")
 
 
-def _refuse_too_many_quarantined(fetched: FuturesFetch) -> None:
+def _refuse_too_many_quarantined(fetched: Fetched) -> None:
     bad = len(fetched.quarantined)
     if bad > 1 and bad > MAX_QUARANTINED_SHARE * fetched.records:
         raise dg.Failure(
@@ -77,7 +79,7 @@ def _refuse_too_many_quarantined(fetched: FuturesFetch) -> None:
         )
 
 
-def _report(context: dg.AssetExecutionContext, symbol: str, months: list[Month], fetched: FuturesFetch) -> None:
+def _report(context: dg.AssetExecutionContext, symbol: str, months: list[Month], fetched: Fetched) -> None:
     """What became of each month, and what the run's answers were like."""
     plan = fetched.plan
     for month in months:
@@ -110,6 +112,4 @@ def _gaps(plan: Plan, month: Month) -> list[dg.TableRecord]:
 
 _GAPS = dg.TableSchema(columns=[dg.TableColumn("day"), dg.TableColumn("reason")])
 
-futures_definitions = futures_table("futures_definitions")
-futures_bars = futures_table("futures_bars")
-futures_statistics = futures_table("futures_statistics")
+DATABENTO = [databento_table(name) for name in SCHEMAS]

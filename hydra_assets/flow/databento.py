@@ -1,18 +1,20 @@
 """
-From Databento's history to the months of the raw futures tables; knows no Dagster.
+From Databento's history to the months of the raw tables of futures and options; knows no Dagster.
 
 A day counts as captured only once the vendor's range has passed its last possible record; earlier it is a gap, and asked for
-again. One request is made per table and contiguous run of missing days.
+again. One request is made per table and contiguous run of missing days, and per year of options, whose answers are large.
 """
 
 import datetime as dt
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import groupby
 from zoneinfo import ZoneInfo
 
 import pyarrow as pa
 import pyarrow.compute as pc
+from databento.common.dbnstore import DBNStore
 
 from hydra_assets.config.home import Home
 from hydra_assets.config.load import Config, load_release_calendar
@@ -20,9 +22,11 @@ from hydra_assets.core.dataset import DATASETS
 from hydra_assets.core.instants import day_us
 from hydra_assets.core.market import Market
 from hydra_assets.core.months import Month
+from hydra_assets.core.option_rules import OptionRules
 from hydra_assets.core.sessions import session_days
 from hydra_assets.sources.databento import Condition, DatabentoSource, Payload, Quote, Request
 from hydra_assets.sources.databento_client import Limits
+from hydra_assets.sources.databento_options import FROM, OptionDefinitions, parse_option_definitions, parse_option_quotes
 from hydra_assets.sources.databento_parse import Definitions, Parsed, parse_bars, parse_definitions, parse_statistics
 from hydra_assets.sources.ledger import Budget, Ledger
 from hydra_assets.storage.capture import Look
@@ -31,8 +35,18 @@ from hydra_assets.storage.lake import ParquetLake
 SOURCE = "databento"
 CHICAGO = ZoneInfo("America/Chicago")
 MAX_FETCHES = 3  # of one day's table, however often the vendor mends it
-SCHEMAS = {"futures_definitions": "definition", "futures_bars": "ohlcv-1d", "futures_statistics": "statistics"}
+SCHEMAS = {
+    "futures_definitions": "definition",
+    "futures_bars": "ohlcv-1d",
+    "futures_statistics": "statistics",
+    "option_definitions": "definition",
+    "option_quotes": "bbo-1m",
+    "option_statistics": "statistics",
+}
+DEFAULT_CUT = OptionRules().cut_time
+NO_ROOTS = "no option_roots configured"
 _DEFINED_BEFORE = dt.timedelta(10)
+_AFTER_CUT = dt.timedelta(minutes=5)  # in which the minute that ends at the cut is surely in
 
 
 @contextmanager
@@ -63,14 +77,17 @@ def open_databento(home: Home, config: Config, *, key: str, run: str = "by hand"
 # ---------------------------------------------------------------- what is missing
 
 
-def complete_at(data_type: str, day: dt.date) -> dt.datetime:
+def complete_at(data_type: str, day: dt.date, *, cut: dt.time = DEFAULT_CUT) -> dt.datetime:
     """
     When the last record that describes *day* can have been published.
 
-    Statistics: noon in Chicago of the next session, for its morning brings the open interest. Else the end of the UTC day.
+    Statistics: noon in Chicago of the next session, for its morning brings the open interest. Quotes of options: shortly after the
+    *cut*. Else the end of the UTC day.
     """
-    if data_type == "futures_statistics":
-        return dt.datetime.combine(_next_session(day), dt.time(12), CHICAGO).astimezone(dt.UTC)
+    if SCHEMAS[data_type] == "statistics":
+        return _chicago(_next_session(day), dt.time(12))
+    if data_type == "option_quotes":
+        return _chicago(day, cut) + _AFTER_CUT
     return dt.datetime.combine(day, dt.time(), dt.UTC) + dt.timedelta(1)
 
 
@@ -95,10 +112,12 @@ class Plan:
     Attributes:
         runs: to be asked for. gaps: days that cannot be captured yet, with the reason. held: days captured already.
         conditions: the vendor's word on each day.
+        cut: Chicago's time of day up to which quotes of options count.
     """
 
     data_type: str
     market: Market
+    cut: dt.time = DEFAULT_CUT
     runs: list[Run] = field(default_factory=list)
     gaps: dict[dt.date, str] = field(default_factory=dict)
     held: int = 0
@@ -109,20 +128,53 @@ class Plan:
         condition = self.conditions.get(day)
         return condition is not None and condition.word == "degraded"
 
+    @property
+    def of_options(self) -> bool:
+        """Whether the table is one of options."""
+        return self.data_type.startswith("option_")
+
+    @property
+    def symbols(self) -> str:
+        """The parent symbols asked for; empty where the market has no options."""
+        return ",".join(f"{root}.OPT" for root in self.market.option_roots) if self.of_options else f"{self.market.symbol}.FUT"
+
+    def complete_at(self, day: dt.date) -> dt.datetime:
+        """When the last record that describes *day* can have been published."""
+        return complete_at(self.data_type, day, cut=self.cut)
+
     def request(self, run: Run) -> Request:
         """The one request of *run*."""
         first, last = run.days[0], run.days[-1]
-        start = dt.datetime.combine(first, dt.time(), dt.UTC)
-        if self.data_type == "futures_statistics":  # the morning before brings the figures of the session before
-            start = dt.datetime.combine(first, dt.time(7), CHICAGO).astimezone(dt.UTC)
-        end = complete_at(self.data_type, last)
-        return Request(self.market.dataset, SCHEMAS[self.data_type], f"{self.market.symbol}.FUT", start, end)
+        start, end = dt.datetime.combine(first, dt.time(), dt.UTC), self.complete_at(last)
+        if SCHEMAS[self.data_type] == "statistics":  # the morning before brings the figures of the session before
+            start = _chicago(first, dt.time(7))
+        elif self.data_type == "option_quotes":
+            start, end = _chicago(first, FROM), _chicago(last, self.cut) + dt.timedelta(seconds=1)  # the end is exclusive
+        return Request(self.market.dataset, SCHEMAS[self.data_type], self.symbols, start, end)
+
+    def ask_for(self, days: Sequence[dt.date], changed: Mapping[dt.date, dt.date]) -> None:
+        """Add contiguous sessions to what is asked for; options in one request a year."""
+        for _, part in groupby(days, key=lambda day: day.year if self.of_options else 0):
+            asked = tuple(part)
+            self.runs.append(Run(asked, {day: changed[day] for day in asked}))
 
 
-def plan_of(source: DatabentoSource, lake: ParquetLake, data_type: str, market: Market, months: Sequence[Month], today: dt.date) -> Plan:
+def plan_of(
+    source: DatabentoSource,
+    lake: ParquetLake,
+    data_type: str,
+    market: Market,
+    months: Sequence[Month],
+    today: dt.date,
+    *,
+    cut: dt.time = DEFAULT_CUT,
+) -> Plan:
     """What of *months* is not captured, or the vendor has changed since; two free requests at most."""
-    plan = Plan(data_type, market)
+    plan = Plan(data_type, market, cut)
     days = [day for month in sorted(months) for day in session_days(month.first, month.last) if day <= today]
+    if not plan.symbols:
+        plan.gaps = dict.fromkeys(days, NO_ROOTS)
+        return plan
     if not days:
         return plan
     begins, end = source.available(market.dataset, SCHEMAS[data_type])
@@ -135,15 +187,14 @@ def plan_of(source: DatabentoSource, lake: ParquetLake, data_type: str, market: 
     before: dt.date | None = None
 
     def close() -> None:
-        if run:
-            plan.runs.append(Run(tuple(run), {day: changed[day] for day in run}))
-            run.clear()
+        plan.ask_for(run, changed)
+        run.clear()
 
     for day in days:
         if before is not None and _next_session(before) != day:
             close()
         before = day
-        condition, done = plan.conditions.get(day), complete_at(data_type, day)
+        condition, done = plan.conditions.get(day), plan.complete_at(day)
         held = None if Month.of(day) in empty else captured.get(day)
         modified = condition.last_modified if condition is not None and condition.last_modified else day
         if dt.datetime.combine(day, dt.time(), dt.UTC) < begins:
@@ -177,7 +228,7 @@ def quote_plan(source: DatabentoSource, plan: Plan) -> list[tuple[Request, Quote
 
 
 @dataclass
-class FuturesFetch:
+class Fetched:
     """
     A plan's answers; what is not in the rows is filled while the months are read.
 
@@ -200,12 +251,12 @@ class FuturesFetch:
         return sum(payload.usd for payload in self.payloads)
 
 
-def fetch_plan(fetch: Callable[..., Payload], plan: Plan, *, synthetic: bool) -> FuturesFetch:
+def fetch_plan(fetch: Callable[..., Payload], plan: Plan, *, synthetic: bool) -> Fetched:
     """Every run's answer by *fetch* (`DatabentoSource.fetch`, or its one attempt)."""
-    return FuturesFetch(plan, [fetch(plan.request(run), seen_since=run.seen_since) for run in plan.runs], synthetic)
+    return Fetched(plan, [fetch(plan.request(run), seen_since=run.seen_since) for run in plan.runs], synthetic)
 
 
-def futures_months(fetched: FuturesFetch, lake: ParquetLake, months: Sequence[Month], ledger: Ledger) -> Iterator[tuple[Month, pa.Table]]:
+def raw_months(fetched: Fetched, lake: ParquetLake, months: Sequence[Month], ledger: Ledger) -> Iterator[tuple[Month, pa.Table]]:
     """
     The rows of a table, month by month, ascending; each carries its `Look`, whose days are the run's.
 
@@ -239,35 +290,54 @@ def futures_months(fetched: FuturesFetch, lake: ParquetLake, months: Sequence[Mo
                 ledger.capture(plan.data_type, symbol, [(day, run.changed[day]) for day in days], payload.seen_at)
 
 
-def append_futures(lake: ParquetLake, data_type: str, market: Market, month: Month, table: pa.Table) -> int:
+def append_raw(lake: ParquetLake, data_type: str, market: Market, month: Month, table: pa.Table) -> int:
     """Append what the lake does not hold of *table*; the number of new rows."""
     dataset, (rows, look) = DATASETS[data_type], Look.detach(table)
-    assert look is not None  # noqa: S101  futures_months attached it
+    assert look is not None  # noqa: S101  raw_months attached it
     return lake.append_new(rows, data_type, market.symbol, month.first, key=dataset.key, stamps=dataset.stamps, look=look)
 
 
-def _parse(fetched: FuturesFetch, payload: Payload, run: Run, lake: ParquetLake) -> Parsed:
+def _parse(fetched: Fetched, payload: Payload, run: Run, lake: ParquetLake) -> Parsed:
     plan, store = fetched.plan, payload.store()
     request = plan.request(run)
-    if plan.data_type == "futures_definitions":
-        parsed = parse_definitions(store, plan.market, synthetic=fetched.synthetic, degraded=plan.degraded, place=str(request))
+    if SCHEMAS[plan.data_type] == "definition":
+        parse = parse_option_definitions if plan.of_options else parse_definitions
+        parsed = parse(store, plan.market, synthetic=fetched.synthetic, degraded=plan.degraded, place=str(request))
     else:
-        known = lake.read_known(
-            "futures_definitions",
-            plan.market.symbol,
-            dt.datetime.now(dt.UTC),
-            key=DATASETS["futures_definitions"].key,
-            start=run.days[0] - _DEFINED_BEFORE,
-            end=request.end.date(),
-        )
-        parse = parse_bars if plan.data_type == "futures_bars" else parse_statistics
-        parsed = parse(store, Definitions(known), synthetic=fetched.synthetic, degraded=plan.degraded)
+        parsed = _parse_defined(fetched, store, _defined(plan, run, request, lake))
     # An answer from the archive can hold more than was asked for now.
-    at = "stamped_at" if "stamped_at" in parsed.table.column_names else "as_of"
+    at = "available_at" if plan.data_type == "option_quotes" else "as_of"
+    at = "stamped_at" if "stamped_at" in parsed.table.column_names else at
     seen = parsed.table[at].cast(pa.timestamp("us", tz="UTC"), safe=False).cast(pa.int64())
     low, high = (round(when.timestamp() * 1e6) for when in (request.start, request.end))
     parsed.table = parsed.table.filter(pc.and_(pc.greater_equal(seen, low), pc.less(seen, high)))
     return parsed
+
+
+def _defined(plan: Plan, run: Run, request: Request, lake: ParquetLake) -> pa.Table:
+    """The definitions that the records of *run* can refer to, as believed now."""
+    name = "option_definitions" if plan.of_options else "futures_definitions"
+    return lake.read_known(
+        name,
+        plan.market.symbol,
+        dt.datetime.now(dt.UTC),
+        key=DATASETS[name].key,
+        start=run.days[0] - _DEFINED_BEFORE,
+        end=request.end.date(),
+    )
+
+
+def _parse_defined(fetched: Fetched, store: DBNStore, known: pa.Table) -> Parsed:
+    plan = fetched.plan
+    if plan.data_type == "futures_bars":
+        return parse_bars(store, Definitions(known), synthetic=fetched.synthetic, degraded=plan.degraded)
+    if plan.data_type == "option_quotes":
+        options = OptionDefinitions(known)
+        return parse_option_quotes(
+            store, options, cut=plan.cut, zone=CHICAGO, synthetic=fetched.synthetic, degraded=plan.degraded
+        )  # fmt: skip
+    definitions = OptionDefinitions(known) if plan.of_options else Definitions(known)
+    return parse_statistics(store, definitions, synthetic=fetched.synthetic, degraded=plan.degraded)
 
 
 def _months_of(table: pa.Table) -> set[Month]:
@@ -278,6 +348,10 @@ def _months_of(table: pa.Table) -> set[Month]:
 def _of_month(table: pa.Table, month: Month) -> pa.Table:
     as_of = table["as_of"].cast(pa.int64())
     return table.filter(pc.and_(pc.greater_equal(as_of, day_us(month.first)), pc.less_equal(as_of, day_us(month.last))))
+
+
+def _chicago(day: dt.date, clock: dt.time) -> dt.datetime:
+    return dt.datetime.combine(day, clock, CHICAGO).astimezone(dt.UTC)
 
 
 def _next_session(day: dt.date) -> dt.date:

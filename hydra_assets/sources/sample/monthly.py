@@ -1,0 +1,121 @@
+"""Synthetic DBN records, encoded month by month and kept in a cache once a month can no longer change."""
+
+import datetime as dt
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, ClassVar
+
+import databento_dbn as dbn
+import numpy as np
+import zstandard
+
+from hydra_assets.core.months import Month, months_between
+from hydra_assets.sources.sample.curve import CHICAGO, FIRST_DAY, is_degraded
+
+CACHE_VERSION = "4"  # of the curve, the smile and their records: another one is another cache
+RESTATED_AFTER = dt.timedelta(20)  # a degraded day is mended so much later
+PUBLISHER = 1
+NS_PER_S = 1_000_000_000
+_HELD_BYTES = 64 << 20  # of encoded months kept in memory
+_EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+
+Lives = list[tuple[str, int, dt.date, dt.date]]
+
+
+def ns(when: dt.datetime) -> int:
+    """Nanoseconds since 1970."""
+    delta = when - _EPOCH
+    return (delta.days * 86_400 + delta.seconds) * NS_PER_S + delta.microseconds * 1000
+
+
+def midnight(day: dt.date) -> int:
+    """00:00 UTC of *day*."""
+    return ns(dt.datetime.combine(day, dt.time(), dt.UTC))
+
+
+def chicago(day: dt.date, clock: str) -> int:
+    """*clock* in Chicago on *day*, as nanoseconds since 1970."""
+    return ns(dt.datetime.combine(day, dt.time.fromisoformat(clock), CHICAGO).astimezone(dt.UTC))
+
+
+def fixed(price: float) -> int:
+    """DBN's fixed point: 1e-9 of a price unit."""
+    return round(price * 1e6) * 1000
+
+
+def dtype_of(schema: str) -> np.dtype:
+    """The records of *schema* as a NumPy structure."""
+    kinds: dict[str, Any] = {
+        "definition": dbn.InstrumentDefMsg,
+        "ohlcv-1d": dbn.OHLCVMsg,
+        "statistics": dbn.StatMsg,
+        "bbo-1m": dbn.BBOMsg,
+    }
+    structure: np.dtype = np.dtype(kinds[schema]._dtypes)
+    return structure
+
+
+def last_modified(day: dt.date, now: dt.datetime) -> dt.date:
+    """When the vendor last changed what it has of *day*, as of *now*."""
+    mended = day + RESTATED_AFTER
+    return mended if is_degraded(day) and mended <= now.date() else day + dt.timedelta(1)
+
+
+class MonthlyRecords(ABC):
+    """
+    Everything published under one parent symbol up to now.
+
+    Args:
+        parent: like ``HE.FUT``.
+        cache: folder for encoded months; None encodes anew.
+        now: its clock: it decides which version of a degraded day is served.
+    """
+
+    schemas: ClassVar[tuple[str, ...]]
+
+    def __init__(self, parent: str, cache: Path | None, now: Callable[[], dt.datetime]) -> None:
+        self._now = now
+        self._cache = cache / f"dbn-{CACHE_VERSION}" / parent if cache else None
+        self._held: dict[tuple[str, Month], np.ndarray] = {}
+
+    @abstractmethod
+    def _encode(self, schema: str, month: Month) -> np.ndarray:
+        """The records whose index time lies in *month*, in order of it."""
+
+    @abstractmethod
+    def lives(self, first: dt.date, last: dt.date) -> Lives:
+        """Raw symbols with their ids, first and last day, of what exists between *first* and *last*."""
+
+    def records(self, schema: str, low: int, high: int) -> np.ndarray:
+        """Records with low <= index time < high (nanoseconds; ``ts_recv`` where the schema has one), in order of that time."""
+        first = max((_EPOCH + dt.timedelta(microseconds=low // 1000)).date(), FIRST_DAY)
+        last = (_EPOCH + dt.timedelta(microseconds=(high - 1) // 1000)).date()
+        if schema not in self.schemas or first > last:
+            return np.zeros(0, dtype=dtype_of(schema))
+        joined = np.concatenate([self._month(schema, month) for month in months_between(first, last)])
+        at = joined["ts_recv" if "ts_recv" in (joined.dtype.names or ()) else "ts_event"]
+        return np.asarray(joined[(at >= low) & (at < high)])
+
+    def _month(self, schema: str, month: Month) -> np.ndarray:
+        settled = month.last + RESTATED_AFTER + dt.timedelta(15) < self._now().date()
+        if not settled:
+            return self._encode(schema, month)  # not yet in its last version
+        if (schema, month) not in self._held:
+            self._held[schema, month] = self._from_cache(schema, month)
+            while len(self._held) > 1 and sum(part.nbytes for part in self._held.values()) > _HELD_BYTES:
+                del self._held[next(iter(self._held))]
+        return self._held[schema, month]
+
+    def _from_cache(self, schema: str, month: Month) -> np.ndarray:
+        if self._cache is None:
+            return self._encode(schema, month)
+        path = self._cache / schema / f"{month}.records.zst"
+        if path.exists():
+            return np.frombuffer(zstandard.ZstdDecompressor().decompress(path.read_bytes()), dtype=dtype_of(schema))
+        made = self._encode(schema, month)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_suffix(f".{id(made)}")
+        temporary.write_bytes(zstandard.ZstdCompressor(level=1).compress(made.tobytes()))
+        temporary.replace(path)
+        return made
