@@ -15,7 +15,7 @@ from hydra_assets.definitions import ASSETS, definitions_for
 from hydra_assets.defs.partitions import key_of
 from hydra_assets.errors import RunFailedError
 from hydra_assets.flow.cot import append_cot, cot_months, fetch_cot, open_cftc
-from hydra_assets.flow.databento import SCHEMAS, append_raw, fetch_plan, open_databento, plan_of, raw_months
+from hydra_assets.flow.databento import append_raw, fetch_plan, open_databento, plan_of, raw_months
 from hydra_assets.storage.lake import ParquetLake
 
 __all__ = ["CheckVerdict", "MarketRun", "RunOutcome", "lay_down", "months_between"]
@@ -23,8 +23,12 @@ __all__ = ["CheckVerdict", "MarketRun", "RunOutcome", "lay_down", "months_betwee
 COUNTED = (dg.DagsterEventType.ASSET_MATERIALIZATION, dg.DagsterEventType.ASSET_CHECK_EVALUATION)
 
 
+# What windows of years reach into; the options' own are days long.
+WARMED = ("futures_definitions", "futures_bars", "futures_statistics")
+
+
 def lay_down(home: Home, symbol: str, months: Sequence[Month]) -> Iterator[int]:
-    """Fetch and append the raw months of a market without Dagster; yields the new rows of each table's month."""
+    """Fetch and append the raw months of a market without Dagster, COT and futures; yields the new rows of each table's month."""
     config, calendar = load_config(), load_release_calendar()
     market, lake = config.market(symbol), ParquetLake(home.lake, world=home.world)
     with open_cftc(home, config, calendar) as source:
@@ -32,7 +36,7 @@ def lay_down(home: Home, symbol: str, months: Sequence[Month]) -> Iterator[int]:
     for month, table in cot_months(fetched, market, months, calendar):
         yield append_cot(lake, market, month, table)
     with open_databento(home, config, key="", run="warm-up") as vendor:  # of the sample world, which needs no key
-        for data_type in SCHEMAS:
+        for data_type in WARMED:
             plan = plan_of(vendor, lake, data_type, market, months, dt.datetime.now(dt.UTC).date(), cut=config.option_rules.cut_time)
             got = fetch_plan(vendor.fetch, plan, synthetic=True)
             for month, table in raw_months(got, lake, months, vendor.ledger):

@@ -73,7 +73,7 @@ def _materialise(home: Home, *, quiet: bool) -> tuple[int, Any]:
 
         progress.remove_task(loading)
         months = runs.months_between(*WARM_UP)
-        warm = progress.add_task(f"{WARM_UP[0]}..{WARM_UP[1]} warm-up, fetch and append", total=4 * len(months))
+        warm = progress.add_task(f"{WARM_UP[0]}..{WARM_UP[1]} warm-up, fetch and append", total=(1 + len(runs.WARMED)) * len(months))
         new_rows = 0
         for rows in runs.lay_down(home, MARKET, months):
             new_rows += rows

@@ -135,7 +135,7 @@ class Board:
         near, far = np.full(self.n, -1), np.full(self.n, -1)
         weight, inside = np.zeros(self.n), np.zeros(self.n, dtype=bool)
         owners, first = np.unique(slices.state[usable], return_index=True)
-        for owner, rows in zip(owners.tolist(), np.split(usable, first[1:]), strict=True):
+        for owner, rows in zip(owners.tolist(), np.split(usable, first)[1:], strict=True):
             a, b, weight[owner], inside[owner] = bracket(slices.tau[rows], horizon)
             near[owner], far[owner] = (rows[a], rows[b]) if a >= 0 else (-1, -1)
         held = near >= 0

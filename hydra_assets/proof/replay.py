@@ -1,5 +1,6 @@
 """Replay: a seeded sample of served values, recomputed from the raw rows that had arrived by then."""
 
+import datetime as dt
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -8,9 +9,10 @@ from typing import Literal
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from hydra_assets.core.instants import from_us, iso
+from hydra_assets.core.instants import day_us, from_us, iso
 from hydra_assets.core.option_rules import OptionRules
 from hydra_assets.features import compute
+from hydra_assets.flow.features import look_back
 
 Verdict = Literal["passed", "failed", "unproven"]
 TOLERANCE = 1e-9  # relative
@@ -57,10 +59,12 @@ def replay(
         names: features to look at; default all of *rows*.
     """
     picked = _sample([row for row in _plain(rows) if names is None or row["feature_name"] in names], sample, seed)
+    # What lies outside every window cannot matter, and is not handed over: if it did, the numbers would differ.
+    reach = {name: look_back(family, name) for name in inputs}
     differing = []
     for (as_of, available), group in _grouped(picked).items():
-        known = {name: _cut(table, available) for name, table in inputs.items()}
         day = from_us(as_of).date()
+        known = {name: _cut(_within(table, day - reach[name], day), available) for name, table in inputs.items()}
         answers = _newest(compute(family, known, market=market, start=day, end=day, rules=rules))
         for row in group:
             value, quality, _ = answers.get((row["feature_name"], as_of), (None, "absent", 0))
@@ -96,6 +100,13 @@ def _grouped(rows: list[dict[str, object]]) -> dict[tuple[int, int], list[dict[s
     for row in rows:
         groups.setdefault((int(str(row["as_of"])), int(str(row["available_at"]))), []).append(row)
     return groups
+
+
+def _within(table: pa.Table, first: dt.date, last: dt.date) -> pa.Table:
+    if not table.num_rows:
+        return table
+    as_of = table["as_of"].cast(pa.int64())
+    return table.filter(pc.and_(pc.greater_equal(as_of, day_us(first)), pc.less_equal(as_of, day_us(last))))
 
 
 def _cut(table: pa.Table, available_us: int) -> pa.Table:
