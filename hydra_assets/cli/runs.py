@@ -23,8 +23,13 @@ __all__ = ["CheckVerdict", "MarketRun", "RunOutcome", "lay_down", "months_betwee
 COUNTED = (dg.DagsterEventType.ASSET_MATERIALIZATION, dg.DagsterEventType.ASSET_CHECK_EVALUATION)
 
 
-def lay_down(home: Home, symbol: str, months: Sequence[Month]) -> Iterator[int]:
-    """Fetch and append the raw months of a market without Dagster; yields the new rows of each table's month."""
+def lay_down(home: Home, symbol: str, months: Sequence[Month], *, options_from: Month) -> Iterator[int]:
+    """
+    Fetch and append the raw months of a market without Dagster; yields the new rows of each table's month.
+
+    Args:
+        options_from: of *months*, the first of the tables of options, which are the largest.
+    """
     config, calendar = load_config(), load_release_calendar()
     market, lake = config.market(symbol), ParquetLake(home.lake, world=home.world)
     with open_cftc(home, config, calendar) as source:
@@ -32,10 +37,11 @@ def lay_down(home: Home, symbol: str, months: Sequence[Month]) -> Iterator[int]:
     for month, table in cot_months(fetched, market, months, calendar):
         yield append_cot(lake, market, month, table)
     with open_databento(home, config, key="", run="warm-up") as vendor:  # of the sample world, which needs no key
+        today, cut = dt.datetime.now(dt.UTC).date(), config.option_rules.cut_time
         for data_type in SCHEMAS:
-            plan = plan_of(vendor, lake, data_type, market, months, dt.datetime.now(dt.UTC).date(), cut=config.option_rules.cut_time)
-            got = fetch_plan(vendor.fetch, plan, synthetic=True)
-            for month, table in raw_months(got, lake, months, vendor.ledger):
+            wanted = [month for month in months if month >= options_from or not data_type.startswith("option_")]
+            got = fetch_plan(vendor.fetch, plan_of(vendor, lake, data_type, market, wanted, today, cut=cut), synthetic=True)
+            for month, table in raw_months(got, lake, wanted, vendor.ledger):
                 yield append_raw(lake, data_type, market, month, table)
 
 

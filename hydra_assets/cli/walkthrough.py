@@ -18,6 +18,7 @@ from hydra_assets.proof.naive import compare_with_naive
 MARKET = "HE"
 YEAR = 2025  # the embedded vendor's real rows
 WARM_UP = ("2022-01", "2024-12")  # 156 weeks of positioning, three seasons of carry
+OPTIONS_FROM = "2024-12"  # a chain needs the open interest of the session before
 # What is shown as real uses the current report alone, so no synthetic warm-up row enters it.
 SHOWN = "cot_mm_net"
 REAL = ("cot_mm_net", "cot_mm_net_oi", "cot_prod_net_oi", "cot_swap_net_oi", "cot_hedge_pressure", "cot_top4_net")
@@ -73,9 +74,11 @@ def _materialise(home: Home, *, quiet: bool) -> tuple[int, Any]:
 
         progress.remove_task(loading)
         months = runs.months_between(*WARM_UP)
-        warm = progress.add_task(f"{WARM_UP[0]}..{WARM_UP[1]} warm-up, fetch and append", total=4 * len(months))
+        (options_from, *_) = runs.months_between(OPTIONS_FROM, WARM_UP[1])
+        steps = 4 * len(months) + 3 * sum(month >= options_from for month in months)
+        warm = progress.add_task(f"{WARM_UP[0]}..{WARM_UP[1]} warm-up, fetch and append", total=steps)
         new_rows = 0
-        for rows in runs.lay_down(home, MARKET, months):
+        for rows in runs.lay_down(home, MARKET, months, options_from=options_from):
             new_rows += rows
             progress.advance(warm)
         keys = runs.months_between(f"{YEAR}-01", f"{YEAR}-12")
