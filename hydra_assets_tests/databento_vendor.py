@@ -20,8 +20,8 @@ def day(text: str) -> dt.datetime:
     return dt.datetime.fromisoformat(text).replace(tzinfo=dt.UTC)
 
 
-def request(schema="statistics", start="2025-10-01", end="2025-10-08") -> Request:
-    return Request("GLBX.MDP3", schema, "HE.FUT", day(start), day(end))
+def request(schema="statistics", start="2025-10-01", end="2025-10-08", symbols="HE.FUT") -> Request:
+    return Request("GLBX.MDP3", schema, symbols, day(start), day(end))
 
 
 class Vendor:
@@ -72,6 +72,11 @@ def source(url, folder, *, budget=None, limits=None, key=SAMPLE_KEY, now=NOW):
     with Ledger(folder / "ledger.sqlite") as ledger:
         limits = limits or Limits(connect_timeout_s=1.0, read_timeout_s=1.0, deadline_s=3.0)
         yield DatabentoSource(key, url, folder, ledger, budget=budget or Budget("test"), limits=limits, now=lambda: now)
+
+
+def patient_source(url, folder, **more):
+    """A source that gives the vendor time to think: a chain is worked out when it is first asked for."""
+    return source(url, folder, limits=Limits(connect_timeout_s=2.0, read_timeout_s=60.0, deadline_s=120.0), **more)
 
 
 def send(handler, reply: Reply, *, length=None):

@@ -84,11 +84,16 @@ class CheckSettings:
 
     Attributes:
         settle_off_last: distance of a settlement from the last trade, as a share of it, beyond which it is looked at.
+        crossed_quotes_share: share of a day's two-sided quotes of options that may be crossed.
+        old_quote_hours, old_quotes_share: a quote is old so many hours before the cut, and the share of a day's that may be.
     """
 
     replay_sample: int
     replay_seed: int
     settle_off_last: float
+    crossed_quotes_share: float
+    old_quote_hours: float
+    old_quotes_share: float
 
 
 @dataclass(frozen=True)

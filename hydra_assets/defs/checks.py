@@ -11,6 +11,7 @@ from hydra_assets.core.dataset import DATASETS, FEATURE_TABLES, Dataset
 from hydra_assets.defs.cot_checks import cot_coverage, cot_identity, cot_staleness
 from hydra_assets.defs.futures_checks import FUTURES_CHECKS
 from hydra_assets.defs.judging import Judgement, Offence, asked_of, month_text, offence_table, verdict_of
+from hydra_assets.defs.option_checks import OPTION_CHECKS
 from hydra_assets.defs.resources import FeatureStoreResource, FindingsResource, LakeResource
 from hydra_assets.features import of_family
 from hydra_assets.features.compute import INPUTS
@@ -143,4 +144,5 @@ CHECKS = [
     *(check(family) for family in INPUTS for check in (no_lookahead, replayed)),
     *COT_CHECKS,
     *FUTURES_CHECKS,
+    *OPTION_CHECKS,
 ]

@@ -11,7 +11,7 @@ from hydra_assets.config.load import load_config
 from hydra_assets.core.months import Month
 from hydra_assets.core.sessions import session_days
 from hydra_assets.defs.judging import Judgement, lake_check, month_text
-from hydra_assets.flow.databento import complete_at
+from hydra_assets.flow.databento import NO_ROOTS, complete_at
 
 DELIVERED_AFTER = dt.timedelta(1)  # a historical API has a day about so long after its last record
 WARN, ERROR = dg.AssetCheckSeverity.WARN, dg.AssetCheckSeverity.ERROR
@@ -19,13 +19,17 @@ _WANTED = {
     "futures_definitions": ("",),
     "futures_bars": ("",),
     "futures_statistics": ("settlement", "open_interest", "cleared_volume"),
+    "option_definitions": ("",),
+    "option_quotes": ("",),
+    "option_statistics": ("settlement", "open_interest"),
 }
 
 
 def due_sessions(data_type: str, months: list[Month], now: dt.datetime, *, grace: int = 0) -> list[dt.date]:
     """Sessions of *months* whose last record was out, and could be had, by *now*; less the newest *grace* of them."""
     days = [day for month in months for day in session_days(month.first, month.last)]
-    out = [day for day in days if complete_at(data_type, day) + DELIVERED_AFTER <= now]
+    cut = load_config().option_rules.cut_time
+    out = [day for day in days if complete_at(data_type, day, cut=cut) + DELIVERED_AFTER <= now]
     return out[: max(len(out) - grace, 0)]
 
 
@@ -33,6 +37,8 @@ def coverage(asset: str) -> dg.AssetChecksDefinition:
     """Every session of the CME's livestock calendar whose records can be had is held, and no row lies on another day."""
 
     def judge(judged: Judgement, rows: pa.Table, market: str, months: list[Month]) -> str:
+        if asset.startswith("option_") and not load_config().market(market).option_roots:
+            return f"{judged.rows} sessions of the calendar; {NO_ROOTS} for {market}"
         held: dict[str, set[dt.date]] = {}
         for stat in _WANTED[asset]:
             part = rows.filter(pc.equal(rows["stat"], stat)) if stat and rows.num_rows else rows
@@ -188,7 +194,7 @@ def _finals(rows: pa.Table) -> list[dict[str, Any]]:
 
 
 FUTURES_CHECKS = [
-    *(coverage(asset) for asset in _WANTED),
+    *(coverage(asset) for asset in _WANTED if asset.startswith("futures_")),
     *(outrights_only(asset) for asset in ("futures_bars", "futures_statistics")),
     ohlc_sane(),
     within_limits(),

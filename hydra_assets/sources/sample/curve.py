@@ -202,6 +202,12 @@ class Curve:
         return life, calendar()[1][day] - life.first
 
 
+@lru_cache(maxsize=32)
+def curve_of(market: Market) -> Curve:
+    """The one curve of *market* in this process: what it has worked out serves every vendor that is started."""
+    return Curve(market)
+
+
 def next_session(day: dt.date) -> dt.date:
     """The first session after *day*."""
     return next(d for d in session_days(day + dt.timedelta(1), day + dt.timedelta(10)))

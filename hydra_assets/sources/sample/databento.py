@@ -16,11 +16,11 @@ import numpy as np
 import zstandard
 
 from hydra_assets.core.market import Market
-from hydra_assets.sources.sample.curve import FIRST_DAY, Curve, is_degraded
+from hydra_assets.sources.sample.curve import FIRST_DAY, curve_of, is_degraded
 from hydra_assets.sources.sample.monthly import MonthlyRecords, midnight, ns
 from hydra_assets.sources.sample.option_records import OptionPublisher
 from hydra_assets.sources.sample.records import Publisher, condition
-from hydra_assets.sources.sample.smile import Chain
+from hydra_assets.sources.sample.smile import chain_of
 
 SAMPLE_KEY = "db-EmbeddedSampleVendorNoSecret00"
 USD_PER_GB = 12.0  # as synthetic as the rest
@@ -72,10 +72,9 @@ class DatabentoDesk:
     def __init__(self, markets: Mapping[str, Market], cache: Path | None, now: Callable[[], dt.datetime]) -> None:
         self._publishers: dict[str, MonthlyRecords] = {}
         for symbol, market in markets.items():
-            curve = Curve(market)
-            self._publishers[f"{symbol}.FUT"] = Publisher(curve, cache, now)
+            self._publishers[f"{symbol}.FUT"] = Publisher(curve_of(market), cache, now)
             for root in market.option_roots[:1]:  # all of a market's options lie under its first root
-                self._publishers[f"{root}.OPT"] = OptionPublisher(Chain(curve, root), cache, now)
+                self._publishers[f"{root}.OPT"] = OptionPublisher(chain_of(market, root), cache, now)
         self._dataset = {symbol: market.dataset for symbol, market in markets.items()}
         self._now, self._lock = now, threading.Lock()
 

@@ -135,9 +135,9 @@ class OptionPublisher(MonthlyRecords):
         no_bid = (bid < 1) | (odd < 0.012) | ((odd > 0.030) & (odd < 0.033))
         no_ask = ((odd > 0.012) & (odd < 0.024)) | ((odd > 0.030) & (odd < 0.033))
         zero_ask, zero_bid = (odd > 0.024) & (odd < 0.028), dice.random(minute.shape) < 0.5
-        first_version = is_degraded(day) and day + RESTATED_AFTER > self._now().date()
-        if first_version:
-            there[dice.random(n) < 0.3, 4] = False  # packets were lost
+        lost = dice.random(n) < 0.3  # packets, in the first version of a degraded day
+        if is_degraded(day) and day + RESTATED_AFTER > self._now().date():
+            there[lost, 4] = False
         rows = _many(
             dbn.BBOMsg(
                 rtype=196, publisher_id=PUBLISHER, instrument_id=0, ts_event=dbn.UNDEF_TIMESTAMP, ts_recv=0, price=dbn.UNDEF_PRICE, size=0,

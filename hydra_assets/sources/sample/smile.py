@@ -10,14 +10,15 @@ the money was. What is quoted of it, and badly, is made in `option_records`.
 import datetime as dt
 from bisect import bisect_right
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import numpy as np
 from scipy.signal import lfilter
 
+from hydra_assets.core.market import Market
 from hydra_assets.options.american import american_price
 from hydra_assets.options.greeks import greeks
-from hydra_assets.sources.sample.curve import CHICAGO, FIRST_DAY, MONTH_CODES, Contract, Curve, calendar, next_session, seed_of
+from hydra_assets.sources.sample.curve import CHICAGO, FIRST_DAY, MONTH_CODES, Contract, Curve, calendar, curve_of, next_session, seed_of
 
 RATE = 0.045
 TREES = (17, 33)  # 0.002 volatility points, a twelfth of a tick at the money
@@ -49,7 +50,7 @@ class Listing:
 
 
 LISTINGS = {
-    "HE": Listing(2.0, 3, 5, 0.025, 1_150, 1.0),
+    "HE": Listing(2.0, 3, 5, 0.025, 1_350, 1.0),
     "LE": Listing(2.0, 4, 5, 0.025, 1_900, 0.9),
     "GF": Listing(4.0, 4, 4, 0.025, 420, 1.6),
     "ZO": Listing(10.0, 4, 3, 0.125, 320, 2.0),
@@ -225,14 +226,20 @@ class Chain:
         flow = np.exp(-((left / 55.0) ** 1.2)) * (left > 3)
         flow /= max(float(flow.sum()), 1e-9)
         centre = np.log(strikes / forward[:, None])[..., None] - _CALL_PUT * 0.045
-        round_strikes = np.where(places_of % 5 == 0, 1.9, np.where(places_of % 2 == 0, 1.15, 0.75))[:, None]
-        liking = round_strikes * np.exp(0.45 * dice.standard_normal((len(strikes), 2)))
+        round_strikes = np.where(places_of % 5 == 0, 1.4, np.where(places_of % 2 == 0, 1.15, 0.75))[:, None]
+        liking = round_strikes * np.exp(0.3 * dice.standard_normal((len(strikes), 2)))
         thin = 0.15 if MONTH_CODES[contract.month.month - 1] in shape.thin else 1.0
         traded = self.listing.crowd * thin * flow[:, None, None] * np.exp(-((centre / (0.33 * shape.vol)) ** 2)) * liking
         traded = traded * listed[..., None] * np.exp(0.8 * dice.standard_normal(traded.shape))
         interest = np.floor(np.cumsum(traded, axis=0) * np.exp(0.01 * dice.standard_normal(traded.shape)))
         volume = np.where(dice.random(traded.shape) < 0.7, np.floor(traded * 1.6), 0)
         return interest.astype(np.int64), volume.astype(np.int64)
+
+
+@lru_cache(maxsize=32)
+def chain_of(market: Market, root: str) -> Chain:
+    """The one chain of *market* under *root* in this process, over its one curve."""
+    return Chain(curve_of(market), root)
 
 
 def _american(forward: np.ndarray, strikes: np.ndarray, tau: np.ndarray, vol: np.ndarray, listed: np.ndarray) -> tuple[np.ndarray, ...]:

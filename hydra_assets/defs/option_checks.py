@@ -1,0 +1,155 @@
+"""Checks of the raw option tables: no session lost, nothing that is no option, books that can be believed."""
+
+import datetime as dt
+
+import dagster as dg
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from hydra_assets.config.load import load_config
+from hydra_assets.core.months import Month
+from hydra_assets.defs.futures_checks import coverage, due_sessions
+from hydra_assets.defs.judging import Judgement, lake_check, month_text
+
+WARN, ERROR = dg.AssetCheckSeverity.WARN, dg.AssetCheckSeverity.ERROR
+
+
+def well_defined() -> dg.AssetChecksDefinition:
+    """Every definition is of a call or a put with a strike, on a future, that has not expired; its id is no future's of that day."""
+
+    def judge(judged: Judgement, rows: pa.Table, market: str, months: list[Month], futures: pa.Table) -> str:
+        judged.rows += rows.num_rows
+        judged.values += rows.num_rows
+        if not rows.num_rows:
+            return f"{judged.rows} definitions"
+        ids = set(_pairs(futures, "instrument_id", "as_of"))
+        compared = {as_of for _, as_of in ids}  # the futures of a month may not be held yet
+        names = ["instrument", "instrument_id", "underlying", "underlying_id", "right", "strike", "expiration", "as_of"]
+        for row in rows.select(names).to_pylist():
+            for fault in (
+                "neither C nor P" if row["right"] not in ("C", "P") else "",
+                "no underlying" if not row["underlying"] or not row["underlying_id"] else "",
+                "no strike" if not row["strike"] > 0 else "",
+                "expired" if row["expiration"] < row["as_of"] else "",
+                "its id is a future's" if (row["instrument_id"], row["as_of"]) in ids else "",
+                "its underlying is no future of that day"
+                if row["as_of"] in compared and (row["underlying_id"], row["as_of"]) not in ids
+                else "",
+            ):
+                if fault:
+                    judged.accuse(market, month_text(row["as_of"]), instrument=row["instrument"], day=row["as_of"].date(), fault=fault)
+        return f"{judged.rows} definitions against the futures of their day"
+
+    return lake_check(
+        "well_defined",
+        str(well_defined.__doc__),
+        asset="option_definitions",
+        blocking=False,
+        severity=WARN,
+        judge=judge,
+        beside="futures_definitions",
+    )
+
+
+def options_only(asset: str) -> dg.AssetChecksDefinition:
+    """No combination, no future: every row's id was defined as this option; a quote's on its very day."""
+    on = ("instrument_id", "instrument", "as_of") if asset == "option_quotes" else ("instrument_id", "instrument")
+
+    def judge(judged: Judgement, rows: pa.Table, market: str, months: list[Month], definitions: pa.Table) -> str:
+        judged.rows += rows.num_rows
+        judged.values += rows.num_rows
+        if not rows.num_rows:
+            return f"{judged.rows} rows"
+        known = set(_pairs(definitions, *on))
+        groups = rows.group_by(list(on)).aggregate([("as_of", "min")])
+        for found in groups.to_pylist():
+            if tuple(found[name] for name in on) not in known:
+                judged.accuse(
+                    market,
+                    month_text(found["as_of_min"]),
+                    instrument=found["instrument"],
+                    instrument_id=found["instrument_id"],
+                    day=found["as_of_min"].date(),
+                    fault="defined as no call or put",
+                )
+        return f"{judged.rows} rows against the definitions"
+
+    return lake_check(
+        "options_only",
+        str(options_only.__doc__),
+        asset=asset,
+        blocking=True,
+        severity=ERROR,
+        judge=judge,
+        beside="option_definitions",
+    )
+
+
+def quotes_sane() -> dg.AssetChecksDefinition:
+    """Of each day's quotes few are crossed and not too many old, and none was made after the cut at which it is known."""
+
+    def judge(judged: Judgement, rows: pa.Table, market: str, months: list[Month]) -> str:
+        limits = load_config().checks
+        judged.rows += rows.num_rows
+        if not rows.num_rows:
+            return f"{judged.rows} quotes"
+        bid, ask = (rows[name].to_numpy(zero_copy_only=False) for name in ("bid", "ask"))
+        age = _us(rows["available_at"]) - _us(rows["quoted_at"])
+        both = ~np.isnan(bid) & ~np.isnan(ask)
+        judged.values += int(both.sum())
+        as_of = _us(rows["as_of"])
+        for day in np.unique(as_of):
+            of_day = as_of == day
+            date = dt.datetime.fromtimestamp(int(day) / 1e6, dt.UTC).date()
+            crossed = float(np.mean((bid > ask)[of_day & both])) if (of_day & both).any() else 0.0
+            old = float(np.mean(age[of_day] > limits.old_quote_hours * 3600e6))
+            for wrong, fault in (
+                (crossed > limits.crossed_quotes_share, f"{crossed:.0%} of the two-sided quotes are crossed"),
+                (old > limits.old_quotes_share, f"{old:.0%} of the quotes are older than {limits.old_quote_hours:g} hours at the cut"),
+                (not (of_day & both).any(), "no quote has both sides"),
+            ):
+                if wrong:
+                    judged.accuse(market, str(Month.of(date)), day=date, fault=fault)
+        # A restated row is available when it was seen, but its quote is still no later than that day.
+        for i in np.flatnonzero(age < 0):
+            row = rows.slice(int(i), 1).to_pylist()[0]
+            judged.accuse(market, month_text(row["as_of"]), instrument=row["instrument"], quoted_at=row["quoted_at"], fault="after the cut")
+        return f"{judged.rows} quotes, {judged.values} with both sides"
+
+    return lake_check("quotes_sane", str(quotes_sane.__doc__), asset="option_quotes", blocking=False, severity=WARN, judge=judge)
+
+
+def options_staleness() -> dg.AssetChecksDefinition:
+    """The newest quotes held are not older than `options_stale_days` sessions, judged at the earlier of now and month's end."""
+
+    def judge(judged: Judgement, rows: pa.Table, market: str, months: list[Month]) -> str:
+        days, listed = load_config().thresholds.options_stale_days, load_config().market(market).option_roots
+        due = due_sessions("option_quotes", months[-1:], dt.datetime.now(dt.UTC), grace=days) if listed else []
+        newest = pc.max(rows["as_of"]).as_py() if rows.num_rows else None
+        judged.rows += 1
+        judged.values += bool(due)
+        if due and (newest is None or newest.date() < due[-1]):
+            judged.accuse(market, str(months[-1]), newest=newest and newest.date(), expected=due[-1])
+        return f"the newest quotes of each market, {days} session(s) allowed"
+
+    return lake_check("staleness", str(options_staleness.__doc__), asset="option_quotes", blocking=False, severity=WARN, judge=judge)
+
+
+def _pairs(table: pa.Table, *names: str) -> list[tuple[object, ...]]:
+    """Rows of some columns; none of a table that holds nothing yet."""
+    return list(zip(*(table[name].to_pylist() for name in names), strict=True)) if table.num_rows else []
+
+
+def _us(column: pa.ChunkedArray) -> np.ndarray:
+    counts: np.ndarray = column.cast(pa.timestamp("us", tz="UTC")).cast(pa.int64()).to_numpy()
+    return counts
+
+
+OPTION_CHECKS = [
+    *(coverage(asset) for asset in ("option_definitions", "option_quotes", "option_statistics")),
+    well_defined(),
+    *(options_only(asset) for asset in ("option_quotes", "option_statistics")),
+    quotes_sane(),
+    options_staleness(),
+]
