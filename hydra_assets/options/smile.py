@@ -19,6 +19,7 @@ MAX_STEPS = 30
 PRIOR_SD = np.array([5.0, 1.0, 1.5])  # of ln theta, artanh rho and the logit of phi, around the start
 STARTS = (-0.4, 0.4)  # of artanh rho: one valley each
 _SETTLED = 1e-9  # of the cost, relative
+_LANES = 8  # sums run in so many lanes: rows of a multiple of it are summed in one order, however many zeros are behind
 
 
 @dataclass(frozen=True)
@@ -68,6 +69,8 @@ def fit_smiles(log_moneyness: Floats, *, total_variance: Floats, standard_error:
     k, w, se = (np.atleast_2d(np.asarray(part, dtype=float)) for part in (log_moneyness, total_variance, standard_error))
     if not k.shape == w.shape == se.shape:
         raise InvalidValueError(f"log_moneyness {k.shape}, total_variance {w.shape} and standard_error {se.shape} differ in shape")
+    room = -k.shape[1] % _LANES
+    k, w, se = (np.pad(part, ((0, 0), (0, room)), constant_values=np.nan) for part in (k, w, se))
     quoted = np.isfinite(se) & np.isfinite(k) & np.isfinite(w)
     if (se[quoted] <= 0).any():
         raise InvalidValueError("a standard error is not positive; leave a quote out with NaN")
@@ -145,8 +148,7 @@ def _parameters_by_z(z: Floats) -> Floats:
 
 def _misses(quotes: _Quotes, z: Floats) -> _Misses:
     """
-    Sums run along the quotes of one slice alone, in an order that zeros at their end do not change, so that a slice's fit is the
-    same to the last bit whatever was fitted beside it.
+    Sums run along the quotes of one slice alone, so that its fit is the same to the last bit whatever was fitted beside it.
     """
     theta, rho, phi = (part[:, None] for part in _slice(z))
     by = _parameters_by_z(z)
