@@ -64,7 +64,8 @@ def test_prices_of_forty_digits(domain):
 
 
 @pytest.mark.parametrize(
-    ("k", "s"), [(-5.0, 0.2), (-5.0, 9.0), (5.0, 3.0), (2.0, 0.06), (0.0, 12.0), (0.1, 20.0), (0.5, 0.014), (1e-9, 1e-7)]
+    ("k", "s"),  # log-moneyness and volatility of a year
+    [(-5.0, 0.2), (-5.0, 9.0), (5.0, 3.0), (2.0, 0.06), (0.0, 12.0), (0.1, 20.0), (0.5, 0.014), (1e-9, 1e-7)],
 )
 def test_the_ends_of_the_domain(k, s):
     """As exact as a price with sixteen digits can tell: where a unit in its last place moves the answer, by no more than a few of them."""
@@ -391,10 +392,9 @@ def test_the_gradient_of_a_delta_is_the_slope_it_says(theta, rho, share, which):
     covariance = np.zeros((1, 5, 5))
     covariance[0, which, which] = 1.0
     said = standard_errors(raw, covariance=covariance, tau=0.25)
-    parts = [getattr(raw, name).item() for name in ("a", "b", "rho", "m", "sigma")]
-    step = 1e-6 * max(abs(parts[which]), 1e-2)
-    bumped = [RawSvi.of(**dict(zip("a b rho m sigma".split(), [p + sign * step * (i == which) for i, p in enumerate(parts)], strict=True)))
-              for sign in (1, -1)]  # fmt: skip
+    names = ("a", "b", "rho", "m", "sigma")
+    step = 1e-6 * max(abs(getattr(raw, names[which]).item()), 1e-2)
+    bumped = [RawSvi.of(**{name: getattr(raw, name) + sign * step * (i == which) for i, name in enumerate(names)}) for sign in (1, -1)]
     (rr_up, bf_up), (rr_down, bf_down) = (risk_reversal_and_butterfly(each, tau=0.25) for each in bumped)
     assert said.risk_reversal.item() == pytest.approx(abs(rr_up - rr_down).item() / (2 * step), rel=1e-3, abs=1e-5)
     assert said.butterfly.item() == pytest.approx(abs(bf_up - bf_down).item() / (2 * step), rel=1e-3, abs=1e-5)
