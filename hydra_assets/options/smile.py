@@ -19,6 +19,7 @@ MAX_STEPS = 30
 PRIOR_SD = np.array([5.0, 1.0, 1.5])  # of ln theta, artanh rho and the logit of phi, around the start
 STARTS = (-0.4, 0.4)  # of artanh rho: one valley each
 _SETTLED = 1e-9  # of the cost, relative
+_LANES = 8  # sums run in so many lanes: rows of a multiple of it are summed in one order, however many zeros are behind
 
 
 @dataclass(frozen=True)
@@ -68,6 +69,8 @@ def fit_smiles(log_moneyness: Floats, *, total_variance: Floats, standard_error:
     k, w, se = (np.atleast_2d(np.asarray(part, dtype=float)) for part in (log_moneyness, total_variance, standard_error))
     if not k.shape == w.shape == se.shape:
         raise InvalidValueError(f"log_moneyness {k.shape}, total_variance {w.shape} and standard_error {se.shape} differ in shape")
+    room = -k.shape[1] % _LANES
+    k, w, se = (np.pad(part, ((0, 0), (0, room)), constant_values=np.nan) for part in (k, w, se))
     quoted = np.isfinite(se) & np.isfinite(k) & np.isfinite(w)
     if (se[quoted] <= 0).any():
         raise InvalidValueError("a standard error is not positive; leave a quote out with NaN")
@@ -145,8 +148,7 @@ def _parameters_by_z(z: Floats) -> Floats:
 
 def _misses(quotes: _Quotes, z: Floats) -> _Misses:
     """
-    Sums run along the quotes of one slice alone, in an order that zeros at their end do not change, so that a slice's fit is the
-    same to the last bit whatever was fitted beside it.
+    Sums run along the quotes of one slice alone, so that its fit is the same to the last bit whatever was fitted beside it.
     """
     theta, rho, phi = (part[:, None] for part in _slice(z))
     by = _parameters_by_z(z)
@@ -168,22 +170,31 @@ def _misses(quotes: _Quotes, z: Floats) -> _Misses:
 
 
 def _descend(quotes: _Quotes, start: Floats) -> tuple[Floats, Floats]:
-    """Levenberg-Marquardt on all slices at once, each until it has settled: z, shape (3, slices), and its cost."""
+    """
+    Levenberg-Marquardt on all slices at once, each until it has settled: z, shape (3, slices), and its cost.
+
+    Where the misses are not small, what Gauss-Newton leaves out of the curvature makes it overshoot by the same share every time,
+    and crawl to and fro; so each step is scaled by how much more the slope turned along the last one than was foreseen.
+    """
     z, cost = start.copy(), np.empty(start.shape[1])
     left = np.arange(start.shape[1])
     at = _misses(quotes, z)
     cost[:] = at.cost
     slope, information = at.slope, at.information
-    damping = np.full(len(left), 1e-2)
+    damping, turned = np.full(len(left), 1e-2), np.ones(len(left))
     for _ in range(MAX_STEPS):
         damped = information.copy()
         for i in range(3):
             damped[:, i, i] *= 1 + damping
-        step = -np.linalg.solve(damped, slope.T[:, :, None])[:, :, 0].T
-        tried = z[:, left] + np.clip(step, -1.5, 1.5)
+        step = np.clip(-np.linalg.solve(damped, slope.T[:, :, None])[:, :, 0].T / turned, -1.5, 1.5)
+        tried = z[:, left] + step
         at = _misses(quotes, tried)
         better = at.cost < cost[left]
         settled = np.abs(cost[left] - at.cost) <= _SETTLED * cost[left]
+        foreseen = (step * (damped @ step.T[:, :, None])[:, :, 0].T).sum(axis=0)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            share = (step * (at.slope - slope)).sum(axis=0) / foreseen
+        turned = np.where(better & np.isfinite(share), np.clip(share, 1.0, 3.0), 1.0)
         z[:, left[better]], cost[left[better]] = tried[:, better], at.cost[better]
         slope = np.where(better, at.slope, slope)
         information = np.where(better[:, None, None], at.information, information)
@@ -192,6 +203,6 @@ def _descend(quotes: _Quotes, start: Floats) -> tuple[Floats, Floats]:
         if not going.any():
             break
         if not going.all():
-            left, damping, slope, information = left[going], damping[going], slope[:, going], information[going]
+            left, damping, turned, slope, information = left[going], damping[going], turned[going], slope[:, going], information[going]
             quotes = quotes.of(np.flatnonzero(going))
     return z, cost
