@@ -18,8 +18,8 @@ from pathlib import Path
 from hydra_assets.config.home import Home
 from hydra_assets.config.load import load_config
 from hydra_assets.core.months import Month, months_between
-from hydra_assets.flow.continuous import continuous_months
 from hydra_assets.flow.databento import SCHEMAS, append_raw, fetch_plan, open_databento, plan_of, raw_months
+from hydra_assets.flow.derived import derived_months
 from hydra_assets.flow.features import compute_months, publish_month
 from hydra_assets.sources.ledger import Ledger
 from hydra_assets.storage.lake import Look, ParquetLake
@@ -52,7 +52,7 @@ def ours(home: Home, months: list[Month]) -> None:
             print(f"    {told} left out")
     with timed("futures_continuous: build, append"):
         seen = dt.datetime.now(dt.UTC)
-        for month, table in continuous_months(lake, MARKET, months):
+        for month, table in derived_months(lake, "futures_continuous", MARKET, months, load_config().option_rules):
             look = Look("bench", month.first, month.last, (MARKET,), seen)
             lake.append_new(table, "futures_continuous", MARKET, month.first, key=(), stamps="derived", look=look)
     facts = spent = 0.0

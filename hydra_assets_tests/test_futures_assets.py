@@ -16,7 +16,7 @@ from hydra_assets.defs.partitions import key_of
 from hydra_assets.defs.raw_databento import UNATTENDED_TAGS
 from hydra_assets.features import of_family
 from hydra_assets.flow import features as flow
-from hydra_assets.flow.features import inputs_of
+from hydra_assets.flow.features import evidence_of
 from hydra_assets.sources.databento import DatabentoSource
 from hydra_assets.sources.ledger import Budget, Ledger
 from hydra_assets_tests.conftest import at
@@ -261,7 +261,7 @@ def test_the_audit_knows_each_windows_needs():
     """One row at a time: on its own day's open interest, on too few sessions, on a day that is no session."""
     futures()
     with hydra_assets.open() as desk:
-        inputs = inputs_of(desk.lake, "futures", "HE", [Month(2025, 12)])
+        inputs = evidence_of(desk.lake, "futures", "HE", [Month(2025, 12)])
         features = of_family("futures")
 
         def told(name, as_of, available, value=1.0):

@@ -12,11 +12,12 @@ import hydra_assets
 from hydra_assets.core.dataset import FUTURES_CONTINUOUS, FUTURES_STATISTICS
 from hydra_assets.core.instants import INSTANT
 from hydra_assets.core.months import Month
+from hydra_assets.core.option_rules import OptionRules
 from hydra_assets.core.sessions import session_days
 from hydra_assets.errors import InvalidTimeError, InvalidValueError, LabelError
 from hydra_assets.features.continuous import adjusted, build_continuous
 from hydra_assets.features.labels import forward_returns
-from hydra_assets.flow.continuous import continuous_months
+from hydra_assets.flow.derived import derived_months
 from hydra_assets.storage.lake import Look
 from hydra_assets_tests.conftest import at
 from hydra_assets_tests.futures_history import ct, history, statistic, tables
@@ -127,7 +128,7 @@ def test_the_notebooks_labels_come_from_the_homes_lake():
         times = [ct(day, "18:30") for day in DAYS]
         got = hydra_assets.labels.forward_returns("HE", times, [1, 5])
         assert got.equals(forward_returns({"futures_statistics": rows}, market="HE", times=times, horizons=[1, 5]))
-        months = dict(continuous_months(desk.lake, "HE", [Month(2023, 3), Month(2023, 4)]))
+        months = dict(derived_months(desk.lake, "futures_continuous", "HE", [Month(2023, 3), Month(2023, 4)], OptionRules()))
         for month, table in months.items():
             look = Look("test", month.first, month.last, ("HE",), at("2023-06-01"))
             desk.lake.append_new(table, "futures_continuous", "HE", month.first, key=(), stamps="derived", look=look)

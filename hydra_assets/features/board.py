@@ -60,7 +60,7 @@ class Maturity:
     Attributes:
         smile: between the two slices around it; where only one is near, that one, at its own volatility.
         tau: years. theta, theta_error: total variance at the money.
-        tails: the larger tail mass of the slices used. word: quality.
+        tails: the larger tail mass of the slices used. word: quality. inside: two slices lie around the horizon.
     """
 
     smile: Between
@@ -69,6 +69,7 @@ class Maturity:
     theta_error: Floats
     tails: Floats
     word: Ints
+    inside: np.ndarray
 
 
 class Board:
@@ -97,13 +98,14 @@ class Board:
         made = {}
         for days in HORIZONS:
             best, second = self.whole[days], self._at(days, full=False)
-            use = (best.word == MISSING) | ((best.word == PARTIAL) & self._bracketed(days))
+            use = (best.word == MISSING) | (~best.inside & second.inside)
             made[days] = Maturity(
                 smile=best.smile,
                 tau=best.tau,
                 theta=np.where(use, second.theta, best.theta),
                 theta_error=np.where(use, second.theta_error, best.theta_error),
                 tails=best.tails,
+                inside=np.where(use, second.inside, best.inside),
                 word=np.where(use, np.where(second.word == MISSING, MISSING, np.maximum(second.word, DEGRADED)), best.word),
             )
         return made
@@ -155,14 +157,7 @@ class Board:
         word = np.maximum(of(slices.word, near), of(slices.word, far))
         word = np.where(held, np.maximum(word, np.where(inside, NORMAL, PARTIAL)), MISSING)
         tails = np.maximum(of(slices.tails, near), of(slices.tails, far))
-        return Maturity(smile, horizon, theta, np.where(held, error, np.nan), np.where(held, tails, np.nan), word)
-
-    def _bracketed(self, days: int) -> np.ndarray:
-        """States in which any two fitted slices lie around the horizon."""
-        horizon, slices = days / YEAR_DAYS, self.slices
-        fitted = np.isfinite(slices.svi.a)
-        around = [np.bincount(slices.state[fitted & side], minlength=self.n) > 0 for side in (slices.tau <= horizon, slices.tau >= horizon)]
-        return np.asarray(around[0] & around[1])
+        return Maturity(smile, horizon, theta, np.where(held, error, np.nan), np.where(held, tails, np.nan), word, inside)
 
 
 def _scaled(svi: RawSvi, at: Ints, scale: Floats) -> RawSvi:

@@ -1,0 +1,466 @@
+"""The chain, the smiles and the 25 features of options: against plain Python, vintage by vintage, and where simpler ways go wrong."""
+
+import datetime as dt
+import itertools
+import math
+import random
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pytest
+
+from hydra_assets.config.load import load_config
+from hydra_assets.core.option_rules import OptionRules
+from hydra_assets.core.sessions import session_days
+from hydra_assets.errors import ConfigError, SchemaError
+from hydra_assets.features import compute, of_family
+from hydra_assets.features.chain import build_chain
+from hydra_assets.features.smiles import build_smiles
+from hydra_assets.sources.sample.curve import next_session
+from hydra_assets_tests.futures_history import ct
+from hydra_assets_tests.option_history import TICK, History, midnight, realised, tau_of
+from hydra_assets_tests.options_oracle import Day, put_call
+from hydra_assets_tests.test_futures_features import newest, vintages
+
+NAMES = [feature.name for feature in of_family("options")]
+FIRST = dt.date(2025, 11, 3)
+
+
+def known(table, at):
+    return table.filter(pc.less_equal(table["available_at"], pa.scalar(at, table.schema.field("available_at").type)))
+
+
+def cut(inputs, at):
+    return {name: known(table, at) for name, table in inputs.items()}
+
+
+def before(day, n=1):
+    return session_days(day - dt.timedelta(20), day - dt.timedelta(1))[-n]
+
+
+@pytest.fixture(scope="module")
+def calm():
+    """Twelve days on which nothing goes wrong."""
+    return History(FIRST, 12)
+
+
+@pytest.fixture(scope="module")
+def wild():
+    """Twelve days on which everything does."""
+    history = History(FIRST, 12, seed=4)
+    return history, {**history.tables(), "futures_features": realised(history.days, late=history.days[5])}
+
+
+def test_the_names_are_the_catalogues():
+    assert len(NAMES) == len(set(NAMES)) == 25
+    assert {f.family for f in of_family("options")} == {"options"}
+
+
+# ---------------------------------------------------------------- the chain
+
+
+@pytest.mark.parametrize("seed", [4, 9])
+def test_the_chain_is_what_the_page_says_at_every_instant_looked_at(seed):
+    history = History(FIRST, 8, seed=seed)
+    tables = history.tables()
+    rows = {name: table.to_pylist() for name, table in tables.items()}
+    chain = build_chain(tables)
+    dice = random.Random(seed)
+    instants = dice.sample(sorted({row["available_at"] for row in chain.to_pylist()}), 12)
+    seen = 0
+    for at in instants:
+        state = {}
+        for row in known(chain, at).sort_by("available_at").to_pylist():
+            state[row["as_of"].date(), row["instrument_id"]] = row
+        day = (at - dt.timedelta(hours=6)).date()
+        day = day if day in history.days else before(day)
+        told = Day(rows, day, before(day), at)
+        mine = {key: row for key, row in state.items() if key[0] == day}
+        assert len(mine) == len(told.options)
+        by = {(o["slice"][1], o["strike"], o["right"]): o for o in told.options}
+        for row in mine.values():
+            option = by[row["underlying_id"], row["strike"], row["right"]]
+            for name in ("mid", "spread", "forward", "tau", "open_interest", "settlement", "parity_gap", "vol", "vol_error"):
+                a, b = row[name], option[name]
+                assert (a is None) == (b is None), (day, at, name, row, option)
+                assert a is None or math.isclose(a, b, rel_tol=1e-9, abs_tol=1e-12), (day, at, name)
+            assert row["liquid"] == option["liquid"]
+            if row["forward"] is not None:
+                assert row["quality"] == option["word"]
+            seen += 1
+    assert seen > 300
+
+
+def test_a_row_waits_for_its_own_underlying_and_uses_its_settlement(calm):
+    """Options of three expirations on three futures: no price is shared, none is parsed from a symbol."""
+    chain = build_chain(calm.tables())
+    day = calm.days[3]
+    rows = chain.filter(pc.equal(chain["as_of"], pa.scalar(midnight(day), chain.schema.field("as_of").type)))
+    forwards = {(row["underlying"], row["forward"]) for row in rows.to_pylist()}
+    assert len(forwards) == 3
+    assert len({forward for _, forward in forwards}) == 3
+    first = {row["underlying"]: row["available_at"] for row in rows.sort_by([("available_at", "descending")]).to_pylist()}
+    assert first["HEZ5"] == ct(day, "18:00")
+    assert first["HEJ6"] == ct(day, "18:00", 10)
+
+
+def test_only_the_days_own_quotes_make_a_row(calm):
+    """Two days in the lake: a quote of the day before never stands in for a missing one."""
+    tables = calm.tables()
+    day = calm.days[4]
+    lost = tables["option_quotes"].filter(
+        pc.not_equal(tables["option_quotes"]["as_of"], pa.scalar(midnight(day), pa.timestamp("us", tz="UTC")))
+    )
+    chain = build_chain({**tables, "option_quotes": lost}, start=day, end=day)
+    assert chain["mid"].null_count == chain.num_rows
+    assert set(chain["vol_status"].to_pylist()) == {"no_quote"}
+    assert not any(chain["liquid"].to_pylist())
+
+
+def one_option(quote, *, right="C", interest=100.0, rules=None, tick=TICK):
+    """The chain's row of one option whose quote, partner's quote and open interest are given."""
+    history = History(FIRST, 2, strikes=1)
+    tables, day = history.tables(), history.days[1]
+    us = pa.timestamp("us", tz="UTC")
+    quotes = [
+        {**row, **({"bid": quote[0], "ask": quote[1]} if row["instrument"].split()[1][0] == right else {})}
+        for row in tables["option_quotes"].to_pylist()
+    ]
+    stats = [
+        {**row, "value": interest if row["stat"] == "open_interest" else row["value"]} for row in tables["option_statistics"].to_pylist()
+    ]
+    tables["option_quotes"] = pa.Table.from_pylist(quotes, schema=tables["option_quotes"].schema)
+    tables["option_statistics"] = pa.Table.from_pylist(stats, schema=tables["option_statistics"].schema)
+    chain = build_chain(tables, rules=rules, start=day, end=day)
+    chosen = chain.filter(pc.and_(pc.equal(chain["right"], right), pc.equal(chain["underlying"], "HEG6")))
+    assert chosen["as_of"][0].as_py() == pa.scalar(midnight(day), us).as_py()
+    return chosen.to_pylist()[0]
+
+
+@pytest.mark.parametrize(
+    ("quote", "what"),
+    [
+        ((1.00, 0.0), "an ask of 0 is no quote, not the tightest one"),
+        ((1.10, 1.00), "a crossed quote is no quote"),
+        ((None, 1.00), "nobody bids"),
+        ((1.00, None), "nobody offers"),
+        ((0.0, 1.00), "a bid of 0"),
+        ((1.00, 1.00), "a locked quote"),
+    ],
+)
+def test_what_is_no_quote_has_no_mid_and_is_not_liquid(quote, what):
+    row = one_option(quote)
+    assert row["mid"] is None, what
+    assert row["spread"] is None
+    assert not row["liquid"]
+    assert row["vol_status"] == "no_quote"
+
+
+def test_the_liquidity_rule():
+    """Open interest, and a spread within a share of the mid or within two ticks: a cheap option is not punished for its tick."""
+    assert one_option((4.0, 4.8))["liquid"]
+    assert not one_option((4.0, 5.0))["liquid"]  # 22 % of the mid
+    assert one_option((0.05, 0.10))["liquid"]  # 67 % of the mid, but two ticks
+    assert not one_option((0.05, 0.125))["liquid"]
+    assert not one_option((4.0, 4.8), interest=49.0)["liquid"]
+    assert not one_option((4.0, 4.8), interest=None)["liquid"]
+    assert one_option((4.0, 5.0), rules=OptionRules(max_spread_pct=0.25))["liquid"]
+    assert not one_option((4.0, 4.8), rules=OptionRules(min_oi=101))["liquid"]
+
+
+def test_a_tight_put_does_not_lend_its_strike_to_a_wide_call():
+    """Each side is judged by its own quote: the call at 0.1/2.0 enters nothing."""
+    assert not one_option((0.1, 2.0), right="C")["liquid"]
+    assert one_option((4.0, 4.1), right="P")["liquid"]
+
+
+def test_time_runs_to_the_minute():
+    """A day less two hours is not a day: T in whole days would make 30 % of 28.7 %."""
+    day = dt.date(2025, 12, 11)
+    history = History(day, 1)
+    chain = build_chain(history.tables())
+    tau = set(pc.unique(chain.filter(pc.equal(chain["underlying"], "HEZ5"))["tau"]).to_pylist())
+    assert tau == {23 / 24 / 365}
+    assert tau_of(day, ct(dt.date(2025, 12, 12), "12:00")) == 23 / 24 / 365
+
+
+def test_an_option_that_ended_at_noon_has_no_row_that_day():
+    history = History(dt.date(2025, 12, 11), 2)
+    chain = build_chain(history.tables(), start=dt.date(2025, 12, 12))
+    assert set(chain["underlying"].to_pylist()) == {"HEG6", "HEJ6"}
+
+
+def test_open_interest_of_the_day_itself_is_never_used(calm):
+    """On its evening the chain of t knows the open interest of t-1; that of t comes on the next morning, and changes nothing of t."""
+    tables, day = calm.tables(), calm.days[5]
+    us = pa.timestamp("us", tz="UTC")
+    stats = tables["option_statistics"]
+    own = pc.and_(pc.equal(stats["stat"], "open_interest"), pc.equal(stats["as_of"], pa.scalar(midnight(day), us)))
+    without = build_chain({**tables, "option_statistics": stats.filter(pc.invert(own))}, start=day, end=day)
+    assert without.equals(build_chain(tables, start=day, end=day))
+
+
+def test_order_duplicates_and_other_days_do_not_matter(wild):
+    history, tables = wild
+    dice = np.random.default_rng(3)
+    shuffled = {}
+    for name, table in tables.items():
+        doubled = pa.concat_tables([table, table.slice(0, table.num_rows // 3)])
+        shuffled[name] = doubled.take(pa.array(dice.permutation(doubled.num_rows)))
+    day = history.days[6]
+    assert build_chain(shuffled, start=day, end=day).equals(build_chain(tables, start=day, end=day))
+    a, b = (compute("options", t, market="HE", start=day, end=day) for t in (shuffled, tables))
+    assert a.equals(b)
+
+
+def test_missing_tables_and_columns_are_named(calm):
+    tables = calm.tables()
+    with pytest.raises(SchemaError, match="option_quotes"):
+        build_chain({name: t for name, t in tables.items() if name != "option_quotes"})
+    with pytest.raises(SchemaError, match="strike"):
+        build_chain({**tables, "option_definitions": tables["option_definitions"].drop_columns(["strike"])})
+    with pytest.raises(SchemaError, match="option_definitions"):
+        compute("options", {}, market="HE")
+
+
+def test_tables_that_hold_nothing_give_nothing(calm):
+    empty = {name: table.slice(0, 0) for name, table in calm.tables().items()}
+    assert build_chain(empty).num_rows == 0
+    assert build_smiles(build_chain(empty)).num_rows == 0
+    assert compute("options", empty, market="HE").num_rows == 0
+
+
+# ---------------------------------------------------------------- the smiles
+
+
+def test_the_smile_behind_clean_quotes_is_found_again(calm):
+    smiles = build_smiles(build_chain(calm.tables()))
+    whole = smiles.filter(pc.equal(smiles["status"], "full")).to_pylist()
+    assert len(whole) > 25
+    for row in whole:
+        assert math.sqrt(row["theta"] / row["tau"]) == pytest.approx(0.3, abs=2e-3)
+        assert row["mean_ratio"] == pytest.approx(1.0, abs=1e-9)  # the implied mean is the forward, whatever was quoted
+        assert row["g_min"] >= 0
+        assert 0 < row["tail_lo"] < 0.5  # what was not quoted is told, not cut off
+        assert abs(row["parity_forward"] - row["forward"]) < 0.1
+
+
+def test_the_fit_does_not_depend_on_what_else_is_fitted(wild):
+    """A month, a day, one expiration: the same bits."""
+    _, tables = wild
+    chain = build_chain(tables)
+    every = build_smiles(chain)
+    day = every["as_of"][every.num_rows // 2].as_py()
+    alone = build_smiles(chain, start=day.date(), end=day.date())
+    assert alone.num_rows
+    assert alone.equals(every.filter(pc.equal(every["as_of"], pa.scalar(day, pa.timestamp("us", tz="UTC")))))
+
+
+def test_why_a_smile_is_not_whole(calm):
+    """Too few strikes, one side alone, a settlement that parity contradicts."""
+    tables, day = calm.tables(), calm.days[5]
+    chain = build_chain(tables, start=day, end=day)
+    front = chain.filter(pc.equal(chain["underlying"], "HEG6"))
+
+    def status(mask=None, *, rules=None, forward=0.0):
+        table = front if mask is None else front.filter(mask)
+        for name in ("forward",):
+            column = table.column_names.index(name)
+            table = table.set_column(column, table.schema.field(name), pc.add(table[name], forward))
+        (row,) = build_smiles(table, rules=rules).to_pylist()[:1]
+        return row
+
+    assert status()["status"] == "full"
+    assert status(rules=OptionRules(min_liquid_strikes=14))["status"] == "thin"
+    one_side = status(pc.greater(front["strike"], front["forward"]), rules=OptionRules(min_liquid_strikes=5))
+    assert (one_side["status"], one_side["n_below"], one_side["quality"]) == ("one_sided", 0, "degraded")
+    unpaired = status(pc.is_valid(front["vol"]))
+    assert (unpaired["status"], unpaired["quality"]) == ("full", "partial")  # parity could not be looked at
+    off = front.set_column(front.column_names.index("parity_gap"), front.schema.field("parity_gap"), pc.add(front["parity_gap"], 0.5))
+    assert build_smiles(off).to_pylist()[0]["status"] == "parity"
+    wobble = pa.array(np.where(np.arange(front.num_rows) % 4 < 2, 1.15, 0.87))
+    bad = front.set_column(front.column_names.index("vol"), front.schema.field("vol"), pc.multiply(front["vol"], wobble))
+    assert build_smiles(bad).to_pylist()[0]["status"] == "misfit"
+
+
+def test_five_parameters_by_option():
+    """A slice of 21 strikes that bends as no surface slice can: five parameters are taken where they are allowed and win."""
+    history = History(FIRST, 2, strikes=21, spread=2)
+    chain = build_chain(history.tables(), start=history.days[1])
+    front = chain.filter(pc.equal(chain["underlying"], "HEG6"))
+    k = np.log(front["strike"].to_numpy() / front["forward"].to_numpy())
+    level = 0.30 + 0.25 * np.sqrt((k - 0.05) ** 2 + 0.015**2)
+    valid = front["vol"].is_valid()
+    vol = pc.if_else(valid, pa.array(level), None)
+    error = pc.if_else(valid, pa.array(np.full(len(k), 1e-3)), None)
+    for name, column in (("vol", vol), ("vol_error", error), ("liquid", valid)):
+        front = front.set_column(front.column_names.index(name), front.schema.field(name), column)
+    three, five = (build_smiles(front, rules=OptionRules(five_parameter_svi=on)).to_pylist()[0] for on in (False, True))
+    assert (three["model"], five["model"]) == ("ssvi", "svi")
+    assert five["chi2_dof"] < three["chi2_dof"]
+    assert five["rho"] is None
+    assert five["g_min"] >= 0
+    assert math.sqrt(five["theta"] / five["tau"]) == pytest.approx(0.30 + 0.25 * math.sqrt(0.05**2 + 0.015**2), abs=2e-3)
+
+
+# ---------------------------------------------------------------- the features
+
+CLOSE = {"opt_rn_median_gap": (1e-5, 1e-6), "opt_charm": (2e-3, 10.0), "opt_vanna": (2e-3, 10.0), "opt_gex_call": (2e-3, 1.0)}
+CLOSE |= {"opt_gex_put": (2e-3, 1.0), "opt_gex_net": (5e-3, 2e4), "opt_p_dn10": (1e-5, 1e-7), "opt_p_up10": (1e-5, 1e-7)}
+
+
+def agrees(name, value, told):
+    relative, absolute = CLOSE.get(name, (1e-6, 1e-8))
+    return (value is None) == (told is None) and (value is None or math.isclose(value, told, rel_tol=relative, abs_tol=absolute))
+
+
+@pytest.mark.parametrize("seed", [4, 11])
+def test_every_feature_is_what_the_page_says_at_random_instants(seed):
+    """Value and word of all features of two days, at instants with corrections, deletions, late open interest and mended quotes."""
+    history = History(FIRST, 10, seed=seed)
+    joined = realised(history.days, late=history.days[5])
+    tables = {**history.tables(), "futures_features": joined}
+    rows = {name: table.to_pylist() for name, table in tables.items()}
+    got = compute("options", tables, market="HE")
+    dice = random.Random(seed)
+    compared = set()
+    for day in dice.sample(history.days[2:], 5):
+        mine = [row for row in got.to_pylist() if row["as_of"] == midnight(day) and row["feature_name"] != "opt_pc_oi"]
+        at = dice.choice(sorted({row["available_at"] for row in mine}))
+        state = {row["feature_name"]: row for row in sorted(mine, key=lambda r: r["available_at"]) if row["available_at"] <= at}
+        told = Day(rows, day, before(day), at, rows["futures_features"]).features()
+        assert set(state) == set(told), (day, at)
+        for name, (value, word) in told.items():
+            assert agrees(name, state[name]["value"], value), (name, day, at, state[name], value)
+            assert state[name]["quality"] == word, (name, day, at, state[name], word)
+            compared.add(name)
+    assert len(compared) == 24
+
+
+def test_the_ratio_of_open_interest_is_what_the_page_says_at_every_instant(wild):
+    history, tables = wild
+    rows = {name: table.to_pylist() for name, table in tables.items()}
+    got = compute("options", {**tables}, market="HE").to_pylist()
+    for day in history.days[2:6]:
+        listed = {r["instrument_id"]: r for r in rows["option_definitions"] if r["as_of"] in (midnight(day), midnight(before(day)))}
+        mine = sorted((r for r in got if r["feature_name"] == "opt_pc_oi" and r["as_of"] == midnight(day)), key=lambda r: r["available_at"])
+        instants = sorted(
+            {r["available_at"] for r in rows["option_statistics"] if r["as_of"] in (midnight(before(day)), midnight(before(day, 2)))}
+        )
+        ready = False
+        for at in instants:
+            told = put_call(rows, day, before(day), before(day, 2), at, listed)
+            state = [row for row in mine if row["available_at"] <= at]
+            ready = ready or (told is not None and told[0] is not None)
+            if not ready:
+                assert not state
+                continue
+            assert told is not None
+            assert agrees("opt_pc_oi", state[-1]["value"], told[0]), (day, at)
+            assert state[-1]["quality"] == told[1]
+        assert mine
+
+
+def test_each_row_is_stamped_with_an_arrival_and_uses_nothing_later(wild):
+    """The inputs cut at a row's instant give that row, bit for bit; so does the derived path."""
+    history, tables = wild
+    got = compute("options", tables, market="HE")
+    chain = build_chain(tables)
+    derived = {
+        **{name: tables[name] for name in ("option_definitions", "option_statistics", "futures_features")},
+        **{"option_chain": chain, "option_smiles": build_smiles(chain)},
+    }
+    assert compute("options", derived, market="HE").equals(got)
+    instants = sorted({row["available_at"] for row in got.to_pylist()})
+    for at in random.Random(2).sample(instants, 8):
+        for inputs in (tables, derived):
+            assert compute("options", cut(inputs, at), market="HE").equals(known(got, at))
+    arrivals = {at for table in tables.values() for at in table["available_at"].to_pylist()}
+    assert set(instants) <= arrivals
+    assert got.num_rows > 250 * len(history.days) / 12
+
+
+def test_no_day_is_told_before_its_last_settlement(calm):
+    """Three futures settle five milliseconds apart: no feature grows by the millisecond."""
+    got = compute("options", {**calm.tables(), "futures_features": realised(calm.days)}, market="HE")
+    rows = [row for row in got.to_pylist() if row["feature_name"] == "opt_atm_iv_60"]
+    assert {row["available_at"] - midnight(row["as_of"].date()) for row in rows} == {dt.timedelta(days=1, milliseconds=10)}
+    late = [row["available_at"] for row in got.to_pylist() if row["feature_name"] == "opt_vrp_30"]
+    assert {at.microsecond for at in late} == {900_000}  # waits for the realised volatility
+
+
+def test_too_few_strikes_leave_the_level_alone(calm):
+    """Degraded: volatility at the money and its error are told, all that needs the whole smile is null."""
+    got = newest(
+        compute("options", calm.tables(), market="HE", start=calm.days[4], end=calm.days[4], rules=OptionRules(min_liquid_strikes=20))
+    )
+    day = calm.days[4]
+    for name in ("opt_atm_iv_60", "opt_atm_iv_90"):
+        value, word = got[name, day]
+        assert value == pytest.approx(0.3, abs=5e-3)
+        assert word == "degraded"
+    for name in ("opt_rr25_30", "opt_iv_mf_30", "opt_rn_skew_30", "opt_p_dn10", "opt_convexity_30", "opt_ts_slope"):
+        assert got[name, day] == (None, "missing")
+    assert got["opt_gex_call", day][0] > 0  # flows need liquid options, not a whole smile
+
+
+def test_nothing_is_extrapolated_beyond_fifteen_days(calm):
+    """Without an expiration near the horizon there is no volatility for it."""
+    tables = calm.tables()
+    far = tables["option_definitions"].filter(pc.equal(tables["option_definitions"]["underlying"], "HEJ6"))
+    got = newest(compute("options", {**tables, "option_definitions": far}, market="HE", start=calm.days[4], end=calm.days[4]))
+    assert [got[f"opt_atm_iv_{days}", calm.days[4]] for days in (30, 60, 90)] == [(None, "missing")] * 3
+
+
+def test_gamma_has_a_call_and_a_put_leg_and_its_sign_from_the_settings(calm):
+    """Equal open interest does not cancel: both legs are told; the net takes the desk's signs."""
+    day = calm.days[4]
+    usual = newest(compute("options", calm.tables(), market="HE", start=day, end=day))
+    call, put, net = (usual[f"opt_gex_{name}", day][0] for name in ("call", "put", "net"))
+    assert call > 0
+    assert put > 0
+    assert net == pytest.approx(call - put)
+    both = OptionRules(dealer_sign_call=-1, dealer_sign_put=-1)
+    short = newest(compute("options", calm.tables(), market="HE", start=day, end=day, rules=both))
+    assert short["opt_gex_net", day][0] == pytest.approx(-call - put)
+    with pytest.raises(ConfigError, match="dealer_sign_put"):
+        OptionRules(dealer_sign_put=0)
+
+
+def test_illiquid_options_add_nothing_to_the_flows(calm):
+    """Once there are enough liquid strikes, the others still do not count."""
+    day = calm.days[4]
+    few, all_of_them = (
+        newest(compute("options", calm.tables(), market="HE", start=day, end=day, rules=OptionRules(min_oi=oi)))["opt_gex_call", day][0]
+        for oi in (300, 1)
+    )
+    assert few < 0.8 * all_of_them
+
+
+def test_a_symmetric_market_has_no_view(calm):
+    """The implied mean is the forward by construction, so nothing here can read a bias out of where quotes happen to end."""
+    day = calm.days[4]
+    tables = calm.tables()
+    chain = build_chain(tables, start=day, end=day)
+    for low, high in ((77, 99), (69, 91)):
+        some = chain.filter(pc.and_(pc.greater_equal(chain["strike"], low), pc.less_equal(chain["strike"], high)))
+        for row in build_smiles(some, rules=OptionRules(min_liquid_strikes=3)).to_pylist():
+            assert row["mean_ratio"] == pytest.approx(1.0, abs=1e-9)
+    assert not any("mean" in name for name in NAMES)
+
+
+def test_the_shipped_settings_are_the_defaults_of_pure_functions():
+    assert load_config().option_rules == OptionRules()
+
+
+def test_a_correction_makes_a_vintage_of_the_day_and_leaves_the_answers_before_alone(wild):
+    history, tables = wild
+    got = compute("options", tables, market="HE")
+    several = [(name, day) for name in ("opt_atm_iv_60", "opt_gex_call") for day in history.days if len(vintages(got, name, day)) > 1]
+    assert several
+    for name, day in several:
+        rows = vintages(got, name, day)
+        assert rows == sorted(rows, key=lambda row: row[0])
+        assert all(a[1:] != b[1:] for a, b in itertools.pairwise(rows))
+        assert rows[0][0] <= ct(next_session(day), "20:00")
