@@ -47,8 +47,8 @@ def time_value_and_slope(x: Floats, s: Floats) -> tuple[Floats, Floats]:
         # Deep in high vol the scaled form multiplies 0 by infinity; there the plain one is exact.
         if (far := upper > 5.0).any():
             value[far] = np.exp(0.5 * x[far]) * ndtr(upper[far]) - np.exp(-0.5 * x[far]) * ndtr((h - t)[far])
-        # Of little time and vol at the money the difference cancels; there it is its own Taylor series.
-        if (close := (t < 0.02) & (h > -4.0)).any():
+        # Of little time and vol the difference cancels; there it is its own Taylor series.
+        if (close := (t < 0.02) & (x > -1.0)).any():
             value[close] = slope[close] * INV_SQRT_2PI * _mills_difference(h[close], t[close])
         return value, INV_SQRT_2PI * slope
 
