@@ -9,7 +9,7 @@ frame made elsewhere) and, for code of one's own, the classes `ParquetLake` and 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+from hydra_assets.version import __version__
 
 if TYPE_CHECKING:
     from hydra_assets import labels, proof
