@@ -1,6 +1,7 @@
 """What may depend on what, and who may read what: held for every asset and every module there is, those added later too."""
 
 import ast
+from functools import cache
 from pathlib import Path
 
 import dagster as dg
@@ -35,9 +36,11 @@ HANDED_INPUTS = {
 }
 
 
+@cache
 def modules(*floors):
-    paths = [path for floor in floors for path in (PACKAGE / floor).rglob("*.py")] if floors else PACKAGE.rglob("*.py")
-    return [Module(ast.parse(path.read_text(encoding="utf-8")), path) for path in sorted(paths)]
+    if floors:
+        return [module for module in modules() if name_of(module).split("/")[0] in floors]
+    return [Module(ast.parse(path.read_text(encoding="utf-8")), path) for path in sorted(PACKAGE.rglob("*.py"))]
 
 
 def name_of(module):

@@ -32,6 +32,7 @@ from hydra_assets.storage.capture import guard_withdrawal
 from hydra_assets.storage.facts import Fact
 from hydra_assets.storage.migrations import configure, migrate
 from hydra_assets.storage.names import checked_name
+from hydra_assets.storage.served import ServedLog
 
 BUSY_TIMEOUT_S = 60
 _MONTH = re.compile(r"\d{4}-(0[1-9]|1[0-2])")
@@ -64,6 +65,7 @@ class FeatureStore:
 
     def __init__(self, db_path: str | os.PathLike[str], *, world: str | None = None, settings: Callable[[], str] | None = None) -> None:
         self._settings = settings
+        self._answers: ServedLog | None = None  # opened when the first answer is logged
         self.db_path = Path(db_path).expanduser().absolute()
         self.db_path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._lock = threading.RLock()
@@ -180,7 +182,13 @@ class FeatureStore:
     # ---------------------------------------------------------------- reading
 
     def get_features_at(
-        self, market: str, query_time: dt.datetime, *, recorded_by: dt.datetime | None = None, max_age: dt.timedelta | None = None
+        self,
+        market: str,
+        query_time: dt.datetime,
+        *,
+        recorded_by: dt.datetime | None = None,
+        max_age: dt.timedelta | None = None,
+        log: bool = False,
     ) -> dict[str, float | None]:
         """
         Every feature of *market* that was known at *query_time*.
@@ -189,6 +197,7 @@ class FeatureStore:
             query_time: inclusive cut on ``available_at``.
             recorded_by: inclusive cut on ``recorded_at``: what this store would have answered then.
             max_age: older than this (query time minus ``as_of``) is None.
+            log: keep the answer in the `ServedLog` at `served_path`, to be held against the lake later.
         Returns:
             Name to value; None is a known null or too old. A feature of which nothing was known yet is absent.
         """
@@ -201,6 +210,10 @@ class FeatureStore:
                 row = self._served(series, cut, by, f"{market} {name}")
                 if row is not None:
                     answer[name] = row["value"] if oldest is None or row["as_of"] >= oldest else None
+        if log:
+            with self._lock:
+                self._answers = self._answers or ServedLog(self.served_path)
+                self._answers.append(market, cut, answer, recorded_by=by, max_age=max_age)
         return answer
 
     def get_feature_history(self, market: str, feature_name: str, start: dt.datetime, end: dt.datetime) -> list[dict[str, Any]]:
@@ -359,8 +372,15 @@ class FeatureStore:
                 self._checked_row(series, row, f"series {series}")
         return len(rows)
 
+    @property
+    def served_path(self) -> Path:
+        """Where answers are kept that were asked for with ``log=True``; it need not exist."""
+        return self.db_path.with_suffix(".served.sqlite")
+
     def close(self) -> None:
-        """Close the file; calling it twice is allowed."""
+        """Close the files; calling it twice is allowed."""
+        if self._answers is not None:
+            self._answers.close()
         self._db.close()
 
     def __enter__(self) -> "FeatureStore":
