@@ -2,17 +2,17 @@
 hydra_assets: data assets for thin commodity futures in which nothing can be read before it could have been known.
 
 A notebook needs few names: `open` (the lake and the store of a home), `sessions` (instants for a training frame),
-`continuous` (a back-adjusted series as known at an instant), `labels` (what to foretell) and, for code of one's own, the classes
-`ParquetLake` and `FeatureStore`. Everything is imported on first use.
+`continuous` (a back-adjusted series as known at an instant), `labels` (what to foretell), `proof` (`proof.audit` looks through a
+frame made elsewhere) and, for code of one's own, the classes `ParquetLake` and `FeatureStore`. Everything is imported on first use.
 """
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+from hydra_assets.version import __version__
 
 if TYPE_CHECKING:
-    from hydra_assets import labels
+    from hydra_assets import labels, proof
     from hydra_assets.desk import Desk, continuous, open, sessions
     from hydra_assets.storage.lake import Look, ParquetLake
     from hydra_assets.storage.store import FeatureStore
@@ -26,12 +26,12 @@ _HOMES = {
     "open": "hydra_assets.desk",
     "sessions": "hydra_assets.desk",
 }
-__all__ = ["Desk", "FeatureStore", "Look", "ParquetLake", "__version__", "continuous", "labels", "open", "sessions"]
+__all__ = ["Desk", "FeatureStore", "Look", "ParquetLake", "__version__", "continuous", "labels", "open", "proof", "sessions"]
 
 
 def __getattr__(name: str) -> Any:
-    if name == "labels":
-        return import_module("hydra_assets.labels")
+    if name in ("labels", "proof"):
+        return import_module(f"hydra_assets.{name}")
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(_HOMES[name]), name)

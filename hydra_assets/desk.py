@@ -7,7 +7,7 @@ from types import TracebackType
 import pyarrow as pa
 
 from hydra_assets.config.home import Home, resolve_home
-from hydra_assets.config.load import Config, load_config
+from hydra_assets.config.load import Config, config_text, load_config
 from hydra_assets.core.dataset import FUTURES_CONTINUOUS
 from hydra_assets.core.sessions import sessions as session_instants
 from hydra_assets.features.continuous import Method, adjusted
@@ -61,7 +61,7 @@ def open(world: str | None = None) -> Desk:
         home=home,
         config=load_config(),
         lake=ParquetLake(home.lake, world=home.world),
-        store=FeatureStore(home.store, world=home.world),
+        store=FeatureStore(home.store, world=home.world, settings=config_text),
     )
 
 

@@ -25,6 +25,7 @@ def test_version_and_public_names():
         "continuous",
         "labels",
         "open",
+        "proof",
         "sessions",
     ]
     assert all(getattr(hydra_assets, name) is not None for name in hydra_assets.__all__)

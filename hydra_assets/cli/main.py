@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from hydra_assets import __version__, log
-from hydra_assets.cli import catalogue, demo, quote, read, settings, ui, vendor
+from hydra_assets.cli import audit, catalogue, demo, lint, quote, read, settings, ui, vendor, verify
 from hydra_assets.cli.console import errors
 from hydra_assets.errors import HydraError
 
@@ -25,6 +25,9 @@ app.command()(read.history)
 app.command()(read.explain)
 app.command()(quote.quote)
 app.command()(catalogue.catalogue)
+app.command()(lint.lint)
+app.command()(audit.audit)
+app.command()(verify.verify)
 app.command("sample-vendor")(vendor.sample_vendor)
 app.add_typer(settings.app, name="config")
 

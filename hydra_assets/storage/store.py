@@ -26,11 +26,13 @@ from hydra_assets.errors import (
     UnknownFeatureError,
     WorldError,
 )
+from hydra_assets.storage import certificate as certificates
 from hydra_assets.storage import facts, frame
 from hydra_assets.storage.capture import guard_withdrawal
 from hydra_assets.storage.facts import Fact
 from hydra_assets.storage.migrations import configure, migrate
 from hydra_assets.storage.names import checked_name
+from hydra_assets.storage.served import ServedLog
 
 BUSY_TIMEOUT_S = 60
 _MONTH = re.compile(r"\d{4}-(0[1-9]|1[0-2])")
@@ -56,11 +58,14 @@ class FeatureStore:
     Args:
         db_path: the SQLite file; made when it does not exist.
         world: ``sample`` or ``live``; None adopts the file's, or ``sample`` for a new one.
+        settings: the text of the settings in force, of which certificates keep the hash; None: those that are shipped.
     Raises:
         WorldError: the file belongs to the other world.
     """
 
-    def __init__(self, db_path: str | os.PathLike[str], *, world: str | None = None) -> None:
+    def __init__(self, db_path: str | os.PathLike[str], *, world: str | None = None, settings: Callable[[], str] | None = None) -> None:
+        self._settings = settings
+        self._answers: ServedLog | None = None  # opened when the first answer is logged
         self.db_path = Path(db_path).expanduser().absolute()
         self.db_path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._lock = threading.RLock()
@@ -177,7 +182,13 @@ class FeatureStore:
     # ---------------------------------------------------------------- reading
 
     def get_features_at(
-        self, market: str, query_time: dt.datetime, *, recorded_by: dt.datetime | None = None, max_age: dt.timedelta | None = None
+        self,
+        market: str,
+        query_time: dt.datetime,
+        *,
+        recorded_by: dt.datetime | None = None,
+        max_age: dt.timedelta | None = None,
+        log: bool = False,
     ) -> dict[str, float | None]:
         """
         Every feature of *market* that was known at *query_time*.
@@ -186,6 +197,7 @@ class FeatureStore:
             query_time: inclusive cut on ``available_at``.
             recorded_by: inclusive cut on ``recorded_at``: what this store would have answered then.
             max_age: older than this (query time minus ``as_of``) is None.
+            log: keep the answer in the `ServedLog` at `served_path`, to be held against the lake later.
         Returns:
             Name to value; None is a known null or too old. A feature of which nothing was known yet is absent.
         """
@@ -198,6 +210,10 @@ class FeatureStore:
                 row = self._served(series, cut, by, f"{market} {name}")
                 if row is not None:
                     answer[name] = row["value"] if oldest is None or row["as_of"] >= oldest else None
+        if log:
+            with self._lock:
+                self._answers = self._answers or ServedLog(self.served_path)
+                self._answers.append(market, cut, answer, recorded_by=by, max_age=max_age)
         return answer
 
     def get_feature_history(self, market: str, feature_name: str, start: dt.datetime, end: dt.datetime) -> list[dict[str, Any]]:
@@ -218,6 +234,7 @@ class FeatureStore:
         recorded_by: dt.datetime | None = None,
         delay: dt.timedelta | None = None,
         with_meta: bool = False,
+        certificate: str | os.PathLike[str] | None = None,
     ) -> pa.Table:
         """
         The point-in-time join: for each market and time, what was known then.
@@ -230,6 +247,8 @@ class FeatureStore:
             recorded_by: inclusive cut on ``recorded_at``.
             delay: what delivery to the desk adds to every ``available_at``.
             with_meta: add ``<feature>__as_of``, ``__available_at`` and ``__quality``.
+            certificate: a file to write beside the frame: JSON by which `hydra-assets verify` makes the frame again later and says
+                whether it is the same, bit for bit.
         Returns:
             Columns ``market, time`` and the features (float64, null where nothing is known); one row per market and time.
         Raises:
@@ -251,7 +270,23 @@ class FeatureStore:
         by = self._recorded_by(recorded_by)
         with self._reading():
             rows = {(market, name): self._series_rows(market, name, by) for market in sorted(set(asked.markets)) for name in names}
-        return frame.joined(asked, names, rows, max_age=max_age, delay=delay, with_meta=with_meta)
+            newest = self._last_recorded()
+        table = frame.joined(asked, names, rows, max_age=max_age, delay=delay, with_meta=with_meta)
+        if certificate is not None:
+            document = certificates.certificate_of(
+                table,
+                asked=asked,
+                features=names,
+                max_age=max_age,
+                delay=delay,
+                recorded_by=recorded_by,
+                with_meta=with_meta,
+                world=self.world,
+                recorded_at=newest,
+                settings=None if self._settings is None else self._settings(),
+            )
+            certificates.write_certificate(certificate, document)
+        return table
 
     def explain(self, market: str, feature_name: str, query_time: dt.datetime) -> dict[str, Any]:
         """
@@ -278,6 +313,11 @@ class FeatureStore:
             "served": None if served is None else _instants(served),
             "withheld": sorted(withheld, key=lambda row: (row["available_at"], row["as_of"])),
         }
+
+    def newest_recorded(self) -> dt.datetime:
+        """The newest recording of any fact; 1970 where there is none yet."""
+        with self._reading():
+            return from_us(self._last_recorded())
 
     def features(self, *markets: str) -> list[str]:
         """The names ever held, for *markets* or for all; sorted."""
@@ -332,8 +372,15 @@ class FeatureStore:
                 self._checked_row(series, row, f"series {series}")
         return len(rows)
 
+    @property
+    def served_path(self) -> Path:
+        """Where answers are kept that were asked for with ``log=True``; it need not exist."""
+        return self.db_path.with_suffix(".served.sqlite")
+
     def close(self) -> None:
-        """Close the file; calling it twice is allowed."""
+        """Close the files; calling it twice is allowed."""
+        if self._answers is not None:
+            self._answers.close()
         self._db.close()
 
     def __enter__(self) -> "FeatureStore":
@@ -383,6 +430,9 @@ class FeatureStore:
             finally:
                 if self._db.in_transaction:
                     self._db.execute("COMMIT")
+
+    def _last_recorded(self) -> int:
+        return int(self._db.execute("SELECT value FROM about WHERE key = 'last_recorded_at'").fetchone()[0])
 
     def _record(self, batch: Sequence[Fact]) -> int:
         if not batch:
@@ -500,10 +550,10 @@ class FeatureStore:
         if recorded_by is None:
             return None
         by = to_us(recorded_by, what="recorded_by", rounding="floor")
-        if by > now_us():
-            raise InvalidTimeError(f"recorded_by {recorded_by.isoformat()} lies in the future; what will be recorded is not known")
         with self._lock:
-            last = int(self._db.execute("SELECT value FROM about WHERE key = 'last_recorded_at'").fetchone()[0])
+            last = self._last_recorded()  # later than the clock where that was set back
+            if by > max(now_us(), last):
+                raise InvalidTimeError(f"recorded_by {recorded_by.isoformat()} lies in the future; what will be recorded is not known")
             if by > last:  # a writer may hold an older stamp and not have committed: pass through its lock
                 self._db.execute("BEGIN IMMEDIATE")
                 self._db.execute("ROLLBACK")

@@ -1,0 +1,126 @@
+"""Verify a certificate: the frame is made again from the facts recorded by then, and compared bit by bit."""
+
+import datetime as dt
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+
+from hydra_assets.core.instants import INSTANT
+from hydra_assets.errors import UnknownFeatureError, WorldError
+from hydra_assets.storage.certificate import CALENDAR, code_sha256, fingerprint, read_certificate, settings_facts, shipped_sha256
+from hydra_assets.storage.store import FeatureStore
+
+FIRST = 20
+
+
+@dataclass(frozen=True)
+class ChangedCell:
+    """A cell in a row and a column that differ; *value* is what it holds now (the certificate keeps hashes, no values)."""
+
+    row: int
+    market: str
+    time: dt.datetime
+    column: str
+    value: Any
+
+
+@dataclass(frozen=True)
+class Verification:
+    """
+    What became of a frame.
+
+    Attributes:
+        identical: bit for bit, columns and rows in their order.
+        columns, rows: those that differ; missing or further ones too. cells: the first of them.
+        reason: why the frame could not be made again, or differs in shape; empty where it is not so.
+        notes: what else is not as it was then: code, settings, calendar, an older store. None of it is a difference.
+    """
+
+    identical: bool
+    columns: tuple[str, ...] = ()
+    rows: tuple[int, ...] = ()
+    cells: tuple[ChangedCell, ...] = ()
+    reason: str = ""
+    notes: tuple[str, ...] = ()
+
+
+def verify(certificate: str | os.PathLike[str], store: FeatureStore, *, settings: str | None = None) -> Verification:
+    """
+    Make the frame of *certificate* again and compare.
+
+    Args:
+        certificate: the file that `FeatureStore.get_training_frame(..., certificate=path)` wrote.
+        store: of the same world.
+        settings: the text of the settings in force, for a note where they changed.
+    Raises:
+        CorruptionError: no certificate, or one that was changed. WorldError: the store is of the other world.
+    """
+    document = read_certificate(certificate)
+    held, query = document["store"], document["query"]
+    if held["world"] != store.world:
+        raise WorldError(f"{certificate}: made in the world {held['world']!r}; the store {store.db_path} is of {store.world!r}")
+    notes = _notes(document, store, settings)
+    try:
+        table = _made_again(query, held, store)
+    except UnknownFeatureError as error:
+        return Verification(False, reason=str(error), notes=notes)
+    return _compared(table, document["result"], notes)
+
+
+def _made_again(query: Mapping[str, Any], held: Mapping[str, Any], store: FeatureStore) -> pa.Table:
+    by = held["recorded_at"] if query["recorded_by"] is None else min(held["recorded_at"], query["recorded_by"])  # fixed-width text
+    options: dict[str, Any] = {
+        "max_age": _span(query["max_age_us"]),
+        "delay": _span(query["delay_us"]),
+        "with_meta": query["with_meta"],
+        "recorded_by": dt.datetime.fromisoformat(by),
+    }
+    if "pairs" in query:
+        times = [dt.datetime.fromisoformat(time) for time in query["pairs"]["time"]]
+        pairs = pa.table({"market": pa.array(query["pairs"]["market"], pa.string()), "time": pa.array(times, INSTANT)})
+        return store.get_training_frame(pairs, features=query["features"], **options)
+    return store.get_training_frame(
+        query["markets"], [dt.datetime.fromisoformat(time) for time in query["times"]], query["features"], **options
+    )
+
+
+def _compared(table: pa.Table, then: Mapping[str, Any], notes: tuple[str, ...]) -> Verification:
+    now = fingerprint(table)
+    if now == then:
+        return Verification(True, notes=notes)
+    before, after = ({c["name"]: c for c in told["columns"]} for told in (then, now))
+    columns = tuple(name for name in {**before, **after} if before.get(name) != after.get(name))
+    size = 8  # hexadecimal digits of a row
+    hashes = [[told["row_hashes"][i : i + size] for i in range(0, len(told["row_hashes"]), size)] for told in (then, now)]
+    if then["rows"] != now["rows"] or [c["name"] for c in then["columns"]] != [c["name"] for c in now["columns"]]:
+        shape = f"it had {then['rows']} rows and {len(before)} columns, and has {now['rows']} and {len(after)}"
+        return Verification(False, columns, reason=shape, notes=notes)
+    rows = tuple(i for i, (a, b) in enumerate(zip(*hashes, strict=True)) if a != b)
+    cells = [
+        ChangedCell(row, table["market"][row].as_py(), table["time"][row].as_py(), name, table[name][row].as_py())
+        for row in rows[:FIRST]
+        for name in columns
+    ]
+    return Verification(False, columns, rows, tuple(cells[:FIRST]), notes=notes)
+
+
+def _notes(document: Mapping[str, Any], store: FeatureStore, settings: str | None) -> tuple[str, ...]:
+    notes = []
+    code = document["code"]
+    if code["sha256"] != code_sha256():
+        notes.append(f"the code is not the same as then (version {code['version']}, {code['sha256'][:12]})")
+    then, now = document["config"], settings_facts(settings)
+    if then["of"] == now["of"] and then["sha256"] != now["sha256"]:
+        notes.append(f"{then['of']} are not the same as then")
+    if document["release_calendar"]["sha256"] != shipped_sha256(*CALENDAR):
+        notes.append("the release calendar is not the same as then")
+    if store.newest_recorded() < dt.datetime.fromisoformat(document["store"]["recorded_at"]):
+        notes.append(f"the store is older than the certificate: it holds nothing recorded after {store.newest_recorded().isoformat()}")
+    return tuple(notes)
+
+
+def _span(us: int | None) -> dt.timedelta | None:
+    return None if us is None else dt.timedelta(microseconds=us)

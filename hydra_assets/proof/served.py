@@ -1,0 +1,161 @@
+"""Served versus recomputed: what was handed out, held against what the lake gives for the same instants today."""
+
+import datetime as dt
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any, Literal
+
+import numpy as np
+import pyarrow as pa
+
+from hydra_assets.core.instants import to_us
+from hydra_assets.core.months import Month, months_between
+from hydra_assets.features import ALL
+from hydra_assets.features.compute import INPUTS
+from hydra_assets.flow.features import compute_months
+from hydra_assets.storage.frame import Asked, joined
+from hydra_assets.storage.lake import ParquetLake
+from hydra_assets.storage.served import ServedVector
+
+Fault = Literal["mismatch", "missing", "extra"]
+TOLERANCE = 1e-9  # relative
+REACH = dt.timedelta(400)
+_FIRST = 100
+
+
+@dataclass(frozen=True)
+class ServedRates:
+    """
+    One feature.
+
+    Attributes:
+        compared: vectors held against the lake; values: those of them with a number on either side.
+        mismatch: two different numbers. missing: the lake has a number, none was served. extra: the other way round.
+    """
+
+    feature: str
+    compared: int
+    values: int
+    mismatch: int
+    missing: int
+    extra: int
+
+    def rate(self, fault: Fault) -> float:
+        """Share of the vectors compared; 0 where there are none."""
+        return float(getattr(self, fault)) / self.compared if self.compared else 0.0
+
+
+@dataclass(frozen=True)
+class ServedComparison:
+    """
+    What was found.
+
+    Attributes:
+        vectors: compared. left_out: answers to ``recorded_by``, which today's lake does not speak for.
+        features: the rates of each. offences: the first faults: market, query_time, feature, fault, served, recomputed.
+        unregistered: names served that are no registered feature, and so cannot be recomputed.
+    """
+
+    vectors: int
+    left_out: int
+    features: tuple[ServedRates, ...]
+    offences: tuple[Mapping[str, object], ...]
+    unregistered: tuple[str, ...]
+
+    @property
+    def verdict(self) -> Literal["passed", "failed", "unproven"]:
+        """``unproven`` where there was no number to compare."""
+        if any(rates.mismatch + rates.missing + rates.extra for rates in self.features):
+            return "failed"
+        return "passed" if any(rates.values for rates in self.features) else "unproven"
+
+
+def served_versus_recomputed(
+    vectors: Sequence[ServedVector], lake: ParquetLake, *, tolerance: float = TOLERANCE, reach: dt.timedelta = REACH
+) -> ServedComparison:
+    """
+    Recompute what was handed out.
+
+    Every vector is answered again from the lake's rows of today, each as known at the vector's own time. A difference is a fault
+    of the code or of the store, or rows that the lake was given only later under an earlier ``available_at``.
+
+    Args:
+        vectors: what `ServedLog.read` gives.
+        tolerance: relative.
+        reach: how far before the first query a value's ``as_of`` may lie; what is older counts as not there.
+    """
+    live = sorted((v for v in vectors if v.recorded_by is None), key=lambda v: (v.market, v.max_age or dt.timedelta.max))
+    known = {feature.name for feature in ALL}
+    counts: dict[str, Counter[str]] = {}
+    offences: list[Mapping[str, object]] = []
+    for market, of_market in groupby(live, key=lambda v: v.market):
+        asked = list(of_market)
+        rows = _recomputed(lake, market, min(v.query_time for v in asked) - reach, max(v.query_time for v in asked))
+        names = sorted({name for v in asked for name in v.values if name in known} | set(rows))
+        for max_age, group in groupby(asked, key=lambda v: v.max_age):
+            alike = list(group)
+            times = np.array([to_us(v.query_time) for v in alike], dtype=np.int64)
+            answers = joined(
+                Asked([market] * len(alike), times),
+                names,
+                {(market, name): rows.get(name, []) for name in names},
+                max_age=max_age,
+                delay=None,
+                with_meta=False,
+            )
+            for name in names:
+                for vector, again in zip(alike, answers[name].to_pylist(), strict=True):
+                    served = vector.values.get(name)
+                    fault = _fault(served, again, tolerance)
+                    count = counts.setdefault(name, Counter())
+                    count["compared"] += 1
+                    count["values"] += served is not None or again is not None
+                    if fault is not None:
+                        count[fault] += 1
+                        offences.append(
+                            {
+                                "market": market,
+                                "query_time": vector.query_time,
+                                "feature": name,
+                                "fault": fault,
+                                "served": served,
+                                "recomputed": again,
+                            }
+                        )
+    return ServedComparison(
+        vectors=len(live),
+        left_out=len(vectors) - len(live),
+        features=tuple(
+            ServedRates(name, c["compared"], c["values"], c["mismatch"], c["missing"], c["extra"]) for name, c in sorted(counts.items())
+        ),
+        offences=tuple(offences[:_FIRST]),
+        unregistered=tuple(sorted({name for v in live for name in v.values} - known)),
+    )
+
+
+def _recomputed(lake: ParquetLake, market: str, first: dt.datetime, last: dt.datetime) -> dict[str, list[dict[str, Any]]]:
+    """Feature to its vintages with ``as_of`` in the months from *first* to *last*, of every family whose inputs the lake holds."""
+    rows: dict[str, list[dict[str, Any]]] = {}
+    for family, inputs in INPUTS.items():
+        held = {Month(folder.year, folder.month) for name in inputs for folder in lake.folders(name, market)}
+        months = [month for month in months_between(first.date(), last.date()) if month in held]
+        if months:
+            for computed in compute_months(lake, family, market, months):
+                for row in _plain(computed.rows):
+                    rows.setdefault(row.pop("feature_name"), []).append(row)
+    return rows
+
+
+def _plain(table: pa.Table) -> list[dict[str, Any]]:
+    micros = [table[name].cast(pa.int64()).to_pylist() for name in ("as_of", "available_at")]
+    columns = [*micros, *(table[name].to_pylist() for name in ("feature_name", "value", "quality"))]
+    names = ("as_of", "available_at", "feature_name", "value", "quality")
+    return [dict(zip(names, cells, strict=True)) for cells in zip(*columns, strict=True)]
+
+
+def _fault(served: float | None, again: float | None, tolerance: float) -> Fault | None:
+    if served is None or again is None:
+        return None if served is again else "missing" if served is None else "extra"
+    return None if abs(served - again) <= tolerance * max(1.0, abs(served), abs(again)) else "mismatch"

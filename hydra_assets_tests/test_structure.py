@@ -1,0 +1,221 @@
+"""What may depend on what, and who may read what: held for every asset and every module there is, those added later too."""
+
+import ast
+from functools import cache
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+import hydra_assets
+from hydra_assets.core.dataset import DATASETS
+from hydra_assets.core.label import is_label
+from hydra_assets.features import ALL
+from hydra_assets.features.compute import INPUTS
+from hydra_assets.proof.lint import lint_source
+from hydra_assets.proof.lint_names import Module
+from hydra_assets.proof.lint_outside import READERS, is_lake, reader_of
+from hydra_assets_tests.dagster_runs import definitions
+
+PACKAGE = Path(hydra_assets.__file__).parent
+PURE = ("core", "options", "features")
+# Of these a pure floor may import; a module that reads or writes is in none of them.
+ALLOWED = {
+    "abc", "bisect", "collections", "contextlib", "dataclasses", "datetime", "enum", "functools", "heapq", "itertools", "math", "numbers",
+    "operator", "random", "re", "statistics", "struct", "typing", "warnings", "zoneinfo", "numpy", "pandas", "pyarrow", "pyarrow.compute",
+    "scipy", "hydra_assets.errors", "hydra_assets.core", "hydra_assets.options", "hydra_assets.features",
+}  # fmt: skip
+# Which features there are is looked up among the installed packages; nothing of it is data.
+ALSO_ALLOWED = {("features/compute.py", "importlib.metadata")}
+MAY_USE_FEATURE_TABLES = ("option_features", "divergence_features")
+# Who is handed a family's inputs with every vintage in.
+HANDED_INPUTS = {
+    ("flow/features.py", "compute_months"): "features.compute, a year at a time",
+    ("defs/checks.py", "no_lookahead"): "the audit of what was stored",
+    ("defs/checks.py", "replayed"): "the replay of what was stored",
+}
+
+
+@cache
+def modules(*floors):
+    if floors:
+        return [module for module in modules() if name_of(module).split("/")[0] in floors]
+    return [Module(ast.parse(path.read_text(encoding="utf-8")), path) for path in sorted(PACKAGE.rglob("*.py"))]
+
+
+def name_of(module):
+    return module.path.relative_to(PACKAGE).as_posix()
+
+
+# ---------------------------------------------------------------- assets
+
+
+def forbidden_edges(built: dg.Definitions) -> set[tuple[str, str]]:
+    """Asset and dependency, where the design does not allow it."""
+    graph = built.resolve_asset_graph()
+    groups = {key.path[-1]: graph.get(key).group_name for key in graph.get_all_asset_keys()}
+    wrong = set()
+    for key in graph.get_all_asset_keys():
+        name, group = key.path[-1], graph.get(key).group_name
+        for parent in sorted(p.path[-1] for p in graph.get(key).parent_keys):
+            allowed = {
+                "raw": groups[parent] == "raw" and parent.endswith("_definitions") and not name.endswith("_definitions"),
+                "derived": groups[parent] in ("raw", "derived"),
+                "features": groups[parent] in ("raw", "derived") or (groups[parent] == "features" and name in MAY_USE_FEATURE_TABLES),
+            }
+            if is_label(parent) or groups[parent] == "labels" or not allowed.get(str(group), False):
+                wrong.add((name, parent))
+    return wrong
+
+
+def test_assets_depend_only_on_what_the_design_allows():
+    assert forbidden_edges(definitions()) == set()
+
+
+def test_every_table_is_in_its_group_and_none_is_a_label():
+    graph = definitions().resolve_asset_graph()
+    for key in graph.get_all_asset_keys():
+        name = key.path[-1]
+        assert graph.get(key).group_name == DATASETS[name].group
+        assert not is_label(name)
+
+
+def test_each_kind_of_forbidden_dependency_is_seen():
+    def table(name, group, *deps):
+        return dg.AssetSpec(name, group_name=group, deps=list(deps))
+
+    built = dg.Definitions(
+        assets=[
+            table("a_definitions", "raw"),
+            table("bars", "raw", "a_definitions"),
+            table("quotes", "raw", "bars"),
+            table("b_definitions", "raw", "a_definitions"),
+            table("chain", "derived", "bars"),
+            table("cot_features", "features", "bars", "chain"),
+            table("smiles", "derived", "chain", "cot_features"),
+            table("futures_features", "features", "cot_features"),
+            table("divergence_features", "features", "cot_features", "label_fwd_5d"),
+            table("label_fwd_5d", "labels", "bars"),
+        ]
+    )
+    assert forbidden_edges(built) == {
+        ("quotes", "bars"),
+        ("b_definitions", "a_definitions"),
+        ("smiles", "cot_features"),
+        ("futures_features", "cot_features"),
+        ("divergence_features", "label_fwd_5d"),
+        ("label_fwd_5d", "bars"),
+    }
+
+
+def test_a_feature_table_depends_on_its_inputs_and_its_features_see_no_others():
+    graph = definitions().resolve_asset_graph()
+    names = {key.path[-1] for key in graph.get_all_asset_keys()}
+    for family, inputs in INPUTS.items():
+        if f"{family}_features" in names:
+            parents = graph.get(dg.AssetKey(f"{family}_features")).parent_keys
+            assert {parent.path[-1] for parent in parents} == set(inputs)
+        assert set(inputs) <= set(DATASETS)
+    for feature in ALL:
+        assert not is_label(feature.name)
+        assert {window.dataset for window in feature.windows} <= set(INPUTS[feature.family]), feature.name
+
+
+# ---------------------------------------------------------------- what a floor may import and read
+
+
+def imports(module):
+    """Full names of what a module imports."""
+    for node in ast.walk(module.tree):
+        if isinstance(node, ast.Import):
+            yield from (name.name for name in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{name_of(module)} imports relatively"
+            yield from (
+                (f"{node.module}.{name.name}" if node.module in ("pyarrow", "importlib") else str(node.module)) for name in node.names
+            )
+
+
+def alien_imports(module):
+    found = set()
+    for name in imports(module):
+        parts = name.split(".")
+        heads = {".".join(parts[:n]) for n in range(1, len(parts) + 1)}
+        if parts[0] in ("pyarrow", "importlib"):  # parts of it read files
+            heads = {name}
+        if not heads & ALLOWED and (name_of(module), name) not in ALSO_ALLOWED:
+            found.add(name)
+    return found
+
+
+@pytest.mark.parametrize("floor", PURE)
+def test_a_pure_floor_imports_nothing_that_reads_or_writes(floor):
+    found = {name_of(module): alien_imports(module) for module in modules(floor)}
+    assert {name: names for name, names in found.items() if names} == {}
+
+
+@pytest.mark.parametrize("floor", PURE)
+def test_a_pure_floor_reads_nothing(floor):
+    found = [str(f) for module in modules(floor) for f in lint_source(module.path.read_text(encoding="utf-8"), module.path)]
+    assert [line for line in found if ": io " in line or ": whole-vintages " in line] == []
+
+
+READING_IMPORTS = [
+    "import pathlib",
+    "from pathlib import Path",
+    "import pyarrow.parquet as pq",
+    "from pyarrow import fs",
+    "import hydra_assets.storage.lake",
+    "from hydra_assets.storage import lake",
+]
+
+
+@pytest.mark.parametrize("text", READING_IMPORTS)
+def test_an_import_that_reads_would_be_seen(text):
+    assert alien_imports(Module(ast.parse(text), PACKAGE / "core" / "new.py"))
+
+
+# ---------------------------------------------------------------- who sees whole vintages
+
+
+def callers(matches):
+    """(file, function) of every call in the package that *matches*."""
+    return {
+        reader_of(node, module)
+        for module in modules()
+        for node in ast.walk(module.tree)
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute | ast.Name) and matches(node, module)
+    }
+
+
+def called(node):
+    return node.func.attr if isinstance(node.func, ast.Attribute) else node.func.id
+
+
+def test_whole_vintages_of_the_lake_are_read_by_those_on_the_list_alone():
+    def reads(node, module):
+        of_a_lake = called(node) == "read" and isinstance(node.func, ast.Attribute) and is_lake(node.func.value, module)
+        return called(node) == "read_vintages" or of_a_lake
+
+    assert callers(reads) == set(READERS)
+
+
+def test_a_familys_whole_inputs_are_handed_to_those_on_the_list_alone():
+    assert callers(lambda node, _: called(node) == "inputs_of") == set(HANDED_INPUTS)
+
+
+def test_in_defs_and_flow_only_builders_and_checks_read_whole_vintages():
+    """An asset hands what it read to a pure function; what is read by hand in an asset's own body would be its own affair."""
+    in_defs = {function for file, function in READERS if file.startswith("defs/")}
+    assert in_defs == {"load_input", "no_lookahead", "lake_check"}
+
+
+def test_labels_are_imported_by_nobody_who_makes_features():
+    users = {name_of(m) for m in modules() if any(n.endswith(".labels") or n == "hydra_assets.labels" for n in imports(m))}
+    froms = {
+        name_of(m)
+        for m in modules()
+        for node in ast.walk(m.tree)
+        if isinstance(node, ast.ImportFrom) and any(name.name == "labels" for name in node.names)
+    }
+    assert users | froms <= {"__init__.py", "labels.py"}
