@@ -2,8 +2,8 @@
 hydra_assets: data assets for thin commodity futures in which nothing can be read before it could have been known.
 
 A notebook needs few names: `open` (the lake and the store of a home), `sessions` (instants for a training frame),
-`continuous` (a back-adjusted series as known at an instant), `labels` (what to foretell) and, for code of one's own, the classes
-`ParquetLake` and `FeatureStore`. Everything is imported on first use.
+`continuous` (a back-adjusted series as known at an instant), `labels` (what to foretell), `backfill` (months through Dagster) and, for
+code of one's own, the classes `ParquetLake` and `FeatureStore`. Everything is imported on first use.
 """
 
 from importlib import import_module
@@ -13,6 +13,7 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from hydra_assets import labels
+    from hydra_assets.cli.runs import backfill
     from hydra_assets.desk import Desk, continuous, open, sessions
     from hydra_assets.storage.lake import Look, ParquetLake
     from hydra_assets.storage.store import FeatureStore
@@ -22,11 +23,12 @@ _HOMES = {
     "FeatureStore": "hydra_assets.storage.store",
     "Look": "hydra_assets.storage.lake",
     "ParquetLake": "hydra_assets.storage.lake",
+    "backfill": "hydra_assets.cli.runs",
     "continuous": "hydra_assets.desk",
     "open": "hydra_assets.desk",
     "sessions": "hydra_assets.desk",
 }
-__all__ = ["Desk", "FeatureStore", "Look", "ParquetLake", "__version__", "continuous", "labels", "open", "sessions"]
+__all__ = ["Desk", "FeatureStore", "Look", "ParquetLake", "__version__", "backfill", "continuous", "labels", "open", "sessions"]
 
 
 def __getattr__(name: str) -> Any:

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from hydra_assets import __version__, log
-from hydra_assets.cli import catalogue, demo, quote, read, settings, ui, vendor
+from hydra_assets.cli import backfill, catalogue, demo, quote, read, settings, ui, vendor
 from hydra_assets.cli.console import errors
 from hydra_assets.errors import HydraError
 
@@ -20,6 +20,7 @@ app = typer.Typer(
 )
 app.command()(demo.demo)
 app.command()(ui.ui)
+app.command()(backfill.backfill)
 app.command()(read.features)
 app.command()(read.history)
 app.command()(read.explain)
