@@ -44,6 +44,19 @@ def parse_instant(text: str) -> dt.datetime:
     return when
 
 
+def parse_day(text: str, option: str) -> dt.datetime:
+    """
+    The midnight in UTC of a day such as ``2025-09-01``.
+
+    Raises:
+        InvalidTimeError: not a day; it names *option*.
+    """
+    try:
+        return dt.datetime.combine(dt.date.fromisoformat(text), dt.time(), dt.UTC)
+    except ValueError as error:
+        raise InvalidTimeError(f"{option} {text!r} is not a day; write 2025-09-01") from error
+
+
 def parse_months(text: str) -> list[Month]:
     """
     The months of ``2016-01..2026-02``, or of one month.

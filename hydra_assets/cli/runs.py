@@ -31,6 +31,7 @@ __all__ = ["MarketRun", "backfill", "lay_down", "months_between", "selected"]
 # The Databento client asks for every deprecation of every package to be shown; Dagster's own are not the user's to mend.
 warnings.filterwarnings("ignore", category=DeprecationWarning, module="dagster")
 COUNTED = (dg.DagsterEventType.ASSET_MATERIALIZATION, dg.DagsterEventType.ASSET_CHECK_EVALUATION)
+CHECK_FAILED = "DagsterAssetCheckFailedError"
 INTERRUPTS = ("DagsterExecutionInterruptedError", "KeyboardInterrupt")
 Told = Callable[[int, str], None]
 
@@ -114,7 +115,7 @@ class MarketRun:
         failures, stopped = [], set()
         for event in self._of(dg.DagsterEventType.STEP_FAILURE):
             error = event.step_failure_data.error
-            if error is not None and error.cls_name == "DagsterAssetCheckFailedError":
+            if error is not None and error.cls_name == CHECK_FAILED:
                 continue  # told by the check's own verdict
             if error is not None and error.cls_name in INTERRUPTS:
                 stopped.add(str(event.step_key))
@@ -126,7 +127,7 @@ class MarketRun:
         for event in self._of(dg.DagsterEventType.RUN_FAILURE):  # outside every step, or after one that failed
             error = event.job_failure_data.error
             interrupted |= error is not None and error.cls_name in INTERRUPTS
-            if error is not None and error.cls_name not in INTERRUPTS:
+            if error is not None and error.cls_name not in (*INTERRUPTS, CHECK_FAILED):
                 failures.append(f"the run: {error.message.strip()}")
         words = {str(event.step_key): "done" for event in self._of(dg.DagsterEventType.STEP_SUCCESS)}
         words |= {**dict.fromkeys(failed, "failed"), **dict.fromkeys(stopped, "stopped")}
