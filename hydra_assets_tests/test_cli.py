@@ -16,7 +16,7 @@ from hydra_assets.features import of_family
 from hydra_assets.storage.lake import ParquetLake
 from hydra_assets_tests.demo_home import PROGRAM
 
-COMMANDS = ["demo", "ui", "features", "history", "explain", "backfill", "export", "quote", "catalogue", "sample-vendor", "config"]
+COMMANDS = ["demo", "ui", "features", "history", "explain", "backfill", "export", "quote", "catalogue", "doctor", "sample-vendor", "config"]
 
 
 def contents(home):

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from hydra_assets import __version__, log
-from hydra_assets.cli import backfill, catalogue, demo, export, quote, read, settings, ui, vendor
+from hydra_assets.cli import backfill, catalogue, demo, doctor, export, quote, read, settings, ui, vendor
 from hydra_assets.cli.console import errors
 from hydra_assets.errors import HydraError
 
@@ -27,6 +27,7 @@ app.command()(read.explain)
 app.command()(export.export)
 app.command()(quote.quote)
 app.command()(catalogue.catalogue)
+app.command()(doctor.doctor)
 app.command("sample-vendor")(vendor.sample_vendor)
 app.add_typer(settings.app, name="config")
 
