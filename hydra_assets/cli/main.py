@@ -15,6 +15,7 @@ app = typer.Typer(
     help="Data assets for thin commodity futures in which nothing can be read before it could have been known.",
     epilog="Start with: hydra-assets demo. Then: hydra-assets ui.",
     no_args_is_help=True,
+    rich_markup_mode="markdown",  # paragraphs of a docstring are set to the width of the terminal
     pretty_exceptions_enable=False,  # they would show locals, which may hold a key, and never end on errors that cause each other
     context_settings={"help_option_names": ["-h", "--help"]},
 )
