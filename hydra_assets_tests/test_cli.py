@@ -12,11 +12,14 @@ import requests
 
 import hydra_assets
 from hydra_assets.cli.walkthrough import REAL
-from hydra_assets.features import of_family
+from hydra_assets.features import ALL, of_family
 from hydra_assets.storage.lake import ParquetLake
 from hydra_assets_tests.demo_home import PROGRAM
 
-COMMANDS = ["demo", "ui", "features", "history", "explain", "quote", "catalogue", "lint", "audit", "verify", "sample-vendor", "config"]
+COMMANDS = [
+    *("demo", "ui", "features", "history", "explain", "backfill", "export", "quote", "catalogue", "lint", "audit", "verify", "doctor"),
+    *("sample-vendor", "config"),
+]
 
 
 def contents(home):
@@ -100,7 +103,9 @@ def test_features_explain_and_history_agree(demo):
         (["features", "HE", "--at", "2025-10-20T12:00"], "has no zone"),
         (["features", "HE", "--at", "yesterday"], "not an ISO 8601 instant"),
         (["features", "XX"], "'XX' is not configured"),
+        (["features", "he"], "did you mean HE? configured are GF, HE"),
         (["explain", "HE", "cot_net"], "no feature 'cot_net'"),
+        (["explain", "HE", "cot_mm_nett"], "did you mean cot_mm_net?"),
         (["history", "HE", "cot_mm_nett"], "did you mean cot_mm_net?"),
         (["history", "HE", "cot_mm_net", "--start", "soon"], "--start 'soon' is not a day"),
         (["features", "HE", "--world", "test"], "choose one of sample, live"),
@@ -111,6 +116,12 @@ def test_an_error_is_one_clear_line_and_exit_code_1(demo, words, says):
     assert done.returncode == 1
     assert "Traceback" not in done.stderr
     assert says in " ".join(done.stderr.split())
+
+
+def test_a_command_that_does_not_exist_is_met_with_the_nearest(demo):
+    done = demo.run("fetures", check=False)
+    assert done.returncode == 2
+    assert "Did you mean 'features'?" in done.stderr
 
 
 def test_an_empty_world_says_how_to_fill_it(tmp_path):
@@ -141,6 +152,21 @@ def test_config_shows_and_starts_a_file_and_never_overwrites_one(home):
     again = run("init")
     assert again.returncode == 1
     assert "exists already" in again.stderr
+
+
+def test_config_show_and_the_catalogue_as_json(home):
+    def told(*words):
+        return json.loads(subprocess.run([PROGRAM, *words, "--json"], capture_output=True, text=True, check=True).stdout)
+
+    shown = told("config", "show")
+    assert shown["file"] is None
+    assert shown["settings"]["thresholds"]["min_oi"] == 50
+    assert {row["name"] for row in told("catalogue")} == {feature.name for feature in ALL}
+    home.mkdir()
+    (home / "config.yaml").write_text("tresholds: {}\n")
+    wrong = subprocess.run([PROGRAM, "config", "show"], capture_output=True, text=True, check=False)
+    assert wrong.returncode == 1
+    assert "did you mean 'thresholds'?" in wrong.stderr
 
 
 def test_the_sample_vendor_serves_until_it_is_stopped():

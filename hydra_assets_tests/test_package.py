@@ -22,6 +22,7 @@ def test_version_and_public_names():
         "Look",
         "ParquetLake",
         "__version__",
+        "backfill",
         "continuous",
         "labels",
         "open",

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from hydra_assets import __version__, log
-from hydra_assets.cli import audit, catalogue, demo, lint, quote, read, settings, ui, vendor, verify
+from hydra_assets.cli import audit, backfill, catalogue, demo, doctor, export, lint, quote, read, settings, ui, vendor, verify
 from hydra_assets.cli.console import errors
 from hydra_assets.errors import HydraError
 
@@ -15,19 +15,23 @@ app = typer.Typer(
     help="Data assets for thin commodity futures in which nothing can be read before it could have been known.",
     epilog="Start with: hydra-assets demo. Then: hydra-assets ui.",
     no_args_is_help=True,
+    rich_markup_mode="markdown",  # paragraphs of a docstring are set to the width of the terminal
     pretty_exceptions_enable=False,  # they would show locals, which may hold a key, and never end on errors that cause each other
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command()(demo.demo)
 app.command()(ui.ui)
+app.command()(backfill.backfill)
 app.command()(read.features)
 app.command()(read.history)
 app.command()(read.explain)
+app.command()(export.export)
 app.command()(quote.quote)
 app.command()(catalogue.catalogue)
 app.command()(lint.lint)
 app.command()(audit.audit)
 app.command()(verify.verify)
+app.command()(doctor.doctor)
 app.command("sample-vendor")(vendor.sample_vendor)
 app.add_typer(settings.app, name="config")
 

@@ -8,19 +8,24 @@ import typer
 from rich import box
 from rich.table import Table
 
-from hydra_assets.cli.console import JsonOption, WorldOption, console, instant, number, parse_instant, print_json
-from hydra_assets.errors import InvalidTimeError, UnknownFeatureError
+from hydra_assets.cli.console import JsonOption, MarketArgument, WorldOption, console, instant, number, parse_day, parse_instant, print_json
+from hydra_assets.errors import UnknownFeatureError
 
 if TYPE_CHECKING:
     from hydra_assets.desk import Desk
 
-Market = Annotated[str, typer.Argument(help="A configured market, for example HE.")]
+FeatureArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="FEATURE", help="A feature's name, for example cot_mm_net; hydra-assets catalogue lists all.", show_default=False
+    ),
+]
 At = Annotated[
     str | None, typer.Option("--at", help="The instant to stand at, ISO 8601 with a zone, e.g. 2025-10-20T12:00Z. Default: now.")
 ]
 
 
-def features(market: Market, at: At = None, world: WorldOption = None, as_json: JsonOption = False) -> None:
+def features(market: MarketArgument, at: At = None, world: WorldOption = None, as_json: JsonOption = False) -> None:
     """Every feature of MARKET as it was known at an instant."""
     from hydra_assets.flow.features import synthetic_inputs
 
@@ -60,8 +65,8 @@ def features(market: Market, at: At = None, world: WorldOption = None, as_json: 
 
 
 def explain(
-    market: Market,
-    feature: Annotated[str, typer.Argument(help="A feature's name, for example cot_mm_net.")],
+    market: MarketArgument,
+    feature: FeatureArgument,
     at: At = None,
     world: WorldOption = None,
     as_json: JsonOption = False,
@@ -70,6 +75,7 @@ def explain(
     when = _when(at)
     with _open(world) as desk:
         desk.config.market(market)
+        _known(desk, market, feature)
         answer = desk.store.explain(market, feature, when)
         if as_json:
             print_json({"world": desk.world, **answer})
@@ -93,8 +99,8 @@ def explain(
 
 
 def history(
-    market: Market,
-    feature: Annotated[str, typer.Argument(help="A feature's name, for example cot_mm_net.")],
+    market: MarketArgument,
+    feature: FeatureArgument,
     start: Annotated[str, typer.Option(help="First as_of day, e.g. 2025-09-01.")] = "2010-01-01",
     end: Annotated[str, typer.Option(help="Last as_of day, inclusive.")] = "2100-01-01",
     world: WorldOption = None,
@@ -103,12 +109,8 @@ def history(
     """Every vintage of a feature: what it said, of which day, and from when on."""
     with _open(world) as desk:
         desk.config.market(market)
-        first, last = _day(start, "--start"), _day(end, "--end")
-        known = desk.store.features(market)
-        if feature not in known:
-            near = difflib.get_close_matches(feature, known, 1)
-            hint = f"did you mean {near[0]}?" if near else f"it has {', '.join(known) or 'none yet'}"
-            raise UnknownFeatureError(f"{market} has no feature {feature!r} in the {desk.world} world; {hint}")
+        first, last = parse_day(start, "--start"), parse_day(end, "--end")
+        _known(desk, market, feature)
         rows = desk.store.get_feature_history(market, feature, first, last)
         if as_json:
             print_json({"world": desk.world, "market": market, "feature": feature, "vintages": rows})
@@ -123,17 +125,19 @@ def history(
         console.print(table)
 
 
+def _known(desk: "Desk", market: str, feature: str) -> None:
+    """UnknownFeatureError, with the nearest name, where *market* has no such feature."""
+    known = desk.store.features(market)
+    if feature not in known:
+        near = difflib.get_close_matches(feature, known, 1)
+        hint = f"did you mean {near[0]}?" if near else f"it has {', '.join(known) or 'none yet: make some with hydra-assets demo'}"
+        raise UnknownFeatureError(f"{market} has no feature {feature!r} in the {desk.world} world; {hint}")
+
+
 def _open(world: str | None) -> "Desk":
     from hydra_assets.desk import open as open_desk  # pandas and Arrow take a second to load; --help needs neither
 
     return open_desk(world)
-
-
-def _day(text: str, option: str) -> dt.datetime:
-    try:
-        return dt.datetime.combine(dt.date.fromisoformat(text), dt.time(), dt.UTC)
-    except ValueError as error:
-        raise InvalidTimeError(f"{option} {text!r} is not a day; write 2025-09-01") from error
 
 
 def _when(at: str | None) -> dt.datetime:

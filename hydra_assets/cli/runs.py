@@ -1,26 +1,39 @@
-"""The demo's two ways of work: history by fetch and append alone, a year of one market through Dagster."""
+"""
+How commands run the assets: history by fetch and append alone, a range of one market through Dagster.
 
-import contextlib
+The second is what ``hydra-assets backfill`` does, and `hydra_assets.backfill` in code: the same assets and checks as in the UI, as
+one run recorded in the home's own instance, so that the UI shows it too, also while it is open.
+"""
+
 import datetime as dt
+import difflib
 import uuid
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import dagster as dg
 
-from hydra_assets.config.home import Home
+from hydra_assets.cli.living import bury_the_dead, living
+from hydra_assets.cli.outcome import CheckVerdict, Gap, RunOutcome, TableOutcome
+from hydra_assets.config.home import Home, resolve_home
 from hydra_assets.config.load import load_config, load_release_calendar
 from hydra_assets.core.months import Month, months_between
 from hydra_assets.definitions import ASSETS, definitions_for
-from hydra_assets.defs.partitions import key_of
-from hydra_assets.errors import RunFailedError
+from hydra_assets.defs.partitions import MARKET_MONTH, key_of, parts_of
+from hydra_assets.errors import ConfigError, InvalidTimeError
 from hydra_assets.flow.cot import append_cot, cot_months, fetch_cot, open_cftc
 from hydra_assets.flow.databento import append_raw, fetch_plan, open_databento, plan_of, raw_months
 from hydra_assets.storage.lake import ParquetLake
 
-__all__ = ["CheckVerdict", "MarketRun", "RunOutcome", "lay_down", "months_between"]
+__all__ = ["MarketRun", "backfill", "lay_down", "months_between", "selected"]
 
+# The Databento client asks for every deprecation of every package to be shown; Dagster's own are not the user's to mend.
+warnings.filterwarnings("ignore", category=DeprecationWarning, module="dagster")
 COUNTED = (dg.DagsterEventType.ASSET_MATERIALIZATION, dg.DagsterEventType.ASSET_CHECK_EVALUATION)
+CHECK_FAILED = "DagsterAssetCheckFailedError"
+INTERRUPTS = ("DagsterExecutionInterruptedError", "KeyboardInterrupt")
+Told = Callable[[int, str], None]
 
 
 # What windows of years reach into; the options' own are days long.
@@ -43,86 +56,90 @@ def lay_down(home: Home, symbol: str, months: Sequence[Month]) -> Iterator[int]:
                 yield append_raw(lake, data_type, market, month, table)
 
 
-@dataclass(frozen=True)
-class CheckVerdict:
-    """One check's word on one asset."""
-
-    asset: str
-    name: str
-    verdict: str
-    passed: bool
-    warning: bool
-    looked_at: str
-
-
-@dataclass(frozen=True)
-class RunOutcome:
-    """What a finished run leaves."""
-
-    new_rows: int
-    checks: tuple[CheckVerdict, ...]
-
-
 class MarketRun:
     """
     Months of one market through Dagster, recorded in the home's own instance, so that the UI shows them.
 
     Args:
         months: consecutive; one run, as a backfill of the UI would make it.
+        assets: names of tables or groups; default all.
+    Raises:
+        ConfigError: no such market or table. InvalidTimeError: months that are no partition.
     """
 
-    def __init__(self, home: Home, market: str, months: Sequence[Month]) -> None:
+    def __init__(self, home: Home, market: str, months: Sequence[Month], assets: Sequence[str] | None = None) -> None:
+        load_config().market(market)
+        for month in (months[0], months[-1]):
+            if not MARKET_MONTH.has_partition_key(key_of(market, month)):
+                first = load_config().start_month
+                raise InvalidTimeError(f"{month} is no partition: they go from {first} (start_month in config.yaml) to the current month")
         home.prepare_dagster()
         self._home, self._market, self._months = home, market, list(months)
+        self._tables = selected(assets)
         defs = definitions_for(home)
         self._job = defs.resolve_implicit_global_asset_job_def()
-        checks = sum(len(list(check.check_keys)) for check in defs.asset_checks or ())
-        self.steps = len(ASSETS) * len(self._months) + checks
+        checks = [key for check in defs.asset_checks or () for key in check.check_keys if key.asset_key.path[-1] in self._tables]
+        self.run_id = str(uuid.uuid4())
+        self.steps = len(self._tables) * len(self._months) + len(checks)
         self._seen = 0
-        self._result: dg.ExecuteInProcessResult | None = None
-        self._error: BaseException | None = None
+        self._events: list[dg.DagsterEvent] = []
+        self._told: Told = lambda done, doing: None
 
-    def done(self) -> int:
-        """Materializations and check evaluations so far."""
-        return self._seen
+    def execute(self, told: Told | None = None) -> None:
+        """
+        Run to the end; `result` says how it went. In the main thread Ctrl-C ends it, and what was appended stays.
 
-    def execute(self) -> None:
-        """Run to the end; `result` says how it went."""
-        run_id = str(uuid.uuid4())
+        Args:
+            told: called with the number of materialisations and checks so far, and the step under way.
+        """
+        self._told = told or self._told
+        # A killed run would be tried again by the daemon, which does not know this process's code; the next command does it.
         tags = {
             "dagster/asset_partition_range_start": str(key_of(self._market, self._months[0])),
             "dagster/asset_partition_range_end": str(key_of(self._market, self._months[-1])),
+            "dagster/max_retries": "0",
+            "hydra/command": "backfill",
         }
-        try:
-            with dg.DagsterInstance.from_config(str(self._home.dagster)) as instance:
-                instance.add_event_listener(run_id, self._count)
-                quiet = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
-                self._result = self._job.execute_in_process(
-                    instance=instance, run_id=run_id, tags=tags, run_config=quiet, raise_on_error=False
-                )
-        except BaseException as error:
-            self._error = error
+        quiet = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+        with dg.DagsterInstance.from_config(str(self._home.dagster)) as instance, living(self._home, self.run_id):
+            bury_the_dead(self._home, instance)
+            instance.add_event_listener(self.run_id, self._hear)
+            self._job.execute_in_process(
+                instance=instance,
+                run_id=self.run_id,
+                tags=tags,
+                run_config=quiet,
+                raise_on_error=False,
+                asset_selection=[dg.AssetKey(name) for name in self._tables],
+            )
 
     def result(self) -> RunOutcome:
-        """
-        New rows and the checks' verdicts.
-
-        Raises:
-            RunFailedError: a step failed for another reason than a check's verdict.
-        """
-        if self._error is not None:
-            raise self._error
-        assert self._result is not None  # noqa: S101  execute() was called
-        for failed in self._result.get_step_failure_events():
-            error = failed.step_failure_data.error
+        """What was done to each table, the checks' verdicts, and what failed: of as much as has run."""
+        failed: dict[str, str] = {}
+        failures, stopped = [], set()
+        for event in self._of(dg.DagsterEventType.STEP_FAILURE):
+            error = event.step_failure_data.error
+            if error is not None and error.cls_name == CHECK_FAILED:
+                continue  # told by the check's own verdict
+            if error is not None and error.cls_name in INTERRUPTS:
+                stopped.add(str(event.step_key))
+                continue
             cause = error.cause if error is not None and error.cause is not None else error
-            told = cause.message.strip() if cause is not None else "no reason given"
-            if error is None or error.cls_name != "DagsterAssetCheckFailedError":
-                raise RunFailedError(f"{failed.step_key}: {told}; see the run in the UI: hydra-assets ui")
-        new_rows = 0
-        for event in self._result.get_asset_materialization_events():
-            with contextlib.suppress(KeyError):
-                new_rows += int(str(event.step_materialization_data.materialization.metadata["new_rows"].value))
+            failed[str(event.step_key)] = cause.message.strip() if cause is not None else "no reason given"
+            failures.append(f"{event.step_key}: {failed[str(event.step_key)]}")
+        interrupted = bool(stopped or self._of(dg.DagsterEventType.RUN_CANCELED))
+        for event in self._of(dg.DagsterEventType.RUN_FAILURE):  # outside every step, or after one that failed
+            error = event.job_failure_data.error
+            interrupted |= error is not None and error.cls_name in INTERRUPTS
+            if error is not None and error.cls_name not in (*INTERRUPTS, CHECK_FAILED):
+                failures.append(f"the run: {error.message.strip()}")
+        words = {str(event.step_key): "done" for event in self._of(dg.DagsterEventType.STEP_SUCCESS)}
+        words |= {**dict.fromkeys(failed, "failed"), **dict.fromkeys(stopped, "stopped")}
+        made: dict[str, list[dg.AssetMaterialization]] = {name: [] for name in self._tables}
+        for event in self._of(dg.DagsterEventType.ASSET_MATERIALIZATION):
+            made[event.step_materialization_data.materialization.asset_key.path[-1]].append(event.step_materialization_data.materialization)
+        tables = tuple(_outcome(name, months, words.get(name, "not run"), failed.get(name, "")) for name, months in made.items())
+        evaluations = [event.asset_check_evaluation_data for event in self._of(dg.DagsterEventType.ASSET_CHECK_EVALUATION)]
         verdicts = [
             CheckVerdict(
                 asset=e.asset_key.path[-1],
@@ -132,10 +149,89 @@ class MarketRun:
                 warning=e.severity is dg.AssetCheckSeverity.WARN,
                 looked_at=str(e.metadata["looked_at"].value),
             )
-            for e in self._result.get_asset_check_evaluations()
+            for e in evaluations
         ]
-        return RunOutcome(new_rows, tuple(sorted(verdicts, key=lambda v: (v.asset, v.name))))
+        ordered = tuple(sorted(verdicts, key=lambda v: (v.asset, v.name)))
+        return RunOutcome(self.run_id, tables, ordered, tuple(failures), interrupted)
 
-    def _count(self, event: dg.EventLogEntry) -> None:
-        if event.dagster_event is not None and event.dagster_event.event_type in COUNTED:
-            self._seen += 1
+    def _of(self, kind: dg.DagsterEventType) -> list[dg.DagsterEvent]:
+        return [event for event in self._events if event.event_type is kind]
+
+    def _hear(self, entry: dg.EventLogEntry) -> None:
+        event = entry.dagster_event
+        if event is None:
+            return
+        self._events.append(event)
+        self._seen += event.event_type in COUNTED
+        if event.event_type in COUNTED or event.event_type is dg.DagsterEventType.STEP_START:
+            self._told(self._seen, str(event.step_key or ""))
+
+
+def backfill(
+    market: str,
+    first: "str | Month",
+    last: "str | Month | None" = None,
+    *,
+    assets: Sequence[str] | None = None,
+    world: str | None = None,
+    told: Told | None = None,
+) -> RunOutcome:
+    """
+    Materialise and check months of *market*: what ``hydra-assets backfill`` does, in code.
+
+    What is captured already is not fetched again, so a run that was cut short goes on where it was. In the live world futures cost
+    money: ask ``hydra-assets quote`` first; the budgets of the settings hold here too.
+
+    Args:
+        market: a configured symbol, for example ``HE``.
+        first, last: months such as ``2016-01``, both included; *last* defaults to *first*.
+        assets: names of tables or groups (``raw``, ``derived``, ``features``); default all.
+        world: ``sample`` or ``live``; default from ``HYDRA_WORLD``, else ``sample``.
+        told: called with the number of materialisations and checks so far, and the name of the step under way.
+    Returns:
+        The outcome; ``ok`` is False where a step or a blocking check failed, and `RunOutcome.failures` says why.
+    Raises:
+        ConfigError: no such market or table. InvalidTimeError: no such months.
+    """
+    months = months_between(str(first), str(last or first))
+    if not months:
+        raise InvalidTimeError(f"{first}..{last} ends before it begins")
+    run = MarketRun(resolve_home(world), market, months, assets)
+    run.execute(told)
+    return run.result()
+
+
+def selected(assets: Sequence[str] | None) -> list[str]:
+    """
+    The tables of names and groups, in the order of the graph.
+
+    Raises:
+        ConfigError: neither a table nor a group.
+    """
+    groups = {spec.key.path[-1]: str(spec.group_name) for asset in ASSETS for spec in asset.specs}
+    wanted = list(groups) if assets is None else list(assets)
+    words = {*groups, *groups.values()}
+    for word in wanted:
+        if word not in words:
+            near = difflib.get_close_matches(word, sorted(words), 1)
+            hint = (
+                f"did you mean {near[0]}?"
+                if near
+                else f"tables are {', '.join(groups)}; groups {', '.join(dict.fromkeys(groups.values()))}"
+            )
+            raise ConfigError(f"{word!r} is neither a table nor a group; {hint}")
+    return [name for name, group in groups.items() if name in wanted or group in wanted]
+
+
+def _outcome(name: str, months: Sequence[dg.AssetMaterialization], status: str, reason: str) -> TableOutcome:
+    new_rows, gaps, paid = 0, [], 0.0
+    for month in months:
+        told: dict[str, Any] = {key: value.value for key, value in month.metadata.items()}
+        new_rows += int(told.get("new_rows", 0))
+        paid = max(paid, float(told.get("paid_usd", 0.0)))  # the run's, told beside every month
+        days = month.metadata.get("gaps")
+        if isinstance(days, dg.TableMetadataValue):
+            gaps += [Gap(str(record.data["day"]), str(record.data["reason"])) for record in days.records]
+        elif told.get("gap"):
+            gaps.append(Gap(str(parts_of(str(month.partition))[1]), str(told.get("reason", "no reason given"))))
+    return TableOutcome(name, status, len(months), new_rows, tuple(sorted(gaps, key=lambda gap: gap.when)), paid, reason)

@@ -1,18 +1,23 @@
 """`hydra-assets config`: see the settings in force, start a file of one's own."""
 
 import typer
+import yaml
 
-from hydra_assets.cli.console import console
-from hydra_assets.config.load import config_text, user_config_path, user_config_template
+from hydra_assets.cli.console import JsonOption, console, print_json
+from hydra_assets.config.load import config_text, load_config, user_config_path, user_config_template
 from hydra_assets.errors import ConfigError
 
 app = typer.Typer(help="Settings: the shipped defaults with your own config.yaml merged over.", no_args_is_help=True)
 
 
 @app.command()
-def show() -> None:
-    """Print the settings in force, as YAML."""
+def show(as_json: JsonOption = False) -> None:
+    """Print the settings in force, as YAML; a wrong key of yours is named with its file and place."""
     path = user_config_path()
+    load_config()  # names what is wrong with the file before any of it is shown
+    if as_json:
+        print_json({"file": path if path.exists() else None, "settings": yaml.safe_load(config_text())})
+        return
     typer.echo(f"# defaults, {'with ' + str(path) if path.exists() else 'no file of your own at ' + str(path)}")
     typer.echo(config_text())
 

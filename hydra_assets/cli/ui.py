@@ -26,11 +26,12 @@ def ui(
     port: Annotated[int, typer.Option(help="Port on 127.0.0.1.")] = 3000,
     world: WorldOption = None,
 ) -> None:
-    """Open Dagster's UI on 127.0.0.1 over the same home; Ctrl-C stops webserver, daemon and code server."""
+    """Open Dagster's UI on 127.0.0.1 over the same home; Ctrl-C (or SIGTERM) stops webserver, daemon and code server."""
     home = resolve_home(world)
     home.create()
     if _taken(port):
         raise ConfigError(f"port {port} on 127.0.0.1 is taken; choose another with --port")
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a service manager's stop is a Ctrl-C
     with only_one_daemon(home):
         process = start_dagster(home, port)
         try:

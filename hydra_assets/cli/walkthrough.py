@@ -1,18 +1,17 @@
 """What `hydra-assets demo` does and shows: the whole path on the embedded vendor, and what a naive join would have got wrong."""
 
 import datetime as dt
-import threading
 import time
 from typing import Any
 
 import numpy as np
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from hydra_assets import desk as desks
-from hydra_assets.cli.console import console, instant, number
+from hydra_assets.cli.console import console, instant, number, progress_bar
 from hydra_assets.config.home import Home, resolve_home
 from hydra_assets.desk import Desk
+from hydra_assets.errors import RunFailedError
 from hydra_assets.proof.naive import compare_with_naive
 
 MARKET = "HE"
@@ -58,16 +57,7 @@ def walk_through(*, quiet: bool) -> bool:
 
 def _materialise(home: Home, *, quiet: bool) -> tuple[int, Any]:
     """Warm-up history by fetch and append alone; 2025 through Dagster, so that the UI shows it."""
-    progress = Progress(
-        SpinnerColumn(),
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        console=console,
-        disable=quiet,
-    )
-    with progress:
+    with progress_bar(quiet=quiet) as progress:
         loading = progress.add_task("starting Dagster and the embedded vendor", total=None)
         from hydra_assets.cli import runs  # Dagster takes seconds to import: show something first
 
@@ -81,12 +71,10 @@ def _materialise(home: Home, *, quiet: bool) -> tuple[int, Any]:
         keys = runs.months_between(f"{YEAR}-01", f"{YEAR}-12")
         run = runs.MarketRun(home, MARKET, keys)
         task = progress.add_task(f"{keys[0]}..{keys[-1]} through Dagster: raw, features, checks", total=run.steps)
-        worker = threading.Thread(target=run.execute, daemon=True)
-        worker.start()
-        while worker.is_alive():
-            worker.join(0.2)
-            progress.update(task, completed=run.done())
+        run.execute(lambda done, doing: progress.update(task, completed=done))
         result = run.result()
+        if result.failures:
+            raise RunFailedError(f"{result.failures[0]}; see the run in the UI: hydra-assets ui")
         progress.update(task, completed=run.steps)
     return new_rows + result.new_rows, result
 

@@ -112,7 +112,9 @@ class Config:
     def market(self, symbol: str) -> Market:
         """The market of *symbol*; ConfigError naming the configured ones."""
         if symbol not in self.markets:
-            raise ConfigError(f"market {symbol!r} is not configured; configured are {', '.join(sorted(self.markets))}")
+            near = difflib.get_close_matches(symbol.upper(), self.markets, 1)
+            hint = f"did you mean {near[0]}? " if near else ""
+            raise ConfigError(f"market {symbol!r} is not configured; {hint}configured are {', '.join(sorted(self.markets))}")
         return self.markets[symbol]
 
     @property

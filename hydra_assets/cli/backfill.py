@@ -1,0 +1,147 @@
+"""`hydra-assets backfill`: months of one market, all assets and checks, as one run that goes on where an earlier one stopped."""
+
+import dataclasses
+import time
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+
+from hydra_assets.cli.console import (
+    JsonOption,
+    MarketArgument,
+    MonthsArgument,
+    WorldOption,
+    console,
+    parse_months,
+    print_json,
+    progress_bar,
+)
+from hydra_assets.cli.outcome import Gap, RunOutcome
+from hydra_assets.cli.quote import price_of, show_price
+from hydra_assets.config.home import Home, resolve_home
+from hydra_assets.config.load import Config, load_config
+from hydra_assets.core.months import Month
+from hydra_assets.errors import ConfigError
+
+SHOWN = 6  # gaps of one table
+INTERRUPTED = 130  # as shells have it
+
+
+def backfill(
+    market: MarketArgument,
+    months: MonthsArgument,
+    select: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--select",
+            "--assets",
+            help="Only these tables or groups (raw, derived, features); several with commas or by repeating. Default: all.",
+            show_default=False,
+        ),
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Live world: do not ask before paying what the quote says.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print no progress bar.")] = False,
+    world: WorldOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """
+    Fetch, compute and check MONTHS of MARKET through Dagster, as the UI would, in one run.
+
+    What is captured already is not fetched again: a run that failed or was stopped with Ctrl-C keeps what it had, and the same
+    command goes on from there. A day that is not out yet is a gap with its reason, and the next run asks for it again. In the live
+    world the price is shown first, and you are asked.
+
+    Exit code 0 also with warnings, which are listed; 1 where a step or a blocking check failed.
+    """
+    config, home, wanted = load_config(), resolve_home(world), parse_months(months)
+    config.market(market)
+    words = [word.strip() for item in select or () for word in item.split(",") if word.strip()] or None
+    with progress_bar(quiet=quiet or as_json) as progress:
+        loading = progress.add_task("starting Dagster", total=None)
+        from hydra_assets.cli.runs import MarketRun, selected
+
+        run, tables = MarketRun(home, market, wanted, words), selected(words)
+        progress.remove_task(loading)
+    if home.world == "live":
+        _ask_first(home, config, market, wanted, tables, yes=yes, as_json=as_json)
+    started = time.monotonic()
+    with progress_bar(quiet=quiet or as_json) as progress:
+        task = progress.add_task(f"{market} {months}", total=run.steps)
+        run.execute(lambda done, doing: progress.update(task, completed=done, description=f"{market} {months} {doing}"))
+    _tell(run.result(), home, market, months, time.monotonic() - started, as_json=as_json)
+
+
+def _ask_first(home: Home, config: Config, market: str, months: list[Month], tables: list[str], *, yes: bool, as_json: bool) -> None:
+    """The price of what costs, and whether to pay it."""
+    if as_json and not yes:
+        raise ConfigError("--json in the live world cannot ask whether to pay; see the price with hydra-assets quote, then add --yes")
+    if as_json:
+        return
+    price = price_of(home, config, market, months, tables)
+    if not price.rows:
+        return  # what is selected is free
+    show_price(price, home, config, f"{market} {months[0]}..{months[-1]}")
+    if price.usd > config.databento.run_budget_usd:
+        console.print("[yellow]More than a run may spend: it will be refused. Raise databento.run_budget_usd, or take fewer months.[/]")
+    if not yes:
+        typer.confirm(f"Pay ${price.usd:,.4f} and go on?", abort=True)
+
+
+def _tell(outcome: RunOutcome, home: Home, market: str, months: str, seconds: float, *, as_json: bool) -> None:
+    if as_json:
+        asked = {"world": home.world, "market": market, "months": months, "run_id": outcome.run_id}
+        told: dict[str, Any] = {
+            **asked,
+            "ok": outcome.ok,
+            "interrupted": outcome.interrupted,
+            "new_rows": outcome.new_rows,
+            "paid_usd": sum(table.paid_usd for table in outcome.tables),
+            "tables": [dataclasses.asdict(table) for table in outcome.tables],
+            "checks": [dataclasses.asdict(check) for check in outcome.checks],
+            "failures": outcome.failures,
+        }
+        print_json(told)
+    else:
+        _print(outcome, home, f"{market} {months}")
+        if outcome.interrupted:
+            console.print("[yellow]Stopped.[/] What had been appended is kept; the same command goes on from there.")
+        else:
+            console.print(f"Done in {seconds:,.0f} s. The run is in the UI too (hydra-assets ui): {outcome.run_id[:8]}")
+    if outcome.interrupted:
+        raise typer.Exit(INTERRUPTED)
+    if not outcome.ok:
+        raise typer.Exit(1)
+
+
+def _print(outcome: RunOutcome, home: Home, what: str) -> None:
+    table = Table(title=f"{what} ({home.world} world)", title_justify="left")
+    for heading in ("table", "status", "months", "new rows", "gaps", "paid $", "passed"):
+        table.add_column(heading, justify="left" if heading in ("table", "status") else "right", no_wrap=True)
+    for row in outcome.tables:
+        mine = [check for check in outcome.checks if check.asset == row.table]
+        passed = sum(check.passed for check in mine)
+        colour = {"done": "green", "failed": "red"}.get(row.status, "yellow")
+        counts = (
+            f"{row.months:,}",
+            f"{row.new_rows:,}",
+            f"{len(row.gaps):,}",
+            f"{row.paid_usd:,.4f}",
+            f"{passed} of {len(mine)}" if mine else "-",
+        )
+        table.add_row(row.table, f"[{colour}]{row.status}[/]", *counts)
+    console.print(table)
+    for line in outcome.failures:
+        console.print(f"[bold red]failed[/]   {line}", highlight=False, soft_wrap=True)
+    for check in (*outcome.failed_checks, *outcome.warnings):
+        word = "[yellow]warning[/] " if check.warning else "[bold red]failed[/]  "
+        console.print(f"{word} {check.asset} {check.name}: {check.verdict}; {check.looked_at}", highlight=False, soft_wrap=True)
+    for row in outcome.tables:
+        _print_gaps(row.table, row.gaps)
+
+
+def _print_gaps(table: str, gaps: tuple[Gap, ...]) -> None:
+    for gap in gaps[:SHOWN]:
+        console.print(f"[dim]gap[/]      {table} {gap.when}: {gap.reason}", highlight=False, soft_wrap=True)
+    if len(gaps) > SHOWN:
+        console.print(f"[dim]gap[/]      {table}: {len(gaps) - SHOWN:,} more, until {gaps[-1].when}; --json lists all", highlight=False)
