@@ -25,14 +25,19 @@ STOP_TIMEOUT_S = 20
 def ui(
     port: Annotated[int, typer.Option(help="Port on 127.0.0.1.")] = 3000,
     world: WorldOption = None,
+    read_only: Annotated[bool, typer.Option("--read-only", help="For looking only: nothing can be launched, started or changed.")] = False,
 ) -> None:
-    """Open Dagster's UI on 127.0.0.1 over the same home; Ctrl-C stops webserver, daemon and code server."""
+    """
+    Open Dagster's UI on 127.0.0.1 over the same home; Ctrl-C stops webserver, daemon and code server.
+
+    Other machines cannot reach it, and other pages of your browser cannot drive it.
+    """
     home = resolve_home(world)
     home.create()
     if _taken(port):
         raise ConfigError(f"port {port} on 127.0.0.1 is taken; choose another with --port")
     with only_one_daemon(home):
-        process = start_dagster(home, port)
+        process = start_dagster(home, port, read_only=read_only)
         try:
             _wait_until_up(process, port)
             console.print(f"[bold]http://127.0.0.1:{port}[/]  world [bold]{home.world}[/], home {home.root}", soft_wrap=True)
@@ -44,13 +49,13 @@ def ui(
             stop(process)
 
 
-def start_dagster(home: Home, port: int) -> "subprocess.Popen[bytes]":
-    """Start `dagster dev` over *home*, in a process group of its own so that all of it can be stopped."""
+def start_dagster(home: Home, port: int, *, read_only: bool = False) -> "subprocess.Popen[bytes]":
+    """Start Dagster behind its guard over *home*, in a process group of its own so that all of it can be stopped."""
     home.prepare_dagster()
     # Not inherited by chance: what the runs of this UI read is what its banner says.
     environment = {**os.environ, "DAGSTER_HOME": str(home.dagster), "HYDRA_WORLD": home.world, "HYDRA_HOME": str(home.base)}
-    command = [sys.executable, "-W", "ignore", "-m", "dagster", "dev", "-m", "hydra_assets.definitions", "-h", "127.0.0.1", "-p", str(port)]
-    return subprocess.Popen([*command, "--log-level", "warning"], env=environment, cwd=home.dagster, start_new_session=True)
+    command = [sys.executable, "-W", "ignore", "-m", "hydra_assets.cli.serve", "--port", str(port), *(["--read-only"] if read_only else [])]
+    return subprocess.Popen(command, env=environment, cwd=home.dagster, start_new_session=True)
 
 
 def stop(process: "subprocess.Popen[bytes]") -> None:
