@@ -79,6 +79,14 @@ class CheckSettings:
 
 
 @dataclass(frozen=True)
+class AlertSettings:
+    """How a person is told of a failed run: the notifier's name, and its target where it needs one."""
+
+    notifier: str
+    target: str
+
+
+@dataclass(frozen=True)
 class Config:
     """All settings, typed."""
 
@@ -88,6 +96,7 @@ class Config:
     cftc: CftcSettings
     databento: DatabentoSettings
     checks: CheckSettings
+    alerts: AlertSettings
     markets: Mapping[str, Market]
 
     def market(self, symbol: str) -> Market:
