@@ -8,6 +8,7 @@ from hydra_assets.defs.alerting import alert_on_failure
 from hydra_assets.defs.checks import CHECKS
 from hydra_assets.defs.derived import futures_continuous
 from hydra_assets.defs.features import cot_features, futures_features
+from hydra_assets.defs.freshness import daily_freshness_watch, freshness_watch
 from hydra_assets.defs.io_managers import HiveParquetIOManager
 from hydra_assets.defs.jobs import cot_refresh, market_refresh
 from hydra_assets.defs.raw import cot_disaggregated
@@ -15,6 +16,7 @@ from hydra_assets.defs.raw_futures import futures_bars, futures_definitions, fut
 from hydra_assets.defs.resources import AlertResource, CftcResource, DatabentoResource, FeatureStoreResource, FindingsResource, LakeResource
 from hydra_assets.defs.schedules import after_cot_release, after_open_interest, after_settlement
 from hydra_assets.defs.sensors import cot_release_sensor
+from hydra_assets.defs.shown import LOCATION, shown
 from hydra_assets.defs.vendor_sensor import vendor_update_sensor
 
 ASSETS = [
@@ -32,14 +34,17 @@ def definitions_for(home: Home) -> dg.Definitions:
     """Everything Dagster shows and runs, over *home*."""
     home.create()
     lake = LakeResource(base_path=str(home.lake), world=home.world)
-    note = {"world": dg.MetadataValue.text(home.world), "home": dg.MetadataValue.path(str(home.root))}
-    tag = {"world": home.world}  # on the overview of every asset: which world is looked at
+    note = {
+        "world": dg.MetadataValue.text(home.world),
+        "home": dg.MetadataValue.path(str(home.root)),
+        "begin": dg.MetadataValue.md(LOCATION),
+    }
     return dg.Definitions(
-        assets=dg.map_asset_specs(lambda spec: spec.merge_attributes(metadata=note, tags=tag), ASSETS),
+        assets=dg.map_asset_specs(lambda spec: shown(spec, world=home.world, home=str(home.root)), ASSETS),
         asset_checks=CHECKS,
-        jobs=[cot_refresh, market_refresh],
+        jobs=[cot_refresh, market_refresh, freshness_watch],
         sensors=[cot_release_sensor, vendor_update_sensor, alert_on_failure],
-        schedules=[after_settlement, after_open_interest, after_cot_release],
+        schedules=[after_settlement, after_open_interest, after_cot_release, daily_freshness_watch],
         executor=dg.in_process_executor,
         resources={
             "lake": lake,

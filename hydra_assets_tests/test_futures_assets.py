@@ -11,7 +11,7 @@ import hydra_assets
 from hydra_assets.core.audit import early_rows
 from hydra_assets.core.months import Month
 from hydra_assets.defs import retrying
-from hydra_assets.defs.futures_checks import due_sessions
+from hydra_assets.defs.freshness import due_sessions
 from hydra_assets.defs.partitions import key_of
 from hydra_assets.defs.raw_futures import UNATTENDED_TAGS
 from hydra_assets.features import of_family
@@ -34,7 +34,7 @@ def test_from_bytes_to_the_store_and_a_second_time_for_nothing():
     assert first.success
     told = verdicts(first)
     assert set(told.values()) == {"passed"}
-    assert len(told) == 21
+    assert len(told) == 27
     for table in FUTURES:
         assert all(meta["new_rows"] > 0 for meta in materializations(first, table).values()), table
     with hydra_assets.open() as desk:

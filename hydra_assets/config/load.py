@@ -65,17 +65,38 @@ class DatabentoSettings:
 
 
 @dataclass(frozen=True)
+class Severities:
+    """What the failure of a check of data quality is: ``WARN``, or ``ERROR``, which stops what is downstream. Proofs always block."""
+
+    coverage: str
+    staleness: str
+    jumps: str
+    standing_still: str
+    ohlc_sane: str
+    within_limits: str
+    near_last_trade: str
+
+
+@dataclass(frozen=True)
 class CheckSettings:
     """
     How many rows the replay check recomputes, and the seed that chooses them; when a price is anomalous.
 
     Attributes:
         settle_off_last: distance of a settlement from the last trade, as a share of it, beyond which it is looked at.
+        settle_jump: change of a contract's settlement from one session to the next, as a share of it.
+        unchanged_sessions: sessions on end without a change of the settlement while the contract is traded.
+        cot_jump: change from one report to the next, as a share of open interest.
+        severity: of each check.
     """
 
     replay_sample: int
     replay_seed: int
     settle_off_last: float
+    settle_jump: float
+    unchanged_sessions: int
+    cot_jump: float
+    severity: Severities
 
 
 @dataclass(frozen=True)
@@ -127,6 +148,9 @@ def load_config(path: Path | None = None) -> Config:
     config = _build(Config, {**settings, "markets": markets}, file, "")
     if config.default_market not in markets:
         raise ConfigError(f"{file}: default_market {config.default_market!r} is none of the markets {', '.join(sorted(markets))}")
+    for check, word in dataclasses.asdict(config.checks.severity).items():
+        if word not in ("WARN", "ERROR"):
+            raise ConfigError(f"{file}: checks: severity: {check}: {word!r} is neither WARN nor ERROR")
     if not re.fullmatch(r"\d{4}-(0[1-9]|1[0-2])", config.start_month):
         raise ConfigError(f'{file}: start_month {config.start_month!r} is not a month; write it in quotes, like "2010-01"')
     return config

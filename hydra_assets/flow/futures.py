@@ -94,7 +94,7 @@ class Plan:
 
     Attributes:
         runs: to be asked for. gaps: days that cannot be captured yet, with the reason. held: days captured already.
-        conditions: the vendor's word on each day.
+        conditions: the vendor's word on each day. days: the sessions looked at.
     """
 
     data_type: str
@@ -103,6 +103,7 @@ class Plan:
     gaps: dict[dt.date, str] = field(default_factory=dict)
     held: int = 0
     conditions: Mapping[dt.date, Condition] = field(default_factory=dict)
+    days: frozenset[dt.date] = frozenset()
 
     def degraded(self, day: dt.date) -> bool:
         """Whether the vendor says that the day's data are of reduced quality."""
@@ -125,6 +126,7 @@ def plan_of(source: DatabentoSource, lake: ParquetLake, data_type: str, market: 
     days = [day for month in sorted(months) for day in session_days(month.first, month.last) if day <= today]
     if not days:
         return plan
+    plan.days = frozenset(days)
     begins, end = source.available(market.dataset, SCHEMAS[data_type])
     plan.conditions = source.conditions(market.dataset, max(days[0], begins.date()), min(days[-1] + dt.timedelta(5), today))
     captured = source.ledger.captured(data_type, market.symbol)
