@@ -16,7 +16,7 @@ from hydra_assets.defs.raw_futures import futures_bars, futures_definitions, fut
 from hydra_assets.defs.resources import AlertResource, CftcResource, DatabentoResource, FeatureStoreResource, FindingsResource, LakeResource
 from hydra_assets.defs.schedules import after_cot_release, after_open_interest, after_settlement
 from hydra_assets.defs.sensors import cot_release_sensor
-from hydra_assets.defs.shown import LOCATION, shown
+from hydra_assets.defs.shown import shown
 from hydra_assets.defs.vendor_sensor import vendor_update_sensor
 
 ASSETS = [
@@ -37,7 +37,6 @@ def definitions_for(home: Home) -> dg.Definitions:
     note = {
         "world": dg.MetadataValue.text(home.world),
         "home": dg.MetadataValue.path(str(home.root)),
-        "begin": dg.MetadataValue.md(LOCATION),
     }
     return dg.Definitions(
         assets=dg.map_asset_specs(lambda spec: shown(spec, world=home.world, home=str(home.root)), ASSETS),

@@ -30,10 +30,10 @@ STOP_TIMEOUT_S = 15
 DEFINITIONS = "hydra_assets.definitions"
 
 
-def serve(port: int, *, read_only: bool) -> int:
-    """Serve ``DAGSTER_HOME`` on 127.0.0.1:*port* until interrupted; 1 where the daemon ended before."""
+def serve(port: int, *, read_only: bool, module: str = DEFINITIONS) -> int:
+    """Serve the definitions of *module* over ``DAGSTER_HOME`` on 127.0.0.1:*port* until interrupted; 1 where the daemon ended before."""
     configure_loggers(log_level="WARNING")
-    target = ModuleTarget(module_name=DEFINITIONS, attribute=None, working_directory=str(Path.cwd()), location_name=DEFINITIONS)
+    target = ModuleTarget(module_name=module, attribute=None, working_directory=str(Path.cwd()), location_name=module)
     with (
         dg.DagsterInstance.get() as instance,
         ProxyServerManager(instance, target, code_server_log_level="warning") as code,
@@ -85,10 +85,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="hydra_assets.cli.serve", description=__doc__)
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--read-only", action="store_true")
+    parser.add_argument("--module", default=DEFINITIONS, help="definitions that hold more than ours")
     asked = parser.parse_args()
     os.environ["PYTHONWARNINGS"] = "ignore"  # Dagster's own deprecations, in every process below this one
     os.environ["DAGSTER_IS_DEV_CLI"] = "1"  # as under `dagster dev`: the UI offers to reload the definitions
-    sys.exit(serve(asked.port, read_only=asked.read_only))
+    sys.exit(serve(asked.port, read_only=asked.read_only, module=asked.module))
 
 
 if __name__ == "__main__":

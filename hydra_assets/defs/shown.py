@@ -15,18 +15,11 @@ _STAMPS = {
 _STEP = {
     "raw": "**Raw**: what the source said, row by row, never altered. Fetches only days that are not held.",
     "derived": "**Derived**: computed from the raw tables.",
-    "features": "**Features**: computed from the tables above it, published to the store and kept in the lake. Materialise the newest month"
-    " and open it: the newest numbers stand in a table, their picture is behind [Show Markdown].",
+    "features": "**Features**: computed from the tables upstream, published to the store and kept in the lake. To make a month: *Jobs*,"
+    " `market_refresh` or `cot_refresh`, *Materialize all*, a market and one or more months. Then open the month under"
+    " *Partitions*: the numbers stand in a table, their picture is behind [Show Markdown]. *Checks* re-read what was written:"
+    " `no_lookahead` and `replay` prove it, `open_findings` is red while anything is open in any market and month.",
 }
-LOCATION = """\
-Data assets for thin commodity futures in which **a value is visible at t only if it could have been known at t**.
-
-1. **Lineage** shows raw tables, what is derived from them, and features. A partition is a market and a month.
-2. **Materialise**: open `futures_features` or `cot_features`, *Materialize with upstream*, choose a market and one or more months.
-3. **Checks** of each table re-read what was written: `no_lookahead` and `replay` prove it, `open_findings` is red while anything is open.
-4. **Automation**: schedules and sensors are shipped stopped; start the ones you want.
-
-Read it from Python: `hydra_assets.open()`; from the command line: `hydra-assets features HE --at 2025-10-20T12:00Z`."""
 
 
 def shown(spec: dg.AssetSpec, *, world: str, home: str) -> dg.AssetSpec:
