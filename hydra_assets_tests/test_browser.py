@@ -53,7 +53,7 @@ def browser_page(said):
 
 def launch(page, months, button):
     """Jobs, cot_refresh, Materialize all: HE and *months*."""
-    page.get_by_role("link", name="Jobs", exact=True).click()
+    page.get_by_role("link", name="Jobs").first.click()
     page.get_by_role("link", name="cot_refresh").first.click()
     page.get_by_role("button", name="Materialize all").click()
     page.get_by_text("Select a partition or create one").first.click()

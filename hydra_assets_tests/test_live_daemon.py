@@ -20,12 +20,14 @@ from hydra_assets.cli.ui import stop
 from hydra_assets.config.home import resolve_home
 from hydra_assets.core.months import months_between
 from hydra_assets.defs.partitions import key_of
+from hydra_assets.defs.under_way import places_of
 from hydra_assets_tests.test_live import BACKFILL, STATUS, ask, free_port, wait_for
 
 ROOT = Path(__file__).parents[1]
 MODULE = "hydra_assets_tests.minutely"
 MARKETS = ("GF", "HE", "LE")
-KEYS = [str(key_of(market, month)) for market in MARKETS for month in months_between("2025-09", "2025-10")]
+MONTHS = months_between("2025-09", "2025-10")
+KEYS = [str(key_of(market, month)) for market in MARKETS for month in MONTHS]
 COT = ["cot_disaggregated", "cot_features"]
 START = """mutation($sensor: SensorSelector!) { startSensor(sensorSelector: $sensor) { __typename ... on PythonError { message } } }"""
 STOP = """mutation($origin: String!, $selector: String!) {
@@ -104,8 +106,9 @@ def test_ticks_and_a_backfill_that_is_killed_and_ends_with_every_partition_once(
             # A schedule's tick by the daemon, and its run.
             wait_for(lambda: (TickStatus.SUCCESS, None) in ticks(instance, InstigatorType.SCHEDULE, "every_minute"), 120)
         runs = instance.get_runs(mine)
-        succeeded = collections.Counter(run.tags["dagster/asset_partition_range_start"] for run in runs if run.is_success)
-        assert succeeded == {str(key_of(market, months_between("2025-09", "2025-09")[0])): 1 for market in MARKETS}
+        ended = collections.Counter(place for run in runs if run.is_success for place in places_of(run.tags))
+        assert ended == {(market, month): 1 for market in MARKETS for month in MONTHS}
+        assert any("its process is gone" in (entry.message or "") for run in runs for entry in instance.all_logs(run.run_id))
     with hydra_assets.open() as desk:
         for market in MARKETS:
             reports = desk.lake.read("cot_disaggregated", market)["as_of"].to_pylist()

@@ -24,6 +24,7 @@ from dagster._utils.log import configure_loggers
 from dagster_webserver.app import create_app_from_workspace_process_context
 
 from hydra_assets.cli.guard import LoopbackGuard
+from hydra_assets.cli.orphans import fail_orphans
 
 POLL_MS = 2000
 STOP_TIMEOUT_S = 15
@@ -39,6 +40,7 @@ def serve(port: int, *, read_only: bool, module: str = DEFINITIONS) -> int:
         ProxyServerManager(instance, target, code_server_log_level="warning") as code,
         tempfile.TemporaryDirectory() as folder,
     ):
+        fail_orphans(instance)
         workspace = Path(folder) / "workspace.yaml"
         workspace.write_text(yaml.safe_dump({"load_from": [dict(spec) for spec in code.get_code_server_specs()]}), encoding="utf-8")
         with (

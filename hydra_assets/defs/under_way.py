@@ -47,7 +47,7 @@ def under_way(instance: dg.DagsterInstance, job: str, tables: Collection[str]) -
         selected = run.asset_selection
         if (not wanted & set(selected)) if selected else run.job_name in OTHERS_TABLES[job]:
             continue
-        name, places = f"run {run.run_id[:8]}", _places(run.tags)
+        name, places = f"run {run.run_id[:8]}", places_of(run.tags)
         if places is None:
             found.everywhere = name
         else:
@@ -63,7 +63,7 @@ def under_way(instance: dg.DagsterInstance, job: str, tables: Collection[str]) -
     return found
 
 
-def _places(tags: Mapping[str, str]) -> list[Place] | None:
+def places_of(tags: Mapping[str, str]) -> list[Place] | None:
     """The partitions of a run by its tags; None where they say nothing."""
     if "dagster/partition" in tags:
         return [parts_of(tags["dagster/partition"])]
