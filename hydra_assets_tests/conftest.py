@@ -83,5 +83,5 @@ def demo(tmp_path_factory) -> Demo:
 
 
 def pytest_collection_modifyitems(items):
-    """The live daemon takes longest and mostly waits: it goes first."""
-    items.sort(key=lambda item: "test_live" not in item.nodeid)
+    """What has a live daemon takes longest and mostly waits: it goes first."""
+    items.sort(key=lambda item: "test_live" not in item.nodeid and "test_browser" not in item.nodeid)

@@ -29,18 +29,19 @@ GOOD = archive()
 
 
 @contextmanager
-def vendor(answer):
-    """A server whose every GET is ``answer(handler)``; gives its address and the paths asked."""
+def vendor(answer, method="GET"):
+    """A server whose every request of *method* is ``answer(handler)``; gives its address and the paths asked."""
     asked = []
 
     class Handler(BaseHTTPRequestHandler):
-        def do_GET(self):
-            asked.append(self.path)
-            answer(self)
-
         def log_message(self, *_):
             pass
 
+    def do(handler):
+        asked.append(handler.path)
+        answer(handler)
+
+    setattr(Handler, f"do_{method}", do)
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
     threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()

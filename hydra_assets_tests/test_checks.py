@@ -10,7 +10,7 @@ import hydra_assets
 from hydra_assets.config.load import load_release_calendar
 from hydra_assets.core.dataset import COT_DISAGGREGATED, COT_FEATURES
 from hydra_assets.core.months import Month
-from hydra_assets.defs.cot_checks import newest_expected
+from hydra_assets.defs.freshness import reports_expected
 from hydra_assets.storage.findings import Findings
 from hydra_assets.storage.lake import ParquetLake
 from hydra_assets_tests.conftest import at
@@ -131,16 +131,17 @@ def test_missing_and_unknown_reports_are_listed(made):
     missing = [row["report"] for row in offences(check_alone("cot_disaggregated", "coverage")) if row["market"] == "LE"]
     assert missing == ["2025-09-02", "2025-09-09", "2025-09-16", "2025-09-23", "2025-09-30"]
     stale = [row for row in offences(check_alone("cot_disaggregated", "staleness")) if row["market"] == "LE"]
-    assert [(row["newest"], row["expected"]) for row in stale] == [("None", "2025-09-30")]
+    newest = load_release_calendar().newest_due(dt.datetime.now(dt.UTC) - dt.timedelta(7)).report_date
+    assert [(row["newest"], row["expected"]) for row in stale] == [("None", str(newest))]  # run alone: at now
 
 
 def test_staleness_counts_from_the_release_that_was_due_and_not_from_the_tuesday():
     calendar, october = load_release_calendar(), Month(2025, 10)
     # The report of 30 September came out on 19 November: until a week after, September's newest is that of the 23rd.
-    assert newest_expected(calendar, Month(2025, 9), at("2025-11-26 20:29"), 7) == dt.date(2025, 9, 23)
-    assert newest_expected(calendar, Month(2025, 9), at("2025-11-26 20:30"), 7) == dt.date(2025, 9, 30)
-    assert newest_expected(calendar, october, at("2025-11-20"), 7) is None
-    assert newest_expected(calendar, october, at("2026-06-01"), 7) == dt.date(2025, 10, 28)
+    assert reports_expected(calendar, [Month(2025, 9)], at("2025-11-26 20:29"), 7)[-1] == dt.date(2025, 9, 23)
+    assert reports_expected(calendar, [Month(2025, 9)], at("2025-11-26 20:30"), 7)[-1] == dt.date(2025, 9, 30)
+    assert reports_expected(calendar, [october], at("2025-11-20"), 7) == []
+    assert reports_expected(calendar, [october], at("2026-06-01"), 7)[-1] == dt.date(2025, 10, 28)
 
 
 def test_a_vintage_twice_is_caught_and_what_was_restated_is_not(made):

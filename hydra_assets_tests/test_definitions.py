@@ -8,7 +8,7 @@ from pathlib import Path
 import dagster as dg
 
 from hydra_assets.config.home import resolve_home
-from hydra_assets.core.dataset import DATASETS
+from hydra_assets.core.dataset import DATASETS, FEATURE_TABLES
 from hydra_assets.core.months import Month
 from hydra_assets.definitions import definitions_for
 from hydra_assets.defs.partitions import MARKET_MONTH, key_of
@@ -29,6 +29,7 @@ def test_the_graph():
         assert node.metadata["world"].value == "sample"
         assert node.tags["world"] == "sample"
         assert node.description
+    options = ["option_definitions", "option_quotes", "option_statistics"]
     raw = ["futures_bars", "futures_definitions", "futures_statistics"]
     assert seen == {
         "cot_disaggregated": ("raw", []),
@@ -38,6 +39,13 @@ def test_the_graph():
         "futures_statistics": ("raw", ["futures_definitions"]),
         "futures_continuous": ("derived", ["futures_statistics"]),
         "futures_features": ("features", raw),
+        "option_definitions": ("raw", []),
+        "option_quotes": ("raw", ["option_definitions"]),
+        "option_statistics": ("raw", ["option_definitions"]),
+        "option_chain": ("derived", ["futures_statistics", *options]),
+        "option_smiles": ("derived", ["option_chain"]),
+        "option_features": ("features", ["futures_features", "option_chain", options[0], "option_smiles", options[2]]),
+        "divergence_features": ("features", ["cot_features", "option_features", "option_smiles"]),
     }
     assert set(seen) == set(DATASETS)
 
@@ -45,14 +53,14 @@ def test_the_graph():
 def test_every_table_has_its_checks_and_what_would_be_wrong_blocks():
     specs = [spec for check in definitions().asset_checks for spec in check.check_specs]
     blocking = {(spec.asset_key.path[-1], spec.name): spec.blocking for spec in specs}
-    every = {(name, check): check == "keys_unique" for name in DATASETS for check in ("keys_unique", "open_findings")}
-    proofs = {(f"{family}_features", check): True for family in ("cot", "futures") for check in ("no_lookahead", "replay")}
+    every = {(name, check): check == "keys_unique" for name in DATASETS for check in ("keys_unique", "open_findings", "staleness")}
+    proofs = {(table.name, check): True for table in FEATURE_TABLES.values() for check in ("no_lookahead", "replay")}
     assert blocking == {
         **every,
         **proofs,
         ("cot_disaggregated", "cot_identity"): True,
         ("cot_disaggregated", "coverage"): False,
-        ("cot_disaggregated", "staleness"): False,
+        ("cot_disaggregated", "jumps"): False,
         ("futures_definitions", "coverage"): False,
         ("futures_bars", "coverage"): False,
         ("futures_bars", "outrights_only"): True,
@@ -61,7 +69,15 @@ def test_every_table_has_its_checks_and_what_would_be_wrong_blocks():
         ("futures_statistics", "outrights_only"): True,
         ("futures_statistics", "within_limits"): False,
         ("futures_statistics", "near_last_trade"): False,
-        ("futures_statistics", "staleness"): False,
+        ("futures_statistics", "jumps"): False,
+        ("futures_statistics", "standing_still"): False,
+        ("option_definitions", "coverage"): False,
+        ("option_definitions", "well_defined"): False,
+        ("option_quotes", "coverage"): False,
+        ("option_quotes", "options_only"): True,
+        ("option_quotes", "quotes_sane"): False,
+        ("option_statistics", "coverage"): False,
+        ("option_statistics", "options_only"): True,
     }
 
 
@@ -121,3 +137,22 @@ def test_dg_checks_and_lists_the_definitions():
     assert listed.returncode == 0, listed.stderr
     for name in ("cot_disaggregated", "cot_features", "cot_release_sensor", "after_cot_release", "no_lookahead"):
         assert name in listed.stdout
+
+
+def test_every_table_says_whose_it_is_what_its_columns_mean_and_how_to_read_it():
+    built = definitions()
+    for key, spec in _specs(built).items():
+        name = key.path[-1]
+        assert spec.owners == ["team:desk"]
+        assert spec.kinds
+        assert {"world", "stamps", "cadence"} <= set(spec.tags)
+        columns = spec.metadata["dagster/column_schema"].columns
+        assert [column.name for column in columns] == DATASETS[name].schema.names
+        assert [column.name for column in columns if not column.description] == [], f"{name}: say what they mean in defs/columns.py"
+        assert DATASETS[name].description[:40] in spec.description or "Commitments of Traders" in spec.description
+        assert f"read_known('{name}'" in spec.description
+    assert all(job.description for job in built.jobs)
+
+
+def _specs(built):
+    return {spec.key: spec for asset in built.assets for spec in asset.specs}

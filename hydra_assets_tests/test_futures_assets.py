@@ -11,7 +11,7 @@ import hydra_assets
 from hydra_assets.core.audit import early_rows
 from hydra_assets.core.months import Month
 from hydra_assets.defs import retrying
-from hydra_assets.defs.futures_checks import due_sessions
+from hydra_assets.defs.freshness import due_sessions
 from hydra_assets.defs.partitions import key_of
 from hydra_assets.defs.raw_databento import UNATTENDED_TAGS
 from hydra_assets.features import of_family
@@ -34,7 +34,7 @@ def test_from_bytes_to_the_store_and_a_second_time_for_nothing():
     assert first.success
     told = verdicts(first)
     assert set(told.values()) == {"passed"}
-    assert len(told) == 21
+    assert len(told) == 27
     for table in FUTURES:
         assert all(meta["new_rows"] > 0 for meta in materializations(first, table).values()), table
     with hydra_assets.open() as desk:
@@ -69,14 +69,15 @@ def test_nothing_of_a_day_is_served_before_its_evening():
         assert desk.store.explain("HE", "fut_oi_chg_20", at("2025-12-04 13:00"))["served"]["as_of"] == at("2025-12-04")
 
 
-def test_the_newest_month_shows_a_table_and_a_picture():
+def test_every_month_shows_its_own_table_and_picture():
     result = futures()
     metas = materializations(result, "futures_features")
     newest, other = (metas[str(key_of("HE", Month(2025, month)))] for month in (12, 11))
     assert len(newest["term_structure"].records) >= 10
     picture = newest["term_structure_picture"].split("base64,")[1].rstrip(")")
     assert base64.b64decode(picture).startswith(b"\x89PNG")
-    assert "term_structure" not in other
+    assert other["term_structure"].records != newest["term_structure"].records
+    assert other["term_structure_picture"] != newest["term_structure_picture"]
 
 
 def test_gaps_are_told_by_day_and_reason(monkeypatch):
@@ -90,7 +91,10 @@ def test_gaps_are_told_by_day_and_reason(monkeypatch):
     result = futures()
     meta = materializations(result, "futures_bars")[str(key_of("HE", Month(2025, 12)))]
     assert meta["gap"] is True
-    assert [record.data for record in meta["gaps"].records] == [{"day": "2025-12-09", "reason": "the vendor says pending"}]
+    days = {record.data["day"]: (record.data["state"], record.data["note"]) for record in meta["calendar"].records}
+    assert days.pop("Tue 2025-12-09") == ("gap", "the vendor says pending")
+    assert {state for state, _ in days.values()} == {"held"}
+    assert (len(days), meta["coverage"]) == (21, "21 of 22")
     assert verdicts(result)["futures_bars", "coverage"] == "failed"
     monkeypatch.undo()
     result = futures()

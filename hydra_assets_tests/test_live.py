@@ -99,7 +99,7 @@ def test_a_year_of_two_markets_from_the_ui_are_one_run_each_and_the_other_entran
     outcome = again.result()
     assert outcome.new_rows == 0
     assert {check.verdict for check in outcome.checks} == {"passed"}
-    assert len(outcome.checks) == 30
+    assert len(outcome.checks) == 38
 
 
 def test_the_ui_shows_its_world_refuses_a_second_daemon_and_stops_whole():

@@ -8,7 +8,7 @@ import dagster as dg
 import pytest
 
 import hydra_assets
-from hydra_assets.core.dataset import DATASETS
+from hydra_assets.core.dataset import DATASETS, FEATURE_TABLES
 from hydra_assets.core.label import is_label
 from hydra_assets.features import ALL
 from hydra_assets.features.compute import INPUTS
@@ -31,6 +31,7 @@ MAY_USE_FEATURE_TABLES = ("option_features", "divergence_features")
 # Who is handed a family's inputs with every vintage in.
 HANDED_INPUTS = {
     ("flow/features.py", "compute_months"): "features.compute, a year at a time",
+    ("flow/features.py", "evidence_of"): "the proofs",
     ("defs/checks.py", "no_lookahead"): "the audit of what was stored",
     ("defs/checks.py", "replayed"): "the replay of what was stored",
 }
@@ -111,14 +112,16 @@ def test_each_kind_of_forbidden_dependency_is_seen():
 def test_a_feature_table_depends_on_its_inputs_and_its_features_see_no_others():
     graph = definitions().resolve_asset_graph()
     names = {key.path[-1] for key in graph.get_all_asset_keys()}
+    upstream = {}
     for family, inputs in INPUTS.items():
-        if f"{family}_features" in names:
-            parents = graph.get(dg.AssetKey(f"{family}_features")).parent_keys
-            assert {parent.path[-1] for parent in parents} == set(inputs)
-        assert set(inputs) <= set(DATASETS)
+        key = dg.AssetKey(FEATURE_TABLES[family].name)
+        assert {parent.path[-1] for parent in graph.get(key).parent_keys} == set(inputs)
+        assert set(inputs) <= names
+        upstream[family] = {parent.path[-1] for parent in graph.get_ancestor_asset_keys(key)}
     for feature in ALL:
         assert not is_label(feature.name)
-        assert {window.dataset for window in feature.windows} <= set(INPUTS[feature.family]), feature.name
+        # A window lies over what the table is made of, directly or through derived tables.
+        assert {window.dataset for window in feature.windows} <= upstream[feature.family], feature.name
 
 
 # ---------------------------------------------------------------- what a floor may import and read
@@ -201,13 +204,15 @@ def test_whole_vintages_of_the_lake_are_read_by_those_on_the_list_alone():
 
 
 def test_a_familys_whole_inputs_are_handed_to_those_on_the_list_alone():
-    assert callers(lambda node, _: called(node) == "inputs_of") == set(HANDED_INPUTS)
+    assert callers(
+        lambda node, m: (called(node) == "_read" and m.path.parts[-2:] == ("flow", "features.py")) or called(node) == "evidence_of"
+    ) == set(HANDED_INPUTS)
 
 
 def test_in_defs_and_flow_only_builders_and_checks_read_whole_vintages():
     """An asset hands what it read to a pure function; what is read by hand in an asset's own body would be its own affair."""
     in_defs = {function for file, function in READERS if file.startswith("defs/")}
-    assert in_defs == {"load_input", "no_lookahead", "lake_check"}
+    assert in_defs == {"load_input", "no_lookahead", "lake_check", "staleness"}
 
 
 def test_labels_are_imported_by_nobody_who_makes_features():

@@ -25,15 +25,20 @@ STOP_TIMEOUT_S = 20
 def ui(
     port: Annotated[int, typer.Option(help="Port on 127.0.0.1.")] = 3000,
     world: WorldOption = None,
+    read_only: Annotated[bool, typer.Option("--read-only", help="For looking only: nothing can be launched, started or changed.")] = False,
 ) -> None:
-    """Open Dagster's UI on 127.0.0.1 over the same home; Ctrl-C (or SIGTERM) stops webserver, daemon and code server."""
+    """
+    Open Dagster's UI on 127.0.0.1 over the same home; Ctrl-C stops webserver, daemon and code server.
+
+    Other machines cannot reach it, and other pages of your browser cannot drive it.
+    """
     home = resolve_home(world)
     home.create()
     if _taken(port):
         raise ConfigError(f"port {port} on 127.0.0.1 is taken; choose another with --port")
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a service manager's stop is a Ctrl-C
-    with only_one_daemon(home):
-        process = start_dagster(home, port)
+    with only_one_daemon(home) as lock:
+        process = start_dagster(home, port, read_only=read_only, lock=lock)
         try:
             _wait_until_up(process, port)
             console.print(f"[bold]http://127.0.0.1:{port}[/]  world [bold]{home.world}[/], home {home.root}", soft_wrap=True)
@@ -45,13 +50,18 @@ def ui(
             stop(process)
 
 
-def start_dagster(home: Home, port: int) -> "subprocess.Popen[bytes]":
-    """Start `dagster dev` over *home*, in a process group of its own so that all of it can be stopped."""
+def start_dagster(home: Home, port: int, *, read_only: bool = False, lock: int | None = None) -> "subprocess.Popen[bytes]":
+    """
+    Start Dagster behind its guard over *home*, in a process group of its own so that all of it can be stopped.
+
+    Args:
+        lock: the descriptor of the daemon lock, held on by what is started even if this process is killed.
+    """
     home.prepare_dagster()
     # Not inherited by chance: what the runs of this UI read is what its banner says.
     environment = {**os.environ, "DAGSTER_HOME": str(home.dagster), "HYDRA_WORLD": home.world, "HYDRA_HOME": str(home.base)}
-    command = [sys.executable, "-W", "ignore", "-m", "dagster", "dev", "-m", "hydra_assets.definitions", "-h", "127.0.0.1", "-p", str(port)]
-    return subprocess.Popen([*command, "--log-level", "warning"], env=environment, cwd=home.dagster, start_new_session=True)
+    command = [sys.executable, "-W", "ignore", "-m", "hydra_assets.cli.serve", "--port", str(port), *(["--read-only"] if read_only else [])]
+    return subprocess.Popen(command, env=environment, cwd=home.dagster, start_new_session=True, pass_fds=[] if lock is None else [lock])
 
 
 def stop(process: "subprocess.Popen[bytes]") -> None:
@@ -72,7 +82,7 @@ def stop(process: "subprocess.Popen[bytes]") -> None:
 
 
 @contextmanager
-def only_one_daemon(home: Home) -> Iterator[None]:
+def only_one_daemon(home: Home) -> Iterator[int]:
     """Hold the home's daemon lock: two daemons on one instance would run every tick twice."""
     path = Path(home.root) / "daemon.lock"
     with path.open("a+") as held:
@@ -86,7 +96,11 @@ def only_one_daemon(home: Home) -> Iterator[None]:
         held.truncate(0)
         held.write(str(os.getpid()))
         held.flush()
-        yield
+        yield held.fileno()
+
+
+def _interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
 
 
 def _taken(port: int) -> bool:

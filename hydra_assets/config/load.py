@@ -78,6 +78,19 @@ class DatabentoSettings:
 
 
 @dataclass(frozen=True)
+class Severities:
+    """What the failure of a check of data quality is: ``WARN``, or ``ERROR``, which stops what is downstream. Proofs always block."""
+
+    coverage: str
+    staleness: str
+    jumps: str
+    standing_still: str
+    ohlc_sane: str
+    within_limits: str
+    near_last_trade: str
+
+
+@dataclass(frozen=True)
 class CheckSettings:
     """
     How many rows the replay check recomputes, and the seed that chooses them; when a price is anomalous.
@@ -86,6 +99,10 @@ class CheckSettings:
         settle_off_last: distance of a settlement from the last trade, as a share of it, beyond which it is looked at.
         crossed_quotes_share: share of a day's two-sided quotes of options that may be crossed.
         old_quote_hours, old_quotes_share: a quote is old so many hours before the cut, and the share of a day's that may be.
+        settle_jump: change of a contract's settlement from one session to the next, as a share of it.
+        unchanged_sessions: sessions on end without a change of the settlement while the contract is traded.
+        cot_jump: change from one report to the next, as a share of open interest.
+        severity: of each check.
     """
 
     replay_sample: int
@@ -94,6 +111,18 @@ class CheckSettings:
     crossed_quotes_share: float
     old_quote_hours: float
     old_quotes_share: float
+    settle_jump: float
+    unchanged_sessions: int
+    cot_jump: float
+    severity: Severities
+
+
+@dataclass(frozen=True)
+class AlertSettings:
+    """How a person is told of a failed run: the notifier's name, and its target where it needs one."""
+
+    notifier: str
+    target: str
 
 
 @dataclass(frozen=True)
@@ -107,6 +136,7 @@ class Config:
     cftc: CftcSettings
     databento: DatabentoSettings
     checks: CheckSettings
+    alerts: AlertSettings
     markets: Mapping[str, Market]
 
     def market(self, symbol: str) -> Market:
@@ -151,6 +181,9 @@ def load_config(path: Path | None = None) -> Config:
     _ = config.option_rules  # a wrong word in it is told now
     if config.default_market not in markets:
         raise ConfigError(f"{file}: default_market {config.default_market!r} is none of the markets {', '.join(sorted(markets))}")
+    for check, word in dataclasses.asdict(config.checks.severity).items():
+        if word not in ("WARN", "ERROR"):
+            raise ConfigError(f"{file}: checks: severity: {check}: {word!r} is neither WARN nor ERROR")
     if not re.fullmatch(r"\d{4}-(0[1-9]|1[0-2])", config.start_month):
         raise ConfigError(f'{file}: start_month {config.start_month!r} is not a month; write it in quotes, like "2010-01"')
     return config

@@ -8,7 +8,9 @@ import pyarrow.parquet as pq
 from hydra_assets.config.load import load_config
 from hydra_assets.core.audit import early_rows
 from hydra_assets.core.dataset import DATASETS, FEATURE_TABLES, Dataset
-from hydra_assets.defs.cot_checks import cot_coverage, cot_identity, cot_staleness
+from hydra_assets.defs.anomaly_checks import ANOMALIES
+from hydra_assets.defs.cot_checks import cot_coverage, cot_identity
+from hydra_assets.defs.freshness import STALENESS
 from hydra_assets.defs.futures_checks import FUTURES_CHECKS
 from hydra_assets.defs.judging import Judgement, Offence, asked_of, month_text, offence_table, verdict_of
 from hydra_assets.defs.option_checks import OPTION_CHECKS
@@ -137,7 +139,7 @@ def keys_unique(dataset: Dataset) -> dg.AssetChecksDefinition:
     return check
 
 
-COT_CHECKS = [cot_identity(), cot_coverage(), cot_staleness()]
+COT_CHECKS = [cot_identity(), cot_coverage()]
 CHECKS = [
     *(keys_unique(dataset) for dataset in DATASETS.values()),
     *(open_findings(dataset.name) for dataset in DATASETS.values()),
@@ -145,4 +147,6 @@ CHECKS = [
     *COT_CHECKS,
     *FUTURES_CHECKS,
     *OPTION_CHECKS,
+    *ANOMALIES,
+    *STALENESS,
 ]

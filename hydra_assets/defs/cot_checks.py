@@ -1,4 +1,4 @@
-"""Checks of the COT table alone: positions add up, every report that is out is held, the newest is not stale."""
+"""Checks of the COT table alone: positions add up, and every report that is out is held."""
 
 import datetime as dt
 from collections.abc import Iterable
@@ -7,11 +7,10 @@ import dagster as dg
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from hydra_assets.config.load import load_config, load_release_calendar
+from hydra_assets.config.load import load_release_calendar
 from hydra_assets.core.dataset import COT_GROUPS
 from hydra_assets.core.months import Month
-from hydra_assets.core.releases import ReleaseCalendar
-from hydra_assets.defs.judging import Judgement, lake_check, month_text
+from hydra_assets.defs.judging import Judgement, by_setting, lake_check, month_text
 
 
 def cot_identity() -> dg.AssetChecksDefinition:
@@ -69,37 +68,6 @@ def cot_coverage() -> dg.AssetChecksDefinition:
         "coverage",
         str(cot_coverage.__doc__),
         asset="cot_disaggregated",
-        blocking=False,
-        severity=dg.AssetCheckSeverity.WARN,
+        **by_setting("coverage").given,
         judge=judge,
     )
-
-
-def cot_staleness() -> dg.AssetChecksDefinition:
-    """The newest report held is the newest that was due a week ago, judged at the earlier of now and the month's end plus its lag."""
-
-    def judge(judged: Judgement, rows: pa.Table, market: str, months: list[Month]) -> str:
-        calendar, days = load_release_calendar(), load_config().thresholds.cot_stale_days
-        newest = max((as_of.date() for as_of in rows["as_of"].to_pylist()), default=None) if rows.num_rows else None
-        due = newest_expected(calendar, months[-1], dt.datetime.now(dt.UTC), days)
-        judged.rows += 1
-        judged.values += due is not None
-        if due is not None and (newest is None or newest < due):
-            judged.accuse(market, str(months[-1]), newest=newest, expected=due, since=calendar.release(due).available_at)
-        return f"the newest report of each market, {days} days after it was due"
-
-    return lake_check(
-        "staleness",
-        str(cot_staleness.__doc__),
-        asset="cot_disaggregated",
-        blocking=False,
-        severity=dg.AssetCheckSeverity.WARN,
-        judge=judge,
-    )
-
-
-def newest_expected(calendar: ReleaseCalendar, month: Month, now: dt.datetime, stale_days: int) -> dt.date | None:
-    """The newest report of *month* that was out for *stale_days* at *now*; None where there is none yet."""
-    grace = dt.timedelta(days=stale_days)
-    out = [day for day in calendar.report_dates(month.first, month.last) if calendar.release(day).available_at + grace <= now]
-    return out[-1] if out else None

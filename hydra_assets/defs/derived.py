@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from hydra_assets.config.load import load_config
 from hydra_assets.core.dataset import DATASETS
-from hydra_assets.defs.features import FeatureConfig
+from hydra_assets.defs.features import PICTURED, FeatureConfig
 from hydra_assets.defs.option_pictures import PICTURES
 from hydra_assets.defs.partitions import MARKET_MONTH, key_of, months_by_market
 from hydra_assets.defs.resources import LakeResource
@@ -37,9 +37,9 @@ def derived_table(name: str) -> dg.AssetsDefinition:
             for market, wanted in asked.items():
                 for month, rows in derived_months(opened, name, market, wanted, rules):
                     yield key_of(market, month), marked(rows, allow_retract=config.allow_retract)
-                if name in PICTURES:  # of the newest month alone: what is looked at in the morning
-                    newest = str(key_of(market, wanted[-1]))
-                    context.add_asset_metadata(PICTURES[name](opened, market, wanted[-1]), partition_key=newest)
+                for month in wanted[-PICTURED:] if name in PICTURES else ():
+                    picture = PICTURES[name](opened, market, month)
+                    context.add_asset_metadata(picture, partition_key=str(key_of(market, month)))
 
         return dg.Output(months())
 

@@ -14,6 +14,8 @@ from hydra_assets.defs.resources import FeatureStoreResource, LakeResource
 from hydra_assets.features.compute import INPUTS
 from hydra_assets.flow.features import compute_months, marked, publish_month
 
+PICTURED = 12  # months of a run, the newest ones: which of them the overview shows as the latest, Dagster leaves to chance
+
 
 class FeatureConfig(dg.Config):
     """Settings of one materialisation."""
@@ -50,10 +52,10 @@ def feature_table(family: str) -> dg.AssetsDefinition:
                         key = key_of(market, computed.month)
                         context.add_asset_metadata({"published_facts": facts, "inputs": len(computed.marks)}, partition_key=key)
                         yield key, marked(computed.rows, allow_retract=config.allow_retract)
-                    # Of the newest month alone: what is looked at in the morning.
                     if dataset.name in PICTURES:
-                        newest = str(key_of(market, months[-1]))
-                        context.add_asset_metadata(PICTURES[dataset.name](opened, market, months[-1]), partition_key=newest)
+                        for month in months[-PICTURED:]:
+                            picture = PICTURES[dataset.name](opened, market, month)
+                            context.add_asset_metadata(picture, partition_key=str(key_of(market, month)))
 
         return dg.Output(published())
 

@@ -10,11 +10,11 @@ import pyarrow.compute as pc
 from hydra_assets.config.load import load_config
 from hydra_assets.core.months import Month
 from hydra_assets.core.sessions import session_days
-from hydra_assets.defs.judging import Judgement, lake_check, month_text
-from hydra_assets.flow.databento import NO_ROOTS, complete_at
+from hydra_assets.defs.freshness import due_sessions
+from hydra_assets.defs.judging import Judgement, by_setting, final_settlements, lake_check, month_text
+from hydra_assets.flow.databento import NO_ROOTS
 
-DELIVERED_AFTER = dt.timedelta(1)  # a historical API has a day about so long after its last record
-WARN, ERROR = dg.AssetCheckSeverity.WARN, dg.AssetCheckSeverity.ERROR
+ERROR = dg.AssetCheckSeverity.ERROR
 _WANTED = {
     "futures_definitions": ("",),
     "futures_bars": ("",),
@@ -23,14 +23,6 @@ _WANTED = {
     "option_quotes": ("",),
     "option_statistics": ("settlement", "open_interest"),
 }
-
-
-def due_sessions(data_type: str, months: list[Month], now: dt.datetime, *, grace: int = 0) -> list[dt.date]:
-    """Sessions of *months* whose last record was out, and could be had, by *now*; less the newest *grace* of them."""
-    days = [day for month in months for day in session_days(month.first, month.last)]
-    cut = load_config().option_rules.cut_time
-    out = [day for day in days if complete_at(data_type, day, cut=cut) + DELIVERED_AFTER <= now]
-    return out[: max(len(out) - grace, 0)]
 
 
 def coverage(asset: str) -> dg.AssetChecksDefinition:
@@ -54,7 +46,7 @@ def coverage(asset: str) -> dg.AssetChecksDefinition:
             judged.accuse(market, str(Month.of(day)), day=day, fault="a row on a day that is no session")
         return f"{judged.rows} sessions of the calendar"
 
-    return lake_check("coverage", str(coverage.__doc__), asset=asset, blocking=False, severity=WARN, judge=judge)
+    return lake_check("coverage", str(coverage.__doc__), **by_setting("coverage").given, asset=asset, judge=judge)
 
 
 def outrights_only(asset: str) -> dg.AssetChecksDefinition:
@@ -100,7 +92,7 @@ def ohlc_sane() -> dg.AssetChecksDefinition:
                 judged.accuse(market, month_text(row["as_of"]), **row)
         return f"{judged.rows} bars"
 
-    return lake_check("ohlc_sane", str(ohlc_sane.__doc__), asset="futures_bars", blocking=False, severity=WARN, judge=judge)
+    return lake_check("ohlc_sane", str(ohlc_sane.__doc__), **by_setting("ohlc_sane").given, asset="futures_bars", judge=judge)
 
 
 def within_limits() -> dg.AssetChecksDefinition:
@@ -108,7 +100,7 @@ def within_limits() -> dg.AssetChecksDefinition:
 
     def judge(judged: Judgement, rows: pa.Table, market: str, months: list[Month], definitions: pa.Table) -> str:
         limits = {key[:2]: key[2:] for key in _columns(definitions, "instrument_id", "as_of", "low_limit", "high_limit")}
-        for row in _finals(rows):
+        for row in final_settlements(rows):
             low, high = limits.get((row["instrument_id"], row["as_of"]), (None, None))
             judged.rows += 1
             if low is None or high is None:
@@ -122,8 +114,7 @@ def within_limits() -> dg.AssetChecksDefinition:
         "within_limits",
         str(within_limits.__doc__),
         asset="futures_statistics",
-        blocking=False,
-        severity=WARN,
+        **by_setting("within_limits").given,
         judge=judge,
         beside="futures_definitions",
     )
@@ -135,7 +126,7 @@ def near_last_trade() -> dg.AssetChecksDefinition:
     def judge(judged: Judgement, rows: pa.Table, market: str, months: list[Month], bars: pa.Table) -> str:
         share = load_config().checks.settle_off_last
         last = {key[:2]: key[2] for key in _columns(bars, "instrument_id", "as_of", "close")}
-        for row in _finals(rows):
+        for row in final_settlements(rows):
             close = last.get((row["instrument_id"], row["as_of"]))
             judged.rows += 1
             if not close:
@@ -149,27 +140,10 @@ def near_last_trade() -> dg.AssetChecksDefinition:
         "near_last_trade",
         str(near_last_trade.__doc__),
         asset="futures_statistics",
-        blocking=False,
-        severity=WARN,
+        **by_setting("near_last_trade").given,
         judge=judge,
         beside="futures_bars",
     )
-
-
-def futures_staleness() -> dg.AssetChecksDefinition:
-    """The newest final settlement held is not older than `futures_stale_days` sessions, judged at the earlier of now and month's end."""
-
-    def judge(judged: Judgement, rows: pa.Table, market: str, months: list[Month]) -> str:
-        days = load_config().thresholds.futures_stale_days
-        due = due_sessions("futures_statistics", months[-1:], dt.datetime.now(dt.UTC), grace=days)
-        newest = max((row["as_of"].date() for row in _finals(rows)), default=None)
-        judged.rows += 1
-        judged.values += bool(due)
-        if due and (newest is None or newest < due[-1]):
-            judged.accuse(market, str(months[-1]), newest=newest, expected=due[-1])
-        return f"the newest settlement of each market, {days} session(s) allowed"
-
-    return lake_check("staleness", str(futures_staleness.__doc__), asset="futures_statistics", blocking=False, severity=WARN, judge=judge)
 
 
 def _columns(table: pa.Table, *names: str) -> list[tuple[Any, ...]]:
@@ -181,23 +155,10 @@ def _told(row: dict[str, Any]) -> dict[str, Any]:
     return {"instrument": row["instrument"], "day": row["as_of"].date(), "settlement": row["value"]}
 
 
-def _finals(rows: pa.Table) -> list[dict[str, Any]]:
-    """Final settlements that hold a value, the newest print of each."""
-    if not rows.num_rows:
-        return []
-    final = pc.and_(pc.equal(rows["stat"], "settlement"), pc.fill_null(rows["is_final"], False))
-    ordered = rows.filter(final).sort_by([("stamped_at", "ascending"), ("available_at", "ascending")])
-    newest = {}
-    for row in ordered.select(["instrument", "instrument_id", "as_of", "value"]).to_pylist():
-        newest[row["instrument_id"], row["as_of"]] = row
-    return [row for row in newest.values() if row["value"] is not None]
-
-
 FUTURES_CHECKS = [
     *(coverage(asset) for asset in _WANTED if asset.startswith("futures_")),
     *(outrights_only(asset) for asset in ("futures_bars", "futures_statistics")),
     ohlc_sane(),
     within_limits(),
     near_last_trade(),
-    futures_staleness(),
 ]

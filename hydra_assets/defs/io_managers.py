@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 from hydra_assets.core.dataset import DATASETS, Dataset
 from hydra_assets.core.instants import now_us
 from hydra_assets.core.months import Month
+from hydra_assets.defs.columns import column_schema
 from hydra_assets.defs.partitions import MARKET_MONTH, months_by_market, parts_of
 from hydra_assets.defs.resources import LakeResource
 from hydra_assets.errors import SchemaError
@@ -67,7 +68,7 @@ class HiveParquetIOManager(dg.ConfigurableIOManager):
                 "run_rows": total,
                 "run_new_rows": new,
                 "world": lake.world,
-                "dagster/column_schema": _column_schema(dataset.schema),
+                "dagster/column_schema": column_schema(dataset),
                 "dagster/table_name": dataset.name,
                 "dagster/uri": str(lake.base_path / f"data_type={dataset.name}"),
             }
@@ -146,11 +147,3 @@ def _cell(value: Any) -> str:
     if isinstance(value, dt.datetime):
         return f"{value:%Y-%m-%d %H:%M}Z"
     return "null" if value is None else f"{value:.6g}" if isinstance(value, float) else str(value)
-
-
-def _column_schema(schema: pa.Schema) -> dg.TableSchema:
-    return dg.TableSchema(
-        columns=[
-            dg.TableColumn(field.name, str(field.type), constraints=dg.TableColumnConstraints(nullable=field.nullable)) for field in schema
-        ]
-    )

@@ -5,11 +5,16 @@ A check judges the partitions of its run, or all that is held when it is run alo
 month, until the same month is looked at again and is in order. A check with nothing but nulls to look at is `unproven`.
 """
 
+import datetime as dt
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import dagster as dg
+import pyarrow as pa
+import pyarrow.compute as pc
 
+from hydra_assets.config.load import load_config
 from hydra_assets.core.dataset import DATASETS
 from hydra_assets.core.months import Month
 from hydra_assets.defs.partitions import months_by_market
@@ -40,10 +45,36 @@ class Judgement:
         self.offences.append({"market": market, "month": month, **facts})
 
 
+@dataclass(frozen=True)
+class Weight:
+    """What a check's failure does, by the settings' block `checks.severity`: a warning, or an error, which stops what is downstream."""
+
+    severity: dg.AssetCheckSeverity
+
+    @property
+    def blocking(self) -> bool:
+        """An error blocks, a warning never does."""
+        return self.severity is dg.AssetCheckSeverity.ERROR
+
+    @property
+    def given(self) -> dict[str, Any]:
+        """For `lake_check`."""
+        return {"severity": self.severity, "blocking": self.blocking}
+
+
+def by_setting(check: str) -> Weight:
+    """The weight that the settings give *check*."""
+    return Weight(dg.AssetCheckSeverity(getattr(load_config().checks.severity, check)))
+
+
+def of_partitions(context: dg.AssetCheckExecutionContext) -> bool:
+    """Whether the run is on some partitions; else the check was run alone, over all that is held."""
+    return any(tag.startswith(("dagster/partition", "dagster/asset_partition_range")) for tag in context.run.tags)
+
+
 def asked_of(context: dg.AssetCheckExecutionContext, lake: ParquetLake, table: str) -> Asked:
     """The run's partitions; all months of the table where the run has none."""
-    tags = context.run.tags
-    if any(tag.startswith("dagster/partition") or tag.startswith("dagster/asset_partition_range") for tag in tags):
+    if of_partitions(context):
         return months_by_market(context.op_execution_context.partition_keys)
     held: dict[str, list[Month]] = {}
     for folder in lake.folders(table):
@@ -98,12 +129,14 @@ def lake_check(
     severity: dg.AssetCheckSeverity,
     judge: Callable[..., str],
     beside: str | None = None,
+    before: dt.timedelta = dt.timedelta(0),
 ) -> dg.AssetChecksDefinition:
     """
     A check that reads one market's vintages from the lake and judges them.
 
     Args:
         judge: gets the judgement, the rows, the market, its months and, where *beside* names one, the rows of another table.
+        before: how far before the first month the rows begin.
     """
 
     @dg.asset_check(asset=asset, name=name, blocking=blocking, description=doc)
@@ -112,10 +145,22 @@ def lake_check(
         asked = asked_of(context, opened, asset)
         for market, months in asked.items():
             tables = [
-                opened.read_vintages(name, market, months[0].first, months[-1].last, key=DATASETS[name].key)
+                opened.read_vintages(name, market, months[0].first - before, months[-1].last, key=DATASETS[name].key)
                 for name in (asset, *([beside] if beside else []))
             ]
             looked_at = judge(judged, tables[0], market, months, *tables[1:])
         return verdict_of(judged, findings, asked, asset=asset, check=name, severity=severity, looked_at=looked_at)
 
     return check
+
+
+def final_settlements(rows: pa.Table) -> list[dict[str, Any]]:
+    """Final settlements of ``futures_statistics`` that hold a value, the newest print of each."""
+    if not rows.num_rows:
+        return []
+    final = pc.and_(pc.equal(rows["stat"], "settlement"), pc.fill_null(rows["is_final"], False))
+    ordered = rows.filter(final).sort_by([("stamped_at", "ascending"), ("available_at", "ascending")])
+    newest = {}
+    for row in ordered.select(["instrument", "instrument_id", "as_of", "value"]).to_pylist():
+        newest[row["instrument_id"], row["as_of"]] = row
+    return [row for row in newest.values() if row["value"] is not None]

@@ -5,11 +5,10 @@ import datetime as dt
 import dagster as dg
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from hydra_assets.config.load import load_config
 from hydra_assets.core.months import Month
-from hydra_assets.defs.futures_checks import coverage, due_sessions
+from hydra_assets.defs.futures_checks import coverage
 from hydra_assets.defs.judging import Judgement, lake_check, month_text
 
 WARN, ERROR = dg.AssetCheckSeverity.WARN, dg.AssetCheckSeverity.ERROR
@@ -120,22 +119,6 @@ def quotes_sane() -> dg.AssetChecksDefinition:
     return lake_check("quotes_sane", str(quotes_sane.__doc__), asset="option_quotes", blocking=False, severity=WARN, judge=judge)
 
 
-def options_staleness() -> dg.AssetChecksDefinition:
-    """The newest quotes held are not older than `options_stale_days` sessions, judged at the earlier of now and month's end."""
-
-    def judge(judged: Judgement, rows: pa.Table, market: str, months: list[Month]) -> str:
-        days, listed = load_config().thresholds.options_stale_days, load_config().market(market).option_roots
-        due = due_sessions("option_quotes", months[-1:], dt.datetime.now(dt.UTC), grace=days) if listed else []
-        newest = pc.max(rows["as_of"]).as_py() if rows.num_rows else None
-        judged.rows += 1
-        judged.values += bool(due)
-        if due and (newest is None or newest.date() < due[-1]):
-            judged.accuse(market, str(months[-1]), newest=newest and newest.date(), expected=due[-1])
-        return f"the newest quotes of each market, {days} session(s) allowed"
-
-    return lake_check("staleness", str(options_staleness.__doc__), asset="option_quotes", blocking=False, severity=WARN, judge=judge)
-
-
 def _pairs(table: pa.Table, *names: str) -> list[tuple[object, ...]]:
     """Rows of some columns; none of a table that holds nothing yet."""
     return list(zip(*(table[name].to_pylist() for name in names), strict=True)) if table.num_rows else []
@@ -151,5 +134,4 @@ OPTION_CHECKS = [
     well_defined(),
     *(options_only(asset) for asset in ("option_quotes", "option_statistics")),
     quotes_sane(),
-    options_staleness(),
 ]

@@ -11,6 +11,8 @@ from hydra_assets.errors import InvalidTimeError
 
 # Dagster says at every start that `backfill_policy` may still change; the version is pinned.
 warnings.filterwarnings("ignore", category=dg.BetaWarning)
+# And its code server reads a property of every schedule that it has itself deprecated.
+warnings.filterwarnings("ignore", message=".*ScheduleDefinition.environment_vars")
 _config = load_config()
 MARKET_MONTH = dg.MultiPartitionsDefinition(
     {

@@ -1,16 +1,19 @@
 """Raw tables: an asset fetches and hands over; what is new, and from when on it counts as known, the lake decides."""
 
+import datetime as dt
 from typing import Any
 
 import dagster as dg
 
 from hydra_assets.config.load import load_config, load_release_calendar
 from hydra_assets.core.months import Month
-from hydra_assets.defs.partitions import MARKET_MONTH, key_of, months_by_market
+from hydra_assets.defs.calendars import report_calendar
+from hydra_assets.defs.partitions import MARKET_MONTH, key_of, months_by_market, parts_of
 from hydra_assets.defs.resources import CftcResource
 from hydra_assets.defs.retrying import one_attempt
 from hydra_assets.flow.cot import CotFetch, cot_months, fetch_cot
 from hydra_assets.sources.cftc import CftcSource
+from hydra_assets.sources.publications import Publication
 
 MAX_QUARANTINED_SHARE = 0.01
 
@@ -39,12 +42,16 @@ def cot_disaggregated(context: dg.AssetExecutionContext, cftc: CftcResource) -> 
         for month, table in cot_months(fetched, config.market(market), months, calendar)
     ]
     _refuse_too_many_quarantined(fetched, sum(table.num_rows for _, table in pairs))
+    for key, table in pairs:
+        held = [as_of.date() for as_of in table["as_of"].to_pylist()]
+        context.add_asset_metadata(report_calendar(calendar, parts_of(key)[1], held, dt.datetime.now(dt.UTC)), partition_key=str(key))
     for market, months in asked.items():
         for month in months:
             if month.year in fetched.gaps:
                 gap = {"gap": True, "reason": fetched.gaps[month.year]}
                 context.add_asset_metadata(gap, partition_key=str(key_of(market, month)))
-    context.add_asset_metadata(_facts(fetched))
+    with cftc.publications() as seen:
+        context.add_asset_metadata({**_facts(fetched), **_publications(seen.newest(8))})
     return dg.Output(iter(pairs))
 
 
@@ -61,6 +68,23 @@ def _refuse_too_many_quarantined(fetched: CotFetch, believed: int) -> None:
             f" the first: {fetched.quarantined[0]}",
             allow_retries=False,
         )
+
+
+def _publications(seen: list[Publication]) -> dict[str, dg.MetadataValue]:
+    """When the sensor saw the newest reports, beside when they were scheduled."""
+    rows = [
+        dg.TableRecord(
+            {
+                "report": str(p.report),
+                "scheduled": f"{p.scheduled_at:%Y-%m-%d %H:%M}Z",
+                "observed": f"{p.observed_at:%Y-%m-%d %H:%M:%S}Z",
+                "last_modified": p.last_modified or "",
+            }
+        )
+        for p in seen
+    ]
+    columns = [dg.TableColumn(name) for name in ("report", "scheduled", "observed", "last_modified")]
+    return {"publications": dg.MetadataValue.table(rows, schema=dg.TableSchema(columns=columns))} if rows else {}
 
 
 def _facts(fetched: CotFetch) -> dict[str, dg.MetadataValue]:

@@ -11,10 +11,11 @@ import pyarrow as pa
 from hydra_assets.config.load import load_config
 from hydra_assets.core.dataset import DATASETS
 from hydra_assets.core.months import Month
+from hydra_assets.defs.calendars import session_calendar
 from hydra_assets.defs.partitions import MARKET_MONTH, key_of, months_by_market
 from hydra_assets.defs.resources import DatabentoResource, LakeResource
 from hydra_assets.defs.retrying import one_attempt
-from hydra_assets.flow.databento import SCHEMAS, Fetched, Plan, fetch_plan, plan_of, raw_months
+from hydra_assets.flow.databento import SCHEMAS, Fetched, fetch_plan, plan_of, raw_months
 from hydra_assets.sources.databento import DatabentoSource
 from hydra_assets.storage.lake import ParquetLake
 
@@ -83,11 +84,11 @@ def _report(context: dg.AssetExecutionContext, symbol: str, months: list[Month],
     """What became of each month, and what the run's answers were like."""
     plan = fetched.plan
     for month in months:
-        gaps = _gaps(plan, month)
+        gaps = [day for day in plan.gaps if Month.of(day) == month]
         degraded = [day for day in plan.conditions if Month.of(day) == month and plan.degraded(day)]
         facts: dict[str, Any] = {
             "gap": bool(gaps),
-            **({"gaps": dg.MetadataValue.table(gaps, schema=_GAPS)} if gaps else {}),
+            **session_calendar(plan, month),
             **({"degraded_days": ", ".join(map(str, degraded))} if degraded else {}),
         }
         context.add_asset_metadata(facts, partition_key=str(key_of(symbol, month)))
@@ -105,11 +106,5 @@ def _report(context: dg.AssetExecutionContext, symbol: str, months: list[Month],
         }
     )
 
-
-def _gaps(plan: Plan, month: Month) -> list[dg.TableRecord]:
-    return [dg.TableRecord({"day": str(day), "reason": why}) for day, why in plan.gaps.items() if Month.of(day) == month]
-
-
-_GAPS = dg.TableSchema(columns=[dg.TableColumn("day"), dg.TableColumn("reason")])
 
 DATABENTO = [databento_table(name) for name in SCHEMAS]

@@ -8,12 +8,14 @@ import dagster as dg
 
 from hydra_assets.config.home import Home
 from hydra_assets.config.load import load_config, load_release_calendar
+from hydra_assets.flow.alerts import Alert, notify
 from hydra_assets.flow.cot import open_cftc
 from hydra_assets.flow.databento import open_databento
 from hydra_assets.log import mask
 from hydra_assets.sources.cftc import CftcSource
 from hydra_assets.sources.databento import DatabentoSource
 from hydra_assets.sources.ledger import Ledger
+from hydra_assets.sources.publications import Publications
 from hydra_assets.storage.findings import Findings
 from hydra_assets.storage.lake import ParquetLake
 from hydra_assets.storage.store import FeatureStore
@@ -79,6 +81,12 @@ class CftcResource(SecretlessResource):
         with open_cftc(Home(self.world, Path(self.base)), load_config(), load_release_calendar()) as source:
             yield source
 
+    @contextmanager
+    def publications(self) -> Iterator[Publications]:
+        """When each report was seen to be out."""
+        with Publications(Home(self.world, Path(self.base)).ledger) as seen:
+            yield seen
+
 
 class DatabentoResource(SecretlessResource):
     """Databento: the real one in the live world, within the budgets of the settings; the embedded vendor in the sample world."""
@@ -104,3 +112,15 @@ class DatabentoResource(SecretlessResource):
         """What was asked, paid and captured."""
         with Ledger(Home(self.world, Path(self.base)).ledger) as ledger:
             yield ledger
+
+
+class AlertResource(SecretlessResource):
+    """Whom to tell that a run failed, by the settings' block `alerts`."""
+
+    base: str
+    world: str
+    webhook_secret: str
+
+    def tell(self, alert: Alert) -> None:
+        """Log *alert*, and hand it to the notifier of the settings."""
+        notify(alert, load_config().alerts, home=Home(self.world, Path(self.base)), webhook=self.webhook_secret)

@@ -1,37 +1,92 @@
 """Schedules, shipped stopped: start them under Automation."""
 
 import datetime as dt
-from zoneinfo import ZoneInfo
 
 import dagster as dg
 
-from hydra_assets.config.load import load_release_calendar
-from hydra_assets.core.releases import ReleaseCalendar
-from hydra_assets.defs.jobs import cot_refresh
-from hydra_assets.defs.sensors import requests_for
+from hydra_assets.config.load import load_config, load_release_calendar
+from hydra_assets.core.months import Month
+from hydra_assets.core.sessions import is_session
+from hydra_assets.defs.asking import few, free_of, request
+from hydra_assets.defs.jobs import COT_TABLES, MARKET_TABLES, cot_refresh, market_refresh
+from hydra_assets.defs.partitions import MARKET_MONTH, key_of
+from hydra_assets.defs.resources import DatabentoResource, LakeResource
+from hydra_assets.defs.under_way import under_way
+from hydra_assets.errors import ConfigError, VendorError
+from hydra_assets.flow.due import reports_due, survey
 
-NEW_YORK = "America/New_York"
+NEW_YORK, CHICAGO = "America/New_York", "America/Chicago"
+CATCH_UP = dt.timedelta(7)  # what fell due in the week before is asked for too; older holes are a backfill's
+STOPPED = dg.DefaultScheduleStatus.STOPPED
+
+
+def market_schedule(name: str, cron: str, description: str) -> dg.ScheduleDefinition:
+    """A schedule that asks for the months of the last week in which the vendor has days that are not held."""
+
+    @dg.schedule(
+        name=name,
+        job=market_refresh,
+        cron_schedule=cron,
+        execution_timezone=CHICAGO,
+        default_status=STOPPED,
+        description=f"{description} Asks for every market and month of the last {CATCH_UP.days} days with something due (early in"
+        " January that includes December), and says why when nothing is: a holiday, not yet published, all held.",
+    )
+    def schedule(
+        context: dg.ScheduleEvaluationContext, databento: DatabentoResource, lake: LakeResource
+    ) -> list[dg.RunRequest] | dg.SkipReason:
+        today = context.scheduled_execution_time.astimezone(dt.UTC).date()
+        months = {Month.of(today - CATCH_UP), Month.of(today)}
+        try:
+            with databento.open(run=name, unattended=True) as source:
+                seen = survey(source, lake.open(), load_config().markets.values(), lambda _: months, today)
+        except (VendorError, ConfigError) as error:
+            return dg.SkipReason(f"Databento gave no answer: {error}")
+        free, busy = free_of(seen.work, under_way(context.instance, market_refresh.name, MARKET_TABLES))
+        if free:
+            return [request(w.market, w.month, run_key=f"{name}-{w.mark}", tags={"hydra/due": str(w)}) for w in free]
+        day = context.scheduled_execution_time.date()
+        holiday = [] if is_session(day) else [f"{day} is no session"]
+        waiting = [seen.waiting[max(seen.waiting)]] if seen.waiting else []
+        return dg.SkipReason(few([*busy, *holiday, *waiting]) or "every day that is out is held")
+
+    return schedule
+
+
+after_settlement = market_schedule(
+    "after_settlement",
+    "30 19 * * 1-5",
+    "The evening run, 19:30 Chicago: the UTC day has ended in winter and in summer, so the session's bar and definitions are whole;"
+    " the session's statistics follow the next noon, when its open interest is out.",
+)
+after_open_interest = market_schedule(
+    "after_open_interest",
+    "15 12 * * 1-5",
+    "The midday run, 12:15 Chicago: the morning has brought the open interest of the session before, which completes its statistics.",
+)
 
 
 @dg.schedule(
     job=cot_refresh,
     cron_schedule="45 15 * * 1-5",
     execution_timezone=NEW_YORK,
-    default_status=dg.DefaultScheduleStatus.STOPPED,
-    description="A quarter of an hour after 15:30 New York on days on which the calendar has a COT report come out; the last December"
-    " report comes out in January, and is asked for in its own month.",
+    default_status=STOPPED,
+    description="A quarter of an hour after 15:30 New York: asks, for every market, for the month of each COT report that the calendar"
+    f" has come out in the last {CATCH_UP.days} days and that is not held. The last December report comes out in January, and is asked"
+    " for in its own month.",
 )
-def after_cot_release(context: dg.ScheduleEvaluationContext) -> list[dg.RunRequest] | dg.SkipReason:
-    """The month of every report released today, for every market."""
-    today = context.scheduled_execution_time.astimezone(ZoneInfo(NEW_YORK)).date()
-    reports = released_on(load_release_calendar(), today)
-    if not reports:
-        return dg.SkipReason(f"the calendar has no COT report come out on {today}")
-    return [request for report in reports for request in requests_for(report)]
-
-
-def released_on(calendar: ReleaseCalendar, day: dt.date) -> list[dt.date]:
-    """Report dates whose release falls on *day* in New York; a shutdown can hold one back by months."""
-    zone = ZoneInfo(NEW_YORK)
-    candidates = calendar.report_dates(day - dt.timedelta(120), day)
-    return [report for report in candidates if calendar.release(report).available_at.astimezone(zone).date() == day]
+def after_cot_release(context: dg.ScheduleEvaluationContext, lake: LakeResource) -> list[dg.RunRequest] | dg.SkipReason:
+    """The month of every report that is out and not held, for every market."""
+    calendar, now, opened = load_release_calendar(), context.scheduled_execution_time.astimezone(dt.UTC), lake.open()
+    busy = under_way(context.instance, cot_refresh.name, COT_TABLES)
+    requests, told = [], []
+    for market in sorted(load_config().markets):
+        due = reports_due(calendar, opened, load_config().market(market), now - CATCH_UP, now)
+        newest_of = {Month.of(day): day for day in due}
+        for month, newest in newest_of.items():
+            if on := busy.on(market, month):
+                told.append(f"{on} is on {market} {month}")
+            elif MARKET_MONTH.has_partition_key(key_of(market, month)):
+                requests.append(request(market, month, run_key=f"cot-{newest}", tags={"hydra/report": str(newest)}))
+    today = context.scheduled_execution_time.date()
+    return requests or dg.SkipReason(few(told) or f"{today}: every COT report that the calendar has come out in the last week is held")

@@ -111,7 +111,7 @@ class Plan:
 
     Attributes:
         runs: to be asked for. gaps: days that cannot be captured yet, with the reason. held: days captured already.
-        conditions: the vendor's word on each day.
+        conditions: the vendor's word on each day. days: the sessions looked at.
         cut: Chicago's time of day up to which quotes of options count.
     """
 
@@ -122,6 +122,7 @@ class Plan:
     gaps: dict[dt.date, str] = field(default_factory=dict)
     held: int = 0
     conditions: Mapping[dt.date, Condition] = field(default_factory=dict)
+    days: frozenset[dt.date] = frozenset()
 
     def degraded(self, day: dt.date) -> bool:
         """Whether the vendor says that the day's data are of reduced quality."""
@@ -177,6 +178,7 @@ def plan_of(
         return plan
     if not days:
         return plan
+    plan.days = frozenset(days)
     begins, end = source.available(market.dataset, SCHEMAS[data_type])
     plan.conditions = source.conditions(market.dataset, max(days[0], begins.date()), min(days[-1] + dt.timedelta(5), today))
     captured = source.ledger.captured(data_type, market.symbol)

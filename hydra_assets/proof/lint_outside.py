@@ -10,12 +10,14 @@ PACKAGE = Path(__file__).parents[1]
 
 # Who reads whole vintages, or rows as written, from the lake, and what for. All others name a known_at.
 READERS = {
-    ("flow/features.py", "inputs_of"): "what features.compute is given",
+    ("flow/features.py", "_read"): "what features.compute and the proofs are given",
     ("flow/features.py", "synthetic_inputs"): "the flags of synthetic rows, shown beside a value",
-    ("flow/continuous.py", "continuous_months"): "what the builder of futures_continuous is given",
+    ("flow/derived.py", "derived_months"): "what the builders of derived tables are given",
+    ("flow/due.py", "reports_due"): "which days are held: what is to be fetched",
     ("labels.py", "forward_returns"): "labels, which are known only after the fact",
     ("defs/io_managers.py", "load_input"): "an asset's own rows, handed to who asks Dagster for it",
     ("defs/checks.py", "no_lookahead"): "a check, which looks at every vintage",
+    ("defs/freshness.py", "staleness"): "a check, which looks for the newest row",
     ("defs/judging.py", "lake_check"): "a check, which looks at every vintage",
     ("cli/walkthrough.py", "_one_session"): "the demo, which shows when each print was known",
 }

@@ -8,9 +8,10 @@ Explanatory Notes and Historical Compressed file layout.
 
 import csv
 import datetime as dt
+import hashlib
 import io
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
 import pyarrow as pa
@@ -143,13 +144,23 @@ def parse_cot(archive: bytes, codes: Sequence[str], *, years: range, calendar: R
     return parsed
 
 
-def report_dates_of(archive: bytes, *, place: str) -> set[dt.date]:
-    """The report dates of an archive, whichever contracts they are of."""
+def reports_of(archive: bytes, codes: Collection[str], *, place: str) -> dict[dt.date, str]:
+    """
+    The report dates of an archive, each with a mark of its rows of *codes*: another mark, and a row was corrected.
+
+    A date is there whichever contracts it is of.
+    """
     with zipfile.ZipFile(io.BytesIO(archive)) as opened:
         lines = csv.reader(io.StringIO(_text(opened.read(opened.infolist()[0])), newline=""))
     at, date_column = _columns([name.strip() for name in next(lines, [])], place)
-    seen = {(cells[at[date_column]], cells[at[YYMMDD]]) for cells in lines if len(cells) > at[date_column]}
-    return {day for text, yymmdd in seen if (day := _report_date(text, yymmdd)) is not None}
+    rows: dict[tuple[str, str], list[list[str]]] = {}
+    for cells in lines:
+        if len(cells) > max(at[date_column], at[YYMMDD], at[CODE]):
+            own = rows.setdefault((cells[at[date_column]], cells[at[YYMMDD]]), [])
+            if cells[at[CODE]].strip().zfill(6) in codes:
+                own.append(cells)
+    days = {_report_date(*key): hashlib.sha256(repr(sorted(found)).encode()).hexdigest() for key, found in rows.items()}
+    return {day: mark for day, mark in days.items() if day is not None}
 
 
 def _text(raw: bytes) -> str:

@@ -123,13 +123,13 @@ class DatabentoSource:
         self.folder = archives / "databento"
         self._key, self._gateway, self._budget, self._limits, self._now = key, gateway, budget, limits or Limits(), now
         self._client = client(key, gateway, self._limits)
+        self._told: dict[Any, Any] = {}  # free answers, each asked for once as long as this source is open
 
     # ---------------------------------------------------------------- free of charge
 
     def available(self, dataset: str, schema: str) -> tuple[dt.datetime, dt.datetime]:
         """From when (inclusive) to when (exclusive) the vendor has *schema*."""
-        with our_errors(f"Databento range of {dataset}"):
-            answer: Any = self._client.metadata.get_dataset_range(dataset)
+        answer = self._once(f"Databento range of {dataset}", dataset, lambda: self._client.metadata.get_dataset_range(dataset))
         told = answer.get("schema", {}).get(schema, answer)
         try:
             start, end = (_instant(str(told[name])) for name in ("start", "end"))
@@ -139,8 +139,11 @@ class DatabentoSource:
 
     def conditions(self, dataset: str, first: dt.date, last: dt.date) -> dict[dt.date, Condition]:
         """Each day's condition, both ends included."""
-        with our_errors(f"Databento condition of {dataset}"):
-            rows: Any = self._client.metadata.get_dataset_condition(dataset, start_date=first, end_date=last)
+        rows = self._once(
+            f"Databento condition of {dataset}",
+            (dataset, first, last),
+            lambda: self._client.metadata.get_dataset_condition(dataset, start_date=first, end_date=last),
+        )
         days = {}
         for row in rows:
             changed = row.get("last_modified_date")
@@ -155,6 +158,12 @@ class DatabentoSource:
             records = int(self._client.metadata.get_record_count(**arguments))
             size = int(self._client.metadata.get_billable_size(**arguments))
         return Quote(usd, records, size)
+
+    def _once(self, place: str, key: Any, ask: Callable[[], Any]) -> Any:
+        if key not in self._told:
+            with our_errors(place):
+                self._told[key] = ask()
+        return self._told[key]
 
     # ---------------------------------------------------------------- paid
 

@@ -1,0 +1,49 @@
+"""
+Runs that a kill or a power cut left behind as running, though their process is gone.
+
+Dagster's run monitoring learns of a dead run from the code server that started it; where that is gone too, the run stays started
+for hours, the backfill behind it waits, and the sensors take its months for under way.
+"""
+
+import datetime as dt
+import subprocess
+
+import dagster as dg
+
+_LATER = dt.timedelta(seconds=5)  # what two clocks and a rounding may differ by
+
+
+def fail_orphans(instance: dg.DagsterInstance) -> list[str]:
+    """Report every started run whose process is gone as failed, so that it is tried again; their ids."""
+    failed = []
+    for run in instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED])):
+        processes = _processes(instance, run.run_id)
+        if processes and not any(_runs_since(pid, seen) for pid, seen in processes):
+            instance.report_run_failed(run, "its process is gone: it was killed, or the machine stopped")
+            failed.append(run.run_id)
+    return failed
+
+
+def _processes(instance: dg.DagsterInstance, run_id: str) -> list[tuple[int, dt.datetime]]:
+    """The processes that a run's events name, with the time of the event."""
+    found = []
+    for entry in instance.all_logs(run_id, of_type=dg.DagsterEventType.ENGINE_EVENT):
+        data = entry.dagster_event.event_specific_data if entry.dagster_event is not None else None
+        pid = getattr(data, "metadata", {}).get("pid")
+        if pid is not None:
+            found.append((int(str(pid.value)), dt.datetime.fromtimestamp(entry.timestamp, dt.UTC)))
+    return found
+
+
+def _runs_since(pid: int, seen: dt.datetime) -> bool:
+    """Whether a process of this number was there at *seen* and still is: numbers come back, in a container soon."""
+    try:
+        told = subprocess.run(["ps", "-o", "etime=,stat=", "-p", str(pid)], capture_output=True, text=True, check=False).stdout.split()
+    except FileNotFoundError:
+        return True  # nobody to ask: left to Dagster's own limit
+    if len(told) != 2 or told[1].startswith("Z"):
+        return False
+    days, _, clock = told[0].rpartition("-")
+    hours, minutes, seconds = (["0", "0", *clock.split(":")])[-3:]
+    age = dt.timedelta(days=int(days or 0), hours=int(hours), minutes=int(minutes), seconds=int(seconds))
+    return dt.datetime.now(dt.UTC) - age <= seen + _LATER
