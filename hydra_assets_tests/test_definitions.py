@@ -38,6 +38,9 @@ def test_the_graph():
         "futures_statistics": ("raw", ["futures_definitions"]),
         "futures_continuous": ("derived", ["futures_statistics"]),
         "futures_features": ("features", raw),
+        "option_definitions": ("raw", []),
+        "option_quotes": ("raw", ["option_definitions"]),
+        "option_statistics": ("raw", ["option_definitions"]),
     }
     assert set(seen) == set(DATASETS)
 
@@ -62,6 +65,14 @@ def test_every_table_has_its_checks_and_what_would_be_wrong_blocks():
         ("futures_statistics", "within_limits"): False,
         ("futures_statistics", "near_last_trade"): False,
         ("futures_statistics", "staleness"): False,
+        ("option_definitions", "coverage"): False,
+        ("option_definitions", "well_defined"): False,
+        ("option_quotes", "coverage"): False,
+        ("option_quotes", "options_only"): True,
+        ("option_quotes", "quotes_sane"): False,
+        ("option_quotes", "staleness"): False,
+        ("option_statistics", "coverage"): False,
+        ("option_statistics", "options_only"): True,
     }
 
 
