@@ -17,8 +17,8 @@ from hydra_assets.storage.lake import ParquetLake
 from hydra_assets_tests.demo_home import PROGRAM
 
 COMMANDS = [
-    *("demo", "ui", "features", "history", "explain", "backfill", "export", "quote", "catalogue", "lint", "audit", "verify", "doctor"),
-    *("sample-vendor", "config"),
+    *("demo", "ui", "features", "history", "explain", "backfill", "export", "quote", "catalogue", "doctor", "sample-vendor", "config"),
+    *("prove", "lint", "audit", "verify"),
 ]
 
 

@@ -54,7 +54,7 @@ def test_every_table_has_its_checks_and_what_would_be_wrong_blocks():
     specs = [spec for check in definitions().asset_checks for spec in check.check_specs]
     blocking = {(spec.asset_key.path[-1], spec.name): spec.blocking for spec in specs}
     every = {(name, check): check == "keys_unique" for name in DATASETS for check in ("keys_unique", "open_findings", "staleness")}
-    proofs = {(table.name, check): True for table in FEATURE_TABLES.values() for check in ("no_lookahead", "replay")}
+    proofs = {(table.name, check): True for table in FEATURE_TABLES.values() for check in ("no_lookahead", "replay", "poison")}
     assert blocking == {
         **every,
         **proofs,

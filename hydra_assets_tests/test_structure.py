@@ -34,6 +34,8 @@ HANDED_INPUTS = {
     ("flow/features.py", "evidence_of"): "the proofs",
     ("defs/checks.py", "no_lookahead"): "the audit of what was stored",
     ("defs/checks.py", "replayed"): "the replay of what was stored",
+    ("defs/checks.py", "poisoned"): "what later rows could do to what was known",
+    ("proof/prove.py", "prove"): "all proofs, side by side",
 }
 
 

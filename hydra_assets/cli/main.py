@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from hydra_assets import __version__, log
-from hydra_assets.cli import audit, backfill, catalogue, demo, doctor, export, lint, quote, read, settings, ui, vendor, verify
+from hydra_assets.cli import audit, backfill, catalogue, demo, doctor, export, lint, prove, quote, read, settings, ui, vendor, verify
 from hydra_assets.cli.console import errors
 from hydra_assets.errors import HydraError
 
@@ -28,6 +28,7 @@ app.command()(read.explain)
 app.command()(export.export)
 app.command()(quote.quote)
 app.command()(catalogue.catalogue)
+app.command()(prove.prove)
 app.command()(lint.lint)
 app.command()(audit.audit)
 app.command()(verify.verify)

@@ -1,5 +1,7 @@
 """Checks that every table, and every family of features, gets: what was written is read again and judged by code that did not write it."""
 
+import random
+
 import dagster as dg
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -18,6 +20,7 @@ from hydra_assets.defs.resources import FeatureStoreResource, FindingsResource, 
 from hydra_assets.features import of_family
 from hydra_assets.features.compute import INPUTS
 from hydra_assets.flow.features import evidence_of
+from hydra_assets.proof.poison import poison
 from hydra_assets.proof.replay import replay
 
 # ---------------------------------------------------------------- feature tables
@@ -63,6 +66,7 @@ def replayed(family: str) -> dg.AssetChecksDefinition:
         context: dg.AssetCheckExecutionContext, lake: LakeResource, store: FeatureStoreResource, findings: FindingsResource
     ) -> dg.AssetCheckResult:
         opened, judged, settings = lake.open(), Judgement(), load_config().checks
+        exact = known = 0
         asked = asked_of(context, opened, asset)
         names = [feature.name for feature in of_family(family)]
         with store.open() as served:
@@ -78,10 +82,55 @@ def replayed(family: str) -> dg.AssetChecksDefinition:
                 )
                 judged.rows += answer.compared
                 judged.values += answer.values
+                exact, known = exact + answer.exact, known + answer.known
                 for row in answer.differing:
                     judged.accuse(market, month_text(row["as_of"]), **row)
-        looked_at = f"{judged.rows} sampled rows recomputed from the lake cut at their instant, {judged.values} with a value"
+        looked_at = (
+            f"{judged.rows} sampled rows recomputed from the lake cut at their instant, {judged.values} with a value, {exact} of these"
+            f" equal to the last bit; {judged.values / known:.1%} of {known} stored values"
+            if known
+            else "nothing but nulls stored"
+        )
         return verdict_of(judged, findings, asked, asset=asset, check="replay", severity=dg.AssetCheckSeverity.ERROR, looked_at=looked_at)
+
+    return check
+
+
+def poisoned(family: str) -> dg.AssetChecksDefinition:
+    """Answers at a seeded instant stay bit for bit what they are when all that became known later is made absurd."""
+    asset = FEATURE_TABLES[family].name
+
+    @dg.asset_check(asset=asset, name="poison", blocking=True, description=poisoned.__doc__)
+    def check(
+        context: dg.AssetCheckExecutionContext, lake: LakeResource, store: FeatureStoreResource, findings: FindingsResource
+    ) -> dg.AssetCheckResult:
+        opened, judged, settings = lake.open(), Judgement(), load_config()
+        asked = asked_of(context, opened, asset)
+        names = [feature.name for feature in of_family(family)]
+        absurd = 0
+        with store.open() as served:
+            for market, months in asked.items():
+                last = months[-12:]  # of a long range its newest year: an instant needs what windows reach, and no more
+                known = served.vintages(market, names, last[0].first, last[-1].last)
+                if not known.num_rows:
+                    continue
+                instants = sorted(set(known["available_at"].cast(pa.int64()).to_pylist()))
+                at = random.Random(settings.checks.replay_seed).choice(instants)  # noqa: S311  a reproducible choice
+                blow = poison(
+                    evidence_of(opened, family, market, last),
+                    family=family,
+                    market=market,
+                    at=at,
+                    seed=settings.checks.replay_seed,
+                    rules=settings.option_rules,
+                )
+                judged.rows += blow.answers
+                judged.values += blow.answers
+                absurd += blow.absurd
+                for row in blow.moved:
+                    judged.accuse(market, month_text(row["as_of"]), at=blow.at, **row)
+        looked_at = f"{judged.values} values at an instant of each market, beside {absurd} absurd rows that came later"
+        return verdict_of(judged, findings, asked, asset=asset, check="poison", severity=dg.AssetCheckSeverity.ERROR, looked_at=looked_at)
 
     return check
 
@@ -143,7 +192,7 @@ COT_CHECKS = [cot_identity(), cot_coverage()]
 CHECKS = [
     *(keys_unique(dataset) for dataset in DATASETS.values()),
     *(open_findings(dataset.name) for dataset in DATASETS.values()),
-    *(check(family) for family in INPUTS for check in (no_lookahead, replayed)),
+    *(check(family) for family in INPUTS for check in (no_lookahead, replayed, poisoned)),
     *COT_CHECKS,
     *FUTURES_CHECKS,
     *OPTION_CHECKS,

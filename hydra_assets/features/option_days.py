@@ -241,8 +241,9 @@ class _Days:
         forward, strike, tau, rate = (column(name) for name in ("forward", "strike", "tau", "rate"))
         size = column("open_interest") * column("multiplier") * forward
         right = np.where(chain["right"].to_numpy(zero_copy_only=False)[row] == "C", 1, -1)
-        total = svi_of(self.smiles)[np.maximum(found, 0)].total_variance(np.log(strike / forward)[:, None])[:, 0]
-        vol = np.where(found >= 0, np.sqrt(total / tau), np.nan)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            total = svi_of(self.smiles)[np.maximum(found, 0)].total_variance(np.log(strike / forward)[:, None])[:, 0]
+            vol = np.where(found >= 0, np.sqrt(total / tau), np.nan)
         got = greeks(forward, strike=strike, tau=tau, rate=rate, vol=vol, right=right)
         known = np.isfinite(vol)
 

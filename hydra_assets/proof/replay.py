@@ -1,10 +1,12 @@
-"""Replay: a seeded sample of served values, recomputed from the raw rows that had arrived by then."""
+"""Replay: served values, recomputed from the raw rows that had arrived by then; a seeded sample of them, or all."""
 
 import datetime as dt
 import random
-from collections.abc import Mapping, Sequence
+import struct
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -15,7 +17,10 @@ from hydra_assets.features import compute
 from hydra_assets.flow.features import look_back
 
 Verdict = Literal["passed", "failed", "unproven"]
+Row = dict[str, Any]
 TOLERANCE = 1e-9  # relative
+_IDENTITY = ("instrument", "instrument_id", "cftc_code", "stat", "feature_name", "value")
+TRIED = 40  # later arrivals that are tried, one by one, to explain a difference
 
 
 @dataclass(frozen=True)
@@ -24,13 +29,19 @@ class Replay:
     What a replay found.
 
     Attributes:
-        compared: rows recomputed; *values* of them with a value.
-        differing: ``feature_name, as_of, available_at, stored, recomputed`` of every difference.
+        compared: rows recomputed; *values* of them with a value, *exact* of these equal to the last bit.
+        known: rows with a value that there were to choose from.
+        differing: ``feature_name, as_of, available_at, stored, recomputed, explained_by`` of every difference; explained of the
+            first one alone.
+        by_feature: name to (values compared, equal to the last bit, values there are).
     """
 
     compared: int
     values: int
+    exact: int
+    known: int
     differing: tuple[Mapping[str, object], ...]
+    by_feature: Mapping[str, tuple[int, int, int]]
 
     @property
     def verdict(self) -> Verdict:
@@ -44,61 +55,115 @@ def replay(
     *,
     family: str,
     market: str,
-    sample: int,
+    sample: int | None,
     seed: int,
     names: Sequence[str] | None = None,
     rules: OptionRules | None = None,
+    step: Callable[[int], None] | None = None,
 ) -> Replay:
     """
-    Recompute a sample of *rows* from *inputs* cut at each row's ``available_at``.
+    Recompute *rows* from *inputs* cut at each row's ``available_at``.
 
     Args:
         rows: stored vintages: ``feature_name, as_of, available_at, value, quality``.
-        inputs: data type to every raw vintage that the windows may touch.
-        rules: how options are read. sample: at most so many rows; values are drawn before nulls, which prove little.
-        names: features to look at; default all of *rows*.
+        inputs: data type to every vintage that the windows may touch, of the family's evidence.
+        sample: about so many rows, instant by instant, values before nulls, which prove little, and at least one value of each
+            feature where the sample is large enough; None for all.
+        names: features to look at; default all of *rows*. rules: how options are read.
+        step: told, after each instant, how many rows were compared.
     """
-    picked = _sample([row for row in _plain(rows) if names is None or row["feature_name"] in names], sample, seed)
+    asked = [row for row in _plain(rows) if names is None or row["feature_name"] in names]
+    picked = asked if sample is None else _sample(asked, sample, seed)
+    known = Counter(str(row["feature_name"]) for row in asked if row["value"] is not None)
     # What lies outside every window cannot matter, and is not handed over: if it did, the numbers would differ.
     reach = {name: look_back(family, name) for name in inputs}
-    differing = []
-    for (as_of, available), group in _grouped(picked).items():
+
+    def recomputed(as_of: int, at: int) -> dict[object, tuple[float | None, object]]:
         day = from_us(as_of).date()
-        known = {name: _cut(_within(table, day - reach[name], day), available) for name, table in inputs.items()}
-        answers = _newest(compute(family, known, market=market, start=day, end=day, rules=rules))
+        cut = {name: _cut(_within(table, day - reach[name], day), at) for name, table in inputs.items()}
+        return _newest(compute(family, cut, market=market, start=day, end=day, rules=rules))
+
+    differing: list[Row] = []
+    values, exact = Counter[str](), Counter[str]()
+    for (as_of, available), group in _grouped(picked).items():
+        answers = recomputed(as_of, available)
         for row in group:
-            value, quality, _ = answers.get((row["feature_name"], as_of), (None, "absent", 0))
+            value, quality = answers.get(row["feature_name"], (None, "absent"))
+            if row["value"] is not None:
+                values[row["feature_name"]] += 1
+                exact[row["feature_name"]] += value is not None and struct.pack("d", value) == struct.pack("d", row["value"])
             if quality != row["quality"] or not _close(value, row["value"]):
-                differing.append(
-                    {
-                        "feature_name": row["feature_name"],
-                        "as_of": iso(as_of)[:10],
-                        "available_at": iso(available),
-                        "stored": f"{row['value']} ({row['quality']})",
-                        "recomputed": f"{value} ({quality})",
-                    }
-                )
-    return Replay(len(picked), sum(row["value"] is not None for row in picked), tuple(differing))
+                told = {"stored": f"{row['value']} ({row['quality']})", "recomputed": f"{value} ({quality})", "explained_by": ""}
+                if not differing:
+                    told["explained_by"] = _explained(row, inputs, reach, recomputed)
+                place = {"as_of": iso(as_of)[:10], "available_at": iso(available)}
+                differing.append({"feature_name": row["feature_name"], **place, **told})
+        if step is not None:
+            step(len(group))
+    by_feature = {name: (values[name], exact[name], known[name]) for name in sorted({str(row["feature_name"]) for row in asked})}
+    return Replay(len(picked), values.total(), exact.total(), known.total(), tuple(differing), by_feature)
 
 
-def _sample(rows: list[dict[str, object]], size: int, seed: int) -> list[dict[str, object]]:
+def _explained(
+    row: Row,
+    inputs: Mapping[str, pa.Table],
+    reach: Mapping[str, dt.timedelta],
+    recomputed: Callable[[int, int], dict[object, tuple[float | None, object]]],
+) -> str:
+    """The first input row that was not known at the row's instant and with which its value comes out."""
+    as_of, available = int(row["as_of"]), int(row["available_at"])
+    day = from_us(as_of).date()
+    later: dict[int, list[tuple[str, Row]]] = {}
+    for name, table in inputs.items():
+        near = _within(table, day - reach[name], day)
+        if near.num_rows:
+            at = near["available_at"].cast(pa.timestamp("us", tz="UTC")).cast(pa.int64()).to_pylist()
+            for i in (i for i, when in enumerate(at) if when > available):
+                later.setdefault(at[i], []).append((name, {"row": i, "table": near}))
+    for at in sorted(later)[:TRIED]:
+        value, quality = recomputed(as_of, at).get(row["feature_name"], (None, "absent"))
+        if quality == row["quality"] and _close(value, row["value"]):
+            name, place = later[at][0]
+            cells = place["table"].slice(place["row"], 1).to_pylist()[0]
+            shown = {
+                k: str(v) for k, v in cells.items() if k in ("instrument", "instrument_id", "cftc_code", "stat", "feature_name", "value")
+            }
+            return f"{name} as_of {cells['as_of']:%Y-%m-%d} available {iso(at)} {shown}"
+    return "no single later row: the value follows from none of the next arrivals"
+
+
+def _sample(rows: list[Row], size: int, seed: int) -> list[Row]:
+    """Whole instants at random until there are *size* rows; those of values first."""
     dice = random.Random(seed)  # noqa: S311  a reproducible sample, not a secret
-    values = [row for row in rows if row["value"] is not None]
-    nulls = [row for row in rows if row["value"] is None]
-    chosen = dice.sample(values, min(size, len(values)))
-    return chosen + dice.sample(nulls, min(size - len(chosen), len(nulls)))
+    chosen: list[Row] = []
+    for wanted in ([row for row in rows if row["value"] is not None], [row for row in rows if row["value"] is None]):
+        groups = list(_grouped(wanted).values())
+        dice.shuffle(groups)
+        for group in groups:
+            if len(chosen) >= size:
+                break
+            chosen += group[: size - len(chosen)]
+    seen = {row["feature_name"] for row in chosen if row["value"] is not None}
+    rare: dict[object, list[Row]] = {}
+    for row in rows:
+        if row["value"] is not None and row["feature_name"] not in seen:
+            rare.setdefault(row["feature_name"], []).append(row)
+    # A feature that has values is never left out of a sample that is large enough to hold it.
+    if len(seen | set(rare)) <= size // 2:
+        chosen += [dice.choice(rare[name]) for name in sorted(rare, key=str)]
+    return chosen
 
 
-def _plain(rows: pa.Table) -> list[dict[str, object]]:
+def _plain(rows: pa.Table) -> list[Row]:
     names = ("feature_name", "as_of", "available_at", "value", "quality")
     columns = [(rows[n].cast(pa.int64()) if n in ("as_of", "available_at") else rows[n]).to_pylist() for n in names]
     return [dict(zip(names, cells, strict=True)) for cells in zip(*columns, strict=True)]
 
 
-def _grouped(rows: list[dict[str, object]]) -> dict[tuple[int, int], list[dict[str, object]]]:
-    groups: dict[tuple[int, int], list[dict[str, object]]] = {}
+def _grouped(rows: list[Row]) -> dict[tuple[int, int], list[Row]]:
+    groups: dict[tuple[int, int], list[Row]] = {}
     for row in rows:
-        groups.setdefault((int(str(row["as_of"])), int(str(row["available_at"]))), []).append(row)
+        groups.setdefault((row["as_of"], row["available_at"]), []).append(row)
     return groups
 
 
@@ -115,18 +180,15 @@ def _cut(table: pa.Table, available_us: int) -> pa.Table:
     return table.filter(pc.less_equal(table["available_at"].cast(pa.timestamp("us", tz="UTC")).cast(pa.int64()), available_us))
 
 
-def _newest(answer: pa.Table) -> dict[tuple[object, object], tuple[float | None, object, int]]:
-    newest: dict[tuple[object, object], tuple[float | None, object, int]] = {}
-    for row in _plain(answer):
-        key, at = (row["feature_name"], row["as_of"]), int(str(row["available_at"]))
-        if key not in newest or at >= newest[key][2]:
-            value = row["value"]
-            newest[key] = (value if value is None else float(str(value)), row["quality"], at)
+def _newest(answer: pa.Table) -> dict[object, tuple[float | None, object]]:
+    """Of one day: feature to the value and word of its newest vintage."""
+    newest: dict[object, tuple[float | None, object]] = {}
+    for row in sorted(_plain(answer), key=lambda row: int(row["available_at"])):
+        newest[row["feature_name"]] = (row["value"], row["quality"])
     return newest
 
 
-def _close(a: float | None, b: object) -> bool:
+def _close(a: float | None, b: float | None) -> bool:
     if a is None or b is None:
         return a is None and b is None
-    other = float(str(b))
-    return abs(a - other) <= TOLERANCE * max(1.0, abs(other))
+    return abs(a - b) <= TOLERANCE * max(1.0, abs(b))

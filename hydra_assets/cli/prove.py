@@ -1,0 +1,89 @@
+"""`hydra-assets prove`: the proofs of a market's features, one line each."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich import box
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from hydra_assets.cli.console import JsonOption, WorldOption, console, print_json
+
+if TYPE_CHECKING:
+    from hydra_assets.proof.prove import Proof
+
+Names = Annotated[list[str] | None, typer.Option("--feature", help="A feature to prove; may be given several times. Default: all.")]
+
+
+def prove(
+    market: Annotated[str, typer.Argument(help="A configured market, for example HE.")],
+    feature: Names = None,
+    full: Annotated[bool, typer.Option("--full", help="Recompute every stored value and poison every month; else a sample.")] = False,
+    sample: Annotated[int, typer.Option(help="Rows recomputed for each family of features, without --full.", min=1)] = 100,
+    seed: Annotated[int, typer.Option(help="What chooses the sample.")] = 1,
+    world: WorldOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """
+    Prove that no stored value of MARKET uses what could not have been known; exit code 1 where a proof fails.
+
+    Replay recomputes values from the raw rows that had arrived by then. Poison makes everything that arrived later absurd and looks
+    whether an answer moves. Lint reads the code. Coverage is the share of the stored non-null values that were recomputed: a
+    feature with nothing but nulls is unproven, never green.
+    """
+    from hydra_assets.desk import open as open_desk  # pandas and Arrow take a second to load; --help needs neither
+    from hydra_assets.proof.prove import chosen
+    from hydra_assets.proof.prove import prove as proofs_of
+
+    wanted = chosen(feature)
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    found: list[Proof] = []
+    with open_desk(world) as desk, Progress(*columns, console=console, disable=as_json, transient=True) as progress:
+        desk.config.market(market)
+        task = progress.add_task("reading", total=None)
+
+        def step(what: str, done: int, total: int) -> None:
+            progress.update(task, description=what, completed=done, total=total)
+
+        rules = desk.config.option_rules
+        for proof in proofs_of(desk.lake, desk.store, market, wanted, rules=rules, full=full, sample=sample, seed=seed, step=step):
+            found.append(proof)
+        name = desk.world
+    failed = [proof for proof in found if proof.verdict == "failed"]
+    if as_json:
+        rows = [{**vars(proof), "coverage": proof.coverage, "verdict": proof.verdict} for proof in found]
+        print_json({"world": name, "market": market, "full": full, "features": rows, "failed": len(failed)})
+    else:
+        console.print(_table(market, name, found))
+        for proof in failed:
+            console.print(
+                f"[red]{proof.feature}[/] {proof.first or 'the lint found fault with its code: hydra-assets lint'}", soft_wrap=True
+            )
+        counts = {word: sum(proof.verdict == word for proof in found) for word in ("proven", "unproven", "failed")}
+        console.print(", ".join(f"{n} {word}" for word, n in counts.items()) + ("" if full else "; a sample: --full looks at everything"))
+    if failed:
+        raise typer.Exit(1)
+
+
+def _table(market: str, world: str, proofs: "Sequence[Proof]") -> Table:
+    title = f"Proofs of {market} ({world} world)"
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False)
+    for heading, side in (
+        *(("feature", "left"), ("replay", "right"), ("bits", "right"), ("poison", "right"), ("lint", "right")),
+        *(("coverage", "right"), ("verdict", "left")),
+    ):
+        table.add_column(heading, justify="right" if side == "right" else "left", no_wrap=True)
+    colours = {"proven": "green", "unproven": "yellow", "failed": "red"}
+    for proof in proofs:
+        right = proof.replayed - proof.differing
+        table.add_row(
+            proof.feature,
+            f"{right:,}/{proof.replayed:,}",
+            f"{proof.exact:,}",
+            f"{proof.poisoned - proof.moved:,}/{proof.poisoned:,}",
+            str(proof.lint) if proof.lint else "ok",
+            f"{proof.coverage:.1%} of {proof.stored:,}",
+            f"[{colours[proof.verdict]}]{proof.verdict}[/]",
+        )
+    return table

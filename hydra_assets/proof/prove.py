@@ -1,0 +1,192 @@
+"""All proofs of a market's features side by side: replay, poison, lint, and how much of what is stored they cover."""
+
+import datetime as dt
+import inspect
+import random
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from hydra_assets.core.feature import Feature
+from hydra_assets.core.instants import column_us
+from hydra_assets.core.months import Month
+from hydra_assets.core.option_rules import OptionRules
+from hydra_assets.errors import UnknownFeatureError
+from hydra_assets.features import ALL
+from hydra_assets.flow.features import evidence_of
+from hydra_assets.proof.lint import lint
+from hydra_assets.proof.poison import Poisoned, poison
+from hydra_assets.proof.replay import Replay, replay
+from hydra_assets.storage.lake import ParquetLake
+from hydra_assets.storage.store import FeatureStore
+
+INSTANTS = 3  # at which a sampled proof poisons
+Step = Callable[[int], None]
+
+
+@dataclass(frozen=True)
+class Proof:
+    """
+    One feature's proofs.
+
+    Attributes:
+        replayed, exact: values recomputed from what was known, and those of them equal to the last bit. stored: values there are.
+        differing: rows that came out otherwise. poisoned: values looked at under poison. moved: rows that poison changed.
+        lint: findings in the feature's own module.
+        first: the first fault in words, or nothing.
+    """
+
+    feature: str
+    family: str
+    replayed: int
+    exact: int
+    stored: int
+    differing: int
+    poisoned: int
+    moved: int
+    lint: int
+    first: str = ""
+
+    @property
+    def coverage(self) -> float:
+        """Share of the stored non-null values that were recomputed."""
+        return self.replayed / self.stored if self.stored else 0.0
+
+    @property
+    def verdict(self) -> str:
+        """``failed``, ``proven``, or ``unproven`` where there was no value to look at."""
+        if self.differing or self.moved or self.lint:
+            return "failed"
+        return "proven" if self.replayed and self.poisoned else "unproven"
+
+
+def chosen(names: Sequence[str] | None) -> list[Feature]:
+    """The features of *names*, all of them by default; UnknownFeatureError naming those that are not registered."""
+    known = {feature.name: feature for feature in ALL}
+    strangers = [name for name in names or () if name not in known]
+    if strangers:
+        raise UnknownFeatureError(f"unknown feature(s) {strangers}; hydra-assets catalogue lists all of them")
+    return list(ALL) if not names else [known[name] for name in names]
+
+
+def prove(
+    lake: ParquetLake,
+    store: FeatureStore,
+    market: str,
+    features: Sequence[Feature],
+    *,
+    rules: OptionRules,
+    full: bool = False,
+    sample: int = 100,
+    seed: int = 1,
+    step: Callable[[str, int, int], None] | None = None,
+) -> Iterator[Proof]:
+    """
+    The proofs of *features* in the months that the store holds, a family at a time.
+
+    Args:
+        full: recompute every row, and poison once a month; else *sample* rows a family and a few instants.
+        step: told what is under way, how much of it is done, and of how much.
+    """
+    lints = {path: len(lint([path])) if path is not None else 0 for path in {source_of(feature) for feature in features}}
+    for family in dict.fromkeys(feature.family for feature in features):
+        ours = [feature for feature in features if feature.family == family]
+        names = [feature.name for feature in ours]
+        stored = store.vintages(market, names)
+        months = _months(stored)
+        if not months:
+            yield from (Proof(f.name, family, 0, 0, 0, 0, 0, 0, lints[source_of(f)]) for f in ours)
+            continue
+        parts, blows = [], []
+        for year in _years(months, full=full, seed=seed):
+            rows = _of_months(stored, year)
+            evidence = evidence_of(lake, family, market, year)
+            want = None if full else sample
+            tell = _teller(step, f"{market} {family} {year[0]}..{year[-1]} replay", rows.num_rows if full else min(sample, rows.num_rows))
+            parts.append(replay(rows, evidence, family=family, market=market, sample=want, seed=seed, names=names, rules=rules, step=tell))
+            instants = _instants(rows, year, full=full, seed=seed)
+            tell = _teller(step, f"{market} {family} {year[0]}..{year[-1]} poison", len(instants))
+            for at in instants:
+                blows.append(poison(evidence, family=family, market=market, at=at, seed=seed, names=names, rules=rules))
+                tell(1)
+        yield from (_proof(feature, parts, blows, stored, lints[source_of(feature)]) for feature in ours)
+
+
+def source_of(feature: Feature) -> Path | None:
+    """The file in which the feature's function is written; None where there is none (a builtin)."""
+    try:
+        return Path(inspect.getsourcefile(feature.function) or "")
+    except TypeError:
+        return None
+
+
+def _proof(feature: Feature, parts: Sequence[Replay], blows: Sequence[Poisoned], stored: pa.Table, lint_findings: int) -> Proof:
+    name = feature.name
+    counts = [part.by_feature.get(name, (0, 0, 0)) for part in parts]
+    differing = [row for part in parts for row in part.differing if row["feature_name"] == name]
+    moved = [{**row, "at": blow.at} for blow in blows for row in blow.moved if row["feature_name"] == name]
+    mine = stored.filter(pc.equal(stored["feature_name"], name))
+    first = ""
+    if differing:
+        first = ", ".join(f"{k}: {v}" for k, v in differing[0].items() if v)
+    elif moved:
+        first = "poison: " + ", ".join(f"{k}: {v}" for k, v in moved[0].items())
+    return Proof(
+        name,
+        feature.family,
+        replayed=sum(n for n, _, _ in counts),
+        exact=sum(n for _, n, _ in counts),
+        stored=mine.num_rows - mine["value"].null_count,
+        differing=len(differing),
+        poisoned=sum(blow.by_feature.get(name, 0) for blow in blows),
+        moved=len(moved),
+        lint=lint_findings,
+        first=first,
+    )
+
+
+def _teller(step: Callable[[str, int, int], None] | None, what: str, total: int) -> Step:
+    done = 0
+
+    def tell(more: int) -> None:
+        nonlocal done
+        done += more
+        if step is not None:
+            step(what, done, total)
+
+    tell(0)
+    return tell
+
+
+def _months(rows: pa.Table) -> list[Month]:
+    return sorted({Month.of(day.date()) for day in pc.unique(rows["as_of"]).to_pylist()}) if rows.num_rows else []
+
+
+def _years(months: Sequence[Month], *, full: bool, seed: int) -> list[list[Month]]:
+    """Months by year: all of them, or one year at random, so that a sample costs no more with a longer history."""
+    years: dict[int, list[Month]] = {}
+    for month in months:
+        years.setdefault(month.year, []).append(month)
+    groups = list(years.values())
+    return groups if full else [random.Random(seed).choice(groups)]  # noqa: S311  a reproducible sample
+
+
+def _of_months(rows: pa.Table, months: Iterable[Month]) -> pa.Table:
+    inside = sorted(months)
+    low, high = (dt.datetime.combine(day, dt.time(), dt.UTC) for day in (inside[0].first, inside[-1].last))
+    kind = rows.schema.field("as_of").type
+    return rows.filter(pc.and_(pc.greater_equal(rows["as_of"], pa.scalar(low, kind)), pc.less_equal(rows["as_of"], pa.scalar(high, kind))))
+
+
+def _instants(rows: pa.Table, months: Sequence[Month], *, full: bool, seed: int) -> list[int]:
+    """Instants at which something became known: the middle one of every month, or a few at random."""
+    at = sorted(set(column_us(rows["available_at"], what="available_at").tolist()))
+    if full:
+        by_month: dict[Month, list[int]] = {}
+        for us in at:
+            by_month.setdefault(Month.of(dt.datetime.fromtimestamp(us / 1e6, dt.UTC).date()), []).append(us)
+        return [group[len(group) // 2] for month, group in sorted(by_month.items()) if month in set(months)]
+    return sorted(random.Random(seed).sample(at, min(INSTANTS, len(at))))  # noqa: S311  a reproducible sample
