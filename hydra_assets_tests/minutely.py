@@ -1,11 +1,15 @@
-"""Our definitions with one schedule more, every minute, for the test of a live daemon."""
+"""Our definitions with one schedule more, every minute until it has had a run, for the test of a live daemon."""
 
 import dagster as dg
 
 from hydra_assets import definitions
 from hydra_assets.defs.freshness import freshness_watch
 
-every_minute = dg.ScheduleDefinition(
-    name="every_minute", job=freshness_watch, cron_schedule="* * * * *", default_status=dg.DefaultScheduleStatus.RUNNING
-)
+
+@dg.schedule(job=freshness_watch, cron_schedule="* * * * *", default_status=dg.DefaultScheduleStatus.RUNNING)
+def every_minute(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
+    had = context.instance.get_runs_count(dg.RunsFilter(job_name=freshness_watch.name))
+    return dg.SkipReason("it has had its run") if had else dg.RunRequest()
+
+
 defs = dg.Definitions.merge(definitions.defs, dg.Definitions(schedules=[every_minute]))

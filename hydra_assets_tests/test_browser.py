@@ -57,7 +57,7 @@ def launch(page, months, button):
     page.get_by_role("link", name="cot_refresh").first.click()
     page.get_by_role("button", name="Materialize all").click()
     page.get_by_text("Select a partition or create one").first.click()
-    page.locator("[class*=menu-item]").filter(has_text="HE").first.click()
+    page.get_by_role("menuitem", name="HE").first.click()
     page.keyboard.press("Escape")
     month = page.get_by_placeholder("ex: 2010-01")
     month.fill(months)
@@ -77,7 +77,7 @@ def test_a_first_time_user_makes_months_and_reads_them():
         page.goto(f"{url}/asset-groups")
         for group in ("raw", "derived", "features"):
             page.get_by_text(group, exact=True).first.wait_for()
-        launch(page, "2025-09", "Launch run")
+        launch(page, "2025-09", "Launch 1 run")
         wait_for(lambda: succeeded(1), 180)
         launch(page, "[2025-10...2025-11]", "Launch backfill")
         wait_for(lambda: succeeded(2), 240)

@@ -22,6 +22,7 @@ from hydra_assets.storage.lake import ParquetLake
 
 PREVIEW_ROWS = 5
 PREVIEW_COLUMNS = 8
+SUMMARY_MONTHS = 6  # the newest of a run: Dagster shows this table above each month's own, and ten years would push those out of sight
 
 
 class HiveParquetIOManager(dg.ConfigurableIOManager):
@@ -64,7 +65,7 @@ class HiveParquetIOManager(dg.ConfigurableIOManager):
             summary.append(_record(market, month, rows_of, added_of, files))
         context.add_output_metadata(
             {
-                "months": dg.MetadataValue.table(summary, schema=_SUMMARY),
+                "months": dg.MetadataValue.table(summary[-SUMMARY_MONTHS:], schema=_SUMMARY),
                 "run_rows": total,
                 "run_new_rows": new,
                 "world": lake.world,
