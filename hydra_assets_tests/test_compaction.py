@@ -21,7 +21,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from hydra_assets.errors import CorruptionError
+from hydra_assets.errors import CorruptionError, LockTimeoutError
 from hydra_assets.storage import compaction, files
 from hydra_assets.storage.capture import Look
 from hydra_assets.storage.lake import ParquetLake
@@ -246,6 +246,20 @@ def test_a_reader_that_meets_a_vanished_file_lists_again(lake, monkeypatch):
     monkeypatch.setattr(files, "get", lambda root, path: (_ for _ in ()).throw(FileNotFoundError(path)))
     with pytest.raises(CorruptionError, match="deleting files there"):
         lake.read("t", "HE")
+
+
+def test_both_wait_for_the_folders_writers_lock(lake, monkeypatch):
+    """Two compactions that merged the same files side by side would make each row count twice."""
+    for n in range(2):
+        lake.write(cot(n), "t", "HE", FEB)
+    monkeypatch.setattr(files, "LOCK_TIMEOUT_S", 0.05)
+    (folder,) = lake.folders()
+    with files.lock(folder.path), pytest.raises(LockTimeoutError, match="month=02"):
+        lake.compact()
+    lake.compact()
+    aged(lake)
+    with files.lock(folder.path), pytest.raises(LockTimeoutError, match="month=02"):
+        lake.vacuum()
 
 
 def test_orphaned_staging_goes_after_an_hour(lake):
