@@ -12,6 +12,7 @@ from hydra_assets.defs.jobs import cot_refresh
 from hydra_assets.defs.raw import cot_disaggregated
 from hydra_assets.defs.raw_futures import futures_bars, futures_definitions, futures_statistics
 from hydra_assets.defs.resources import CftcResource, DatabentoResource, FeatureStoreResource, FindingsResource, LakeResource
+from hydra_assets.defs.revisions import revision_sensor
 from hydra_assets.defs.schedules import after_cot_release
 from hydra_assets.defs.sensors import cot_release_sensor
 
@@ -36,7 +37,7 @@ def definitions_for(home: Home) -> dg.Definitions:
         assets=dg.map_asset_specs(lambda spec: spec.merge_attributes(metadata=note, tags=tag), ASSETS),
         asset_checks=CHECKS,
         jobs=[cot_refresh],
-        sensors=[cot_release_sensor],
+        sensors=[cot_release_sensor, revision_sensor],
         schedules=[after_cot_release],
         executor=dg.in_process_executor,
         resources={

@@ -231,6 +231,14 @@ class Stamps:
         return stamp
 
 
+def last_stamp(folder: Path) -> int | None:
+    """The last recording stamp handed out in *folder*, microseconds UTC; None where none is kept."""
+    with contextlib.suppress(FileNotFoundError):
+        text = (folder / ".lock").read_bytes()[:20].strip()
+        return int(text) if text.isdigit() else None
+    return None
+
+
 def sweep(root: Path) -> None:
     """Remove staging folders that a killed writer left more than an hour ago."""
     with contextlib.suppress(FileNotFoundError):

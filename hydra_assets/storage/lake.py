@@ -22,6 +22,7 @@ from hydra_assets.storage.looks import log_look, looks_of
 from hydra_assets.storage.names import adopt_world, checked_name
 from hydra_assets.storage.restamp import restamped
 from hydra_assets.storage.shape import SCHEMA_FILE, checked, codes, days_of, read_schema, stamped, utc_day
+from hydra_assets.storage.sightings import Sightings, sightings_of
 
 WORLD_FILE = "WORLD"
 
@@ -185,6 +186,15 @@ class ParquetLake:
         )
         return shown(table.take(pa.array(np.sort(rows))), None)
 
+    def recordings(self, data_type: str, market: str, start: dt.date | None = None, end: dt.date | None = None) -> pa.Table:
+        """
+        Every row of every write, tombstones and what they withdraw among them, for checks and rebuilding.
+
+        Returns:
+            The rows with ``_recorded_at`` (microseconds UTC), ``_retracted``, ``_written_day`` and ``_seen_at`` (of the look).
+        """
+        return self._rows(data_type, market, start, end).replace_schema_metadata(None)
+
     def read_known(
         self,
         data_type: str,
@@ -317,6 +327,17 @@ class ParquetLake:
         """Folder key to the newest recording in it, of every folder in the range that holds rows: what a publish used."""
         newest = {folder.key: self._reader.newest(folder.path) for folder in self._between(data_type, market, start, end)}
         return {key: from_us(at) for key, at in newest.items() if at is not None}
+
+    def unchanged_since(self, folder: Folder, recorded_at: dt.datetime) -> bool:
+        """True where the folder's clock shows that nothing newer can be in it: one small read; else ask `newest_recorded`."""
+        last = files.last_stamp(folder.path)
+        return last is not None and last <= to_us(recorded_at, what="recorded_at", rounding="floor")
+
+    def sightings(
+        self, data_type: str, market: str, start: dt.date | None = None, end: dt.date | None = None, *, key: Sequence[str]
+    ) -> Sightings:
+        """How many of the vintages of a table stamped by us were captured live, and how many filled in later."""
+        return sightings_of(self._rows(data_type, market, start, end), key)
 
     def looks(self, source: str | None = None) -> pa.Table:
         """Every logged look: folder, source, start, end, symbols, seen_at."""
