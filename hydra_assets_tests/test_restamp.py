@@ -80,10 +80,12 @@ def test_a_stamp_comes_no_earlier_than_a_look_in_which_the_row_was_absent(lake):
 def test_a_restated_row_keeps_its_order(lake):
     add(lake, cot(1), "2026-02-14")
     add(lake, cot(2), "2026-02-15")
-    restamp(lake, LATER)
+    add(lake, cot(3), "2026-02-15")  # a microsecond after the other
+    assert restamp(lake, LATER) == 2
     assert known(lake, "2026-02-14 23:59:59.999998") == []
     assert known(lake, "2026-02-14 23:59:59.999999") == [1]
-    assert known(lake, "2026-03-01") == [2]
+    assert known(lake, "2026-02-15") == [2]
+    assert known(lake, "2026-03-01") == [3]
 
 
 def test_a_row_of_unknown_sight_can_only_come_later(lake):

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from hydra_assets import __version__, log
-from hydra_assets.cli import catalogue, demo, quote, read, settings, ui, vendor
+from hydra_assets.cli import catalogue, demo, lake, quote, read, settings, store, ui, vendor
 from hydra_assets.cli.console import errors
 from hydra_assets.errors import HydraError
 
@@ -26,6 +26,8 @@ app.command()(read.explain)
 app.command()(quote.quote)
 app.command()(catalogue.catalogue)
 app.command("sample-vendor")(vendor.sample_vendor)
+app.add_typer(lake.app, name="lake")
+app.add_typer(store.app, name="store")
 app.add_typer(settings.app, name="config")
 
 

@@ -44,6 +44,24 @@ class Folder:
 
 
 @dataclass(frozen=True)
+class FolderFacts:
+    """
+    What lies in a folder.
+
+    Attributes:
+        files: that count. replaced: by a compaction, and still on the disk.
+        rows: recorded in the files that count, tombstones among them. size: bytes of both.
+        recorded_at: the newest recording, microseconds UTC.
+    """
+
+    files: int
+    replaced: int
+    rows: int
+    size: int
+    recorded_at: int | None
+
+
+@dataclass(frozen=True)
 class Footnote:
     """
     What a write said of itself.
@@ -91,6 +109,21 @@ class FolderReader:
     def footnotes(self, folder: Path) -> list[Footnote]:
         """Every write's, those that a compaction merged among them."""
         return self.settled(folder, lambda paths: [note for path in paths for note in footnotes_of(self.footer(path))])
+
+    def describe(self, folder: Path) -> FolderFacts:
+        """From the footers, without reading rows."""
+
+        def told(paths: list[Path]) -> FolderFacts:
+            footers, there = [self.footer(path) for path in paths], files.committed(folder)
+            return FolderFacts(
+                files=len(paths),
+                replaced=len(there) - len(paths),
+                rows=sum(int(meta["rows"]) for meta in footers),
+                size=sum(path.stat().st_size for path in there),
+                recorded_at=max((int(meta["recorded_at"]) for meta in footers), default=None),
+            )
+
+        return self.settled(folder, told)
 
     def footer(self, path: Path) -> dict[str, str]:
         """Our footer of a file."""

@@ -17,7 +17,19 @@ from hydra_assets.errors import CorruptionError, InvalidNameError, InvalidTimeEr
 from hydra_assets.storage import files
 from hydra_assets.storage.capture import Held, Look, capture
 from hydra_assets.storage.compaction import GRACE, compact_folder, vacuum_folder
-from hydra_assets.storage.folder import PLACE, RETRACTED, Folder, FolderReader, Footnote, empty, joined, key_of, recordings, shown
+from hydra_assets.storage.folder import (
+    PLACE,
+    RETRACTED,
+    Folder,
+    FolderFacts,
+    FolderReader,
+    Footnote,
+    empty,
+    joined,
+    key_of,
+    recordings,
+    shown,
+)
 from hydra_assets.storage.looks import log_look, looks_of
 from hydra_assets.storage.names import adopt_world, checked_name
 from hydra_assets.storage.restamp import restamped
@@ -370,6 +382,13 @@ class ParquetLake:
         Raises:
             CorruptionError: naming every bad file.
         """
+        good, bad = self.inspect(progress=progress)
+        if bad:
+            raise CorruptionError(f"{len(bad)} of {good + len(bad)} files are bad: " + "; ".join(bad))
+        return good
+
+    def inspect(self, *, progress: Callable[[Folder], None] | None = None) -> tuple[int, list[str]]:
+        """What `verify` finds: how many files are good, and what is wrong with each of the others."""
         good, bad = 0, []
         for folder in self.folders():
             for path in files.committed(folder.path):
@@ -382,9 +401,11 @@ class ParquetLake:
                     bad.append(str(error))
             if progress is not None:
                 progress(folder)
-        if bad:
-            raise CorruptionError(f"{len(bad)} of {good + len(bad)} files are bad: " + "; ".join(bad))
-        return good
+        return good, bad
+
+    def describe(self, folder: Folder) -> FolderFacts:
+        """Files, rows and bytes of a folder, from its footers."""
+        return self._reader.describe(folder.path)
 
     # ---------------------------------------------------------------- inside
 
