@@ -14,6 +14,7 @@ from hydra_assets.defs.jobs import cot_refresh, market_refresh
 from hydra_assets.defs.raw import cot_disaggregated
 from hydra_assets.defs.raw_databento import DATABENTO
 from hydra_assets.defs.resources import AlertResource, CftcResource, DatabentoResource, FeatureStoreResource, FindingsResource, LakeResource
+from hydra_assets.defs.revisions import revision_sensor
 from hydra_assets.defs.schedules import after_cot_release, after_open_interest, after_settlement
 from hydra_assets.defs.sensors import cot_release_sensor
 from hydra_assets.defs.shown import shown
@@ -34,7 +35,7 @@ def definitions_for(home: Home) -> dg.Definitions:
         assets=dg.map_asset_specs(lambda spec: shown(spec, world=home.world, home=str(home.root)), ASSETS),
         asset_checks=CHECKS,
         jobs=[cot_refresh, market_refresh, freshness_watch],
-        sensors=[cot_release_sensor, vendor_update_sensor, alert_on_failure],
+        sensors=[cot_release_sensor, vendor_update_sensor, revision_sensor, alert_on_failure],
         schedules=[after_settlement, after_open_interest, after_cot_release, daily_freshness_watch],
         executor=dg.in_process_executor,
         resources={

@@ -6,7 +6,24 @@ from typing import Annotated
 import typer
 
 from hydra_assets import __version__, log
-from hydra_assets.cli import audit, backfill, catalogue, demo, doctor, export, lint, prove, quote, read, settings, ui, vendor, verify
+from hydra_assets.cli import (
+    audit,
+    backfill,
+    catalogue,
+    demo,
+    doctor,
+    export,
+    lake,
+    lint,
+    prove,
+    quote,
+    read,
+    settings,
+    store,
+    ui,
+    vendor,
+    verify,
+)
 from hydra_assets.cli.console import errors
 from hydra_assets.errors import HydraError
 
@@ -34,6 +51,8 @@ app.command()(audit.audit)
 app.command()(verify.verify)
 app.command()(doctor.doctor)
 app.command("sample-vendor")(vendor.sample_vendor)
+app.add_typer(lake.app, name="lake")
+app.add_typer(store.app, name="store")
 app.add_typer(settings.app, name="config")
 
 

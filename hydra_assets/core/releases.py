@@ -9,6 +9,7 @@ Source: CFTC, Commitments of Traders: Release Schedule and Historical Special An
 """
 
 import datetime as dt
+import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -77,6 +78,13 @@ class ReleaseCalendar:
             if available.tzinfo is None:
                 raise ConfigError(f"COT release exception {day}: available_at_et {row['available_at_et']!r} has no offset")
             self._exceptions[day] = (available.astimezone(dt.UTC), row["status"], row["source"])
+
+    @property
+    def version(self) -> str:
+        """A hash of rule and tables: another one where any stamp may be another."""
+        rule = (RELEASE_TIME, BUSINESS_DAYS_AFTER, FIRST_DISAGGREGATED, HISTORY_PUBLISHED.astimezone(dt.UTC))
+        tables = (sorted(self._exceptions.items()), sorted(self._closures), self.reviewed_until)
+        return hashlib.sha256(repr((rule, tables)).encode()).hexdigest()[:16]
 
     def is_business_day(self, day: dt.date) -> bool:
         """Whether federal offices are open on *day* (shutdowns do not count: they are exceptions)."""

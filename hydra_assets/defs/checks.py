@@ -5,7 +5,6 @@ import random
 import dagster as dg
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from hydra_assets.config.load import load_config
 from hydra_assets.core.audit import early_rows
@@ -22,6 +21,7 @@ from hydra_assets.features.compute import INPUTS
 from hydra_assets.flow.features import evidence_of
 from hydra_assets.proof.poison import poison
 from hydra_assets.proof.replay import replay
+from hydra_assets.storage.folder import RECORDED, RETRACTED
 
 # ---------------------------------------------------------------- feature tables
 
@@ -163,23 +163,26 @@ def open_findings(asset: str) -> dg.AssetChecksDefinition:
 
 
 def keys_unique(dataset: Dataset) -> dg.AssetChecksDefinition:
-    """No vintage of a key stands twice: in one file of a derived table (which may record it again), in all files of a raw one."""
-    names = [*dataset.key, "as_of", "available_at"]
+    """No vintage of a key stands twice: in one recording of a derived table (which may record it again), in all of a raw one."""
+    # Of a table that the vendor stamps, two prints of one number can become known at one instant: when both were missed at first.
+    names = [*dataset.key, "as_of", *(["stamped_at"] if dataset.stamps == "vendor" else []), "available_at"]
 
     @dg.asset_check(asset=dataset.name, name="keys_unique", blocking=True, description=keys_unique.__doc__)
     def check(context: dg.AssetCheckExecutionContext, lake: LakeResource, findings: FindingsResource) -> dg.AssetCheckResult:
         opened, judged = lake.open(), Judgement()
         asked = asked_of(context, opened, dataset.name)
         for market, months in asked.items():
-            # Read file by file, past the lake's own reading, which would hide what this looks for.
-            paths = opened.files(dataset.name, market, months[0].first, months[-1].last)
-            tables = [pq.ParquetFile(path).read(columns=names) for path in paths]
-            for table in tables if dataset.stamps == "derived" else [pa.concat_tables(tables)] if tables else []:
-                judged.rows += table.num_rows
-                judged.values += table.num_rows
-                counted = table.group_by(names).aggregate([([], "count_all")])
-                for row in counted.filter(pc.greater(counted["count_all"], 1)).to_pylist():
-                    judged.accuse(market, month_text(row["as_of"]), rows=row.pop("count_all"), **row)
+            # Every recording, past the lake's own reading, which would hide what this looks for.
+            first, last = months[0].first, months[-1].last
+            table = opened.recordings(dataset.name, market, first, last)
+            judged.rows += table.num_rows
+            judged.values += table.num_rows
+            if dataset.stamps != "derived":  # what a restamp withdrew or recorded again stands twice, rightly
+                again = [note.recorded_at for note in opened.footnotes(dataset.name, market, first, last) if note.reason is not None]
+                table = table.filter(pc.invert(pc.or_(table[RETRACTED], pc.is_in(table[RECORDED], pa.array(again, pa.int64())))))
+            counted = table.group_by([*names, *([RECORDED] if dataset.stamps == "derived" else [])]).aggregate([([], "count_all")])
+            for row in counted.filter(pc.greater(counted["count_all"], 1)).select([*names, "count_all"]).to_pylist():
+                judged.accuse(market, month_text(row["as_of"]), rows=row.pop("count_all"), **row)
         looked_at = f"{judged.rows} rows by {', '.join(names)}"
         return verdict_of(
             judged, findings, asked, asset=dataset.name, check="keys_unique", severity=dg.AssetCheckSeverity.ERROR, looked_at=looked_at

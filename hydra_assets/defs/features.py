@@ -13,6 +13,7 @@ from hydra_assets.defs.partitions import MARKET_MONTH, key_of, months_by_market
 from hydra_assets.defs.resources import FeatureStoreResource, LakeResource
 from hydra_assets.features.compute import INPUTS
 from hydra_assets.flow.features import compute_months, marked, publish_month
+from hydra_assets.flow.outdated import restamped_since_publish
 
 PICTURED = 12  # months of a run, the newest ones: which of them the overview shows as the latest, Dagster leaves to chance
 
@@ -47,11 +48,14 @@ def feature_table(family: str) -> dg.AssetsDefinition:
             with store.open() as feature_store:
                 for market, months in asked.items():
                     for computed in compute_months(opened, family, market, months, rules):
+                        # Where a stamp of an input was put right, the vintages that rest on it move: that is no loss.
+                        moved = restamped_since_publish(feature_store, opened, family, market, computed.month)
+                        allow = config.allow_retract or moved
                         # The store first: it refuses lookahead, and then nothing reaches the lake either.
-                        facts = publish_month(feature_store, family, market, computed, allow_retract=config.allow_retract)
+                        facts = publish_month(feature_store, family, market, computed, allow_retract=allow)
                         key = key_of(market, computed.month)
                         context.add_asset_metadata({"published_facts": facts, "inputs": len(computed.marks)}, partition_key=key)
-                        yield key, marked(computed.rows, allow_retract=config.allow_retract)
+                        yield key, marked(computed.rows, allow_retract=allow)
                     if dataset.name in PICTURES:
                         for month in months[-PICTURED:]:
                             picture = PICTURES[dataset.name](opened, market, month)

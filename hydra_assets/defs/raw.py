@@ -1,17 +1,20 @@
 """Raw tables: an asset fetches and hands over; what is new, and from when on it counts as known, the lake decides."""
 
 import datetime as dt
+from collections.abc import Iterator
 from typing import Any
 
 import dagster as dg
+import pyarrow as pa
 
 from hydra_assets.config.load import load_config, load_release_calendar
+from hydra_assets.core.dataset import COT_DISAGGREGATED
 from hydra_assets.core.months import Month
 from hydra_assets.defs.calendars import report_calendar
 from hydra_assets.defs.partitions import MARKET_MONTH, key_of, months_by_market, parts_of
-from hydra_assets.defs.resources import CftcResource
+from hydra_assets.defs.resources import CftcResource, LakeResource
 from hydra_assets.defs.retrying import one_attempt
-from hydra_assets.flow.cot import CotFetch, cot_months, fetch_cot
+from hydra_assets.flow.cot import CotFetch, cot_months, fetch_cot, restamp_cot
 from hydra_assets.sources.cftc import CftcSource
 from hydra_assets.sources.publications import Publication
 
@@ -28,7 +31,7 @@ MAX_QUARANTINED_SHARE = 0.01
     description="CFTC disaggregated futures-only Commitments of Traders, one row per report. as_of is the day counted (Tuesday);"
     " available_at the release by the calendar, or the moment it was first seen.",
 )
-def cot_disaggregated(context: dg.AssetExecutionContext, cftc: CftcResource) -> dg.Output[Any]:
+def cot_disaggregated(context: dg.AssetExecutionContext, cftc: CftcResource, lake: LakeResource) -> dg.Output[Any]:
     """The reports of the partitions asked, month by month."""
     asked = months_by_market(context.partition_keys)
     config, calendar = load_config(), load_release_calendar()
@@ -52,7 +55,22 @@ def cot_disaggregated(context: dg.AssetExecutionContext, cftc: CftcResource) -> 
                 context.add_asset_metadata(gap, partition_key=str(key_of(market, month)))
     with cftc.publications() as seen:
         context.add_asset_metadata({**_facts(fetched), **_publications(seen.newest(8))})
-    return dg.Output(iter(pairs))
+    opened, dataset = lake.open(), COT_DISAGGREGATED
+
+    def handed_over() -> Iterator[tuple[dg.MultiPartitionKey, pa.Table]]:
+        # Stamps first: what the lake holds is then judged by the same calendar as what comes.
+        for market, months in asked.items():
+            for month in months:
+                moved = restamp_cot(opened, config.market(market), month, calendar)
+                context.add_asset_metadata({"restamped_rows": moved}, partition_key=str(key_of(market, month)))
+        yield from pairs
+        for market, months in asked.items():
+            for month in months:
+                sighted = opened.sightings(dataset.name, market, month.first, month.last, key=dataset.key)
+                facts = {"captured_live": sighted.live, "backfilled": sighted.backfilled}
+                context.add_asset_metadata(facts, partition_key=str(key_of(market, month)))
+
+    return dg.Output(handed_over())
 
 
 def _fetched(context: dg.AssetExecutionContext, source: CftcSource, months: list[Month]) -> CotFetch:

@@ -1,5 +1,6 @@
 """From the CFTC's archives to the months of the lake table ``cot_disaggregated``; knows no Dagster."""
 
+import datetime as dt
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -12,13 +13,13 @@ import pyarrow.compute as pc
 from hydra_assets.config.home import Home
 from hydra_assets.config.load import Config
 from hydra_assets.core.dataset import COT_DISAGGREGATED
-from hydra_assets.core.instants import day_us
+from hydra_assets.core.instants import INSTANT, day_us, to_us
 from hydra_assets.core.market import Market
 from hydra_assets.core.months import Month
 from hydra_assets.core.releases import ReleaseCalendar
 from hydra_assets.errors import NotPublishedError, SchemaError
 from hydra_assets.sources.cftc import CftcSource, CotArchive
-from hydra_assets.sources.cftc_parse import Quarantined, parse_cot
+from hydra_assets.sources.cftc_parse import PARSER_VERSION, Quarantined, parse_cot
 from hydra_assets.storage.capture import Look
 from hydra_assets.storage.lake import ParquetLake
 
@@ -107,8 +108,42 @@ def cot_months(fetched: CotFetch, market: Market, months: Sequence[Month], calen
         table = parsed[archive.name]
         as_of = table["as_of"].cast(pa.int64())
         inside = pc.and_(pc.greater_equal(as_of, day_us(month.first)), pc.less_equal(as_of, day_us(month.last)))
-        look = Look(SOURCE, month.first, month.last, (market.cftc_code,), archive.seen_at)
+        look = Look(SOURCE, month.first, month.last, (market.cftc_code,), archive.seen_at, versions=versions_of(calendar))
         yield month, look.attach(table.filter(inside))
+
+
+def versions_of(calendar: ReleaseCalendar) -> dict[str, str]:
+    """What stamps and reads a report, as it stands in the footers."""
+    return {"calendar": calendar.version, "parser": PARSER_VERSION}
+
+
+def restamp_cot(lake: ParquetLake, market: Market, month: Month, calendar: ReleaseCalendar) -> int:
+    """
+    Put right the month's stamps where another calendar or parser made them; the number of rows written.
+
+    A report that we saw come out keeps the moment of its sight, whatever the calendar says.
+    """
+    dataset, versions = COT_DISAGGREGATED, versions_of(calendar)
+    old = [note.versions for note in lake.footnotes(dataset.name, market.symbol, month.first, month.last) if note.versions != versions]
+    if not old:
+        return 0
+    held = lake.read_vintages(dataset.name, market.symbol, month.first, month.last, key=dataset.key)
+    reports = sorted({(row["cftc_code"], row["as_of"]) for row in held.select(["cftc_code", "as_of"]).to_pylist()})
+    releases = [calendar.release(as_of.astimezone(dt.UTC).date()) for _, as_of in reports]
+    right = pa.table(
+        {
+            "cftc_code": pa.array([code for code, _ in reports], pa.string()),
+            "as_of": pa.array([as_of for _, as_of in reports], INSTANT),
+            "available_at": pa.array([to_us(release.available_at) for release in releases], pa.int64()).cast(INSTANT),
+            "quality": pa.array([release.quality for release in releases], pa.string()),
+        }
+    )
+    reason = f"stamped under {_told(old[-1])}; now {_told(versions)}"
+    return lake.restamp(right, dataset.name, market.symbol, month.first, key=dataset.key, reason=reason, versions=versions)
+
+
+def _told(versions: Mapping[str, str]) -> str:
+    return ", ".join(f"{name} {version}" for name, version in sorted(versions.items())) or "no known version"
 
 
 def append_cot(lake: ParquetLake, market: Market, month: Month, table: pa.Table) -> int:

@@ -51,6 +51,15 @@ def look_back(family: str, dataset: str) -> dt.timedelta:
     return dt.timedelta(days=math.ceil(max(days, default=0)) + _SPARE_DAYS)
 
 
+def reach_of(family: str) -> dict[str, dt.timedelta]:
+    """
+    Every table that a publish of the family rests on, and how far back it is read: its inputs, and what its audit looks at.
+
+    What the audit looks at counts as used, too: a row that it has not seen could be the one that it would object to.
+    """
+    return {name: look_back(family, name) for name in dict.fromkeys((*INPUTS[family], *evidence(family)))}
+
+
 def evidence_of(lake: ParquetLake, family: str, market: str, months: Sequence[Month]) -> dict[str, pa.Table]:
     """Every vintage, within the reach of *months*, of the tables that a proof of the family starts from."""
     return _read(lake, family, market, months, evidence(family))
@@ -65,8 +74,7 @@ def compute_months(
     lake: ParquetLake, family: str, market: str, months: Sequence[Month], rules: OptionRules | None = None
 ) -> Iterator[FeatureMonth]:
     """The feature months asked, ascending; the look-back is read once a year of them, so memory does not grow with the range."""
-    # What the audit looks at counts as used, too: a row that it has not seen could be the one that it would object to.
-    reach = {name: look_back(family, name) for name in dict.fromkeys((*INPUTS[family], *evidence(family)))}
+    reach = reach_of(family)
     for _, group in groupby(sorted(months), key=lambda month: month.year):
         chunk = list(group)
         # Marks before rows: a row that arrives between the two makes the mark too old, never too new.

@@ -13,6 +13,8 @@ READERS = {
     ("flow/features.py", "_read"): "what features.compute and the proofs are given",
     ("flow/features.py", "synthetic_inputs"): "the flags of synthetic rows, shown beside a value",
     ("flow/derived.py", "derived_months"): "what the builders of derived tables are given",
+    ("flow/cot.py", "restamp_cot"): "the stamps that a mended calendar puts right",
+    ("storage/rebuild.py", "differences"): "a rebuilt store, held against the lake",
     ("flow/due.py", "reports_due"): "which days are held: what is to be fetched",
     ("labels.py", "forward_returns"): "labels, which are known only after the fact",
     ("defs/io_managers.py", "load_input"): "an asset's own rows, handed to who asks Dagster for it",

@@ -29,6 +29,7 @@ CODE, YYMMDD, REPORT_DATES = (
     ("Report_Date_as_YYYY-MM-DD", "Report_Date_as_MM_DD_YYYY", "Report_Date_as_YYYY_MM_DD"),
 )
 SYNTHETIC = "synthetic"
+PARSER_VERSION = "1"  # raise it when rows may be read otherwise: the lake's stamps are then gone through again
 SUPPRESSED = "."
 
 

@@ -17,8 +17,8 @@ from hydra_assets.core.dataset import Stamps
 from hydra_assets.core.instants import column_us, from_us, instants, to_us
 from hydra_assets.core.same import same_number
 from hydra_assets.errors import ConflictError, RetractionError, SchemaError
+from hydra_assets.storage.folder import RETRACTED
 
-RETRACTED = "_retracted"
 _LOOK = b"hydra_look"
 CONFIRMED_WITHIN_US = 86_400_000_000  # a first sight so soon after the calendar's stamp confirms it
 _TIMES = ("as_of", "available_at", "stamped_at")
@@ -37,6 +37,7 @@ class Look:
         symbols: what was asked for, for example contract codes.
         seen_at: aware instant at which the answer was seen.
         until: of a source that stamps its rows: the answer holds what was stamped before this instant; None: whatever there was.
+        versions: of what parsed and stamped the answer, for example ``calendar`` and ``parser``; kept in the footers.
     """
 
     source: str
@@ -45,6 +46,7 @@ class Look:
     symbols: Sequence[str] = field(default_factory=tuple)
     seen_at: dt.datetime = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
     until: dt.datetime | None = None
+    versions: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         to_us(self.seen_at, what="Look.seen_at", rounding="ceil")
@@ -79,6 +81,8 @@ class Look:
     def to_json(self, **more: int) -> str:
         """One line of the look log."""
         fields = {**self.as_dict(), "start": self.start.isoformat(), "end": self.end.isoformat(), "seen_at": self.seen_us, **more}
+        if self.versions:
+            fields["versions"] = dict(self.versions)
         if self.until is not None:
             fields["until"] = to_us(self.until, what="Look.until")
         return json.dumps(fields)
@@ -98,7 +102,7 @@ class Look:
         """From the look log's JSON."""
         start, end = (dt.date.fromisoformat(raw[name]) for name in ("start", "end"))
         until = from_us(raw["until"]) if "until" in raw else None
-        return cls(raw["source"], start, end, tuple(raw["symbols"]), from_us(raw["seen_at"]), until)
+        return cls(raw["source"], start, end, tuple(raw["symbols"]), from_us(raw["seen_at"]), until, raw.get("versions", {}))
 
 
 @dataclass(frozen=True)
@@ -165,7 +169,7 @@ def capture(
             absent = any(past.would_hold(int(as_of[i]), int(available[i])) for past in past_looks)
             rows.append(i)
             at.append(max(look.seen_us, int(available[i])) if absent else int(available[i]))
-            live.append(absent or 0 <= look.seen_us - int(available[i]) <= CONFIRMED_WITHIN_US)
+            live.append(absent or confirmed(look.seen_us, int(available[i])))
         elif _same(newest[k][0], v):
             continue
         elif outdated:
@@ -176,6 +180,11 @@ def capture(
             live.append(True)
     fresh = table.take(pa.array(rows, pa.int64()))
     return _stamped(fresh, np.array(at, dtype=np.int64), np.array(live, dtype=bool), stamps), ignored
+
+
+def confirmed(seen_us: int | None, available_us: int) -> bool:
+    """Whether a first sight came so soon after the stamp that the stamp is sure."""
+    return seen_us is not None and 0 <= seen_us - available_us <= CONFIRMED_WITHIN_US
 
 
 def _stamped(rows: pa.Table, at: np.ndarray, live: np.ndarray, stamps: Stamps) -> pa.Table:

@@ -1,5 +1,5 @@
 """
-The seam between the lake and the disk: list committed files, put one and commit it, lock a folder and hand out a stamp.
+The seam between the lake and the disk: list committed files, put one and commit it, delete one, lock a folder and hand out a stamp.
 
 A file is committed by a rename within one filesystem, after its bytes and before its folder are synced: a reader sees all of
 it or nothing, and a writer that was told "written" is right after a power cut too. An object store would take the disk's
@@ -7,14 +7,16 @@ place here and nowhere else.
 """
 
 import contextlib
+import datetime as dt
 import fcntl
 import hashlib
+import json
 import os
 import re
 import shutil
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pyarrow as pa
@@ -25,7 +27,7 @@ from hydra_assets.core.instants import now_us
 from hydra_assets.errors import CorruptionError, LockTimeoutError
 
 STAGING = ".staging"
-COMMITTED = re.compile(r"batch_(?P<day>\d{8})_(?P<id>[0-9a-f]{32})_(?P<hash>[0-9a-f]{16})\.parquet")
+COMMITTED = re.compile(r"(?:batch_(?P<day>\d{8})|base)_(?P<id>[0-9a-f]{32})_(?P<hash>[0-9a-f]{16})\.parquet")
 ORPHAN_AGE_S = 3600
 LOCK_TIMEOUT_S = 120
 _WRITE = {"compression": "zstd", "compression_level": 1, "write_page_checksum": True}
@@ -41,14 +43,59 @@ def committed(folder: Path) -> list[Path]:
     return [folder / name for name in sorted(names, key=lambda n: COMMITTED.fullmatch(n)["id"])]  # type: ignore[index]
 
 
-def put(root: Path, folder: Path, table: pa.Table, *, day: str, metadata: dict[str, str]) -> Path:
+def live(root: Path, folder: Path) -> list[Path]:
+    """
+    The committed files of *folder* that count, oldest first: those that no base file there names as replaced.
+
+    Raises:
+        FileNotFoundError: a base file vanished since it was listed: list again.
+    """
+    paths = committed(folder)
+    replaced = {name for path in paths if is_base(path) for name in replaced_by(footer(root, path))}
+    return [path for path in paths if path.name not in replaced]
+
+
+def is_base(path: Path) -> bool:
+    """Whether a committed file is a compaction's."""
+    return path.name.startswith("base_")
+
+
+def replaced_by(meta: dict[str, str]) -> list[str]:
+    """The names that a base file's footer says it replaces, those that its own forerunners replaced among them."""
+    names: list[str] = json.loads(meta.get("replaces", "[]"))
+    return names
+
+
+def day_of(path: Path) -> dt.date | None:
+    """The day of the write that a batch's name tells; None of a base file, whose rows keep their own."""
+    name = COMMITTED.fullmatch(path.name)
+    day = name and name["day"]
+    return dt.date(int(day[:4]), int(day[4:6]), int(day[6:])) if day else None
+
+
+def delete(path: Path) -> None:
+    """Remove a committed file, for good once its folder is synced."""
+    path.unlink(missing_ok=True)
+    _sync(path.parent)
+
+
+def put(
+    root: Path,
+    folder: Path,
+    table: pa.Table,
+    *,
+    day: str | None,
+    metadata: dict[str, str],
+    check: Callable[[pa.Table], None] | None = None,
+) -> Path:
     """
     Write *table* as one new file of *folder* and commit it.
 
     Args:
         root: the lake; staging lies in it, so that the rename stays within one filesystem.
-        day: ``YYYYMMDD`` for the name.
+        day: ``YYYYMMDD`` for the name; None names a base file.
         metadata: goes into the footer, under ``hydra.``, with the file's own place and row count.
+        check: is given the rows as they lie on the disk, before the rename; what it raises leaves no file.
     """
     identity = uuid7()
     metadata = {**metadata, "path": f"{folder.relative_to(root)}/{identity}", "rows": str(table.num_rows)}
@@ -71,9 +118,10 @@ def put(root: Path, folder: Path, table: pa.Table, *, day: str, metadata: dict[s
             written = [stage / f"{identity}-0.parquet"]
             pq.write_table(table.cast(schema), written[0], **_WRITE)
         (source,) = written
-        name = f"batch_{day}_{identity}_{footer_hash(source)}.parquet"
         _sync(source)
-        target = folder / name
+        if check is not None:
+            check(pq.read_table(source, page_checksum_verification=True))
+        target = folder / f"{f'batch_{day}' if day else 'base'}_{identity}_{footer_hash(source)}.parquet"
         source.rename(target)
         _sync(folder)
         return target
@@ -138,7 +186,8 @@ def _opened(path: Path) -> Iterator[pq.ParquetFile]:
 def _footer(root: Path, path: Path, file: pq.ParquetFile) -> dict[str, str]:
     raw = file.schema_arrow.metadata or {}
     meta = {k.decode().removeprefix("hydra."): v.decode() for k, v in raw.items() if k.startswith(b"hydra.")}
-    if meta.get("path") != f"{path.parent.relative_to(root)}/{path.name.split('_')[2]}":
+    name = COMMITTED.fullmatch(path.name)
+    if name is None or meta.get("path") != f"{path.parent.relative_to(root)}/{name['id']}":
         raise CorruptionError(f"{path}: was written as {meta.get('path', 'no file of a lake')}; it has been moved or copied here")
     return meta
 
@@ -180,6 +229,14 @@ class Stamps:
         stamp = max(now_us(), (int(text) + 1) if text.strip().isdigit() else 0)
         os.pwrite(self._descriptor, b"%020d" % stamp, 0)
         return stamp
+
+
+def last_stamp(folder: Path) -> int | None:
+    """The last recording stamp handed out in *folder*, microseconds UTC; None where none is kept."""
+    with contextlib.suppress(FileNotFoundError):
+        text = (folder / ".lock").read_bytes()[:20].strip()
+        return int(text) if text.isdigit() else None
+    return None
 
 
 def sweep(root: Path) -> None:

@@ -1,50 +1,44 @@
 """The lake: a grow-only set of rows in hive-partitioned Parquet, read as it was known at an instant."""
 
-import contextlib
 import datetime as dt
 import json
 import os
-import re
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from hydra_assets import log
 from hydra_assets.core.dataset import Stamps
-from hydra_assets.core.instants import INSTANT, column_us, from_us, instants, now_us, to_us
+from hydra_assets.core.instants import INSTANT, column_us, from_us, now_us, to_us
 from hydra_assets.core.point_in_time import known_vintages, recordings_that_count
-from hydra_assets.errors import CorruptionError, InvalidNameError, InvalidTimeError, SchemaError
+from hydra_assets.errors import CorruptionError, InvalidNameError, InvalidTimeError, InvalidValueError, SchemaError
 from hydra_assets.storage import files
 from hydra_assets.storage.capture import Held, Look, capture
+from hydra_assets.storage.compaction import GRACE, compact_folder, vacuum_folder
+from hydra_assets.storage.folder import (
+    PLACE,
+    RETRACTED,
+    Folder,
+    FolderFacts,
+    FolderReader,
+    Footnote,
+    empty,
+    joined,
+    key_of,
+    recordings,
+    shown,
+)
+from hydra_assets.storage.looks import log_look, looks_of
 from hydra_assets.storage.names import adopt_world, checked_name
+from hydra_assets.storage.restamp import restamped
+from hydra_assets.storage.shape import SCHEMA_FILE, checked, codes, days_of, read_schema, stamped, utc_day
+from hydra_assets.storage.sightings import Sightings, sightings_of
 
-RECORDED, RETRACTED, WRITTEN = "_recorded_at", "_retracted", "_written_day"
-KEY = b"hydra_key"
-HIDDEN = (RECORDED, RETRACTED, WRITTEN)
-WORLD_FILE, SCHEMA_FILE, LOOKS_FILE = "WORLD", "_schema.arrow", "_looks.jsonl"
-_FOLDER = re.compile(r"data_type=(?P<data_type>[^/]+)/market=(?P<market>[^/]+)/year=(?P<year>\d{4})/month=(?P<month>\d{2})")
+WORLD_FILE = "WORLD"
 
-__all__ = ["Folder", "Look", "ParquetLake"]
-
-
-@dataclass(frozen=True)
-class Folder:
-    """One month of one market of one data type."""
-
-    data_type: str
-    market: str
-    year: int
-    month: int
-    path: Path
-
-    @property
-    def key(self) -> str:
-        """``data_type=…/market=…/year=…/month=…``."""
-        return f"data_type={self.data_type}/market={self.market}/year={self.year:04d}/month={self.month:02d}"
+__all__ = ["Folder", "Footnote", "Look", "ParquetLake"]
 
 
 class ParquetLake:
@@ -62,6 +56,7 @@ class ParquetLake:
         self.base_path = Path(base_path).expanduser().absolute()
         self.base_path.mkdir(mode=0o750, parents=True, exist_ok=True)
         self.world = adopt_world(self.base_path / WORLD_FILE, world, f"lake {self.base_path}")
+        self._reader = FolderReader(self.base_path, self.world)
 
     # ---------------------------------------------------------------- writing
 
@@ -76,10 +71,10 @@ class ParquetLake:
         Raises:
             InvalidNameError, InvalidTimeError, SchemaError: naming what is wrong; nothing was written.
         """
-        folder = self._folder(data_type, market, _utc_day(date, "date"))
-        table = self._checked(table, folder)
+        folder = self._folder(data_type, market, utc_day(date, "date"))
+        table = checked(table, folder, self.base_path)
         with files.lock(folder.path) as stamps:
-            return self._put(table, folder, _utc_day(date, "date"), stamps.next())
+            return self._put(table, folder, utc_day(date, "date"), stamps.next())
 
     def append_new(
         self,
@@ -106,30 +101,64 @@ class ParquetLake:
         Raises:
             RetractionError: see *allow_retract*.
         """
-        folder = self._folder(data_type, market, _utc_day(date, "date"))
-        table = self._checked(table, folder)
+        folder = self._folder(data_type, market, utc_day(date, "date"))
+        table = checked(table, folder, self.base_path)
         names = [name for name in key if name != "as_of"]
         for name in (*names, "as_of", "available_at"):
             if name not in table.column_names:
                 raise SchemaError(f"{folder.key}: append_new needs the column {name!r}; the table has {table.column_names}")
         with files.lock(folder.path) as clock:
             held = self._load([folder])
-            looks = self._looks_of(folder)
+            looks = looks_of(folder.path)
+            group = None if stamps == "derived" or not held.num_rows else codes(held, [*names, "as_of"])
             rows, ignored = capture(
-                table, _held(held), key=names, stamps=stamps, look=look, looks=looks, place=folder.key, allow_retract=allow_retract
+                table, _held(held, group), key=names, stamps=stamps, look=look, looks=looks, place=folder.key, allow_retract=allow_retract
             )
             if rows.num_rows:
-                self._put(rows, folder, _utc_day(date, "date"), clock.next(), key=names)
-            self._log_look(folder, look, ignored)
+                about = {"seen_at": str(look.seen_us), **({"versions": json.dumps(dict(look.versions))} if look.versions else {})}
+                self._put(rows, folder, utc_day(date, "date"), clock.next(), key=names, **about)
+            log_look(folder.path, look, ignored=ignored)
             if ignored:
                 log.get("lake").warning(
                     "an outdated look was not believed", folder=folder.key, rows=ignored, seen_at=look.seen_at.isoformat()
                 )
             return int(rows.num_rows)
 
-    def _put(self, table: pa.Table, folder: Folder, day: dt.date, stamp: int, *, key: Sequence[str] = ()) -> Path:
+    def restamp(
+        self, right: pa.Table, data_type: str, market: str, date: dt.date, *, key: Sequence[str], reason: str, versions: Mapping[str, str]
+    ) -> int:
+        """
+        Put right stamps of ours that turned out wrong: a calendar corrected, a parser mended.
+
+        Each such vintage is withdrawn by a tombstone and appended with the right stamp; an earlier ``recorded_by`` still sees what
+        was believed. A row stamped with the moment of its own sight, and every restatement, stay: see `storage.restamp`.
+
+        Args:
+            right: *key*, ``as_of``, ``available_at`` and perhaps ``quality`` as they should be; rows that it does not name stay.
+            date: in the month.
+            reason: for the footer. versions: of what says so now, for the footer.
+        Returns:
+            Rows written, tombstones included.
+        Raises:
+            SchemaError: the vendor stamps the table. InvalidTimeError: a stamp before its ``as_of``.
+        """
+        folder = self._folder(data_type, market, utc_day(date, "date"))
+        if not reason.strip():
+            raise InvalidValueError(f"{folder.key}: a restamp needs a reason; it is all that later explains it")
+        if not folder.path.exists():
+            return 0
+        names = [name for name in key if name != "as_of"]
+        with files.lock(folder.path) as clock:
+            rows = restamped(self._load([folder]), right, key=names, looks=looks_of(folder.path), place=folder.key)
+            if rows.num_rows:
+                about = {"reason": reason, "versions": json.dumps(dict(versions))}
+                self._put(rows, folder, utc_day(date, "date"), clock.next(), key=names, **about)
+                log.get("lake").warning("stamps put right", folder=folder.key, rows=rows.num_rows, reason=reason)
+            return int(rows.num_rows)
+
+    def _put(self, table: pa.Table, folder: Folder, day: dt.date, stamp: int, *, key: Sequence[str] = (), **about: str) -> Path:
         files.sweep(self.base_path)
-        metadata = {"recorded_at": str(stamp), "world": self.world, **({"key": json.dumps(list(key))} if key else {})}
+        metadata = {"recorded_at": str(stamp), "world": self.world, **about, **({"key": json.dumps(list(key))} if key else {})}
         return files.put(self.base_path, folder.path, table, day=f"{day:%Y%m%d}", metadata=metadata)
 
     # ---------------------------------------------------------------- reading
@@ -147,7 +176,7 @@ class ParquetLake:
         tombstones = table[RETRACTED].to_numpy(zero_copy_only=False)
         if tombstones.any():
             table = table.filter(pa.array(~self._withdrawn(table)))
-        return _shown(table, columns)
+        return shown(table, columns)
 
     def read_vintages(
         self, data_type: str, market: str, start: dt.date | None = None, end: dt.date | None = None, *, key: Sequence[str] | None = None
@@ -159,15 +188,24 @@ class ParquetLake:
         """
         table = self._rows(data_type, market, start, end)
         if not table.num_rows:
-            return _shown(table, None)
-        names = key if key is not None else _key_of(table)
+            return shown(table)
+        names = key if key is not None else key_of(table)
         if names is None:
             raise SchemaError(f"{data_type}/{market}: written without a key; name it: read_vintages(..., key=[...])")
-        group = _codes(table, [*(name for name in names if name != "as_of"), "as_of"])
+        group = codes(table, [*(name for name in names if name != "as_of"), "as_of"])
         rows = recordings_that_count(
-            group, column_us(table["available_at"], what="available_at"), *_recordings(table), stamped_at=_stamped(table)
+            group, column_us(table["available_at"], what="available_at"), *recordings(table), stamped_at=stamped(table)
         )
-        return _shown(table.take(pa.array(np.sort(rows))), None)
+        return shown(table.take(pa.array(np.sort(rows))), None)
+
+    def recordings(self, data_type: str, market: str, start: dt.date | None = None, end: dt.date | None = None) -> pa.Table:
+        """
+        Every row of every write, tombstones and what they withdraw among them, for checks and rebuilding.
+
+        Returns:
+            The rows with ``_recorded_at`` (microseconds UTC), ``_retracted``, ``_written_day`` and ``_seen_at`` (of the look).
+        """
+        return self._rows(data_type, market, start, end).replace_schema_metadata(None)
 
     def read_known(
         self,
@@ -198,19 +236,19 @@ class ParquetLake:
             self._wait_for_writers(data_type, market, by)
         table = self._rows(data_type, market, start, end)
         if not table.num_rows:
-            return _shown(table, None)
+            return shown(table)
         for name in ("as_of", "available_at"):
             if name not in table.column_names:
                 raise SchemaError(f"{data_type}/{market}: read_known needs the column {name!r}")
         rows = known_vintages(
-            _codes(table, [*(name for name in key if name != "as_of"), "as_of"]),
+            codes(table, [*(name for name in key if name != "as_of"), "as_of"]),
             column_us(table["available_at"], what="available_at"),
-            *_recordings(table),
+            *recordings(table),
             known_at=cut,
             recorded_by=by,
-            stamped_at=_stamped(table),
+            stamped_at=stamped(table),
         )
-        return _shown(table.take(pa.array(rows)), None)
+        return shown(table.take(pa.array(rows)), None)
 
     def export_known(self, path: str | os.PathLike[str], data_type: str, market: str, known_at: dt.datetime, *, key: Sequence[str]) -> Path:
         """Write `read_known` to one Parquet file at *path*, for tools that would otherwise glob tombstones and old vintages."""
@@ -220,11 +258,63 @@ class ParquetLake:
         pq.write_table(self.read_known(data_type, market, known_at, key=key), target)
         return target
 
+    # ---------------------------------------------------------------- upkeep
+
+    def compact(
+        self,
+        data_type: str | None = None,
+        market: str | None = None,
+        start: dt.date | None = None,
+        end: dt.date | None = None,
+        *,
+        progress: Callable[[Folder], None] | None = None,
+    ) -> list[Path]:
+        """
+        Merge the files of each month into one base file; every read answers the same before and after.
+
+        Args:
+            data_type, market, start, end: which folders; all of them by default.
+            progress: called after each folder.
+        Returns:
+            The base files written; a month of one file needs none. What they replace is skipped by readers and stays until `vacuum`.
+        """
+        made = []
+        for folder in self._between(data_type, market, start, end):
+            base = compact_folder(self._reader, folder)
+            made += [base] if base is not None else []
+            if progress is not None:
+                progress(folder)
+        return made
+
+    def vacuum(self, older_than: dt.timedelta = GRACE, *, progress: Callable[[Folder], None] | None = None) -> list[Path]:
+        """
+        Delete files that a compaction replaced more than *older_than* ago (never less than an hour), and orphaned staging.
+
+        Returns:
+            The files deleted.
+        """
+        files.sweep(self.base_path)
+        gone = []
+        for folder in self.folders():
+            gone += vacuum_folder(self._reader, folder, older_than)
+            if progress is not None:
+                progress(folder)
+        return gone
+
     # ---------------------------------------------------------------- looking around
 
     def files(self, data_type: str, market: str, start: dt.date | None = None, end: dt.date | None = None) -> list[Path]:
-        """The committed files whose months meet the range, oldest folder first."""
-        return [path for folder in self._between(data_type, market, start, end) for path in files.committed(folder.path)]
+        """
+        The files that count and whose months meet the range, oldest folder first.
+
+        Those that a base file replaced are not among them. Rows still need the point-in-time rule, tombstones and restatements lie
+        among them: `export_known` gives a file without.
+        """
+        return [path for folder in self._between(data_type, market, start, end) for path in self._reader.settled(folder.path, list)]
+
+    def footnotes(self, data_type: str, market: str, start: dt.date | None = None, end: dt.date | None = None) -> list[Footnote]:
+        """What each write of the range said of itself: versions, and the reason of a restamp."""
+        return [note for folder in self._between(data_type, market, start, end) for note in self._reader.footnotes(folder.path)]
 
     def folders(self, data_type: str | None = None, market: str | None = None) -> list[Folder]:
         """Every month folder, in order of data type, market and month."""
@@ -232,30 +322,41 @@ class ParquetLake:
         one_market = checked_name(market, "market") if market is not None else "*"
         found = []
         for path in sorted(self.base_path.glob(f"data_type={one_type}/market={one_market}/year=*/month=*")):
-            match = _FOLDER.fullmatch(path.relative_to(self.base_path).as_posix())
+            match = PLACE.fullmatch(path.relative_to(self.base_path).as_posix())
             if match:
                 found.append(Folder(match["data_type"], match["market"], int(match["year"]), int(match["month"]), path))
         return found
 
     def newest_recorded(self, folder_key: str) -> dt.datetime | None:
         """The newest recording in the folder of *folder_key*, or None."""
-        match = _FOLDER.fullmatch(folder_key)
+        match = PLACE.fullmatch(folder_key)
         if match is None:
             raise InvalidNameError(f"{folder_key!r} is not a folder of a lake")
-        newest = self._newest(self.base_path / folder_key)
+        newest = self._reader.newest(self.base_path / folder_key)
         return None if newest is None else from_us(newest)
 
     def marks(self, data_type: str, market: str, start: dt.date | None = None, end: dt.date | None = None) -> dict[str, dt.datetime]:
         """Folder key to the newest recording in it, of every folder in the range that holds rows: what a publish used."""
-        newest = {folder.key: self._newest(folder.path) for folder in self._between(data_type, market, start, end)}
+        newest = {folder.key: self._reader.newest(folder.path) for folder in self._between(data_type, market, start, end)}
         return {key: from_us(at) for key, at in newest.items() if at is not None}
+
+    def unchanged_since(self, folder: Folder, recorded_at: dt.datetime) -> bool:
+        """True where the folder's clock shows that nothing newer can be in it: one small read; else ask `newest_recorded`."""
+        last = files.last_stamp(folder.path)
+        return last is not None and last <= to_us(recorded_at, what="recorded_at", rounding="floor")
+
+    def sightings(
+        self, data_type: str, market: str, start: dt.date | None = None, end: dt.date | None = None, *, key: Sequence[str]
+    ) -> Sightings:
+        """How many of the vintages of a table stamped by us were captured live, and how many filled in later."""
+        return sightings_of(self._rows(data_type, market, start, end), key)
 
     def looks(self, source: str | None = None) -> pa.Table:
         """Every logged look: folder, source, start, end, symbols, seen_at."""
         rows = [
             {"folder": folder.key, **look.as_dict()}
             for folder in self.folders()
-            for look in self._looks_of(folder)
+            for look in looks_of(folder.path)
             if source is None or look.source == source
         ]
         schema = pa.schema(
@@ -270,26 +371,41 @@ class ParquetLake:
         )
         return pa.Table.from_pylist(rows, schema=schema)
 
-    def verify(self) -> int:
+    def verify(self, *, progress: Callable[[Folder], None] | None = None) -> int:
         """
         Read every committed file whole: page checksums, footer hash, row count, place and world.
 
+        Args:
+            progress: called after each folder.
         Returns:
             The number of files, all of them good.
         Raises:
             CorruptionError: naming every bad file.
         """
+        good, bad = self.inspect(progress=progress)
+        if bad:
+            raise CorruptionError(f"{len(bad)} of {good + len(bad)} files are bad: " + "; ".join(bad))
+        return good
+
+    def inspect(self, *, progress: Callable[[Folder], None] | None = None) -> tuple[int, list[str]]:
+        """What `verify` finds: how many files are good, and what is wrong with each of the others."""
         good, bad = 0, []
         for folder in self.folders():
             for path in files.committed(folder.path):
                 try:
-                    self._get(path)
+                    self._reader.get(path)
                     good += 1
+                except FileNotFoundError:
+                    continue  # a vacuum took it
                 except CorruptionError as error:
                     bad.append(str(error))
-        if bad:
-            raise CorruptionError(f"{len(bad)} of {good + len(bad)} files are bad: " + "; ".join(bad))
-        return good
+            if progress is not None:
+                progress(folder)
+        return good, bad
+
+    def describe(self, folder: Folder) -> FolderFacts:
+        """Files, rows and bytes of a folder, from its footers."""
+        return self._reader.describe(folder.path)
 
     # ---------------------------------------------------------------- inside
 
@@ -298,250 +414,55 @@ class ParquetLake:
         path = self.base_path / f"data_type={data_type}" / f"market={market}" / f"year={day:%Y}" / f"month={day:%m}"
         return Folder(data_type, market, day.year, day.month, path)
 
-    def _between(self, data_type: str, market: str, start: dt.date | None, end: dt.date | None) -> list[Folder]:
-        first = _utc_day(start, "start") if start is not None else dt.date.min
-        last = _utc_day(end, "end") if end is not None else dt.date.max
+    def _between(self, data_type: str | None, market: str | None, start: dt.date | None, end: dt.date | None) -> list[Folder]:
+        first = utc_day(start, "start") if start is not None else dt.date.min
+        last = utc_day(end, "end") if end is not None else dt.date.max
         months = ((first.year, first.month), (last.year, last.month))
         return [f for f in self.folders(data_type, market) if months[0] <= (f.year, f.month) <= months[1]]
 
     def _rows(self, data_type: str, market: str, start: dt.date | None, end: dt.date | None) -> pa.Table:
-        schema = _read_schema(self.base_path / f"data_type={checked_name(data_type, 'data_type')}" / SCHEMA_FILE)
+        schema = read_schema(self.base_path / f"data_type={checked_name(data_type, 'data_type')}" / SCHEMA_FILE)
         table = self._load(self._between(data_type, market, start, end), schema)
         if (start is None and end is None) or not table.num_rows:
             return table
-        days = _days(table)
+        days = days_of(table)
         keep = np.ones(table.num_rows, dtype=bool)
         if start is not None:
-            keep &= days >= np.datetime64(_utc_day(start, "start"), "D")
+            keep &= days >= np.datetime64(utc_day(start, "start"), "D")
         if end is not None:
-            keep &= days <= np.datetime64(_utc_day(end, "end"), "D")
+            keep &= days <= np.datetime64(utc_day(end, "end"), "D")
         return table.filter(pa.array(keep))
 
     def _load(self, folders: Iterable[Folder], schema: pa.Schema | None = None) -> pa.Table:
         """All rows with the hidden columns; where there is none, an empty table of *schema*."""
-        parts = []
-        for folder in folders:
-            for _ in range(10):
-                try:
-                    loaded = [self._with_hidden(path) for path in files.committed(folder.path)]
-                except FileNotFoundError:
-                    continue  # replaced by a compaction since it was listed: list again
-                parts += loaded
-                break
-        if not parts:
-            known = schema if schema is not None else pa.schema([])
-            return pa.schema([*known, (RECORDED, pa.int64()), (RETRACTED, pa.bool_()), (WRITTEN, pa.date32())]).empty_table()
-        key = next((_key_of(part) for part in reversed(parts) if _key_of(part)), None)
-        joined = pa.concat_tables(parts, promote_options="default").combine_chunks()
-        return joined.replace_schema_metadata({**(joined.schema.metadata or {}), KEY: json.dumps(key).encode()}) if key else joined
-
-    def _get(self, path: Path) -> tuple[pa.Table, dict[str, str]]:
-        table, meta = files.get(self.base_path, path)
-        if meta["world"] != self.world:
-            raise CorruptionError(f"{path}: belongs to world {meta['world']}, this lake is {self.world}")
-        return table, meta
-
-    def _with_hidden(self, path: Path) -> pa.Table:
-        table, meta = self._get(path)
-        name = files.COMMITTED.fullmatch(path.name)
-        assert name is not None  # noqa: S101  committed() gave it
-        n = table.num_rows
-        if RETRACTED not in table.column_names:
-            table = table.append_column(RETRACTED, pa.array(np.zeros(n, dtype=bool)))
-        if "key" in meta:
-            table = table.replace_schema_metadata({**(table.schema.metadata or {}), KEY: meta["key"].encode()})
-        table = table.append_column(RECORDED, pa.array(np.full(n, int(meta["recorded_at"]))))
-        day = dt.datetime.strptime(name["day"], "%Y%m%d").replace(tzinfo=dt.UTC).date()
-        return table.append_column(WRITTEN, pa.array([day] * n, pa.date32()))
+        parts = [part for folder in folders for part in self._reader.rows(folder)]
+        return joined(parts) if parts else empty(schema if schema is not None else pa.schema([]))
 
     def _withdrawn(self, table: pa.Table) -> np.ndarray:
         """Tombstones, and every older recording of the vintages that they withdraw."""
-        stamp = _stamped(table)
-        vintage = _codes(table, [*(_key_of(table) or ()), "as_of", "available_at"])
+        stamp = stamped(table)
+        vintage = codes(table, [*(key_of(table) or ()), "as_of", "available_at"])
         if stamp is not None:
             vintage = np.unique(np.stack([vintage, stamp]), axis=1, return_inverse=True)[1]
-        recorded, tombstone = _recordings(table)
+        recorded, tombstone = recordings(table)
         last = np.full(vintage.max() + 1, -1, dtype=np.int64)
         np.maximum.at(last, vintage[tombstone], recorded[tombstone])
         return np.asarray(tombstone | (recorded < last[vintage]))
 
-    def _newest(self, path: Path) -> int | None:
-        return max((int(files.footer(self.base_path, file)["recorded_at"]) for file in files.committed(path)), default=None)
-
     def _wait_for_writers(self, data_type: str, market: str, recorded_by: int) -> None:
         """A writer may hold an older stamp and not yet have renamed its file: pass through its lock before listing."""
         for folder in self.folders(data_type, market):
-            newest = self._newest(folder.path)
+            newest = self._reader.newest(folder.path)
             if newest is None or recorded_by > newest:
                 with files.lock(folder.path):
                     pass
 
-    def _checked(self, table: pa.Table, folder: Folder) -> pa.Table:
-        if not isinstance(table, pa.Table):
-            raise SchemaError(f"{folder.key}: a pyarrow.Table is needed, not {type(table).__name__}")
-        clash = [name for name in table.column_names if name in HIDDEN or table.column_names.count(name) > 1]
-        if clash:
-            raise SchemaError(f"{folder.key}: column names {clash} are the lake's own or stand twice")
-        table = _utc(table, folder.key)
-        if table.num_rows and _has_days(table):
-            days = _days(table)
-            first = np.datetime64(f"{folder.year:04d}-{folder.month:02d}", "M")
-            outside = int((days.astype("datetime64[M]") != first).sum())
-            if outside:
-                stranger = days[days.astype("datetime64[M]") != first][0]
-                raise InvalidTimeError(f"{folder.key}: {outside} row(s) have an as_of outside the month, the first {stranger}")
-        if (
-            "available_at" in table.column_names
-            and table.num_rows
-            and _has_days(table)
-            and pa.types.is_timestamp(table.schema.field("as_of").type)
-        ):
-            early = pc.sum(pc.less(table["available_at"], table["as_of"])).as_py()
-            if early:
-                raise InvalidTimeError(f"{folder.key}: {early} row(s) have an available_at before their as_of")
-        self._agree_on_schema(table.schema, folder)
-        return table
 
-    def _agree_on_schema(self, schema: pa.Schema, folder: Folder) -> None:
-        """One type a column over the whole data type: a changed one would break every later read."""
-        home = self.base_path / f"data_type={folder.data_type}"
-        known = _read_schema(home / SCHEMA_FILE)
-        if not _new_columns(known, schema, folder):
-            return
-        with files.lock(home):
-            known = _read_schema(home / SCHEMA_FILE)
-            fields = _new_columns(known, schema, folder)
-            if fields:
-                fresh = pa.schema([*known, *(field.with_nullable(True).remove_metadata() for field in fields)])
-                temporary = home / f"{SCHEMA_FILE}.{os.getpid()}"
-                temporary.write_bytes(fresh.serialize().to_pybytes())
-                temporary.replace(home / SCHEMA_FILE)
-
-    def _looks_of(self, folder: Folder) -> list[Look]:
-        with contextlib.suppress(FileNotFoundError):
-            lines = (folder.path / LOOKS_FILE).read_text(encoding="utf-8").split("\n")
-            return [Look.from_dict(json.loads(line)) for line in lines[:-1] if line]  # what follows the last newline was cut by a crash
-        return []
-
-    def _log_look(self, folder: Folder, look: Look, ignored: int) -> None:
-        descriptor = os.open(folder.path / LOOKS_FILE, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o640)
-        try:
-            size = os.fstat(descriptor).st_size
-            torn = size and os.pread(descriptor, 1, size - 1) != b"\n"
-            if torn:  # end the cut line, which is not JSON, so that it cannot swallow this one
-                body = Path(folder.path / LOOKS_FILE).read_bytes()
-                os.ftruncate(descriptor, body.rfind(b"\n") + 1)
-            os.write(descriptor, (look.to_json(ignored=ignored) + "\n").encode())
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-
-
-def _utc_day(date: dt.date, what: str) -> dt.date:
-    if isinstance(date, dt.datetime):
-        return from_us(to_us(date, what=what, rounding="floor")).date()
-    if isinstance(date, dt.date):
-        return date
-    raise InvalidTimeError(f"{what} must be a date or an aware datetime, not {date!r}")
-
-
-def _utc(table: pa.Table, place: str) -> pa.Table:
-    """Every instant as UTC microseconds; ``stamped_at`` keeps the vendor's nanoseconds."""
-    for i, field in enumerate(table.schema):
-        if not pa.types.is_timestamp(field.type):
-            continue
-        if field.type.tz is None:
-            raise SchemaError(f"{place}: column {field.name!r} is {field.type}, an instant without a zone; localise it first")
-        if field.name == "stamped_at":
-            kind = pa.timestamp("ns", tz="UTC")
-            table = table.set_column(i, field.with_type(kind), table.column(i).cast(kind))
-            continue
-        if field.type == INSTANT:
-            continue
-        column = table.column(i)
-        if field.type.unit == "ns":
-            valid = column.is_valid().combine_chunks()
-            filled = column.cast(pa.timestamp("ns", tz="UTC")).fill_null(pa.scalar(0, pa.timestamp("ns", tz="UTC")))
-            us = column_us(filled, what=f"{place} {field.name}", rounding="ceil" if field.name == "available_at" else "exact")
-            column = pc.if_else(valid, instants(us), pa.scalar(None, INSTANT))
-        else:
-            column = column.cast(INSTANT)
-        table = table.set_column(i, field.with_type(INSTANT), column)
-    return table
-
-
-def _has_days(table: pa.Table) -> bool:
-    if "as_of" not in table.column_names:
-        return False
-    kind = table.schema.field("as_of").type
-    return bool(pa.types.is_timestamp(kind) or pa.types.is_date(kind))
-
-
-def _days(table: pa.Table) -> np.ndarray:
-    """The UTC day of each row: of its as_of, else of the write."""
-    column = table["as_of"] if _has_days(table) else table[WRITTEN]
-    if column.null_count:
-        raise InvalidTimeError(f"as_of has {column.null_count} null(s); a row must say what day it describes")
-    days = (
-        column.cast(INSTANT).cast(pa.int64()).to_numpy() // 86_400_000_000
-        if pa.types.is_timestamp(column.type)
-        else column.cast(pa.date32()).cast(pa.int32()).to_numpy()
-    )
-    return np.asarray(days, dtype=np.int64).astype("datetime64[D]")
-
-
-def _codes(table: pa.Table, columns: Sequence[str]) -> np.ndarray:
-    """One integer per distinct combination of *columns*."""
-    code = np.zeros(table.num_rows, dtype=np.int64)
-    for name in columns:
-        if name not in table.column_names:
-            raise SchemaError(f"key column {name!r} is not in the table; it has {_shown(table, None).column_names}")
-        encoded = table[name].combine_chunks().dictionary_encode(null_encoding="encode")
-        indices = encoded.indices.to_numpy(zero_copy_only=False).astype(np.int64)
-        code = np.unique(code * (len(encoded.dictionary) + 1) + indices, return_inverse=True)[1].astype(np.int64)
-    return code
-
-
-def _recordings(table: pa.Table) -> tuple[np.ndarray, np.ndarray]:
-    return table[RECORDED].to_numpy(), table[RETRACTED].fill_null(False).to_numpy(zero_copy_only=False)
-
-
-def _stamped(table: pa.Table) -> np.ndarray | None:
-    if "stamped_at" not in table.column_names:
-        return None
-    stamped: np.ndarray = table["stamped_at"].cast(pa.int64()).fill_null(0).to_numpy()
-    return stamped
-
-
-def _key_of(table: pa.Table) -> list[str] | None:
-    """The key that `append_new` wrote into the footers, carried along as metadata of the loaded table."""
-    raw = (table.schema.metadata or {}).get(KEY)
-    return json.loads(raw) if raw else None
-
-
-def _held(table: pa.Table) -> Held:
-    return Held(table=table, recorded_at=table[RECORDED].to_numpy(), retracted=_recordings(table)[1])
-
-
-def _shown(table: pa.Table, columns: Sequence[str] | None) -> pa.Table:
-    shown = table.drop_columns([name for name in HIDDEN if name in table.column_names])
-    kept = {k: v for k, v in (table.schema.metadata or {}).items() if k != KEY}
-    shown = shown.replace_schema_metadata(kept or None)
-    return shown.select(list(columns)) if columns is not None else shown
-
-
-def _read_schema(path: Path) -> pa.Schema:
-    try:
-        return pa.ipc.read_schema(pa.py_buffer(path.read_bytes()))
-    except FileNotFoundError:
-        return pa.schema([])
-
-
-def _new_columns(known: pa.Schema, schema: pa.Schema, folder: Folder) -> list[pa.Field]:
-    fresh = []
-    for field in schema:
-        if field.name not in known.names:
-            fresh.append(field)
-        elif known.field(field.name).type != field.type:
-            raise SchemaError(f"{folder.key}: column {field.name!r} is {field.type}; the lake holds it as {known.field(field.name).type}")
-    return fresh
+def _held(table: pa.Table, group: np.ndarray | None = None) -> Held:
+    """What a capture compares with; of stamps by the vendor or us (*group* given), the vintages that exist alone."""
+    recorded, retracted = recordings(table)
+    if group is not None and retracted.any():
+        available = column_us(table["available_at"], what="available_at")
+        rows = recordings_that_count(group, available, recorded, retracted, stamped_at=stamped(table))
+        return Held(table.take(pa.array(rows)), recorded[rows], retracted[rows])
+    return Held(table, recorded, retracted)

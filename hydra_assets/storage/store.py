@@ -69,9 +69,8 @@ class FeatureStore:
         self.db_path = Path(db_path).expanduser().absolute()
         self.db_path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._lock = threading.RLock()
-        self._db = sqlite3.connect(self.db_path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False)
+        self._db = self._connected()
         try:
-            configure(self._db)
             migrate(self._db)
             self.world = self._adopt_world(world)
         except sqlite3.DatabaseError as error:
@@ -178,6 +177,36 @@ class FeatureStore:
                 [(market, month, scope, at, folder, recorded, len(writes)) for folder, recorded in (used or {"": 0}).items()],
             )
             return len(writes)
+
+    def restore(self, recordings: Iterable[tuple[Fact, bool, int]], publishes: Iterable[Sequence[Any]] = ()) -> int:
+        """
+        Fill an empty store with recordings that were made elsewhere, each under its own ``recorded_at``; how many.
+
+        Args:
+            recordings: fact, whether it withdraws its vintage, microseconds UTC. publishes: rows as `publishes` gives them, in integers.
+        Raises:
+            ConflictError: the store is not empty.
+        """
+        with self._lock:
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                if self._db.execute("SELECT 1 FROM facts LIMIT 1").fetchone():
+                    raise ConflictError(f"{self.db_path}: holds facts already; only an empty store can be restored")
+                by_stamp: dict[int, list[tuple[int, Fact, int]]] = {}
+                for fact, gone, at in recordings:
+                    by_stamp.setdefault(at, []).append((self._series_of(fact), fact, int(gone)))
+                for at in sorted(by_stamp):
+                    self._insert(by_stamp[at], at)
+                self._db.executemany("INSERT INTO publishes VALUES (?, ?, ?, ?, ?, ?, ?)", publishes)
+                newest = self._db.execute(
+                    "SELECT max(recorded_at) FROM (SELECT recorded_at FROM facts UNION SELECT recorded_at FROM publishes)"
+                )
+                self._db.execute("UPDATE about SET value = ? WHERE key = 'last_recorded_at'", (str(newest.fetchone()[0] or 0),))
+                self._db.execute("COMMIT")
+            except BaseException:
+                self._db.execute("ROLLBACK")
+                raise
+        return sum(map(len, by_stamp.values()))
 
     # ---------------------------------------------------------------- reading
 
@@ -394,6 +423,20 @@ class FeatureStore:
 
     # ---------------------------------------------------------------- inside
 
+    def _connected(self) -> sqlite3.Connection:
+        """Connected to the file that lies there now: a rebuilt store may take its place while this one waits for it."""
+        while True:
+            before = _inode(self.db_path)
+            connection = sqlite3.connect(self.db_path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False)
+            try:
+                configure(connection)
+            except sqlite3.DatabaseError as error:
+                connection.close()
+                raise CorruptionError(f"{self.db_path}: {error}") from error
+            if before in (None, _inode(self.db_path)):
+                return connection
+            connection.close()
+
     @contextlib.contextmanager
     def _writing(self) -> Iterator[Callable[[], int]]:
         """The writers' lock, one transaction, and its one stamp (taken on first use, under the lock)."""
@@ -585,6 +628,12 @@ class FeatureStore:
                 f"store {self.db_path} belongs to the world {held!r} and was opened as {world!r}; each world has a home of its own"
             )
         return held
+
+
+def _inode(path: Path) -> int | None:
+    with contextlib.suppress(FileNotFoundError):
+        return path.stat().st_ino
+    return None
 
 
 def _instants(row: Mapping[str, Any]) -> dict[str, Any]:

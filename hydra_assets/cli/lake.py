@@ -1,0 +1,161 @@
+"""`hydra-assets lake`: what the lake holds, whether it is whole, and its upkeep."""
+
+import datetime as dt
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich import box
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from hydra_assets.cli.console import JsonOption, WorldOption, console, errors, print_json
+from hydra_assets.errors import InvalidTimeError
+
+if TYPE_CHECKING:
+    from hydra_assets.storage.lake import ParquetLake
+
+app = typer.Typer(
+    help="The lake of Parquet files: list, verify, compact, vacuum. Nothing here changes what any read answers.", no_args_is_help=True
+)
+DataType = Annotated[str | None, typer.Option("--table", help="One table, for example cot_disaggregated. Default: all.")]
+MarketOption = Annotated[str | None, typer.Option("--market", help="One market, for example HE. Default: all.")]
+
+
+@app.command("ls")
+def ls(data_type: DataType = None, market: MarketOption = None, world: WorldOption = None, as_json: JsonOption = False) -> None:
+    """
+    List the tables: months, files, rows and size.
+
+    "Replaced" are files that a compaction has merged; readers skip them, and a vacuum removes them. Rows are those recorded:
+    every vintage, and tombstones too.
+    """
+    lake = _lake(world)
+    found: dict[tuple[str, str], dict[str, Any]] = {}
+    with bar("reading footers", len(lake.folders(data_type, market))) as step:
+        for folder in lake.folders(data_type, market):
+            facts, month = lake.describe(folder), f"{folder.year}-{folder.month:02d}"
+            row = found.setdefault(
+                (folder.data_type, folder.market),
+                {"first": month, "months": 0, "files": 0, "replaced": 0, "rows": 0, "bytes": 0, "recorded_at": None},
+            )
+            row["last"], row["months"] = month, row["months"] + 1
+            for name in ("files", "replaced", "rows"):
+                row[name] += getattr(facts, name)
+            row["bytes"] += facts.size
+            newest = lake.newest_recorded(folder.key)
+            row["recorded_at"] = max(filter(None, (row["recorded_at"], newest)), default=None)
+            step(folder)
+    if as_json:
+        tables = [{"table": name, "market": symbol, **row} for (name, symbol), row in found.items()]
+        print_json({"world": lake.world, "path": str(lake.base_path), "tables": tables})
+        return
+    if not found:
+        console.print(f"The {lake.world} lake holds nothing of that. Fill it with [bold]hydra-assets demo[/].", soft_wrap=True)
+        return
+    table = Table(title=f"lake of the {lake.world} world", title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False)
+    for heading in ("table", "market", "months", "files", "replaced", "rows", "MB"):
+        table.add_column(heading, justify="left" if heading in ("table", "market", "months") else "right", no_wrap=True)
+    for (name, symbol), row in found.items():
+        months = f"{row['first']}..{row['last']}"
+        counts = [f"{row[key]:,}" for key in ("files", "replaced", "rows")]
+        table.add_row(name, symbol, months, *counts, f"{row['bytes'] / 1e6:,.1f}")
+    console.print(table)
+    loose = sum(row["files"] - row["months"] for row in found.values())
+    if loose > 0:
+        console.print(f"{loose:,} files more than months; hydra-assets lake compact merges them.")
+
+
+@app.command()
+def verify(world: WorldOption = None, as_json: JsonOption = False) -> None:
+    """
+    Read every file whole and compare it with what was written: checksums of pages and footer, rows, place, world.
+
+    Ends with exit code 1 when a file is bad, and names each. A bad base file whose forerunners are still there can be deleted:
+    they count again. Otherwise take the file from a backup, or delete it and materialise its month again.
+    """
+    lake = _lake(world)
+    with bar("reading every file", len(lake.folders())) as step:
+        good, bad = lake.inspect(progress=step)
+    if as_json:
+        print_json({"world": lake.world, "good": good, "bad": bad})
+    else:
+        console.print(f"{good:,} files are whole." if good or bad else "The lake is empty.")
+        for line in bad:
+            errors.print(f"[bold red]bad[/] {line}", highlight=False, soft_wrap=True)
+    if bad:
+        raise typer.Exit(1)
+
+
+@app.command()
+def compact(
+    data_type: DataType = None,
+    market: MarketOption = None,
+    until: Annotated[str | None, typer.Option(help="Last month to compact, e.g. 2026-01. Default: all, this month too.")] = None,
+    world: WorldOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """
+    Merge each month's files into one.
+
+    Many small files make reading slow, not wrong: every read answers the same before and after, also under recorded_by. It may
+    run beside writers and readers. The files merged stay on the disk until a vacuum.
+    """
+    lake = _lake(world)
+    end = None if until is None else _last_day(until)
+    folders = [f for f in lake.folders(data_type, market) if end is None or (f.year, f.month) <= (end.year, end.month)]
+    with bar("compacting", len(folders)) as step:
+        made = lake.compact(data_type, market, end=end, progress=step)
+    if as_json:
+        print_json({"world": lake.world, "folders": len(folders), "base_files": [str(path) for path in made]})
+        return
+    console.print(f"{len(made):,} of {len(folders):,} months had more than one file and have one now.")
+    if made:
+        console.print("The files merged are removed an hour from now at the earliest: hydra-assets lake vacuum.")
+
+
+@app.command()
+def vacuum(
+    hours: Annotated[float, typer.Option(help="Only files replaced longer ago than this many hours; at least 1.", min=1.0)] = 1.0,
+    world: WorldOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """
+    Remove files that a compaction replaced, oldest first, and what killed writers left in staging.
+
+    An hour of grace lets readers that have listed a file open it. The merged file is read whole before its forerunners go.
+    """
+    lake = _lake(world)
+    with bar("vacuuming", len(lake.folders())) as step:
+        gone = lake.vacuum(dt.timedelta(hours=hours), progress=step)
+    if as_json:
+        print_json({"world": lake.world, "removed": [str(path) for path in gone]})
+        return
+    console.print(f"{len(gone):,} replaced files removed.")
+
+
+@contextmanager
+def bar(what: str, total: int) -> Iterator[Callable[[object], None]]:
+    """A progress bar on standard error, where a person looks at it; gives what advances it."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=errors, transient=True, disable=not errors.is_terminal) as progress:
+        task = progress.add_task(what, total=total)
+        yield lambda _: progress.advance(task)
+
+
+def _lake(world: str | None) -> "ParquetLake":
+    from hydra_assets.config.home import resolve_home  # Arrow takes a second to load; --help needs none of it
+    from hydra_assets.storage.lake import ParquetLake
+
+    home = resolve_home(world)
+    home.create()
+    return ParquetLake(home.lake, world=home.world)
+
+
+def _last_day(month: str) -> dt.date:
+    from hydra_assets.core.months import Month
+
+    if len(month) != len("2026-01"):
+        raise InvalidTimeError(f"--until {month!r} is not a month; write 2026-01")
+    return Month.of(month).last

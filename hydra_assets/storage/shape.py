@@ -1,0 +1,158 @@
+"""The shape of a table on its way into the lake: UTC microseconds, rows of the folder's own month, one type a column."""
+
+import datetime as dt
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from hydra_assets.core.instants import INSTANT, column_us, from_us, instants, to_us
+from hydra_assets.errors import InvalidTimeError, SchemaError
+from hydra_assets.storage import files
+from hydra_assets.storage.folder import HIDDEN, WRITTEN, Folder, shown
+
+SCHEMA_FILE = "_schema.arrow"
+
+
+def checked(table: pa.Table, folder: Folder, root: Path) -> pa.Table:
+    """
+    *table* as *folder* may hold it; the data type's schema grows by its new columns.
+
+    Raises:
+        SchemaError, InvalidTimeError: naming folder and column.
+    """
+    if not isinstance(table, pa.Table):
+        raise SchemaError(f"{folder.key}: a pyarrow.Table is needed, not {type(table).__name__}")
+    clash = [name for name in table.column_names if name in HIDDEN or table.column_names.count(name) > 1]
+    if clash:
+        raise SchemaError(f"{folder.key}: column names {clash} are the lake's own or stand twice")
+    table = _utc(table, folder.key)
+    if table.num_rows and _has_days(table):
+        days = days_of(table)
+        first = np.datetime64(f"{folder.year:04d}-{folder.month:02d}", "M")
+        outside = int((days.astype("datetime64[M]") != first).sum())
+        if outside:
+            stranger = days[days.astype("datetime64[M]") != first][0]
+            raise InvalidTimeError(f"{folder.key}: {outside} row(s) have an as_of outside the month, the first {stranger}")
+    if (
+        "available_at" in table.column_names
+        and table.num_rows
+        and _has_days(table)
+        and pa.types.is_timestamp(table.schema.field("as_of").type)
+    ):
+        early = pc.sum(pc.less(table["available_at"], table["as_of"])).as_py()
+        if early:
+            raise InvalidTimeError(f"{folder.key}: {early} row(s) have an available_at before their as_of")
+    _agree_on_schema(table.schema, folder, root)
+    return table
+
+
+def _agree_on_schema(schema: pa.Schema, folder: Folder, root: Path) -> None:
+    """One type a column over the whole data type: a changed one would break every later read."""
+    home = root / f"data_type={folder.data_type}"
+    known = read_schema(home / SCHEMA_FILE)
+    if not _new_columns(known, schema, folder):
+        return
+    with files.lock(home):
+        known = read_schema(home / SCHEMA_FILE)
+        fields = _new_columns(known, schema, folder)
+        if fields:
+            fresh = pa.schema([*known, *(field.with_nullable(True).remove_metadata() for field in fields)])
+            temporary = home / f"{SCHEMA_FILE}.{os.getpid()}"
+            temporary.write_bytes(fresh.serialize().to_pybytes())
+            temporary.replace(home / SCHEMA_FILE)
+
+
+def utc_day(date: dt.date, what: str) -> dt.date:
+    """The UTC day of a date or an aware datetime; InvalidTimeError naming *what*."""
+    if isinstance(date, dt.datetime):
+        return from_us(to_us(date, what=what, rounding="floor")).date()
+    if isinstance(date, dt.date):
+        return date
+    raise InvalidTimeError(f"{what} must be a date or an aware datetime, not {date!r}")
+
+
+def _utc(table: pa.Table, place: str) -> pa.Table:
+    """Every instant as UTC microseconds; ``stamped_at`` keeps the vendor's nanoseconds."""
+    for i, field in enumerate(table.schema):
+        if not pa.types.is_timestamp(field.type):
+            continue
+        if field.type.tz is None:
+            raise SchemaError(f"{place}: column {field.name!r} is {field.type}, an instant without a zone; localise it first")
+        if field.name == "stamped_at":
+            kind = pa.timestamp("ns", tz="UTC")
+            table = table.set_column(i, field.with_type(kind), table.column(i).cast(kind))
+            continue
+        if field.type == INSTANT:
+            continue
+        column = table.column(i)
+        if field.type.unit == "ns":
+            valid = column.is_valid().combine_chunks()
+            filled = column.cast(pa.timestamp("ns", tz="UTC")).fill_null(pa.scalar(0, pa.timestamp("ns", tz="UTC")))
+            us = column_us(filled, what=f"{place} {field.name}", rounding="ceil" if field.name == "available_at" else "exact")
+            column = pc.if_else(valid, instants(us), pa.scalar(None, INSTANT))
+        else:
+            column = column.cast(INSTANT)
+        table = table.set_column(i, field.with_type(INSTANT), column)
+    return table
+
+
+def _has_days(table: pa.Table) -> bool:
+    if "as_of" not in table.column_names:
+        return False
+    kind = table.schema.field("as_of").type
+    return bool(pa.types.is_timestamp(kind) or pa.types.is_date(kind))
+
+
+def days_of(table: pa.Table) -> np.ndarray:
+    """The UTC day of each row: of its as_of, else of the write."""
+    column = table["as_of"] if _has_days(table) else table[WRITTEN]
+    if column.null_count:
+        raise InvalidTimeError(f"as_of has {column.null_count} null(s); a row must say what day it describes")
+    days = (
+        column.cast(INSTANT).cast(pa.int64()).to_numpy() // 86_400_000_000
+        if pa.types.is_timestamp(column.type)
+        else column.cast(pa.date32()).cast(pa.int32()).to_numpy()
+    )
+    return np.asarray(days, dtype=np.int64).astype("datetime64[D]")
+
+
+def codes(table: pa.Table, columns: Sequence[str]) -> np.ndarray:
+    """One integer per distinct combination of *columns*."""
+    code = np.zeros(table.num_rows, dtype=np.int64)
+    for name in columns:
+        if name not in table.column_names:
+            raise SchemaError(f"key column {name!r} is not in the table; it has {shown(table).column_names}")
+        encoded = table[name].combine_chunks().dictionary_encode(null_encoding="encode")
+        indices = encoded.indices.to_numpy(zero_copy_only=False).astype(np.int64)
+        code = np.unique(code * (len(encoded.dictionary) + 1) + indices, return_inverse=True)[1].astype(np.int64)
+    return code
+
+
+def stamped(table: pa.Table) -> np.ndarray | None:
+    """The vendor's own stamps, nanoseconds UTC, where the table has them."""
+    if "stamped_at" not in table.column_names:
+        return None
+    stamps: np.ndarray = table["stamped_at"].cast(pa.int64()).fill_null(0).to_numpy()
+    return stamps
+
+
+def read_schema(path: Path) -> pa.Schema:
+    """The columns of a data type."""
+    try:
+        return pa.ipc.read_schema(pa.py_buffer(path.read_bytes()))
+    except FileNotFoundError:
+        return pa.schema([])
+
+
+def _new_columns(known: pa.Schema, schema: pa.Schema, folder: Folder) -> list[pa.Field]:
+    fresh = []
+    for field in schema:
+        if field.name not in known.names:
+            fresh.append(field)
+        elif known.field(field.name).type != field.type:
+            raise SchemaError(f"{folder.key}: column {field.name!r} is {field.type}; the lake holds it as {known.field(field.name).type}")
+    return fresh
