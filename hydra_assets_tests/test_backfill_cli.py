@@ -109,6 +109,25 @@ def test_ctrl_c_keeps_what_it_had_and_the_same_command_goes_on_from_there():
         assert sorted(schemas) == ["definition", "ohlcv-1d"]  # each was asked once: nothing is paid twice
 
 
+def test_ctrl_c_ends_a_wait_for_another_run_too():
+    home, waits = resolve_home(), []
+    with dg.DagsterInstance.from_config(str(home.dagster)) as instance:
+        storage = instance.event_log_storage
+        assert storage.initialize_concurrency_limit_to_default("vendor")
+        assert storage.claim_concurrency_slot("vendor", "another-run", "futures_bars").is_claimed
+
+    def stop(done, doing):
+        if "waits" in doing:
+            waits.append(doing)
+            signal.raise_signal(signal.SIGINT)
+
+    stopped = hydra_assets.backfill("HE", "2025-10", assets=["futures_definitions"], told=stop)
+    assert waits == ["futures_definitions waits for another run to end"]
+    assert stopped.interrupted
+    assert not stopped.failures
+    assert [table.status for table in stopped.tables] == ["not run"]
+
+
 def test_a_killed_run_is_ended_by_the_next_and_leaves_no_half_of_anything():
     program = (
         "import hydra_assets, os\n"

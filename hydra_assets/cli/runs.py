@@ -7,6 +7,8 @@ one run recorded in the home's own instance, so that the UI shows it too, also w
 
 import datetime as dt
 import difflib
+import signal
+import threading
 import uuid
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -162,9 +164,20 @@ class MarketRun:
         if event is None:
             return
         self._events.append(event)
+        blocked = event.event_type is dg.DagsterEventType.ENGINE_EVENT and event.step_key and "pool" in event.engine_event_data.metadata
+        if blocked or event.event_type is dg.DagsterEventType.STEP_UP_FOR_RETRY:
+            self._wait(event)
+            return
         self._seen += event.event_type in COUNTED
         if event.event_type in COUNTED or event.event_type is dg.DagsterEventType.STEP_START:
             self._told(self._seen, str(event.step_key or ""))
+
+    def _wait(self, event: dg.DagsterEvent) -> None:
+        """A step waits for its pool, which another run holds, or for its next try; Dagster would hold Ctrl-C back all the while."""
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+        retries = event.event_type is dg.DagsterEventType.STEP_UP_FOR_RETRY
+        self._told(self._seen, f"{event.step_key} waits {'to try again' if retries else 'for another run to end'}")
 
 
 def backfill(
