@@ -17,6 +17,7 @@ from hydra_assets.core.releases import ReleaseCalendar
 from hydra_assets.defs import raw, revisions
 from hydra_assets.defs.partitions import key_of, parts_of
 from hydra_assets.defs.revisions import FIRST_TAG, LAST_TAG, REVISION_TAG, revision_of, revision_sensor
+from hydra_assets.flow.derived import DERIVATIONS
 from hydra_assets.flow.features import compute_months, look_back, publish_month
 from hydra_assets.flow.outdated import outdated_months, restamped_since_publish
 from hydra_assets.sources.databento import DatabentoSource

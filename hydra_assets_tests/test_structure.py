@@ -22,7 +22,8 @@ PURE = ("core", "options", "features")
 # Of these a pure floor may import; a module that reads or writes is in none of them.
 ALLOWED = {
     "abc", "bisect", "collections", "contextlib", "dataclasses", "datetime", "enum", "functools", "hashlib", "heapq", "itertools", "math",
-    "numbers", "operator", "random", "re", "statistics", "struct", "typing", "warnings", "zoneinfo", "numpy", "pandas", "pyarrow", "pyarrow.compute",
+    "numbers", "operator", "random", "re", "statistics", "struct", "typing", "warnings", "zoneinfo", "numpy", "pandas", "pyarrow",
+    "pyarrow.compute",
     "scipy", "hydra_assets.errors", "hydra_assets.core", "hydra_assets.options", "hydra_assets.features",
 }  # fmt: skip
 # Which features there are is looked up among the installed packages; nothing of it is data.
