@@ -11,11 +11,10 @@ PROGRAM = str(Path(sys.executable).with_name("hydra-assets"))
 
 @dataclass(frozen=True)
 class Demo:
-    """The home, what the first run printed, and how long it took."""
+    """The home, and what the first run printed."""
 
     home: Path
     printed: str
-    seconds: float
 
     def run(self, *words: str, check=True, program=PROGRAM) -> subprocess.CompletedProcess:
         """A command over the same home, 80 columns wide, without colours."""

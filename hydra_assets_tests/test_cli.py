@@ -30,7 +30,6 @@ def contents(home):
 
 def test_the_demo_shows_the_shutdown_and_counts_the_cheating(demo):
     printed = demo.printed
-    assert demo.seconds < 60
     assert "world sample" in printed
     assert "synthetic" in printed
     assert re.search(r"available_at │ Fri 2025-08-29 19:30Z", printed)

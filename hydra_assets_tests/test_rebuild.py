@@ -161,7 +161,7 @@ def test_restore_is_for_an_empty_store(history, store):
 def mine(demo, tmp_path) -> Demo:
     """The demo's home, to change."""
     shutil.copytree(demo.home, tmp_path / "mine", ignore=shutil.ignore_patterns("dagster", "archives", "cache"))
-    return Demo(tmp_path / "mine", "", 0.0)
+    return Demo(tmp_path / "mine", "")
 
 
 def lake_of(home: Demo) -> ParquetLake:
@@ -235,6 +235,6 @@ def test_help_teaches(demo, words):
 def test_an_empty_world_is_no_failure(home):
     with hydra_assets.open() as desk:
         assert rebuild_store(desk.lake, home / "sample" / "other.sqlite").backup is None
-    empty = Demo(home, "", 0.0)
+    empty = Demo(home, "")
     assert "holds nothing" in empty.run("lake", "ls").stdout
     assert "The lake is empty" in empty.run("lake", "verify").stdout

@@ -1,5 +1,6 @@
 """The store's promises, as the design words them."""
 
+import contextlib
 import datetime as dt
 import math
 import sqlite3
@@ -21,6 +22,7 @@ from hydra_assets.errors import (
     InvalidValueError,
     LookaheadError,
     RetractionError,
+    SchemaError,
     StaleInputsError,
     UnknownFeatureError,
     WorldError,
@@ -366,3 +368,15 @@ def test_writers_side_by_side_lose_nothing_and_an_answer_under_recorded_by_never
         for then, answer in asked:
             if answer is not None:
                 assert store.get_training_frame(["HE"], [at("2025-02-20")], recorded_by=then).equals(answer)
+
+
+def test_a_store_of_a_newer_version_is_refused_and_left_as_it_is(tmp_path):
+    path = tmp_path / "store.sqlite"
+    FeatureStore(path).close()
+    with contextlib.closing(sqlite3.connect(path)) as db:
+        newer = db.execute("PRAGMA user_version").fetchone()[0] + 1
+        db.execute(f"PRAGMA user_version = {newer}")
+    with pytest.raises(SchemaError, match=f"format {newer}"):
+        FeatureStore(path)
+    with contextlib.closing(sqlite3.connect(path)) as db:
+        assert db.execute("PRAGMA user_version").fetchone()[0] == newer

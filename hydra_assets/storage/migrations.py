@@ -3,6 +3,8 @@
 import sqlite3
 import time
 
+from hydra_assets.errors import SchemaError
+
 _ISO = "strftime('%Y-%m-%dT%H:%M:%S', {0} / 1000000, 'unixepoch') || printf('.%06dZ', {0} % 1000000)"
 
 STEPS = (
@@ -53,8 +55,18 @@ def configure(connection: sqlite3.Connection) -> None:
 
 
 def migrate(connection: sqlite3.Connection) -> None:
-    """Bring the file to the newest version; two processes that start together do it once."""
-    if connection.execute("PRAGMA user_version").fetchone()[0] == len(STEPS):
+    """
+    Bring the file to the newest version; two processes that start together do it once.
+
+    Raises:
+        SchemaError: the file was written by a newer version of this package; nothing was changed.
+    """
+    version = connection.execute("PRAGMA user_version").fetchone()[0]
+    if version > len(STEPS):
+        raise SchemaError(
+            f"the store has format {version}; this version of hydra_assets knows format {len(STEPS)}: upgrade it, or restore a backup"
+        )
+    if version == len(STEPS):
         return
     connection.execute("BEGIN IMMEDIATE")
     try:
