@@ -248,6 +248,18 @@ def test_the_partition_of_the_ui_is_the_folder_on_disk():
         months_by_market([])
 
 
+def test_a_range_that_dagster_would_shorten_to_its_first_month_is_refused():
+    """The tags of a backfill from a job's page."""
+    keys = [str(key_of("HE", Month(2025, month))) for month in (10, 11)]
+    ends = dict(zip(("dagster/asset_partition_range_start", "dagster/asset_partition_range_end"), keys, strict=True))
+    told = run(tags={**ends, "dagster/partition/market": "HE", "dagster/partition/month": "2025-10"}, raise_on_error=False)
+    assert not told.success
+    (failed,) = told.get_step_failure_events()
+    assert "runs its first month alone" in failed.event_specific_data.error.to_string()
+    with hydra_assets.open() as desk:
+        assert desk.lake.folders() == []
+
+
 def test_months_in_order():
     assert [str(month) for month in months_between("2024-11", "2025-02")] == ["2024-11", "2024-12", "2025-01", "2025-02"]
     with pytest.raises(InvalidTimeError, match="YYYY-MM"):

@@ -13,7 +13,7 @@ from hydra_assets.core.dataset import DATASETS, Dataset
 from hydra_assets.core.instants import now_us
 from hydra_assets.core.months import Month
 from hydra_assets.defs.columns import column_schema
-from hydra_assets.defs.partitions import MARKET_MONTH, months_by_market, parts_of
+from hydra_assets.defs.partitions import MARKET_MONTH, months_by_market, parts_of, refuse_shortened_range
 from hydra_assets.defs.resources import LakeResource
 from hydra_assets.errors import SchemaError
 from hydra_assets.flow.features import ALLOW_RETRACT
@@ -37,6 +37,7 @@ class HiveParquetIOManager(dg.ConfigurableIOManager):
 
     def handle_output(self, context: dg.OutputContext, obj: Any) -> None:
         """Append each month's new rows; metadata per partition: rows, new rows, files, and a preview of its own rows."""
+        refuse_shortened_range(context.step_context.dagster_run.tags)
         dataset = _dataset(context)
         lake = self.lake.open()
         keys = list(context.asset_partition_keys)

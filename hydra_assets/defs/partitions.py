@@ -1,7 +1,7 @@
 """The one partition definition of every asset: a market and a month of ``as_of``, which is also the folder on disk."""
 
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import dagster as dg
 
@@ -47,3 +47,21 @@ def months_by_market(keys: Iterable[str]) -> dict[str, list[Month]]:
     if not asked:
         raise InvalidTimeError("the run selects no partition; give a range as <first market and month>...<last>, in that order")
     return asked
+
+
+def refuse_shortened_range(tags: Mapping[str, str]) -> None:
+    """
+    Raise where Dagster would do one partition of a range and call it the whole.
+
+    A backfill launched from a *job's* page tags its run with the range and with the dimensions of the range's first key; the keys that
+    the step is then given are that one alone, and the run ends green (Dagster 1.13). From the assets' pages it is right.
+
+    Raises:
+        InvalidTimeError: naming the range and the way round.
+    """
+    first, last = (tags.get(f"dagster/asset_partition_range_{end}") for end in ("start", "end"))
+    if first != last and any(tag.startswith("dagster/partition/") for tag in tags):
+        raise InvalidTimeError(
+            f"the range {first}...{last} was launched from a job's page, where Dagster runs its first month alone; nothing was written."
+            " Launch several months from Lineage, Catalog or the command line, or from the job one month at a time"
+        )

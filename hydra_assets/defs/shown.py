@@ -15,10 +15,11 @@ _STAMPS = {
 _STEP = {
     "raw": "**Raw**: what the source said, row by row, never altered. Fetches only days that are not held.",
     "derived": "**Derived**: computed from the raw tables.",
-    "features": "**Features**: computed from the tables upstream, published to the store and kept in the lake. To make a month: *Jobs*,"
-    " `market_refresh` or `cot_refresh`, *Materialize all*, a market and one or more months. Then open the month under"
-    " *Partitions*: the numbers stand in a table, their picture is behind [Show Markdown]. *Checks* re-read what was written:"
-    " `no_lookahead` and `replay` prove it, `open_findings` is red while anything is open in any market and month.",
+    "features": "**Features**: computed from the tables upstream, published to the store and kept in the lake. To make one month:"
+    " *Jobs*, `market_refresh` or `cot_refresh`, *Materialize all*. To make several: *Lineage*, select the tables, *Materialize selected*."
+    " Then open the month under *Partitions*: the numbers stand in a table, their picture is behind [Show Markdown]."
+    " *Checks* re-read what was written: `no_lookahead` and `replay` prove it,"
+    " `open_findings` is red while anything is open in any market and month.",
 }
 
 
