@@ -13,12 +13,13 @@ import pyarrow.compute as pc
 from hydra_assets.core.dataset import QUALITIES
 from hydra_assets.core.instants import INSTANT, column_us, instants, to_us
 from hydra_assets.errors import InvalidTimeError, SchemaError
-from hydra_assets.storage.mirror import Frontier
+from hydra_assets.storage.mirror import Frontier, frontier_of
 
 _NEVER = -(2**63)
 _NO_WORD = -1
 _STALE = QUALITIES.index("stale")
 _WORDS = pa.array(QUALITIES, pa.string())
+_NOTHING = frontier_of(())
 
 
 @dataclass(frozen=True)
@@ -69,39 +70,59 @@ def joined(
     columns: dict[str, Any] = {"market": markets, "time": instants(wanted.times)}
     searches = [_Search(place, wanted.times[place], late, oldest) for place in _places(markets)]
     of_market = list(zip(pc.unique(markets).to_pylist(), searches, strict=True))
-    n = len(wanted.times)
+    known = _Known(len(wanted.times))
     for name in names:
-        value, word = np.full(n, np.nan), np.full(n, _NO_WORD, dtype=np.int8)
-        as_of, available = (np.full(n, _NEVER, dtype=np.int64) if with_meta else None for _ in range(2))
-        for market, search in of_market:
-            frontier = frontiers.get((market, name))
-            if frontier is None or not len(frontier.value):
-                continue
-            found = search.on(frontier)
-            served = np.append(frontier.value, np.nan)[found.at]
-            if found.old is not None:
-                served[found.old] = np.nan
-            value[search.place] = served
-            if as_of is not None and available is not None:
-                words = np.append(frontier.quality, _NO_WORD)[found.at]
-                if found.old is not None:
-                    words[found.old] = _STALE
-                word[search.place], as_of[search.place], available[search.place] = words, found.as_of, found.available_at
-        columns[name] = pa.array(value, pa.float64(), from_pandas=True)
-        if as_of is not None and available is not None:
-            columns[f"{name}__as_of"] = pa.array(as_of, mask=as_of == _NEVER).cast(INSTANT)
-            columns[f"{name}__available_at"] = pa.array(available, mask=available == _NEVER).cast(INSTANT)
-            columns[f"{name}__quality"] = _WORDS.take(pa.array(word, mask=word == _NO_WORD))
+        found = [(search, frontiers.get((market, name), _NOTHING)) for market, search in of_market]
+        columns[name] = _values(found, len(wanted.times))
+        if with_meta:
+            columns[f"{name}__as_of"], columns[f"{name}__available_at"] = known.instants(found)
+            columns[f"{name}__quality"] = _words(found, len(wanted.times))
     return pa.table(columns)
+
+
+def _values(found: "Sequence[tuple[_Search, Frontier]]", n: int) -> pa.Array:
+    """One feature's column: NaN is null, in one pass and without a copy."""
+    value = np.empty(n)
+    for search, frontier in found:
+        value[search.place] = search.served(frontier, frontier.value, np.nan, np.nan)
+    valid = np.packbits(value == value, bitorder="little")
+    return pa.Array.from_buffers(pa.float64(), n, [pa.py_buffer(valid), pa.py_buffer(value)])
+
+
+def _words(found: "Sequence[tuple[_Search, Frontier]]", n: int) -> pa.Array:
+    """One feature's quality; null where nothing is known."""
+    word = np.empty(n, dtype=np.int8)
+    for search, frontier in found:
+        word[search.place] = search.served(frontier, frontier.quality, _NO_WORD, _STALE)
+    return _WORDS.take(pa.array(word, mask=word == _NO_WORD))
+
+
+class _Known:
+    """What describes each row and since when it was known; made once for all features with the same axes."""
+
+    def __init__(self, n: int) -> None:
+        self._n = n
+        self._made: dict[tuple[str, ...], tuple[pa.Array, pa.Array]] = {}
+
+    def instants(self, found: "Sequence[tuple[_Search, Frontier]]") -> tuple[pa.Array, pa.Array]:
+        """``as_of`` and ``available_at``."""
+        key = tuple(frontier.axis for _, frontier in found)
+        if key not in self._made:
+            as_of, available = np.empty(self._n, dtype=np.int64), np.empty(self._n, dtype=np.int64)
+            for search, frontier in found:
+                at = search.on(frontier).at
+                as_of[search.place] = np.append(frontier.as_of, _NEVER)[at]
+                available[search.place] = np.append(frontier.available_at, _NEVER)[at]
+            first, second = (pa.array(column, mask=column == _NEVER).cast(INSTANT) for column in (as_of, available))
+            self._made[key] = (first, second)
+        return self._made[key]
 
 
 @dataclass(frozen=True)
 class _Found:
-    """Of one axis: where each instant's row lies (-1: nothing was known), what it describes, and which are too old."""
+    """Of one axis: where each instant's row lies (-1: nothing was known), and which are too old."""
 
     at: np.ndarray
-    as_of: np.ndarray
-    available_at: np.ndarray
     old: np.ndarray | None
 
 
@@ -113,14 +134,23 @@ class _Search:
         self._found: dict[str, _Found] = {}
 
     def on(self, frontier: Frontier) -> _Found:
-        """What *frontier* answers."""
+        """Where *frontier* answers."""
         found = self._found.get(frontier.axis)
         if found is None:
             at = np.searchsorted(frontier.available_at, self._times - self._late, side="right") - 1
-            as_of, available = (np.append(column, _NEVER)[at] for column in (frontier.as_of, frontier.available_at))
-            old = None if self._oldest is None else (at >= 0) & (self._times - np.where(at >= 0, as_of, 0) > self._oldest)
-            found = self._found[frontier.axis] = _Found(at, as_of, available, old)
+            old = None
+            if self._oldest is not None:
+                old = (at >= 0) & (self._times - np.append(frontier.as_of, 0)[at] > self._oldest)
+            found = self._found[frontier.axis] = _Found(at, old)
         return found
+
+    def served(self, frontier: Frontier, column: np.ndarray, nothing: float, stale: float) -> np.ndarray:
+        """*column* at each instant; *nothing* where nothing was known, *stale* where it was too old."""
+        found = self.on(frontier)
+        answer = np.take(np.append(column, column.dtype.type(nothing)), found.at, mode="wrap")
+        if found.old is not None:
+            answer[found.old] = stale
+        return answer
 
 
 def _places(markets: pa.Array) -> list[slice | np.ndarray]:

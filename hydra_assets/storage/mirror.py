@@ -2,7 +2,7 @@
 The mirror: the visible frontier of a store's series as memory-mapped columns, one Arrow file a market.
 
 It only ever says what the store says, sooner. A file names the store that it is of and, of every series, the newest recording it
-holds; a series of which the store has another newest recording is read again, the rest is taken over. A file that is absent,
+holds; of a series of which the store has a newer one what came since is read, the rest is taken over. A file that is absent,
 damaged or another store's is made anew; one that cannot be written is done without.
 """
 
@@ -11,7 +11,7 @@ import hashlib
 import json
 import uuid
 import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from hydra_assets.core.dataset import QUALITIES
 from hydra_assets.core.point_in_time import visible_frontier
 
 FORMAT = "1"
+Read = Callable[[str, int | None], Sequence[Mapping[str, Any]] | None]
 _ABOUT = b"hydra_mirror"
 
 
@@ -58,6 +59,12 @@ def _frontier(as_of: np.ndarray, available_at: np.ndarray, value: np.ndarray, qu
     return Frontier(axis, as_of, available_at, value, quality)
 
 
+def _rows(frontier: Frontier) -> Iterator[dict[str, Any]]:
+    columns = (frontier.as_of, frontier.available_at, frontier.value, frontier.quality)
+    for as_of, available, value, quality in zip(*(column.tolist() for column in columns), strict=True):
+        yield {"as_of": as_of, "available_at": available, "value": value, "quality": QUALITIES[quality]}
+
+
 class Mirror:
     """
     The mirror of one store file.
@@ -71,25 +78,35 @@ class Mirror:
         self._db_path, self._identity = db_path, identity
         self._held: dict[str, tuple[dict[str, int], dict[str, Frontier]]] = {}
 
-    def frontiers(
-        self, market: str, marks: Mapping[str, int], read: Callable[[str], Sequence[Mapping[str, Any]]]
-    ) -> Mapping[str, Frontier]:
+    def frontiers(self, market: str, marks: Mapping[str, int], read: Read) -> Mapping[str, Frontier]:
         """
         The frontier of every series of *market*, as it is in the caller's snapshot.
 
         Args:
             marks: feature name to its newest recording there.
-            read: the vintages of a feature, from the snapshot.
+            read: from the snapshot, the vintages of a feature that were recorded after an instant, or all that exist (None); it
+                answers None where one was withdrawn since.
         """
         known, held = self._held.get(market, ({}, {}))
         if known != marks:
             known, held = self._loaded(market)  # another process may have read on
         if known != marks:
-            held = {name: held[name] if known.get(name) == at else frontier_of(read(name)) for name, at in marks.items()}
+            held = {name: held[name] if known.get(name) == at else self._read(name, known, held, read) for name, at in marks.items()}
             known = dict(marks)
             self._write(market, known, held)
         self._held[market] = (known, held)
         return held
+
+    def _read(self, name: str, known: Mapping[str, int], held: Mapping[str, Frontier], read: Read) -> Frontier:
+        """
+        What is held and what came since. A hidden vintage stays hidden by what hides it, as long as that is not withdrawn; then, or
+        where the store was put back to an older state, all is read.
+        """
+        fresh = read(name, known[name]) if name in known else None
+        if fresh:
+            newer = {(row["as_of"], row["available_at"]): row for row in fresh}
+            return frontier_of([*(row for row in _rows(held[name]) if (row["as_of"], row["available_at"]) not in newer), *newer.values()])
+        return frontier_of(read(name, None) or ())
 
     def _path(self, market: str) -> Path:
         return self._db_path.with_name(f"{self._db_path.name}.mirror-{market}.arrow")

@@ -537,7 +537,31 @@ class FeatureStore:
                 "SELECT feature_name, newest.recorded_at FROM series JOIN newest USING (series_id) WHERE market = ?", (market,)
             ).fetchall()
         )
-        return self._mirror.frontiers(market, marks, lambda name: self._series_rows(market, name, None))
+        return self._mirror.frontiers(market, marks, lambda name, since: self._recorded_since(market, name, since))
+
+    def _recorded_since(self, market: str, name: str, since: int | None) -> list[dict[str, Any]] | None:
+        """
+        The newest recordings later than *since* of a series' vintages.
+
+        None where one of them withdraws its own, or where nothing was recorded at *since*: the file was put back to an older state.
+        """
+        if since is None:
+            return self._series_rows(market, name, None)
+        series, place = self._series_id(market, name) or 0, f"{market} {name}"
+        found = self._db.execute(
+            f"SELECT {_COLUMNS} FROM facts WHERE series_id = ? AND recorded_at >= ? ORDER BY recorded_at", (series, since)
+        )
+        newest: dict[tuple[int, int], dict[str, Any] | None] = {}
+        there = False
+        for row in found:
+            there |= row[2] == since
+            if row[2] > since:
+                checked = self._checked_row(series, row, place)
+                newest[row[:2]] = None if row[5] else checked
+        if not there:
+            return None
+        rows = [row for row in newest.values() if row is not None]
+        return rows if len(rows) == len(newest) else None
 
     def _series_rows(self, market: str, name: str, by: int | None) -> list[dict[str, Any]]:
         series = self._series_id(market, name)
