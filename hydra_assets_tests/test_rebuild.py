@@ -181,11 +181,12 @@ def test_the_lake_is_listed_compacted_vacuumed_and_verified(mine):
     assert before["cot_features", "HE"]["files"] == before["cot_features", "HE"]["months"] + 4
     assert "futures_bars" in mine.run("lake", "ls", "--table", "futures_bars").stdout
     answer = lake.read("cot_features", "HE")
-    assert "1 of 48 months had more than one file" in mine.run("lake", "compact", "--table", "cot_features").stdout
+    months = before["cot_features", "HE"]["months"]
+    assert f"1 of {months} months had more than one file" in mine.run("lake", "compact", "--table", "cot_features").stdout
     assert json.loads(mine.run("lake", "compact", "--until", "2025-12", "--table", "cot_features", "--json").stdout)["base_files"] == []
     assert lake.read("cot_features", "HE").equals(answer)
     (row,) = json.loads(mine.run("lake", "ls", "--table", "cot_features", "--json").stdout)["tables"]
-    assert (row["files"], row["replaced"], row["rows"]) == (48, 5, before["cot_features", "HE"]["rows"])
+    assert (row["files"], row["replaced"], row["rows"]) == (months, 5, before["cot_features", "HE"]["rows"])
     assert json.loads(mine.run("lake", "vacuum", "--json").stdout)["removed"] == []  # the hour of grace
     (base,) = lake.base_path.rglob("base_*.parquet")
     os.utime(base, (time.time() - 7200,) * 2)

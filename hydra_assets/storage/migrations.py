@@ -37,6 +37,12 @@ STEPS = (
             SELECT max(g.recorded_at) FROM facts g
             WHERE g.series_id = f.series_id AND g.as_of = f.as_of AND g.available_at = f.available_at);
     """,
+    # For the mirror: what it holds is told from what it lacks by each series' newest recording, and its store by a name.
+    """
+    CREATE TABLE newest(series_id INTEGER PRIMARY KEY REFERENCES series(series_id), recorded_at INTEGER NOT NULL) WITHOUT ROWID;
+    INSERT INTO newest SELECT series_id, max(recorded_at) FROM facts GROUP BY series_id;
+    INSERT INTO about VALUES ('identity', lower(hex(randomblob(16))));
+    """,
 )
 
 

@@ -31,6 +31,7 @@ from hydra_assets.storage import facts, frame
 from hydra_assets.storage.capture import guard_withdrawal
 from hydra_assets.storage.facts import Fact
 from hydra_assets.storage.migrations import configure, migrate
+from hydra_assets.storage.mirror import Frontier, Mirror, frontier_of
 from hydra_assets.storage.names import checked_name
 from hydra_assets.storage.served import ServedLog
 
@@ -73,6 +74,8 @@ class FeatureStore:
         try:
             migrate(self._db)
             self.world = self._adopt_world(world)
+            identity = self._db.execute("SELECT value FROM about WHERE key = 'identity'").fetchone()[0]
+            self._mirror = Mirror(self.db_path, identity)
         except sqlite3.DatabaseError as error:
             self._db.close()
             raise CorruptionError(f"{self.db_path}: {error}") from error
@@ -298,9 +301,13 @@ class FeatureStore:
             raise UnknownFeatureError(f"unknown feature(s) {strangers} for {sorted(set(asked.markets))}; known are {known}")
         by = self._recorded_by(recorded_by)
         with self._reading():
-            rows = {(market, name): self._series_rows(market, name, by) for market in sorted(set(asked.markets)) for name in names}
+            frontiers = {
+                (market, name): frontier
+                for market in sorted(set(asked.markets))
+                for name, frontier in self._frontiers(market, names, by).items()
+            }
             newest = self._last_recorded()
-        table = frame.joined(asked, names, rows, max_age=max_age, delay=delay, with_meta=with_meta)
+        table = frame.joined(asked, names, frontiers, max_age=max_age, delay=delay, with_meta=with_meta)
         if certificate is not None:
             document = certificates.certificate_of(
                 table,
@@ -504,6 +511,8 @@ class FeatureStore:
         ]
         try:
             self._db.executemany("INSERT INTO facts VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows)
+            newest = "INSERT INTO newest VALUES (?, ?) ON CONFLICT(series_id) DO UPDATE SET recorded_at = excluded.recorded_at"
+            self._db.executemany(newest, [(series, at) for series in dict.fromkeys(row[0] for row in rows)])
         except sqlite3.IntegrityError as error:
             raise ConflictError(f"{self.db_path}: {error}") from error
 
@@ -568,6 +577,41 @@ class FeatureStore:
             if not row[5]:
                 rows.append(checked)
         return rows
+
+    def _frontiers(self, market: str, names: Sequence[str], by: int | None) -> Mapping[str, Frontier]:
+        """What of each feature is ever served: from the mirror, or, as of an earlier recording, from the rows themselves."""
+        if by is not None:
+            return {name: frontier_of(self._series_rows(market, name, by)) for name in names}
+        marks = dict(
+            self._db.execute(
+                "SELECT feature_name, newest.recorded_at FROM series JOIN newest USING (series_id) WHERE market = ?", (market,)
+            ).fetchall()
+        )
+        return self._mirror.frontiers(market, marks, lambda name, since: self._recorded_since(market, name, since))
+
+    def _recorded_since(self, market: str, name: str, since: int | None) -> list[dict[str, Any]] | None:
+        """
+        The newest recordings later than *since* of a series' vintages.
+
+        None where one of them withdraws its own, or where nothing was recorded at *since*: the file was put back to an older state.
+        """
+        if since is None:
+            return self._series_rows(market, name, None)
+        series, place = self._series_id(market, name) or 0, f"{market} {name}"
+        found = self._db.execute(
+            f"SELECT {_COLUMNS} FROM facts WHERE series_id = ? AND recorded_at >= ? ORDER BY recorded_at", (series, since)
+        )
+        newest: dict[tuple[int, int], dict[str, Any] | None] = {}
+        there = False
+        for row in found:
+            there |= row[2] == since
+            if row[2] > since:
+                checked = self._checked_row(series, row, place)
+                newest[row[:2]] = None if row[5] else checked
+        if not there:
+            return None
+        rows = [row for row in newest.values() if row is not None]
+        return rows if len(rows) == len(newest) else None
 
     def _series_rows(self, market: str, name: str, by: int | None) -> list[dict[str, Any]]:
         series = self._series_id(market, name)
