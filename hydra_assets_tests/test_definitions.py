@@ -38,6 +38,16 @@ def test_the_graph():
         "futures_statistics": ("raw", ["futures_definitions"]),
         "futures_continuous": ("derived", ["futures_statistics"]),
         "futures_features": ("features", raw),
+        "option_definitions": ("raw", []),
+        "option_quotes": ("raw", ["option_definitions"]),
+        "option_statistics": ("raw", ["option_definitions"]),
+        "option_chain": ("derived", ["futures_statistics", "option_definitions", "option_quotes", "option_statistics"]),
+        "option_smiles": ("derived", ["option_chain"]),
+        "option_features": (
+            "features",
+            ["futures_features", "option_chain", "option_definitions", "option_smiles", "option_statistics"],
+        ),
+        "divergence_features": ("features", ["cot_features", "option_features", "option_smiles"]),
     }
     assert set(seen) == set(DATASETS)
 
@@ -46,7 +56,8 @@ def test_every_table_has_its_checks_and_what_would_be_wrong_blocks():
     specs = [spec for check in definitions().asset_checks for spec in check.check_specs]
     blocking = {(spec.asset_key.path[-1], spec.name): spec.blocking for spec in specs}
     every = {(name, check): check == "keys_unique" for name in DATASETS for check in ("keys_unique", "open_findings")}
-    proofs = {(f"{family}_features", check): True for family in ("cot", "futures") for check in ("no_lookahead", "replay")}
+    families = ("cot", "futures", "option", "divergence")
+    proofs = {(f"{family}_features", check): True for family in families for check in ("no_lookahead", "replay")}
     assert blocking == {
         **every,
         **proofs,
@@ -62,6 +73,14 @@ def test_every_table_has_its_checks_and_what_would_be_wrong_blocks():
         ("futures_statistics", "within_limits"): False,
         ("futures_statistics", "near_last_trade"): False,
         ("futures_statistics", "staleness"): False,
+        ("option_definitions", "coverage"): False,
+        ("option_definitions", "well_defined"): False,
+        ("option_quotes", "coverage"): False,
+        ("option_quotes", "options_only"): True,
+        ("option_quotes", "quotes_sane"): False,
+        ("option_quotes", "staleness"): False,
+        ("option_statistics", "coverage"): False,
+        ("option_statistics", "options_only"): True,
     }
 
 
