@@ -19,6 +19,8 @@ def definitions() -> dg.Definitions:
 
 COT = ("cot_disaggregated", "cot_features")
 FUTURES = ("futures_definitions", "futures_bars", "futures_statistics", "futures_continuous", "futures_features")
+RAW_OPTIONS = ("option_definitions", "option_quotes", "option_statistics")
+OPTIONS = (*RAW_OPTIONS, "option_chain", "option_smiles", "option_features", "divergence_features")
 
 
 def run(market="HE", first="2025-09", last="2025-10", *, instance=None, raise_on_error=True, only=COT, tags=None, config=None, **replaced):

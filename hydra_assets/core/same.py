@@ -2,6 +2,8 @@
 
 import math
 
+import numpy as np
+
 RELATIVE, ABSOLUTE = 1e-12, 1e-15
 
 
@@ -17,3 +19,15 @@ def same_number(a: float | None, b: float | None) -> bool:
     if math.isnan(a) or math.isnan(b):
         return math.isnan(a) and math.isnan(b)
     return a == b or math.isclose(a, b, rel_tol=RELATIVE, abs_tol=ABSOLUTE)
+
+
+def same_numbers(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """
+    `same_number` of floats element by element, NaN for None.
+
+    >>> same_numbers(np.array([100.0, 1.0, np.nan]), np.array([100.0 + 1e-11, 1.0 + 1e-11, np.nan])).tolist()
+    [True, False, True]
+    """
+    with np.errstate(invalid="ignore", over="ignore"):
+        near = np.abs(a - b) <= np.maximum(RELATIVE * np.maximum(np.abs(a), np.abs(b)), ABSOLUTE)
+    return np.asarray((a == b) | (near & np.isfinite(a) & np.isfinite(b)) | (np.isnan(a) & np.isnan(b)))

@@ -7,6 +7,9 @@ from hydra_assets.core.feature import Feature, Window
 _FAMILIES = {
     "futures": "Futures: the curve of a market, by session. Settlements are final ones alone; open interest is the day before's.",
     "cot": "COT: disaggregated, futures only, by week of the report.",
+    "options": "Options: smiles at constant maturities and Greeks, by session. Volatilities are decimals a year; every fit stands in"
+    " `option_smiles`.",
+    "divergence": "Divergence: options beside positioning, and what the 30-day smile rests on.",
 }
 _HEADINGS = "| feature | formula | unit | looks back | known from | source |"
 
@@ -40,4 +43,4 @@ def catalogue(features: Iterable[Feature]) -> str:
 def _reach(windows: tuple[Window, ...]) -> str:
     first = min(window.first for window in windows)
     (unit, *_) = (window.unit for window in windows)
-    return f"{-first} {unit}" if first else f"its own {unit.removesuffix('s')}"
+    return f"{-first} {unit if first < -1 else unit.removesuffix('s')}" if first else f"its own {unit.removesuffix('s')}"

@@ -17,6 +17,7 @@ from hydra_assets.features.compute import INPUTS
 from hydra_assets.flow.features import compute_months
 from hydra_assets.storage.frame import Asked, joined
 from hydra_assets.storage.lake import ParquetLake
+from hydra_assets.storage.mirror import frontier_of
 from hydra_assets.storage.served import ServedVector
 
 Fault = Literal["mismatch", "missing", "extra"]
@@ -100,7 +101,7 @@ def served_versus_recomputed(
             answers = joined(
                 Asked([market] * len(alike), times),
                 names,
-                {(market, name): rows.get(name, []) for name in names},
+                {(market, name): frontier_of(rows.get(name, [])) for name in names},
                 max_age=max_age,
                 delay=None,
                 with_meta=False,

@@ -11,18 +11,18 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 
 from hydra_assets.core.dataset import Stamps
-from hydra_assets.core.instants import column_us, from_us, instants, to_us
-from hydra_assets.core.same import same_number
+from hydra_assets.core.instants import DAY_US, column_us, day_us, from_us, instants, to_us
+from hydra_assets.core.same import same_numbers
 from hydra_assets.errors import ConflictError, RetractionError, SchemaError
 from hydra_assets.storage.folder import RETRACTED
 
 _LOOK = b"hydra_look"
 CONFIRMED_WITHIN_US = 86_400_000_000  # a first sight so soon after the calendar's stamp confirms it
 _TIMES = ("as_of", "available_at", "stamped_at")
-_DAY_US = 86_400_000_000
 MAX_WITHDRAWN = 0.2
 
 
@@ -61,11 +61,11 @@ class Look:
         """``seen_at`` in microseconds UTC, rounded up."""
         return to_us(self.seen_at, what="Look.seen_at", rounding="ceil")
 
-    def would_hold(self, as_of_us: int, available_us: int) -> bool:
-        """Whether the answer would have held a row of this ``as_of`` that was available at this instant."""
-        if self.seen_us < available_us or (self.until is not None and to_us(self.until, what="Look.until") <= available_us):
-            return False
-        return self.start <= from_us(as_of_us).date() <= self.end
+    def would_hold(self, as_of_us: np.ndarray, available_us: np.ndarray) -> np.ndarray:
+        """Whether the answer would have held rows of these ``as_of`` that were available at these instants."""
+        low, high = (day_us(day) for day in (self.start, self.end))
+        held = (available_us <= self.seen_us) & (low <= as_of_us) & (as_of_us < high + DAY_US)
+        return held if self.until is None else held & (available_us < to_us(self.until, what="Look.until"))
 
     def attach(self, table: pa.Table) -> pa.Table:
         """*table* carrying this look as schema metadata, from the fetch to the lake's writer."""
@@ -137,49 +137,32 @@ def capture(
         raise SchemaError(f"{place}: stamps must be ours, vendor or derived, not {stamps!r}")
     if stamps == "vendor" and "stamped_at" not in table.column_names:
         raise SchemaError(f"{place}: a table that the vendor stamps needs the column 'stamped_at'")
+    if not table.num_rows:
+        return table, 0
+    order = np.lexsort((held.recorded_at, column_us(held.table["available_at"], what="available_at"))) if held.table.num_rows else _NONE
     identity = [*key, "as_of", *(["stamped_at"] if stamps == "vendor" else [])]
-    values = _value_columns(table, key)
-    newest: dict[tuple[Any, ...], tuple[tuple[Any, ...], int]] = {}
-    if held.table.num_rows:
-        order = np.lexsort((held.recorded_at, column_us(held.table["available_at"], what="available_at")))
-        had = held.table.take(pa.array(order))
-        for k, v, at in zip(
-            _tuples(had, identity), _tuples(had, values), column_us(had["available_at"], what="available_at").tolist(), strict=True
-        ):
-            newest[k] = (v, at)
+    both = _Compared(held.table, order, table, identity, _value_columns(table, key), place)
     outdated = any(past.seen_us > look.seen_us and past.source == look.source for past in looks)
     past_looks = [past for past in looks if past.source == look.source and past.seen_us < look.seen_us]
 
-    if not table.num_rows:
-        return table, 0
     as_of = column_us(table["as_of"], what="as_of")
     if stamps == "vendor":
         available = column_us(table["stamped_at"], what="stamped_at", rounding="ceil")
     else:
         available = column_us(table["available_at"], what="available_at")
-    rows, at, live, ignored = [], [], [], 0
-    batch: dict[tuple[Any, ...], tuple[Any, ...]] = {}
-    for i, (k, v) in enumerate(zip(_tuples(table, identity), _tuples(table, values), strict=True)):
-        if k in batch:
-            if _same(batch[k], v):
-                continue
-            raise ConflictError(f"{place}: one batch says two things about {dict(zip(identity, k, strict=True))}")
-        batch[k] = v
-        if k not in newest:
-            absent = any(past.would_hold(int(as_of[i]), int(available[i])) for past in past_looks)
-            rows.append(i)
-            at.append(max(look.seen_us, int(available[i])) if absent else int(available[i]))
-            live.append(absent or confirmed(look.seen_us, int(available[i])))
-        elif _same(newest[k][0], v):
-            continue
-        elif outdated:
-            ignored += 1
-        else:
-            rows.append(i)
-            at.append(max(look.seen_us, newest[k][1] + 1))
-            live.append(True)
-    fresh = table.take(pa.array(rows, pa.int64()))
-    return _stamped(fresh, np.array(at, dtype=np.int64), np.array(live, dtype=bool), stamps), ignored
+    seen = look.seen_us
+    absent = np.zeros(table.num_rows, dtype=bool)
+    for past in past_looks:
+        absent |= past.would_hold(as_of, available)
+    at = np.where(absent, np.maximum(seen, available), available)
+    live = absent | ((seen >= available) & (seen - available <= CONFIRMED_WITHIN_US))
+    known, different = both.known & both.first, both.different & both.first
+    if different.any():
+        newest_at = column_us(held.table["available_at"], what="available_at")[order[both.newest[different]]]
+        at[different], live[different] = np.maximum(seen, newest_at + 1), True
+    ignored = int(different.sum()) if outdated else 0
+    rows = np.flatnonzero((both.first & ~known) | (different & (not outdated)))
+    return _stamped(table.take(pa.array(rows, pa.int64())), at[rows], live[rows], stamps), ignored
 
 
 def confirmed(seen_us: int | None, available_us: int) -> bool:
@@ -202,32 +185,19 @@ def _derived(table: pa.Table, held: Held, *, key: Sequence[str], place: str, all
     identity = [*key, "as_of", "available_at"]
     # A derived row is its value and its quality word: unlike a raw row's, that word is part of the computation's answer.
     values = [name for name in table.column_names if name not in identity]
-    believed: dict[tuple[Any, ...], tuple[tuple[Any, ...], int]] = {}
-    if held.table.num_rows:
-        order = np.argsort(held.recorded_at, kind="stable")
-        had = held.table.take(pa.array(order))
-        present = [name for name in values if name in had.column_names]
-        for k, v, i in zip(_tuples(had, identity), _tuples(had, present), order.tolist(), strict=True):
-            if held.retracted[i]:
-                believed.pop(k, None)
-            else:
-                believed[k] = (v, i)
-        if present != values:  # a column was added: every row is new
-            believed = {k: ((), i) for k, (_, i) in believed.items()}
-    fresh: dict[tuple[Any, ...], tuple[Any, ...]] = {}
-    rows = []
-    for i, (k, v) in enumerate(zip(_tuples(table, identity), _tuples(table, values), strict=True)):
-        if k in fresh:
-            if _same(fresh[k], v):
-                continue
-            raise ConflictError(f"{place}: one batch says two things about {dict(zip(identity, k, strict=True))}")
-        fresh[k] = v
-        if k not in believed or not _same(believed[k][0], v):
-            rows.append(i)
-    gone = [i for k, (_, i) in believed.items() if k not in fresh]
+    order = np.argsort(held.recorded_at, kind="stable")
+    both = _Compared(held.table, order, table, identity, values, place)
+    # Of each vintage held the newest recording decides; a tombstone means that there is none.
+    newest = both.newest_held()
+    believed = newest[~held.retracted[order[newest]]]
+    stands = both.known.copy()
+    stands[both.known] = ~held.retracted[order[both.newest[both.known]]]
+    added = any(name not in held.table.column_names for name in values)  # a column was added: every row is new
+    rows = np.flatnonzero(both.first & (~stands | both.different | added))
+    gone = np.sort(order[believed[~both.in_table(believed)]])
     guard_withdrawal(len(gone), len(believed), place, allow_retract=allow_retract)
     kept = table.take(pa.array(rows, pa.int64()))
-    if not gone:
+    if not len(gone):
         return kept
     tombstones = held.table.take(pa.array(gone, pa.int64())).select([n for n in table.column_names if n in held.table.column_names])
     marked = [
@@ -250,23 +220,95 @@ def _value_columns(table: pa.Table, key: Sequence[str]) -> list[str]:
     return [name for name in table.column_names if name not in (*key, *_TIMES, "quality")]
 
 
-def _tuples(table: pa.Table, columns: Sequence[str]) -> list[tuple[Any, ...]]:
-    if not columns:
-        return [()] * table.num_rows
-    lists = []
+_NONE = np.zeros(0, dtype=np.int64)
+
+
+class _Compared:
+    """
+    What is held and what came, by identity.
+
+    Args:
+        held: rows of the folder; *order* is theirs from the oldest to the newest. table: what came.
+        identity, values: the columns that tell rows apart, and those that a row says.
+        place: for errors.
+    Attributes:
+        first: of the rows that came, the first of its identity; further ones say the same, or ConflictError is raised.
+        newest: place in *order* of the newest row held of each row's identity, -1 for none; known: there is one.
+        different: it says something else.
+    """
+
+    def __init__(
+        self, held: pa.Table, order: np.ndarray, table: pa.Table, identity: Sequence[str], values: Sequence[str], place: str
+    ) -> None:
+        self._held, n = held.num_rows, table.num_rows
+        columns = [*identity, *values]
+        had = held.select([name for name in columns if name in held.column_names]).take(pa.array(order)) if held.num_rows else None
+        came = table.select(columns)
+        rows = came if had is None else pa.concat_tables([had, came], promote_options="default").select(columns)
+        self._codes = _codes(rows, identity)
+        mine = self._codes[self._held :]
+        _, lead, group = np.unique(mine, return_index=True, return_inverse=True)
+        lead = lead[group.reshape(-1)]
+        self.first = lead == np.arange(n)
+        again = np.flatnonzero(~self.first)
+        told = [_Told(rows[name]) for name in values]
+        if len(again):
+            clash = again[~_same(told, again + self._held, lead[again] + self._held)]
+            if len(clash):
+                row = table.select(identity).slice(int(clash[0]), 1).to_pylist()[0]
+                raise ConflictError(f"{place}: one batch says two things about {row}")
+        newest = np.full(int(self._codes.max(initial=-1)) + 1, -1, dtype=np.int64)
+        newest[self._codes[: self._held]] = np.arange(self._held)  # of equal ones the last stands
+        self._newest = newest
+        self.newest = newest[mine]
+        self.known = self.newest >= 0
+        self.different = np.zeros(n, dtype=bool)
+        both = np.flatnonzero(self.known)
+        self.different[both] = ~_same(told, both + self._held, self.newest[both])
+
+    def newest_held(self) -> np.ndarray:
+        """Places in *order* of the newest row of every identity held."""
+        return self._newest[self._newest >= 0]
+
+    def in_table(self, places: np.ndarray) -> np.ndarray:
+        """Whether the identities of these places in *order* came, too."""
+        return np.isin(self._codes[places], self._codes[self._held :])
+
+
+def _codes(rows: pa.Table, columns: Sequence[str]) -> np.ndarray:
+    """One integer per distinct combination of *columns*."""
+    code = np.zeros(rows.num_rows, dtype=np.int64)
     for name in columns:
-        if name not in table.column_names:
-            lists.append([None] * table.num_rows)
-            continue
-        column = table[name]
-        # Instants as integers: exact at nanoseconds, and far faster than datetime objects.
-        lists.append((column.cast(pa.int64()) if pa.types.is_timestamp(column.type) else column).to_pylist())
-    return list(zip(*lists, strict=True))
+        encoded = rows[name].combine_chunks().dictionary_encode(null_encoding="encode")
+        indices = encoded.indices.to_numpy(zero_copy_only=False).astype(np.int64)
+        code = pd.factorize(code * (len(encoded.dictionary) + 1) + indices)[0].astype(np.int64)
+    return code
 
 
-def _same(a: Sequence[Any], b: Sequence[Any]) -> bool:
-    return len(a) == len(b) and all(_equal(x, y) for x, y in zip(a, b, strict=True))
+class _Told:
+    """One column of what rows say, ready to be compared: numbers up to float noise, all else exactly, null with null."""
+
+    def __init__(self, column: pa.ChunkedArray) -> None:
+        kind = column.type
+        self._valid = column.is_valid().to_numpy()
+        self._number = pa.types.is_floating(kind)
+        if self._number:
+            self._cells = column.cast(pa.float64()).to_numpy()
+        elif pa.types.is_nested(kind):
+            self._cells = np.empty(len(column), dtype=object)
+            self._cells[:] = column.to_pylist()
+        else:
+            self._cells = column.combine_chunks().dictionary_encode(null_encoding="encode").indices.to_numpy(zero_copy_only=False)
+
+    def same(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+        """Whether rows *a* and *b* say the same."""
+        x, y = self._cells[a], self._cells[b]
+        equal = same_numbers(x, y) & (self._valid[a] == self._valid[b]) if self._number else x == y
+        return np.asarray(equal, dtype=bool)
 
 
-def _equal(a: Any, b: Any) -> bool:
-    return same_number(a, b) if isinstance(a, float) and isinstance(b, float) else bool(a == b)
+def _same(told: Sequence[_Told], a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    same = np.ones(len(a), dtype=bool)
+    for column in told:
+        same &= column.same(a, b)
+    return same

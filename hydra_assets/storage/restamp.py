@@ -53,7 +53,7 @@ def restamped(held: pa.Table, right: pa.Table, *, key: Sequence[str], looks: Seq
         stamp = int(column_us(pa.array([answer["available_at"]], INSTANT), what="available_at", rounding="ceil")[0])
         if seen[i] is None:
             stamp = max(stamp, int(available[i]))
-        elif any(past.seen_us < seen[i] and past.would_hold(int(as_of[i]), stamp) for past in looks):
+        elif any(past.seen_us < seen[i] and past.would_hold(as_of[i : i + 1], np.array([stamp]))[0] for past in looks):
             stamp = max(stamp, seen[i])
         if at + 1 < len(order) and group[order[at + 1]] == group[i]:
             stamp = min(stamp, int(available[order[at + 1]]) - 1)
