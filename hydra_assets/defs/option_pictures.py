@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from hydra_assets.core.dataset import OPTION_CHAIN, OPTION_FEATURES, OPTION_SMILES
 from hydra_assets.core.months import Month
-from hydra_assets.defs.pictures import Facts, picture_of, positioning, synthetic_note, table_of, term_structure
+from hydra_assets.defs.pictures import Facts, by_date, picture_of, positioning, synthetic_note, table_of, term_structure
 from hydra_assets.features.smiles import svi_of
 from hydra_assets.options.density import density
 from hydra_assets.storage.lake import ParquetLake
@@ -121,11 +121,12 @@ def volatility(lake: ParquetLake, market: str, month: Month) -> Facts:
         for name, label in zip(names[:3], ("30 days", "60 days", "90 days"), strict=True):
             axes.plot(days, [np.nan if (v := by_day[day].get(name)) is None else 100 * v for day in days], marker=".", label=label)
         axes.set_title(f"{market}: volatility at the forward{_world(lake)}", fontsize=10)
-        axes.set_ylabel("% a year")
+        axes.set_ylabel("% a year", fontsize=8)
+        by_date(axes)
         axes.legend(fontsize=7)
 
     kinds = {"day": "string", **dict.fromkeys(names, "float")}
-    return {"volatility": table_of(newest, kinds), "volatility_picture": picture_of(draw), **smiles(lake, market, month)}
+    return {"volatility": table_of(newest, kinds), "volatility_picture": picture_of(draw)}
 
 
 def _world(lake: ParquetLake) -> str:

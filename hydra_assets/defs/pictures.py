@@ -51,7 +51,8 @@ def term_structure(lake: ParquetLake, market: str, month: Month) -> Facts:
         for name, end, value, _ in rows:
             axes.annotate(name, (end, value), textcoords="offset points", xytext=(0, 7), ha="center", fontsize=7)
         axes.set_title(f"{market}: term structure of {day:%Y-%m-%d}{synthetic_note(curve)}", fontsize=10)
-        axes.set_ylabel("final settlement")
+        axes.set_ylabel("final settlement", fontsize=8)
+        by_date(axes)
         axes.margins(y=0.12)
 
     return {
@@ -81,7 +82,8 @@ def positioning(lake: ParquetLake, market: str, month: Month) -> Facts:
             axes.plot(days, nets[group], label=label, drawstyle="steps-post")
         axes.axhline(0, color="grey", linewidth=0.6)
         axes.set_title(f"{market}: net positions by report date{synthetic_note(reports)}", fontsize=10)
-        axes.set_ylabel("contracts")
+        axes.set_ylabel("contracts", fontsize=8)
+        by_date(axes)
         axes.legend(fontsize=7, loc="best")
 
     return {"positioning": table_of(newest, kinds), "positioning_picture": picture_of(draw)}
@@ -96,10 +98,21 @@ def synthetic_note(rows: list[dict[str, Any]]) -> str:
     return "" if not made else " (synthetic)" if made == len(rows) else f" ({made} of {len(rows)} synthetic)"
 
 
+def by_date(axes: Any) -> None:
+    """Few, short dates along the axis."""
+    from matplotlib import dates
+
+    locator: Any = dates.AutoDateLocator(maxticks=7)  # type: ignore[no-untyped-call]
+    axes.xaxis.set_major_locator(locator)
+    axes.xaxis.set_major_formatter(dates.ConciseDateFormatter(locator))  # type: ignore[no-untyped-call]
+
+
 def picture_of(*draws: Callable[[Any], None]) -> dg.MetadataValue:
     from matplotlib.figure import Figure  # half a second: only where something is drawn
 
-    figure = Figure(figsize=SIZE_IN, dpi=DPI, layout="constrained")
+    figure = Figure(figsize=SIZE_IN, dpi=DPI)
+    # Margins that fit every picture here: a layout engine would draw each one three times to find its own.
+    figure.subplots_adjust(left=0.115, right=0.985, top=0.90, bottom=0.15, wspace=0.12)
     for axes, draw in zip(figure.subplots(1, len(draws), squeeze=False)[0], draws, strict=True):
         draw(axes)
         axes.tick_params(labelsize=7)
