@@ -193,7 +193,7 @@ def test_the_lake_is_listed_compacted_vacuumed_and_verified(mine):
     assert "5 replaced files removed" in mine.run("lake", "vacuum").stdout
     assert "files are whole" in mine.run("lake", "verify").stdout
     body = base.read_bytes()
-    base.write_bytes(body[:200] + bytes([body[200] ^ 1]) + body[201:])
+    base.write_bytes(body[: len(body) // 2])
     done = mine.run("lake", "verify", "--json", check=False)
     assert done.returncode == 1
     assert [base.name in line for line in json.loads(done.stdout)["bad"]] == [True]
