@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from hydra_assets.storage import frame, mirror
+from hydra_assets.storage.facts import Fact
 from hydra_assets.storage.mirror import frontier_of
 from hydra_assets.storage.store import FeatureStore
 from hydra_assets_tests.conftest import at
@@ -148,6 +149,41 @@ def test_a_file_that_is_no_mirror_of_this_store_is_made_anew(filled, tmp_path, m
         assert set(seen) == {"a", "b"}
         if how == "other market":
             agree(again)
+
+
+def test_what_a_withdrawn_vintage_had_hidden_comes_back_also_beside_other_news(filled):
+    filled.write_feature("HE", "a", at("2025-02-01"), at("2025-02-01"), 1.0)
+    filled.write_feature("HE", "a", at("2025-01-31"), at("2025-02-02"), 2.0)  # late: hidden by the first
+    assert filled.get_training_frame("HE", [at("2025-02-03")], ["a"])["a"].to_pylist() == [1.0]
+    filled.retract("HE", "a", at("2025-02-01"), at("2025-02-01"))
+    filled.write_feature("HE", "a", at("2025-02-04"), at("2025-02-04"), 3.0)
+    assert filled.get_training_frame("HE", [at("2025-02-03"), at("2025-02-05")], ["a"])["a"].to_pylist() == [2.0, 3.0]
+
+
+def test_a_vintage_recorded_again_takes_the_place_of_the_old_one(filled, tmp_path):
+    def rows_held():
+        with pa.memory_map(str(tmp_path / "store.sqlite.mirror-HE.arrow")) as source:
+            return pa.ipc.open_file(source).read_all().num_rows
+
+    for value in (1.0, 2.0):
+        filled.write_feature("HE", "a", at("2025-02-01"), at("2025-02-01"), value)
+        assert filled.get_training_frame("HE", [at("2025-02-03")], ["a"])["a"].to_pylist() == [value]
+        held = rows_held()
+    filled.write_feature("HE", "a", at("2025-02-01"), at("2025-02-01"), 3.0)
+    filled.get_training_frame("HE", TIMES)
+    assert rows_held() == held
+
+
+def test_a_twin_with_the_same_stamps_is_another_store(tmp_path):
+    """As two rebuilds from one lake are."""
+    us = int(at("2025-02-01").timestamp() * 1e6)
+    for name, value in (("one", 1.0), ("two", 2.0)):
+        with FeatureStore(tmp_path / name, world="sample") as made:
+            made.restore([(Fact("HE", "a", us, us, value), False, us)])
+            made.get_training_frame("HE", TIMES, ["a"])
+    (tmp_path / "one.mirror-HE.arrow").replace(tmp_path / "two.mirror-HE.arrow")
+    with FeatureStore(tmp_path / "two") as two:
+        assert two.get_training_frame("HE", [at("2025-02-02")], ["a"])["a"].to_pylist() == [2.0]
 
 
 def test_a_store_put_back_from_a_backup_is_not_answered_from_a_later_mirror(filled, tmp_path):

@@ -7,6 +7,7 @@ import shutil
 import sqlite3
 import time
 
+import pyarrow as pa
 import pytest
 
 import hydra_assets
@@ -149,6 +150,17 @@ def test_one_who_waits_for_the_old_file_gets_the_new_one(history, lake, store, m
         assert opened.features() == []
 
 
+def test_a_row_recorded_again_with_the_same_value_is_no_recording_of_the_stores(history, lake, store):
+    store.close()
+    before = rebuild_store(lake, store.db_path)
+    (month,) = (c for c in compute_months(lake, "cot", "LE", MONTHS[-1:]))
+    other = month.rows.set_column(4, month.rows.schema.field("unit"), pa.array(["another word"] * month.rows.num_rows))
+    look = Look("asset", month.month.first, month.month.last, (), dt.datetime.now(dt.UTC))
+    first = month.month.first
+    assert lake.append_new(other, "cot_features", "LE", first, key=("feature_name",), stamps="derived", look=look) == other.num_rows
+    assert rebuild_store(lake, store.db_path).recordings == before.recordings
+
+
 def test_restore_is_for_an_empty_store(history, store):
     with pytest.raises(ConflictError, match="holds facts already"):
         store.restore([])
@@ -193,7 +205,7 @@ def test_the_lake_is_listed_compacted_vacuumed_and_verified(mine):
     assert "5 replaced files removed" in mine.run("lake", "vacuum").stdout
     assert "files are whole" in mine.run("lake", "verify").stdout
     body = base.read_bytes()
-    base.write_bytes(body[:200] + bytes([body[200] ^ 1]) + body[201:])
+    base.write_bytes(body[: len(body) // 2])
     done = mine.run("lake", "verify", "--json", check=False)
     assert done.returncode == 1
     assert [base.name in line for line in json.loads(done.stdout)["bad"]] == [True]
