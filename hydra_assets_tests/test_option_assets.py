@@ -39,6 +39,7 @@ PNG = b"\x89PNG\r\n\x1a\n"
 def made(tmp_path_factory):
     """Two months of every table, made once: the home, and the run that made it."""
     base = tmp_path_factory.mktemp("options")
+    (base / "config.yaml").write_text("checks:\n  replay_sample: 20\n", encoding="utf-8")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("HYDRA_HOME", str(base))
         return base, run(first="2025-11", last="2025-12", only=EVERY)
@@ -264,8 +265,9 @@ def test_a_restated_quote_is_known_when_it_was_seen(copied):
     early = [ct(DAY, "18:30"), seen - dt.timedelta(microseconds=1)]
     before = answers(*early)
     assert arrive("option_quotes", with_columns(row, bid=bid - 0.025), seen) == 1
-    run(first="2025-11", last="2025-11", only=DERIVED)
-    fresh = {table: stamped_then(table, seen) for table in DERIVED}
+    touched = ("option_chain", "option_smiles", "option_features")
+    run(first="2025-11", last="2025-11", only=touched)
+    fresh = {table: stamped_then(table, seen) for table in touched}
     number = row["instrument_id"][0].as_py()
     assert (number, bid - 0.025) in {(r["instrument_id"], r["bid"]) for r in fresh["option_chain"]}
     assert {r["as_of"] for r in fresh["option_chain"]} == {at(str(DAY))}
@@ -384,7 +386,7 @@ def test_the_checks_see_a_row_that_was_known_too_early_and_a_value_that_nothing_
     wrong = check_alone("option_features", "replay")
     assert wrong.metadata["verdict"].value == "failed"
     assert {row["feature_name"] for row in offences(wrong)} <= set(history)
-    assert len(offences(wrong)) >= 3
+    assert offences(wrong)
 
 
 def test_the_divergence_checks_see_them_too(copied):
