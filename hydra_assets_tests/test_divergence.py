@@ -265,8 +265,8 @@ def options():
     from hydra_assets.features.chain import build_chain
     from hydra_assets.features.smiles import build_smiles
 
-    wild = History(dt.date(2025, 11, 3), 8, seed=4)
-    tables = {**wild.tables(), "futures_features": realised(wild.days, late=wild.days[5])}
+    wild = History(dt.date(2025, 11, 3), 6, seed=1)
+    tables = {**wild.tables(), "futures_features": realised(wild.days, late=wild.days[3])}
     smiles = build_smiles(build_chain(tables))
     features = compute("options", tables, market="HE")
     inputs = {"option_features": features, "option_smiles": smiles, "cot_features": FEATURE_SCHEMA.empty_table()}

@@ -9,6 +9,7 @@ import datetime as dt
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import pyarrow as pa
 
 from hydra_assets.core.audit_daily import DailyPrints
@@ -79,21 +80,28 @@ class Auditor:
         found: dict[str, list[str]] = {name: [] for name in EARLY.names}
         if not rows.num_rows:
             return pa.table(found, schema=EARLY)
-        for name, as_of, available, value in zip(
-            rows["feature_name"].to_pylist(), _us(rows["as_of"]), _us(rows["available_at"]), rows["value"].to_pylist(), strict=True
-        ):
-            reason = self._why(self._declared.get(name), as_of, available, value)
-            if reason:
-                for column, cell in zip(EARLY.names, (name, iso(as_of)[:10], iso(available), reason), strict=True):
-                    found[column].append(cell)
+        as_of, available = (np.array(_us(rows[name]), dtype=np.int64) for name in ("as_of", "available_at"))
+        valued = rows["value"].is_valid().to_numpy(zero_copy_only=False).astype(bool)
+        names = np.array(rows["feature_name"].to_pylist(), dtype=object)
+        reasons: dict[int, str] = {}
+        for name in dict.fromkeys(names.tolist()):
+            mine = np.flatnonzero(names == name)
+            told = self._reasons(self._declared.get(name), as_of[mine], available[mine], valued[mine])
+            reasons.update((int(mine[place]), reason) for place, reason in told.items())
+        for row in sorted(reasons):
+            line = (names[row], iso(int(as_of[row]))[:10], iso(int(available[row])), reasons[row])
+            for column, cell in zip(EARLY.names, line, strict=True):
+                found[column].append(cell)
         return pa.table(found, schema=EARLY)
 
-    def _why(self, feature: Feature | None, as_of: int, available: int, value: float | None) -> str | None:
+    def _reasons(self, feature: Feature | None, as_of: np.ndarray, available: np.ndarray, valued: np.ndarray) -> dict[int, str]:
         if feature is None:
-            return "no such feature is declared"
+            return dict.fromkeys(range(len(as_of)), "no such feature is declared")
         if {window.unit for window in feature.windows} == {"sessions"}:
-            return self._daily.why_early(feature, as_of, available, value)
-        return _why_early(feature, as_of, available, value, self._weekly)
+            return self._daily.reasons(feature, as_of, available, valued)
+        rows = zip(as_of.tolist(), available.tolist(), valued.tolist(), strict=True)
+        told = {place: _why_early(feature, *row, self._weekly) for place, row in enumerate(rows)}
+        return {place: reason for place, reason in told.items() if reason}
 
 
 @dataclass(init=False)
@@ -115,7 +123,7 @@ class _Prints:
             self.arrivals.setdefault(available, set()).add(week)
 
 
-def _why_early(feature: Feature, as_of: int, available: int, value: float | None, prints: Mapping[str, _Prints]) -> str | None:
+def _why_early(feature: Feature, as_of: int, available: int, valued: bool, prints: Mapping[str, _Prints]) -> str | None:
     arrived = False
     for window in feature.windows:
         if window.unit != "weeks":
@@ -128,7 +136,7 @@ def _why_early(feature: Feature, as_of: int, available: int, value: float | None
         if available < seen.reports[as_of]:
             return f"{window.dataset} of that day was first printed {iso(seen.reports[as_of])}"
         week = _iso_week(as_of)
-        if value is not None and (reason := _why_too_thin(window, week, available, seen)):
+        if valued and (reason := _why_too_thin(window, week, available, seen)):
             return reason
         arrived |= any(window.first <= w - week <= window.last for w in seen.arrivals.get(available, ()))
     return None if arrived else "no input inside its windows arrived at that instant"

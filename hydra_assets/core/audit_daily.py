@@ -12,6 +12,7 @@ from hydra_assets.core.instants import DAY_US, EPOCH, iso
 from hydra_assets.core.sessions import session_days
 
 NEVER = np.iinfo(np.int64).max
+_CELLS = 4_000_000  # of rows and sessions looked at at once
 
 
 class DailyPrints:
@@ -24,41 +25,49 @@ class DailyPrints:
 
     def __init__(self, tables: Mapping[str, pa.Table]) -> None:
         self._tables = tables
-        self._seen: dict[tuple[str, tuple[tuple[str, object], ...]], tuple[np.ndarray, np.ndarray, np.ndarray]] = {}
+        self._seen: dict[tuple[str, tuple[tuple[str, object], ...]], _Prints] = {}
         days = [pc.min_max(table["as_of"]).as_py() for table in tables.values() if table.num_rows and "as_of" in table.column_names]
         low = min((d["min"].date() for d in days), default=EPOCH.date()) - dt.timedelta(14)
         high = max((d["max"].date() for d in days), default=EPOCH.date()) + dt.timedelta(14)
         self._days = np.array([(day - EPOCH.date()).days for day in session_days(low, high)], dtype=np.int64)
 
-    def why_early(self, feature: Feature, as_of: int, available: int, value: float | None) -> str | None:
-        """The reason why a row of *feature* could not have been known at *available* (microseconds UTC); None if it could."""
+    def reasons(self, feature: Feature, as_of: np.ndarray, available: np.ndarray, valued: np.ndarray) -> dict[int, str]:
+        """
+        Why rows of *feature* could not have been known when they say so.
+
+        Args:
+            as_of, available: microseconds UTC, one a row. valued: whether the row has a value.
+        Returns:
+            The row's place to the first reason found; rows in order are absent.
+        """
+        found: dict[int, str] = {}
         day = as_of // DAY_US
-        session = int(np.searchsorted(self._days, day))
-        if session >= len(self._days) or self._days[session] != day:
-            return "that day is no session within reach of the inputs"
-        arrived = False
+        session = np.minimum(np.searchsorted(self._days, day), len(self._days) - 1)
+        for row in np.flatnonzero(self._days[session] != day).tolist():
+            found[row] = "that day is no session within reach of the inputs"
+        arrived, with_value = np.zeros(len(day), dtype=bool), np.flatnonzero(valued)
         for window in feature.windows:
             if window.dataset not in self._tables:
-                return f"the input {window.dataset} was not given"
-            first, at, where = self._prints(window)
+                return {row: found.get(row, f"the input {window.dataset} was not given") for row in range(len(day))}
+            prints = self._prints(window)
             for offset in window.required:
-                seen = first[session + offset]
-                if seen > available:
-                    told = "was never printed" if seen == NEVER else f"was first printed {iso(int(seen))}"
-                    return f"{_named(window)} of {self._day(session + offset)} {told}"
-            low, high = max(session + window.first, 0), session + window.last + 1
-            known = int((first[low:high] <= available).sum())
-            if value is not None and known < window.at_least:
-                return f"only {known} sessions of {_named(window)} were out in its window; a value needs {window.at_least}"
-            a, b = np.searchsorted(at, [available, available + 1])
-            arrived |= bool(((where[a:b] >= low) & (where[a:b] < high)).any())
-        return None if arrived else "no input inside its windows arrived at that instant"
+                first = prints.first_of(session + offset)
+                for row in np.flatnonzero(first > available).tolist():
+                    told = "was never printed" if first[row] == NEVER else f"was first printed {iso(int(first[row]))}"
+                    found.setdefault(row, f"{_named(window)} of {self._day(int(session[row]) + offset)} {told}")
+            known = prints.known(session[with_value], window, available[with_value])
+            for row, n in zip(with_value.tolist(), known.tolist(), strict=True):
+                if n < window.at_least:
+                    found.setdefault(row, f"only {n} sessions of {_named(window)} were out in its window; a value needs {window.at_least}")
+            arrived |= prints.arrived(session, window, available)
+        for row in np.flatnonzero(~arrived).tolist():
+            found.setdefault(row, "no input inside its windows arrived at that instant")
+        return found
 
     def _day(self, session: int) -> dt.date:
         return EPOCH.date() + dt.timedelta(int(self._days[session]))
 
-    def _prints(self, window: Window) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """First print of each session; and all arrivals in order of time, with their sessions."""
+    def _prints(self, window: Window) -> "_Prints":
         key = (window.dataset, window.where)
         if key not in self._seen:
             table = self._tables[window.dataset]
@@ -70,9 +79,46 @@ class DailyPrints:
             value = table["value"].is_valid().to_numpy(zero_copy_only=False) if "value" in table.column_names else np.ones(len(at), bool)
             first = np.full(len(self._days), NEVER)
             np.minimum.at(first, session[on & value], at[on & value])
-            order = np.argsort(at[on], kind="stable")
-            self._seen[key] = (first, at[on][order], session[on][order])
+            self._seen[key] = _Prints(first, at[on], session[on])
         return self._seen[key]
+
+
+class _Prints:
+    """
+    One input.
+
+    Args:
+        first: when each session was first printed, NEVER for none. at, session: every arrival.
+    """
+
+    def __init__(self, first: np.ndarray, at: np.ndarray, session: np.ndarray) -> None:
+        self._first, self._sessions = first, len(first)
+        self._instants, rank = np.unique(at, return_inverse=True)
+        self._arrivals = np.sort(rank.reshape(-1) * self._sessions + session)
+
+    def first_of(self, session: np.ndarray) -> np.ndarray:
+        """When each *session* was first printed; NEVER also beyond what is in reach."""
+        inside = (session >= 0) & (session < self._sessions)
+        return np.where(inside, self._first[np.where(inside, session, 0)], NEVER)
+
+    def known(self, session: np.ndarray, window: Window, available: np.ndarray) -> np.ndarray:
+        """How many sessions of the window were out at *available*."""
+        offsets = np.arange(window.first, window.last + 1)
+        counts = [np.zeros(0, dtype=np.int64)]
+        step = max(_CELLS // len(offsets), 1)
+        for begin in range(0, len(session), step):
+            rows = slice(begin, begin + step)
+            counts.append((self.first_of(session[rows, None] + offsets) <= available[rows, None]).sum(axis=1))
+        return np.concatenate(counts)
+
+    def arrived(self, session: np.ndarray, window: Window, available: np.ndarray) -> np.ndarray:
+        """Whether anything arrived in the window at the very instant *available*."""
+        rank = np.searchsorted(self._instants, available)
+        there = self._instants[np.minimum(rank, len(self._instants) - 1)] == available if len(self._instants) else rank < 0
+        low, high = np.maximum(session + window.first, 0), np.minimum(session + window.last + 1, self._sessions)
+        base = rank * self._sessions
+        some = np.searchsorted(self._arrivals, base + high) > np.searchsorted(self._arrivals, base + low)
+        return np.asarray(there & some)
 
 
 def _named(window: Window) -> str:

@@ -7,6 +7,7 @@ import numpy as np
 import pyarrow as pa
 
 from hydra_assets.config.load import load_config
+from hydra_assets.core.instants import DAY_US
 from hydra_assets.core.months import Month
 from hydra_assets.defs.futures_checks import coverage
 from hydra_assets.defs.judging import Judgement, lake_check, month_text
@@ -22,22 +23,22 @@ def well_defined() -> dg.AssetChecksDefinition:
         judged.values += rows.num_rows
         if not rows.num_rows:
             return f"{judged.rows} definitions"
-        ids = set(_pairs(futures, "instrument_id", "as_of"))
-        compared = {as_of for _, as_of in ids}  # the futures of a month may not be held yet
-        names = ["instrument", "instrument_id", "underlying", "underlying_id", "right", "strike", "expiration", "as_of"]
-        for row in rows.select(names).to_pylist():
-            for fault in (
-                "neither C nor P" if row["right"] not in ("C", "P") else "",
-                "no underlying" if not row["underlying"] or not row["underlying_id"] else "",
-                "no strike" if not row["strike"] > 0 else "",
-                "expired" if row["expiration"] < row["as_of"] else "",
-                "its id is a future's" if (row["instrument_id"], row["as_of"]) in ids else "",
-                "its underlying is no future of that day"
-                if row["as_of"] in compared and (row["underlying_id"], row["as_of"]) not in ids
-                else "",
-            ):
-                if fault:
-                    judged.accuse(market, month_text(row["as_of"]), instrument=row["instrument"], day=row["as_of"].date(), fault=fault)
+        day, ids = _us(rows["as_of"]), rows["instrument_id"].to_numpy()
+        futures_day, futures_id = (_us(futures["as_of"]), futures["instrument_id"].to_numpy()) if futures.num_rows else (day[:0], ids[:0])
+        known = _code(futures_day, futures_id)
+        compared = np.isin(day, futures_day)  # the futures of a month may not be held yet
+        underlying = rows["underlying_id"].fill_null(0).to_numpy()
+        strike = rows["strike"].to_numpy(zero_copy_only=False)
+        for wrong, fault in (
+            (~pc.is_in(rows["right"], pa.array(["C", "P"])).to_numpy(), "neither C nor P"),
+            ((underlying == 0) | pc.equal(rows["underlying"].fill_null(""), "").to_numpy(), "no underlying"),
+            (~(strike > 0), "no strike"),
+            (_us(rows["expiration"]) < day, "expired"),
+            (np.isin(_code(day, ids), known), "its id is a future's"),
+            (compared & ~np.isin(_code(day, underlying), known), "its underlying is no future of that day"),
+        ):
+            for row in rows.select(["instrument", "as_of"]).filter(pa.array(wrong)).to_pylist():
+                judged.accuse(market, month_text(row["as_of"]), instrument=row["instrument"], day=row["as_of"].date(), fault=fault)
         return f"{judged.rows} definitions against the futures of their day"
 
     return lake_check(
@@ -60,18 +61,18 @@ def options_only(asset: str) -> dg.AssetChecksDefinition:
         judged.values += rows.num_rows
         if not rows.num_rows:
             return f"{judged.rows} rows"
-        known = set(_pairs(definitions, *on))
         groups = rows.group_by(list(on)).aggregate([("as_of", "min")])
-        for found in groups.to_pylist():
-            if tuple(found[name] for name in on) not in known:
-                judged.accuse(
-                    market,
-                    month_text(found["as_of_min"]),
-                    instrument=found["instrument"],
-                    instrument_id=found["instrument_id"],
-                    day=found["as_of_min"].date(),
-                    fault="defined as no call or put",
-                )
+        if definitions.num_rows:
+            groups = groups.join(definitions.select(on).group_by(list(on)).aggregate([]), keys=list(on), join_type="left anti")
+        for found in groups.sort_by("as_of_min").to_pylist():
+            judged.accuse(
+                market,
+                month_text(found["as_of_min"]),
+                instrument=found["instrument"],
+                instrument_id=found["instrument_id"],
+                day=found["as_of_min"].date(),
+                fault="defined as no call or put",
+            )
         return f"{judged.rows} rows against the definitions"
 
     return lake_check(
@@ -119,9 +120,10 @@ def quotes_sane() -> dg.AssetChecksDefinition:
     return lake_check("quotes_sane", str(quotes_sane.__doc__), asset="option_quotes", blocking=False, severity=WARN, judge=judge)
 
 
-def _pairs(table: pa.Table, *names: str) -> list[tuple[object, ...]]:
-    """Rows of some columns; none of a table that holds nothing yet."""
-    return list(zip(*(table[name].to_pylist() for name in names), strict=True)) if table.num_rows else []
+def _code(as_of: np.ndarray, number: np.ndarray) -> np.ndarray:
+    """A day and an instrument id as one integer."""
+    code: np.ndarray = number.astype(np.int64) * 100_000 + as_of // DAY_US
+    return code
 
 
 def _us(column: pa.ChunkedArray) -> np.ndarray:

@@ -10,9 +10,10 @@ from typing import Any
 
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from hydra_assets.core.dataset import QUALITIES
-from hydra_assets.core.instants import iso, to_us
+from hydra_assets.core.instants import INSTANT, iso, to_us
 from hydra_assets.core.label import is_label
 from hydra_assets.core.same import same_number
 from hydra_assets.errors import ConflictError, InvalidTimeError, InvalidValueError, LabelError
@@ -80,6 +81,9 @@ def facts_of(rows: Any, *, market: str | None = None) -> list[Fact]:
     if isinstance(rows, pd.DataFrame):
         rows = pa.Table.from_pandas(rows, preserve_index=False)
     if isinstance(rows, pa.Table):
+        plain = _plain(rows, market)
+        if plain is not None:
+            return plain
         rows = rows.to_pylist()  # nanoseconds become pandas Timestamps: the rounding rule then sees them
     seen: dict[Vintage, Fact] = {}
     for row in _mappings(rows):
@@ -101,6 +105,33 @@ def facts_of(rows: Any, *, market: str | None = None) -> list[Fact]:
                 f" one batch says {other.value} ({other.quality}) and {fact.value} ({fact.quality})"
             )
     return list(seen.values())
+
+
+def _plain(table: pa.Table, market: str | None) -> list[Fact] | None:
+    """
+    Facts of a table in the shape that `features.compute` gives, checked column by column; None where anything is not as it should be,
+    so that it is looked at row by row, and named.
+    """
+    shape = {"feature_name": pa.string(), "as_of": INSTANT, "available_at": INSTANT, "value": pa.float64()}
+    shape |= {name: pa.string() for name in ("quality", "market") if name in table.column_names}
+    if any(name not in table.column_names or table.schema.field(name).type != kind for name, kind in shape.items()):
+        return None
+    if any(table[name].null_count for name in shape if name != "value") or ("market" not in shape and market is None):
+        return None
+    as_of, available = (table[name].cast(pa.int64()).to_numpy() for name in ("as_of", "available_at"))
+    names = table["feature_name"].to_pylist()
+    markets = table["market"].to_pylist() if "market" in shape else [market] * len(names)
+    words = table["quality"].to_pylist() if "quality" in shape else ["normal"] * len(names)
+    sane = not any(is_label(name) for name in set(names)) and set(words) <= set(QUALITIES) and bool((available >= as_of).all())
+    if not sane or not pc.all(pc.is_finite(table["value"]), min_count=0).as_py():
+        return None
+    for name in set(names):
+        checked_name(name, "feature_name")
+    for name in set(markets):
+        checked_name(name, "market")
+    cells = zip(markets, names, as_of.tolist(), available.tolist(), table["value"].to_pylist(), words, strict=True)
+    found = [Fact(*row) for row in cells]
+    return found if len({fact.vintage for fact in found}) == len(found) else None
 
 
 def _mappings(rows: Iterable[Any]) -> Iterable[Mapping[str, Any]]:
