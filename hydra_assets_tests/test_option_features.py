@@ -464,3 +464,19 @@ def test_a_correction_makes_a_vintage_of_the_day_and_leaves_the_answers_before_a
         assert rows == sorted(rows, key=lambda row: row[0])
         assert all(a[1:] != b[1:] for a, b in itertools.pairwise(rows))
         assert rows[0][0] <= ct(next_session(day), "20:00")
+
+
+def test_a_definition_that_is_restated_later_does_not_change_which_right_an_option_had(calm):
+    """The right of an option comes from what was defined by then: a correction makes a vintage of its own."""
+    day = calm.days[4]
+    definitions = calm.tables()["option_definitions"]
+    (first, *_) = [row for row in definitions.to_pylist() if row["as_of"] == midnight(day) and row["right"] == "C"]
+    late = ct(day, "10:00")
+    corrected = first | {"right": "P", "available_at": late, "stamped_at": late}
+    given = {**calm.tables(), "option_definitions": pa.concat_tables([definitions, pa.Table.from_pylist([corrected], definitions.schema)])}
+    usual = vintages(compute("options", calm.tables(), market="HE", start=day, end=day), "opt_pc_oi", day)
+    got = vintages(compute("options", given, market="HE", start=day, end=day), "opt_pc_oi", day)
+    assert [row for row in got if row[0] < late] == [row for row in usual if row[0] < late] != []
+    (moved,) = [row for row in got if row[0] >= late]
+    assert moved[0] == late
+    assert moved[1] > usual[-1][1]

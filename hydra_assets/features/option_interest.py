@@ -1,6 +1,8 @@
 """Open interest of puts over that of calls: of the session before, known on the morning when the last option's figure is out."""
 
 import datetime as dt
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -17,6 +19,8 @@ from hydra_assets.features.rows import feature_rows, moved
 from hydra_assets.features.vintages import days_of, require
 
 Print = tuple[int, int, float, int, int]  # instant, option, open interest, word, stamp
+Listing = tuple[int, int, int, int, int]  # instant, option, right (1 a call, -1 a put), expiration, stamp
+_OF_T, _OF_DAY, _BEFORE, _NOW = range(4)
 
 
 def put_call_interest(
@@ -26,10 +30,10 @@ def put_call_interest(
     All vintages of the ratio on session t, of open interest at t-1.
 
     Its first row comes when the figure of t-1 is known of every option that had open interest on t-2 and lives beyond t-1; an
-    option is told apart by its id, and which right it is the definitions of t or t-1 say.
+    option is told apart by its id, and which right it is the definitions of t or t-1 say, as known at the row's own instant.
     """
     require(statistics, ("instrument_id", "stat", "as_of", "available_at", "value", "quality"), "option_statistics")
-    require(definitions, ("instrument_id", "right", "expiration", "as_of"), "option_definitions")
+    require(definitions, ("instrument_id", "right", "expiration", "as_of", "available_at"), "option_definitions")
     statistics = statistics if statistics.num_rows else OPTION_STATISTICS.schema.empty_table()
     prints = _by_day(statistics.filter(pc.equal(statistics["stat"], "open_interest")))
     listed = _listed(definitions if definitions.num_rows else OPTION_DEFINITIONS.schema.empty_table())
@@ -51,52 +55,53 @@ def put_call_interest(
 
 
 def _play(
-    t: int, day: int, now: list[Print], past: list[Print], listed: dict[tuple[int, int], tuple[int, int]], feature: Feature
+    t: int, day: int, now: list[Print], past: list[Print], listed: Mapping[int, list[Listing]], feature: Feature
 ) -> list[tuple[int, int, float, int]]:
     """The ratio of session *t* (open interest of *day*, the session before) at each instant since it was ready."""
     beyond = (day + 1) * DAY_US
+    open_before: dict[int, float] = {}
     open_now: dict[int, tuple[float, int]] = {}
-    stamps: dict[tuple[bool, int], int] = {}
-    required: set[int] = set()
+    defined: dict[tuple[int, int], tuple[int, int]] = {}  # (kind, option) to right and expiration, as known at the instant under way
+    stamps: dict[tuple[int, int], int] = {}
     missing: set[int] = set()
+    required: set[int] = set()
     rows: list[tuple[int, int, float, int]] = []
     ready = False
-    events = sorted([(*p, False) for p in past] + [(*p, True) for p in now], key=lambda e: (e[0], e[4]))
-    for i, (at, option, value, word, stamp, is_now) in enumerate(events):
-        if stamp >= stamps.get((is_now, option), stamp):  # a print that came late never hides a later one
-            stamps[is_now, option] = stamp
-            right, end = listed.get((option, t), listed.get((option, day), (0, 0)))
-            if is_now:
-                open_now[option] = (value, word)
-                missing.discard(option) if value == value else (missing.add(option) if option in required else None)
-            elif right and value > 0 and end >= beyond:
-                required.add(option)
-                if option not in open_now or open_now[option][0] != open_now[option][0]:
-                    missing.add(option)
+    tables = ((_OF_T, listed.get(t, [])), (_OF_DAY, listed.get(day, [])), (_BEFORE, past), (_NOW, now))
+    events = sorted(((at, stamp, kind, option, a, b) for kind, table in tables for at, option, a, b, stamp in table), key=lambda e: e[:2])
+    for i, (at, stamp, kind, option, a, b) in enumerate(events):
+        if stamp >= stamps.get((kind, option), stamp):  # a print that came late never hides a later one
+            stamps[kind, option] = stamp
+            if kind == _NOW:
+                open_now[option] = (a, int(b))
+            elif kind == _BEFORE:
+                open_before[option] = a
             else:
-                required.discard(option)
-                missing.discard(option)
+                defined[kind, option] = (int(a), int(b))
+            right, end = defined.get((_OF_T, option), defined.get((_OF_DAY, option), (0, 0)))
+            needed = right != 0 and end >= beyond and open_before.get(option, 0.0) > 0
+            value, _ = open_now.get(option, (float("nan"), NORMAL))
+            (required.add if needed else required.discard)(option)
+            (missing.add if needed and value != value else missing.discard)(option)
         if i + 1 < len(events) and events[i + 1][0] == at:
             continue  # one instant, one row
         ready = ready or (bool(required) and not missing and bool(open_now))
         if ready:
-            rows.append((t, at, *_ratio(t, day, open_now, missing, listed, feature)))
+            rows.append((t, at, *_ratio(open_now, missing, defined, feature)))
     return rows
 
 
 def _ratio(
-    t: int,
-    day: int,
-    open_now: dict[int, tuple[float, int]],
+    open_now: Mapping[int, tuple[float, int]],
     missing: set[int],
-    listed: dict[tuple[int, int], tuple[int, int]],
+    defined: Mapping[tuple[int, int], tuple[int, int]],
     feature: Feature,
 ) -> tuple[float, int]:
     if missing:  # a figure was taken back and not yet given again
         return float("nan"), MISSING
     sums, worst = {1: 0.0, -1: 0.0}, NORMAL
     for option, (value, word) in open_now.items():
-        right, _ = listed.get((option, t), listed.get((option, day), (0, 0)))
+        right, _ = defined.get((_OF_T, option), defined.get((_OF_DAY, option), (0, 0)))
         if right and value == value:
             sums[right] += value
             worst = max(worst, word)
@@ -107,21 +112,32 @@ def _ratio(
 
 def _by_day(table: pa.Table) -> dict[int, list[Print]]:
     columns = [
-        column_us(table["available_at"], what="available_at", rounding="ceil"),
+        _known_at(table),
         table["instrument_id"].to_numpy(),
         table["value"].cast(pa.float64()).to_numpy(zero_copy_only=False).astype(float),
         word_codes(table["quality"]),
-        column_us(table["stamped_at" if "stamped_at" in table.column_names else "available_at"], what="stamped_at", rounding="floor"),
+        _stamped(table),
     ]
-    answer: dict[int, list[Print]] = {}
+    return _grouped(table, columns)
+
+
+def _listed(table: pa.Table) -> dict[int, list[Listing]]:
+    """Day to what was said of each option's right and expiration, every vintage of it."""
+    rights: Ints = np.where(table["right"].to_numpy(zero_copy_only=False) == "C", 1, -1)
+    ends = column_us(table["expiration"], what="expiration")
+    return _grouped(table, [_known_at(table), table["instrument_id"].to_numpy(), rights, ends, _stamped(table)])
+
+
+def _known_at(table: pa.Table) -> Ints:
+    return column_us(table["available_at"], what="available_at", rounding="ceil")
+
+
+def _stamped(table: pa.Table) -> Ints:
+    return column_us(table["stamped_at" if "stamped_at" in table.column_names else "available_at"], what="stamped_at", rounding="floor")
+
+
+def _grouped(table: pa.Table, columns: Sequence[np.ndarray]) -> dict[int, list[Any]]:
+    answer: dict[int, list[Any]] = {}
     for day, *cells in zip(days_of(table).tolist(), *(column.tolist() for column in columns), strict=True):
         answer.setdefault(day, []).append(tuple(cells))
     return answer
-
-
-def _listed(table: pa.Table) -> dict[tuple[int, int], tuple[int, int]]:
-    """(id, day) to the option's right and its expiration."""
-    rights: Ints = np.where(table["right"].to_numpy(zero_copy_only=False) == "C", 1, -1)
-    ends = column_us(table["expiration"], what="expiration").tolist()
-    keys = zip(table["instrument_id"].to_numpy().tolist(), days_of(table).tolist(), strict=True)
-    return dict(zip(keys, zip(rights.tolist(), ends, strict=True), strict=True))

@@ -194,7 +194,7 @@ INTEREST = Feature(
     lambda put, call: put / call,
     (
         Window("option_statistics", -2, -1, unit="sessions", required=(-1,), where=_INTEREST),
-        Window("option_definitions", 0, unit="sessions", required=()),
+        Window("option_definitions", -1, unit="sessions", required=()),
     ),
     "open interest of puts over that of calls, of t-1",
     "-",

@@ -3,6 +3,7 @@ Poison: what becomes known after an instant is made absurd, and every answer at 
 
 In a scratch copy of the inputs, rows that become available after t get absurd values; beside them stand revisions of old rows,
 instruments that never were, and the same keys twice. A computation that looks ahead anywhere is moved by one of them.
+What is revised is limited, and the newest rows come first: poison costs about the same however long the history is.
 """
 
 import datetime as dt
@@ -13,7 +14,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from hydra_assets.core.instants import INSTANT, column_us, from_us, instants, iso
+from hydra_assets.core.dataset import DATASETS
+from hydra_assets.core.instants import DAY_US, INSTANT, column_us, from_us, instants, iso
 from hydra_assets.core.months import Month
 from hydra_assets.core.option_rules import OptionRules
 from hydra_assets.features import compute
@@ -24,6 +26,8 @@ TIMES = ("as_of", "available_at", "stamped_at")
 WORDS = ("stat", "right", "feature_name", "instrument_class", "unit", "model", "status", "vol_status")
 NAMES = ("instrument", "instrument_id", "underlying", "underlying_id")
 MINUTE_US = 60_000_000
+NEWEST, OLDER = 900, 100  # rows of a table that are revised at most: the newest ones, and of those before them some at random
+LATER_DAYS = (-40, 30, 400)  # few, for each makes a contract of its own of every instrument
 
 
 @dataclass(frozen=True)
@@ -58,12 +62,12 @@ def poisoned(inputs: Mapping[str, pa.Table], at: int, *, seed: int) -> tuple[dic
             continue
         available = column_us(table["available_at"], what="available_at", rounding="ceil")
         known, later = table.filter(pa.array(available <= at)), table.filter(pa.array(available > at))
-        old = known.take(pa.array(dice.permutation(known.num_rows)[: max(known.num_rows // 3, 1)])) if known.num_rows else known
+        old, keys = _revised(known, dice), DATASETS[name].key
         parts = [
             known,
-            _absurd(later, dice),
-            _absurd(later.slice(0, later.num_rows // 2), dice),  # the same keys twice
-            _stamped(_absurd(old, dice), at + 1),  # revisions of old rows, the instant after
+            _absurd(later, dice, keys),
+            _absurd(later.slice(0, later.num_rows // 2), dice, keys),  # the same keys twice
+            _stamped(_absurd(old, dice, keys), at + 1),  # revisions of old rows, the instant after
             _stamped(_absurd(_renamed(old), dice), at + MINUTE_US),  # instruments that never were
         ]
         made[name] = pa.concat_tables([part.cast(table.schema) for part in parts])
@@ -125,11 +129,20 @@ def _shown(cell: tuple[str | None, str] | None) -> str:
     return f"{None if cell[0] is None else float.fromhex(cell[0])} ({cell[1]})"
 
 
-def _absurd(table: pa.Table, dice: np.random.Generator) -> pa.Table:
-    """*table* with every number, flag and word of quality changed beyond belief; keys and times stay."""
+def _revised(known: pa.Table, dice: np.random.Generator) -> pa.Table:
+    """A third of the rows known, at most the newest ones and a few before them."""
+    n = known.num_rows
+    if n <= 3 * NEWEST:
+        return known.take(pa.array(dice.permutation(n)[: -(-n // 3)]))
+    order = np.argsort(column_us(known["as_of"], what="as_of", rounding="floor"), kind="stable")
+    return known.take(pa.array(np.r_[order[-NEWEST:], dice.choice(order[:-NEWEST], OLDER, replace=False)]))
+
+
+def _absurd(table: pa.Table, dice: np.random.Generator, keys: Sequence[str] = ()) -> pa.Table:
+    """*table* with every number, flag, date and word of quality changed beyond belief; times, names and *keys* stay."""
     n = table.num_rows
     for i, field in enumerate(table.schema):
-        if not n or field.name in (*TIMES, *FIXED, *WORDS, *NAMES):
+        if not n or field.name in (*TIMES, *FIXED, *WORDS, *NAMES, *keys):
             continue
         if pa.types.is_floating(field.type):
             column: pa.Array = pa.array(dice.choice([-1e9, -3.5, 1e-9, 7e6, 1e12], n) * dice.uniform(0.5, 2, n))
@@ -138,7 +151,7 @@ def _absurd(table: pa.Table, dice: np.random.Generator) -> pa.Table:
         elif pa.types.is_boolean(field.type):
             column = pa.array(dice.random(n) < 0.5)
         elif pa.types.is_timestamp(field.type):
-            shift = pa.array(dice.integers(-40, 400, n) * 86_400_000_000)
+            shift = pa.array(dice.choice(LATER_DAYS, n) * DAY_US)
             column = pc.add(table[field.name].cast(INSTANT).cast(pa.int64()), shift).cast(INSTANT)
         elif field.name == "quality":
             column = pa.array(["degraded"] * n)
