@@ -5,6 +5,7 @@ import datetime as dt
 import dagster as dg
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from hydra_assets.config.load import load_config
 from hydra_assets.core.instants import DAY_US
