@@ -88,6 +88,9 @@ class Severities:
     ohlc_sane: str
     within_limits: str
     near_last_trade: str
+    missing_strikes: str
+    monotone: str
+    parity: str
 
 
 @dataclass(frozen=True)
@@ -99,6 +102,9 @@ class CheckSettings:
         settle_off_last: distance of a settlement from the last trade, as a share of it, beyond which it is looked at.
         crossed_quotes_share: share of a day's two-sided quotes of options that may be crossed.
         old_quote_hours, old_quotes_share: a quote is old so many hours before the cut, and the share of a day's that may be.
+        missing_strikes_share: options near the money without a usable quote, as a share of an expiration's.
+        arbitrage_pairs: neighbouring strikes a day whose quotes contradict each other.
+        parity_share: smiles of a month in which put-call parity and the settlement disagree.
         settle_jump: change of a contract's settlement from one session to the next, as a share of it.
         unchanged_sessions: sessions on end without a change of the settlement while the contract is traded.
         cot_jump: change from one report to the next, as a share of open interest.
@@ -111,6 +117,9 @@ class CheckSettings:
     crossed_quotes_share: float
     old_quote_hours: float
     old_quotes_share: float
+    missing_strikes_share: float
+    arbitrage_pairs: int
+    parity_share: float
     settle_jump: float
     unchanged_sessions: int
     cot_jump: float

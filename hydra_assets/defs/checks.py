@@ -10,6 +10,7 @@ from hydra_assets.config.load import load_config
 from hydra_assets.core.audit import early_rows
 from hydra_assets.core.dataset import DATASETS, FEATURE_TABLES, Dataset
 from hydra_assets.defs.anomaly_checks import ANOMALIES
+from hydra_assets.defs.chain_checks import CHAIN_CHECKS
 from hydra_assets.defs.cot_checks import cot_coverage, cot_identity
 from hydra_assets.defs.freshness import STALENESS
 from hydra_assets.defs.futures_checks import FUTURES_CHECKS
@@ -199,6 +200,7 @@ CHECKS = [
     *COT_CHECKS,
     *FUTURES_CHECKS,
     *OPTION_CHECKS,
+    *CHAIN_CHECKS,
     *ANOMALIES,
     *STALENESS,
 ]
