@@ -306,7 +306,7 @@ def _parse(fetched: Fetched, payload: Payload, run: Run, lake: ParquetLake) -> P
         parse = parse_option_definitions if plan.of_options else parse_definitions
         parsed = parse(store, plan.market, synthetic=fetched.synthetic, degraded=plan.degraded, place=str(request))
     else:
-        parsed = _parse_defined(fetched, store, _defined(plan, run, request, lake))
+        parsed = _parse_defined(fetched, store, _defined(plan, store, lake))
     # An answer from the archive can hold more than was asked for now.
     at = "available_at" if plan.data_type == "option_quotes" else "as_of"
     at = "stamped_at" if "stamped_at" in parsed.table.column_names else at
@@ -316,16 +316,16 @@ def _parse(fetched: Fetched, payload: Payload, run: Run, lake: ParquetLake) -> P
     return parsed
 
 
-def _defined(plan: Plan, run: Run, request: Request, lake: ParquetLake) -> pa.Table:
-    """The definitions that the records of *run* can refer to, as believed now."""
+def _defined(plan: Plan, store: DBNStore, lake: ParquetLake) -> pa.Table:
+    """The definitions that the answer's records can refer to, as believed now; an archived answer can be wider than what was asked."""
     name = "option_definitions" if plan.of_options else "futures_definitions"
     return lake.read_known(
         name,
         plan.market.symbol,
         dt.datetime.now(dt.UTC),
         key=DATASETS[name].key,
-        start=run.days[0] - _DEFINED_BEFORE,
-        end=request.end.date(),
+        start=store.start.date() - _DEFINED_BEFORE,
+        end=(store.end or store.start).date(),
     )
 
 
