@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from hydra_assets.core.instants import day_us, from_us, iso
 from hydra_assets.core.option_rules import OptionRules
-from hydra_assets.features import compute
+from hydra_assets.features import compute, of_family
 from hydra_assets.flow.features import look_back
 
 Verdict = Literal["passed", "failed", "unproven"]
@@ -59,13 +59,15 @@ def replay(
         names: features to look at; default all of *rows*.
     """
     picked = _sample([row for row in _plain(rows) if names is None or row["feature_name"] in names], sample, seed)
-    # What lies outside every window cannot matter, and is not handed over: if it did, the numbers would differ.
-    reach = {name: look_back(family, name) for name in inputs}
+    declared = {feature.name for feature in of_family(family)}
     differing = []
     for (as_of, available), group in _grouped(picked).items():
         day = from_us(as_of).date()
+        asked = declared & {str(row["feature_name"]) for row in group}
+        # What lies outside their windows cannot matter, and is not handed over: if it did, the numbers would differ.
+        reach = {name: look_back(family, name, asked) for name in inputs}
         known = {name: _cut(_within(table, day - reach[name], day), available) for name, table in inputs.items()}
-        answers = _newest(compute(family, known, market=market, start=day, end=day, rules=rules))
+        answers = _newest(compute(family, known, market=market, start=day, end=day, rules=rules, names=asked))
         for row in group:
             value, quality, _ = answers.get((row["feature_name"], as_of), (None, "absent", 0))
             if quality != row["quality"] or not _close(value, row["value"]):
