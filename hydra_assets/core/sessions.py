@@ -1,6 +1,7 @@
 """CME livestock trading days, by rule (see the exchange's holiday notices); known in advance, so no point-in-time question."""
 
 import datetime as dt
+from bisect import bisect_left, bisect_right
 from functools import lru_cache
 from zoneinfo import ZoneInfo
 
@@ -48,10 +49,17 @@ def is_session(day: dt.date) -> bool:
     return day.weekday() < 5 and day not in _holidays(day.year)
 
 
+@lru_cache(maxsize=64)
+def _sessions_of(year: int) -> tuple[dt.date, ...]:
+    first = dt.date(year, 1, 1)
+    days = (first + dt.timedelta(n) for n in range((dt.date(year, 12, 31) - first).days + 1))
+    return tuple(day for day in days if is_session(day))
+
+
 def session_days(start: dt.date, end: dt.date) -> list[dt.date]:
     """All sessions from *start* to *end*, both included."""
-    days = (start + dt.timedelta(n) for n in range((end - start).days + 1))
-    return [day for day in days if is_session(day)]
+    days = [day for year in range(start.year, end.year + 1) for day in _sessions_of(year)]
+    return days[bisect_left(days, start) : bisect_right(days, end)]
 
 
 def sessions(start: dt.date, end: dt.date, *, at: str = "18:30", timezone: str = "America/Chicago") -> list[dt.datetime]:

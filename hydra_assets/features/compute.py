@@ -1,7 +1,7 @@
 """The one public way to compute features: pure, without a clock, all vintages in and all vintages out."""
 
 import datetime as dt
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from functools import lru_cache
 from importlib.metadata import entry_points
 
@@ -64,6 +64,7 @@ def compute(
     start: dt.date | None = None,
     end: dt.date | None = None,
     rules: OptionRules | None = None,
+    names: Collection[str] | None = None,
 ) -> pa.Table:
     """
     All vintages of a family's features.
@@ -76,13 +77,19 @@ def compute(
         market: whose inputs they are.
         start, end: inclusive bounds of the answer's ``as_of`` (dates, or aware datetimes of which the UTC day counts).
         rules: how options are read; default the shipped settings.
+        names: features wanted; default all of the family.
     Returns:
         ``feature_name, as_of, available_at, value, unit, quality``: each value uses only inputs available at its own
         ``available_at``; a later vintage of an input inside a window gives a further row.
     Raises:
-        UnknownFeatureError: no such family. SchemaError: an input is missing, or a column of it.
+        UnknownFeatureError: no such family, or none of its features. SchemaError: an input is missing, or a column of it.
     """
     features = of_family(family)
+    if names is not None:
+        strangers = sorted(set(names) - {feature.name for feature in features})
+        if strangers:
+            raise UnknownFeatureError(f"{strangers} are no {family} features; there are {[feature.name for feature in features]}")
+        features = tuple(feature for feature in features if feature.name in names)
     if family == "futures":
         # Without bars the features that need them have no rows, as on days without a bar; without statistics nothing has.
         if "futures_statistics" not in inputs:

@@ -55,20 +55,27 @@ def compute_options(
         raise SchemaError(f"options: the input 'option_definitions' is missing; given are {sorted(inputs)}")
     if "option_chain" not in inputs and not all(name in inputs for name in RAW):
         raise SchemaError(f"options: give the input 'option_chain', or all of {list(RAW)}; given are {sorted(inputs)}")
+    ours = [feature for feature in features if feature.name != INTEREST.name]
+    parts = [_of_smiles(inputs, ours, rules, start, end)] if ours else []
+    if len(ours) < len(features) and "option_statistics" in inputs:
+        parts.append(put_call_interest(inputs["option_statistics"], inputs["option_definitions"], INTEREST, start=start, end=end))
+    return in_order(parts)
+
+
+def _of_smiles(
+    inputs: Mapping[str, pa.Table], features: Sequence[Feature], rules: OptionRules, start: dt.date | None, end: dt.date | None
+) -> pa.Table:
     chain = inputs["option_chain"] if "option_chain" in inputs else build_chain(inputs, rules=rules, start=start, end=end)
     require(chain, OPTION_CHAIN.schema.names, "option_chain")
     chain = within(chain, start, end)
     smiles = inputs["option_smiles"] if "option_smiles" in inputs else build_smiles(chain, rules=rules)
     require(smiles, OPTION_SMILES.schema.names, "option_smiles")
     smiles = within(smiles, start, end)
-    ours = [feature for feature in features if feature.name != INTEREST.name]
-    parts = []
-    if smiles.num_rows:
-        days = _Days(inputs["option_definitions"], chain, smiles, _realised(inputs, start, end), rules)
-        parts.append(days.rows(ours))
-    if len(ours) < len(features) and "option_statistics" in inputs:
-        parts.append(put_call_interest(inputs["option_statistics"], inputs["option_definitions"], INTEREST, start=start, end=end))
-    return in_order(parts)
+    if not smiles.num_rows:
+        return FEATURE_SCHEMA.empty_table()
+    joined = any(feature.needs for feature in features)
+    realised = _realised(inputs, start, end) if joined else FEATURE_SCHEMA.empty_table()
+    return _Days(inputs["option_definitions"], chain, smiles, realised, rules).rows(features)
 
 
 def _realised(inputs: Mapping[str, pa.Table], start: dt.date | None, end: dt.date | None) -> pa.Table:

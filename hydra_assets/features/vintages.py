@@ -19,7 +19,8 @@ from hydra_assets.features.panel import Ints
 
 def require(table: pa.Table, columns: Sequence[str], name: str) -> None:
     """SchemaError naming the columns that *table* lacks; a table without rows lacks none."""
-    absent = [column for column in columns if column not in table.column_names]
+    held = set(table.column_names)
+    absent = [column for column in columns if column not in held]
     if table.num_rows and absent:
         raise SchemaError(f"{name}: columns {absent} are missing; it has {table.column_names}")
 

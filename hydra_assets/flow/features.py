@@ -3,7 +3,7 @@
 import bisect
 import datetime as dt
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 
@@ -44,9 +44,10 @@ class FeatureMonth:
     audit: Callable[[pa.Table], None]
 
 
-def look_back(family: str, dataset: str) -> dt.timedelta:
-    """How far before its month the widest window of a family reaches into *dataset*."""
-    windows = [window for feature in of_family(family) for window in feature.windows if window.dataset == dataset]
+def look_back(family: str, dataset: str, names: Collection[str] | None = None) -> dt.timedelta:
+    """How far before its month the widest window of a family, or of the features of it named, reaches into *dataset*."""
+    features = [feature for feature in of_family(family) if names is None or feature.name in names]
+    windows = [window for feature in features for window in feature.windows if window.dataset == dataset]
     days = [-window.first * (7 if window.unit == "weeks" else _DAYS_PER_SESSION) for window in windows]
     return dt.timedelta(days=math.ceil(max(days, default=0)) + _SPARE_DAYS)
 

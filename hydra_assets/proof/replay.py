@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 
 from hydra_assets.core.instants import day_us, from_us, iso
 from hydra_assets.core.option_rules import OptionRules
-from hydra_assets.features import compute
+from hydra_assets.features import compute, of_family
 from hydra_assets.flow.features import look_back
 
 Verdict = Literal["passed", "failed", "unproven"]
@@ -72,6 +72,7 @@ def replay(
         names: features to look at; default all of *rows*. rules: how options are read.
         step: told, after each instant, how many rows were compared.
     """
+<<<<<<< HEAD
     asked = [row for row in _plain(rows) if names is None or row["feature_name"] in names]
     picked = asked if sample is None else _sample(asked, sample, seed)
     known = Counter(str(row["feature_name"]) for row in asked if row["value"] is not None)
@@ -87,6 +88,18 @@ def replay(
     values, exact = Counter[str](), Counter[str]()
     for (as_of, available), group in _grouped(picked).items():
         answers = recomputed(as_of, available)
+=======
+    picked = _sample([row for row in _plain(rows) if names is None or row["feature_name"] in names], sample, seed)
+    declared = {feature.name for feature in of_family(family)}
+    differing = []
+    for (as_of, available), group in _grouped(picked).items():
+        day = from_us(as_of).date()
+        asked = declared & {str(row["feature_name"]) for row in group}
+        # What lies outside their windows cannot matter, and is not handed over: if it did, the numbers would differ.
+        reach = {name: look_back(family, name, asked) for name in inputs}
+        known = {name: _cut(_within(table, day - reach[name], day), available) for name, table in inputs.items()}
+        answers = _newest(compute(family, known, market=market, start=day, end=day, rules=rules, names=asked))
+>>>>>>> e2e
         for row in group:
             value, quality = answers.get(row["feature_name"], (None, "absent"))
             if row["value"] is not None:
