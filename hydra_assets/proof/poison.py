@@ -16,7 +16,6 @@ import pyarrow.compute as pc
 
 from hydra_assets.core.dataset import DATASETS
 from hydra_assets.core.instants import DAY_US, INSTANT, column_us, from_us, instants, iso
-from hydra_assets.core.months import Month
 from hydra_assets.core.option_rules import OptionRules
 from hydra_assets.features import compute
 
@@ -26,6 +25,8 @@ TIMES = ("as_of", "available_at", "stamped_at")
 WORDS = ("stat", "right", "feature_name", "instrument_class", "unit", "model", "status", "vol_status")
 NAMES = ("instrument", "instrument_id", "underlying", "underlying_id")
 MINUTE_US = 60_000_000
+# Days of which answers are looked at; a computation is given those ahead, too, for what it does with them shows in the others.
+BEFORE, AHEAD = dt.timedelta(31), dt.timedelta(14)
 NEWEST, OLDER = 900, 100  # rows of a table that are revised at most: the newest ones, and of those before them some at random
 LATER_DAYS = (-40, 30, 400)  # few, for each makes a contract of its own of every instrument
 
@@ -36,7 +37,7 @@ class Poisoned:
     What poison did to the answers at one instant.
 
     Attributes:
-        at: the instant. answers: feature values known then, with a value, of the month looked at.
+        at: the instant. answers: feature values known then, with a value, of the days looked at.
         moved: ``feature_name, as_of, honest, poisoned`` of every answer that changed.
         by_feature: name to answers with a value. absurd: how many poisoned rows there were.
     """
@@ -91,15 +92,15 @@ def poison(
 
     Args:
         inputs: data type to every vintage that the windows may touch, of the family's evidence.
-        at: microseconds UTC; answers are looked at of the ``as_of`` days of its month and the one before.
+        at: microseconds UTC; answers are looked at of the month of days before, and of those to come that should have none yet.
         names: features to look at; default all. computing: `features.compute`, or what is to be tested in its place.
     """
     day = from_us(at).date()
-    start = Month.of(Month.of(day).first - dt.timedelta(1)).first
+    start, end = day - BEFORE, day + AHEAD
     absurd, count = poisoned(inputs, at, seed=seed)
     answers = []
     for given in (inputs, absurd):
-        rows = computing(family, given, market=market, start=start, end=day, rules=rules)
+        rows = computing(family, given, market=market, start=start, end=end, rules=rules)
         rows = rows.filter(pa.array(column_us(rows["available_at"], what="available_at") <= at)) if rows.num_rows else rows
         answers.append(_by_vintage(rows, names))
     honest, told = answers
