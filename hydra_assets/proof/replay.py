@@ -72,34 +72,21 @@ def replay(
         names: features to look at; default all of *rows*. rules: how options are read.
         step: told, after each instant, how many rows were compared.
     """
-<<<<<<< HEAD
     asked = [row for row in _plain(rows) if names is None or row["feature_name"] in names]
     picked = asked if sample is None else _sample(asked, sample, seed)
     known = Counter(str(row["feature_name"]) for row in asked if row["value"] is not None)
-    # What lies outside every window cannot matter, and is not handed over: if it did, the numbers would differ.
-    reach = {name: look_back(family, name) for name in inputs}
+    declared = {feature.name for feature in of_family(family)}
 
-    def recomputed(as_of: int, at: int) -> dict[object, tuple[float | None, object]]:
-        day = from_us(as_of).date()
-        cut = {name: _cut(_within(table, day - reach[name], day), at) for name, table in inputs.items()}
-        return _newest(compute(family, cut, market=market, start=day, end=day, rules=rules))
+    def recomputed(as_of: int, at: int, of: set[str]) -> dict[object, tuple[float | None, object]]:
+        # What lies outside their windows cannot matter, and is not handed over: if it did, the numbers would differ.
+        day, ours = from_us(as_of).date(), declared & of
+        cut = {name: _cut(_within(table, day - look_back(family, name, ours), day), at) for name, table in inputs.items()}
+        return _newest(compute(family, cut, market=market, start=day, end=day, rules=rules, names=ours))
 
     differing: list[Row] = []
     values, exact = Counter[str](), Counter[str]()
     for (as_of, available), group in _grouped(picked).items():
-        answers = recomputed(as_of, available)
-=======
-    picked = _sample([row for row in _plain(rows) if names is None or row["feature_name"] in names], sample, seed)
-    declared = {feature.name for feature in of_family(family)}
-    differing = []
-    for (as_of, available), group in _grouped(picked).items():
-        day = from_us(as_of).date()
-        asked = declared & {str(row["feature_name"]) for row in group}
-        # What lies outside their windows cannot matter, and is not handed over: if it did, the numbers would differ.
-        reach = {name: look_back(family, name, asked) for name in inputs}
-        known = {name: _cut(_within(table, day - reach[name], day), available) for name, table in inputs.items()}
-        answers = _newest(compute(family, known, market=market, start=day, end=day, rules=rules, names=asked))
->>>>>>> e2e
+        answers = recomputed(as_of, available, {str(row["feature_name"]) for row in group})
         for row in group:
             value, quality = answers.get(row["feature_name"], (None, "absent"))
             if row["value"] is not None:
@@ -108,7 +95,7 @@ def replay(
             if quality != row["quality"] or not _close(value, row["value"]):
                 told = {"stored": f"{row['value']} ({row['quality']})", "recomputed": f"{value} ({quality})", "explained_by": ""}
                 if not differing:
-                    told["explained_by"] = _explained(row, inputs, reach, recomputed)
+                    told["explained_by"] = _explained(row, inputs, family, recomputed)
                 place = {"as_of": iso(as_of)[:10], "available_at": iso(available)}
                 differing.append({"feature_name": row["feature_name"], **place, **told})
         if step is not None:
@@ -120,21 +107,21 @@ def replay(
 def _explained(
     row: Row,
     inputs: Mapping[str, pa.Table],
-    reach: Mapping[str, dt.timedelta],
-    recomputed: Callable[[int, int], dict[object, tuple[float | None, object]]],
+    family: str,
+    recomputed: Callable[[int, int, set[str]], dict[object, tuple[float | None, object]]],
 ) -> str:
     """The first input row that was not known at the row's instant and with which its value comes out."""
     as_of, available = int(row["as_of"]), int(row["available_at"])
-    day = from_us(as_of).date()
+    day, ours = from_us(as_of).date(), {str(row["feature_name"])}
     later: dict[int, list[tuple[str, Row]]] = {}
     for name, table in inputs.items():
-        near = _within(table, day - reach[name], day)
+        near = _within(table, day - look_back(family, name, ours), day)
         if near.num_rows:
             at = near["available_at"].cast(pa.timestamp("us", tz="UTC")).cast(pa.int64()).to_pylist()
             for i in (i for i, when in enumerate(at) if when > available):
                 later.setdefault(at[i], []).append((name, {"row": i, "table": near}))
     for at in sorted(later)[:TRIED]:
-        value, quality = recomputed(as_of, at).get(row["feature_name"], (None, "absent"))
+        value, quality = recomputed(as_of, at, ours).get(row["feature_name"], (None, "absent"))
         if quality == row["quality"] and _close(value, row["value"]):
             name, place = later[at][0]
             cells = place["table"].slice(place["row"], 1).to_pylist()[0]
