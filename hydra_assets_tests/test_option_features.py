@@ -13,7 +13,7 @@ import pytest
 from hydra_assets.config.load import load_config
 from hydra_assets.core.option_rules import OptionRules
 from hydra_assets.core.sessions import session_days
-from hydra_assets.errors import ConfigError, SchemaError
+from hydra_assets.errors import ConfigError, SchemaError, UnknownFeatureError
 from hydra_assets.features import compute, of_family
 from hydra_assets.features.chain import build_chain
 from hydra_assets.features.smiles import build_smiles
@@ -379,6 +379,17 @@ def test_each_row_is_stamped_with_an_arrival_and_uses_nothing_later(wild):
     arrivals = {at for table in tables.values() for at in table["available_at"].to_pylist()}
     assert set(instants) <= arrivals
     assert got.num_rows > 250 * len(history.days) / 12
+
+
+@pytest.mark.parametrize("names", [{"opt_atm_iv_30"}, {"opt_vrp_30", "opt_gex_put"}, {"opt_pc_oi"}])
+def test_some_of_the_features_are_the_same_rows(wild, names):
+    _, tables = wild
+    whole = compute("options", tables, market="HE")
+    assert compute("options", tables, market="HE", names=names).equals(
+        whole.filter(pc.is_in(whole["feature_name"], pa.array(sorted(names)))).combine_chunks()
+    )
+    with pytest.raises(UnknownFeatureError, match="opt_smile"):
+        compute("options", tables, market="HE", names=["opt_smile"])
 
 
 def test_no_day_is_told_before_its_last_settlement(calm):
