@@ -58,6 +58,7 @@ def test_every_table_has_its_checks_and_what_would_be_wrong_blocks():
     assert blocking == {
         **every,
         **proofs,
+        **{(table.name, "served"): False for table in FEATURE_TABLES.values()},
         ("cot_disaggregated", "cot_identity"): True,
         ("cot_disaggregated", "coverage"): False,
         ("cot_disaggregated", "jumps"): False,

@@ -17,6 +17,7 @@ from hydra_assets.defs.futures_checks import FUTURES_CHECKS
 from hydra_assets.defs.judging import Judgement, Offence, asked_of, month_text, offence_table, verdict_of
 from hydra_assets.defs.option_checks import OPTION_CHECKS
 from hydra_assets.defs.resources import FeatureStoreResource, FindingsResource, LakeResource
+from hydra_assets.defs.served_check import SERVED
 from hydra_assets.features import of_family
 from hydra_assets.features.compute import INPUTS
 from hydra_assets.flow.features import evidence_of
@@ -203,4 +204,5 @@ CHECKS = [
     *CHAIN_CHECKS,
     *ANOMALIES,
     *STALENESS,
+    *SERVED,
 ]

@@ -12,7 +12,8 @@ import pyarrow as pa
 
 from hydra_assets.core.instants import to_us
 from hydra_assets.core.months import Month, months_between
-from hydra_assets.features import ALL
+from hydra_assets.core.option_rules import OptionRules
+from hydra_assets.features import of_family
 from hydra_assets.features.compute import INPUTS
 from hydra_assets.flow.features import compute_months
 from hydra_assets.storage.frame import Asked, joined
@@ -74,7 +75,13 @@ class ServedComparison:
 
 
 def served_versus_recomputed(
-    vectors: Sequence[ServedVector], lake: ParquetLake, *, tolerance: float = TOLERANCE, reach: dt.timedelta = REACH
+    vectors: Sequence[ServedVector],
+    lake: ParquetLake,
+    *,
+    tolerance: float = TOLERANCE,
+    reach: dt.timedelta = REACH,
+    families: Sequence[str] | None = None,
+    rules: OptionRules | None = None,
 ) -> ServedComparison:
     """
     Recompute what was handed out.
@@ -86,15 +93,19 @@ def served_versus_recomputed(
         vectors: what `ServedLog.read` gives.
         tolerance: relative.
         reach: how far before the first query a value's ``as_of`` may lie; what is older counts as not there.
+        families: whose features are compared; default all.
+        rules: how options are read; default the shipped settings.
     """
     live = sorted((v for v in vectors if v.recorded_by is None), key=lambda v: (v.market, v.max_age or dt.timedelta.max))
-    known = {feature.name for feature in ALL}
+    chosen = tuple(families or INPUTS)
+    known = {feature.name for family in INPUTS for feature in of_family(family)}
+    wanted = {feature.name for family in chosen for feature in of_family(family)}
     counts: dict[str, Counter[str]] = {}
     offences: list[Mapping[str, object]] = []
     for market, of_market in groupby(live, key=lambda v: v.market):
         asked = list(of_market)
-        rows = _recomputed(lake, market, min(v.query_time for v in asked) - reach, max(v.query_time for v in asked))
-        names = sorted({name for v in asked for name in v.values if name in known} | set(rows))
+        rows = _recomputed(lake, market, min(v.query_time for v in asked) - reach, max(v.query_time for v in asked), chosen, rules)
+        names = sorted({name for v in asked for name in v.values if name in wanted} | set(rows))
         for max_age, group in groupby(asked, key=lambda v: v.max_age):
             alike = list(group)
             times = np.array([to_us(v.query_time) for v in alike], dtype=np.int64)
@@ -136,14 +147,16 @@ def served_versus_recomputed(
     )
 
 
-def _recomputed(lake: ParquetLake, market: str, first: dt.datetime, last: dt.datetime) -> dict[str, list[dict[str, Any]]]:
-    """Feature to its vintages with ``as_of`` in the months from *first* to *last*, of every family whose inputs the lake holds."""
+def _recomputed(
+    lake: ParquetLake, market: str, first: dt.datetime, last: dt.datetime, families: Sequence[str], rules: OptionRules | None
+) -> dict[str, list[dict[str, Any]]]:
+    """Feature to its vintages with ``as_of`` in the months from *first* to *last*, of *families* whose inputs the lake holds."""
     rows: dict[str, list[dict[str, Any]]] = {}
-    for family, inputs in INPUTS.items():
-        held = {Month(folder.year, folder.month) for name in inputs for folder in lake.folders(name, market)}
+    for family in families:
+        held = {Month(folder.year, folder.month) for name in INPUTS[family] for folder in lake.folders(name, market)}
         months = [month for month in months_between(first.date(), last.date()) if month in held]
         if months:
-            for computed in compute_months(lake, family, market, months):
+            for computed in compute_months(lake, family, market, months, rules):
                 for row in _plain(computed.rows):
                     rows.setdefault(row.pop("feature_name"), []).append(row)
     return rows
