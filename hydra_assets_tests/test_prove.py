@@ -378,3 +378,11 @@ def test_wrong_lost_and_surplus_numbers_are_told_apart_by_feature_and_only_warn(
     assert found["cot_mm_net_oi"] == ("0.00%",) * 3
     faults = {(record.data["feature"], record.data["fault"]) for record in told.metadata["offences"].records}
     assert faults == {("cot_mm_net", "mismatch"), ("cot_sentiment", "missing"), ("cot_crowding", "extra")}
+
+
+def test_a_report_that_was_out_only_months_later_is_poisoned_all_the_same():
+    """A shutdown: what describes October becomes known in December, and the answers looked at are October's."""
+    run("HE", "2025-10", "2025-10")
+    told = check_alone("cot_features", "poison")
+    assert told.metadata["verdict"].value == "passed"
+    assert told.metadata["values"].value >= 4

@@ -9,6 +9,7 @@ import pyarrow.compute as pc
 from hydra_assets.config.load import load_config
 from hydra_assets.core.audit import early_rows
 from hydra_assets.core.dataset import DATASETS, FEATURE_TABLES, Dataset
+from hydra_assets.core.months import Month
 from hydra_assets.defs.anomaly_checks import ANOMALIES
 from hydra_assets.defs.chain_checks import CHAIN_CHECKS
 from hydra_assets.defs.cot_checks import cot_coverage, cot_identity
@@ -21,7 +22,7 @@ from hydra_assets.defs.served_check import SERVED
 from hydra_assets.features import of_family
 from hydra_assets.features.compute import INPUTS
 from hydra_assets.flow.features import evidence_of
-from hydra_assets.proof.poison import poison
+from hydra_assets.proof.poison import AHEAD, BEFORE, poison
 from hydra_assets.proof.replay import replay
 from hydra_assets.storage.folder import RECORDED, RETRACTED
 
@@ -112,17 +113,20 @@ def poisoned(family: str) -> dg.AssetChecksDefinition:
         absurd = 0
         with store.open() as served:
             for market, months in asked.items():
-                last = months[-12:]  # of a long range its newest year: an instant needs what windows reach, and no more
-                known = served.vintages(market, names, last[0].first, last[-1].last)
+                known = served.vintages(market, names, months[0].first, months[-1].last)
+                known = known.filter(known["value"].is_valid()) if known.num_rows else known
                 if not known.num_rows:
                     continue
-                instants = sorted(set(known["available_at"].cast(pa.int64()).to_pylist()))
-                at = random.Random(settings.checks.replay_seed).choice(instants)  # noqa: S311  a reproducible choice
+                row = random.Random(settings.checks.replay_seed).randrange(known.num_rows)  # noqa: S311  a reproducible choice
+                day, at = known["as_of"][row].as_py().date(), known["available_at"][row].cast(pa.int64()).as_py()
+                # Of a long range the months around the day: an instant needs what windows reach, and no more.
+                near = [month for month in months if Month.of(day - BEFORE) <= month <= Month.of(day + AHEAD)]
                 blow = poison(
-                    evidence_of(opened, family, market, last),
+                    evidence_of(opened, family, market, near),
                     family=family,
                     market=market,
                     at=at,
+                    around=day,
                     seed=settings.checks.replay_seed,
                     rules=settings.option_rules,
                 )

@@ -83,6 +83,7 @@ def poison(
     market: str,
     at: int,
     seed: int,
+    around: dt.date | None = None,
     names: Sequence[str] | None = None,
     rules: OptionRules | None = None,
     computing: Callable[..., pa.Table] = compute,
@@ -92,10 +93,12 @@ def poison(
 
     Args:
         inputs: data type to every vintage that the windows may touch, of the family's evidence.
-        at: microseconds UTC; answers are looked at of the month of days before, and of those to come that should have none yet.
+        at: microseconds UTC.
+        around: answers are looked at of the month of days before this one, and of two weeks after it; default the day of *at*,
+            which for what was published or corrected much later is too late.
         names: features to look at; default all. computing: `features.compute`, or what is to be tested in its place.
     """
-    day = from_us(at).date()
+    day = around or from_us(at).date()
     start, end = day - BEFORE, day + AHEAD
     absurd, count = poisoned(inputs, at, seed=seed)
     answers = []

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from hydra_assets.core.feature import Feature
-from hydra_assets.core.instants import column_us
+from hydra_assets.core.instants import column_us, from_us
 from hydra_assets.core.months import Month
 from hydra_assets.core.option_rules import OptionRules
 from hydra_assets.errors import UnknownFeatureError
@@ -107,10 +107,10 @@ def prove(
             want = None if full else sample
             tell = _teller(step, f"{market} {family} {year[0]}..{year[-1]} replay", rows.num_rows if full else min(sample, rows.num_rows))
             parts.append(replay(rows, evidence, family=family, market=market, sample=want, seed=seed, names=names, rules=rules, step=tell))
-            instants = _instants(rows, year, full=full, seed=seed)
+            instants = _instants(rows, full=full, seed=seed)
             tell = _teller(step, f"{market} {family} {year[0]}..{year[-1]} poison", len(instants))
-            for at in instants:
-                blows.append(poison(evidence, family=family, market=market, at=at, seed=seed, names=names, rules=rules))
+            for at, day in instants:
+                blows.append(poison(evidence, family=family, market=market, at=at, around=day, seed=seed, names=names, rules=rules))
                 tell(1)
         yield from (_proof(feature, parts, blows, stored, lints[source_of(feature)]) for feature in ours)
 
@@ -181,12 +181,14 @@ def _of_months(rows: pa.Table, months: Iterable[Month]) -> pa.Table:
     return rows.filter(pc.and_(pc.greater_equal(rows["as_of"], pa.scalar(low, kind)), pc.less_equal(rows["as_of"], pa.scalar(high, kind))))
 
 
-def _instants(rows: pa.Table, months: Sequence[Month], *, full: bool, seed: int) -> list[int]:
-    """Instants at which something became known: the middle one of every month, or a few at random."""
-    at = sorted(set(column_us(rows["available_at"], what="available_at").tolist()))
+def _instants(rows: pa.Table, *, full: bool, seed: int) -> list[tuple[int, dt.date]]:
+    """Instants at which something became known, and the day that it describes: the middle one of every month, or a few at random."""
+    times = (column_us(rows[name], what=name).tolist() for name in ("as_of", "available_at"))
+    pairs = sorted(set(zip(*times, strict=True)))
+    found = [(at, from_us(as_of).date()) for as_of, at in pairs]
     if full:
-        by_month: dict[Month, list[int]] = {}
-        for us in at:
-            by_month.setdefault(Month.of(dt.datetime.fromtimestamp(us / 1e6, dt.UTC).date()), []).append(us)
-        return [group[len(group) // 2] for month, group in sorted(by_month.items()) if month in set(months)]
-    return sorted(random.Random(seed).sample(at, min(INSTANTS, len(at))))  # noqa: S311  a reproducible sample
+        by_month: dict[Month, list[tuple[int, dt.date]]] = {}
+        for at, day in found:
+            by_month.setdefault(Month.of(day), []).append((at, day))
+        return [group[len(group) // 2] for _, group in sorted(by_month.items())]
+    return sorted(random.Random(seed).sample(found, min(INSTANTS, len(found))))  # noqa: S311  a reproducible sample
