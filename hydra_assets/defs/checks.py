@@ -117,8 +117,8 @@ def poisoned(family: str) -> dg.AssetChecksDefinition:
                 known = known.filter(known["value"].is_valid()) if known.num_rows else known
                 if not known.num_rows:
                     continue
-                row = random.Random(settings.checks.replay_seed).randrange(known.num_rows)  # noqa: S311  a reproducible choice
-                day, at = known["as_of"][row].as_py().date(), known["available_at"][row].cast(pa.int64()).as_py()
+                place = random.Random(settings.checks.replay_seed).randrange(known.num_rows)  # noqa: S311  a reproducible choice
+                day, at = known["as_of"][place].as_py().date(), known["available_at"][place].cast(pa.int64()).as_py()
                 # Of a long range the months around the day: an instant needs what windows reach, and no more.
                 near = [month for month in months if Month.of(day - BEFORE) <= month <= Month.of(day + AHEAD)]
                 blow = poison(
