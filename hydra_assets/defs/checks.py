@@ -181,6 +181,8 @@ def keys_unique(dataset: Dataset) -> dg.AssetChecksDefinition:
             # Every recording, past the lake's own reading, which would hide what this looks for.
             first, last = months[0].first, months[-1].last
             table = opened.recordings(dataset.name, market, first, last)
+            if not table.num_rows:  # nothing was ever written, so that not even its columns are known
+                continue
             judged.rows += table.num_rows
             judged.values += table.num_rows
             if dataset.stamps != "derived":  # what a restamp withdrew or recorded again stands twice, rightly
