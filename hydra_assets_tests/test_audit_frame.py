@@ -307,3 +307,11 @@ def test_nanoseconds_and_the_exact_instant_count_as_known(store):
     (cell,) = hydra_assets.proof.audit(exact, store, market="HE").cells
     assert cell.row == 0
     assert cell.time == from_us(int(at("2025-01-10 20:30").timestamp() * 1e6) - 1)
+
+
+def test_a_number_that_came_with_the_right_one_is_stale_and_not_early(store):
+    for day, value in (("2025-01-07", 1.0), ("2025-01-14", 2.0)):  # a late report and the next one, released together
+        store.write_feature("HE", "f", at(day), at("2025-01-17 20:30"), value)
+    frame = pd.DataFrame({"time": [at("2025-01-17 20:30")], "f": [1.0]})
+    found = hydra_assets.proof.audit(frame, store, market="HE")
+    assert (found.cells, found.features[0].stale) == ((), 1)
