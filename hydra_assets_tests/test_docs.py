@@ -52,7 +52,7 @@ def test_the_catalogue_page_is_what_the_code_declares():
 
 
 def test_the_readme_shows_its_outputs_and_its_two_commands():
-    assert len(BLOCKS) == 5
+    assert len(BLOCKS) == 6
     assert "pip install uv && uv run hydra-assets demo\nuv run pytest\n" in README
     assert "--require-hashes -r requirements.lock" in README
 

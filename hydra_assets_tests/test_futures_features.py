@@ -57,7 +57,7 @@ def same(a, b):
 def test_the_names_are_the_catalogues():
     assert sorted(NAMES) == sorted(RULES)
     assert len(NAMES) == 23
-    assert len({feature.name for feature in ALL}) == len(ALL) == 36
+    assert len({feature.name for feature in ALL}) == len(ALL) == 63
 
 
 def test_multipliers_are_those_of_the_markets():

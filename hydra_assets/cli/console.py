@@ -85,10 +85,11 @@ def instant(when: Any, *, to_the_minute: bool = False) -> str:
 
 
 def number(value: float | None) -> str:
-    """A value for people: counts whole, ratios to four decimals, null as a dash."""
+    """A value for people: counts and what is large whole, ratios to four decimals, null as a dash."""
     if value is None or value != value:
         return "-"
-    return f"{value:,.0f}" if float(value).is_integer() and abs(value) >= 2 else f"{round(value, 4) + 0.0:,.4f}"
+    whole = (float(value).is_integer() and abs(value) >= 2) or abs(value) >= 10_000
+    return f"{value:,.0f}" if whole else f"{round(value, 4) + 0.0:,.4f}"
 
 
 def print_json(document: Any) -> None:

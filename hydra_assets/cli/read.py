@@ -45,7 +45,7 @@ def features(market: MarketArgument, at: At = None, world: WorldOption = None, a
             console.print(f"The {desk.world} world holds no features of {market} yet. Make some with [bold]hydra-assets demo[/].")
             return
         title = f"{market} as known at {instant(when)} ({desk.world} world)"
-        table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False)
+        table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False, pad_edge=False)
         for heading in ("feature", "value", "quality", "input", "as of", "available at"):
             table.add_column(heading, justify="right" if heading == "value" else "left", no_wrap=True)
         for row in explained:
