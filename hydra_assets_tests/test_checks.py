@@ -7,6 +7,7 @@ import pyarrow as pa
 import pytest
 
 import hydra_assets
+from hydra_assets.config.home import base_folder
 from hydra_assets.config.load import load_release_calendar
 from hydra_assets.core.dataset import COT_DISAGGREGATED, COT_FEATURES
 from hydra_assets.core.months import Month
@@ -89,6 +90,7 @@ def test_the_blocking_check_fails_the_run_when_the_lake_holds_an_early_row(made)
 
 def test_replay_catches_a_value_that_the_raw_rows_do_not_give(made):
     force_in(as_of="2025-10-21", available_at="2025-12-02 20:30", value=1.0)  # the right instant, another value
+    base_folder().joinpath("config.yaml").write_text("checks: {replay_sample: 1000}\n", encoding="utf-8")  # all of them
     assert check_alone("cot_features", "no_lookahead").passed
     told = check_alone("cot_features", "replay")
     assert told.metadata["verdict"].value == "failed"
