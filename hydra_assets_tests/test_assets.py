@@ -49,7 +49,7 @@ def test_a_range_goes_from_bytes_to_the_store_and_every_check_passes():
     result = run(first="2025-01", last="2025-12")
     assert result.success
     assert set(verdicts(result).values()) == {"passed", "nothing_served"}
-    assert len(verdicts(result)) == 12
+    assert len(verdicts(result)) == 13
     with hydra_assets.open("sample") as desk:
         assert desk.lake.read("cot_disaggregated", "HE").num_rows == 52
         assert desk.lake.read("cot_features", "HE").num_rows == 52 * 13

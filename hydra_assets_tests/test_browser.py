@@ -86,8 +86,8 @@ def test_a_first_time_user_makes_months_and_reads_them():
             wait_for(functools.partial(succeeded, count), 240)
 
         page.goto(f"{url}/assets/cot_features?view=checks")
-        page.get_by_text("Checks (5)").wait_for()
-        wait_for(lambda: page.get_by_text("Succeeded", exact=True).count() == 5, 60)
+        page.get_by_text("Checks (7)").wait_for()
+        wait_for(lambda: page.get_by_text("Succeeded", exact=True).count() == 7, 60)
 
         page.goto(f"{url}/assets/cot_features?view=partitions")
         page.get_by_text("HE", exact=True).first.click()

@@ -34,7 +34,7 @@ def test_from_bytes_to_the_store_and_a_second_time_for_nothing():
     assert first.success
     told = verdicts(first)
     assert set(told.values()) == {"passed", "nothing_served"}
-    assert len(told) == 28
+    assert len(told) == 29
     for table in FUTURES:
         assert all(meta["new_rows"] > 0 for meta in materializations(first, table).values()), table
     with hydra_assets.open() as desk:

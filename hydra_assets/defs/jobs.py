@@ -11,8 +11,9 @@ _COT = dg.AssetSelection.assets(COT_RAW)
 
 cot_refresh = dg.define_asset_job(
     "cot_refresh",
-    selection=_COT.downstream(),
-    description="One market and month of the COT report: the raw table, every table made of it, and their checks."
+    selection=dg.AssetSelection.assets(*COT_TABLES),
+    description="One market and month of the COT report: the raw table, its features, and their checks; what joins it with prices"
+    " follows with these, or by `revision_sensor`."
     " Asked for by `after_cot_release` and `cot_release_sensor`; launch it by hand with a partition to do the same.",
 )
 market_refresh = dg.define_asset_job(
