@@ -20,6 +20,7 @@ from hydra_assets.defs.schedules import after_cot_release, after_open_interest, 
 from hydra_assets.defs.sensors import CotCursor, cot_release_sensor, due_reports, requests_for
 from hydra_assets.defs.under_way import under_way
 from hydra_assets.defs.vendor_sensor import vendor_update_sensor
+from hydra_assets.flow.databento import SCHEMAS
 from hydra_assets.flow.due import Work, reports_due
 from hydra_assets.sources.databento import DatabentoSource
 from hydra_assets.sources.ledger import Budget, Ledger
@@ -248,7 +249,7 @@ def test_on_the_second_of_january_december_is_asked_for_too_and_a_holiday_says_s
 def captured_all(ledger, monkeypatch):
     """Every day of December is in the ledger, and its months are not empty."""
     days = [day("2025-12-01") + dt.timedelta(n) for n in range(31)]
-    for table in ("futures_definitions", "futures_bars", "futures_statistics"):
+    for table in SCHEMAS:
         for market in ("HE", "LE"):
             ledger.capture(table, market, [(d, day("2026-12-01")) for d in days], at("2026-01-01"))
     monkeypatch.setattr("hydra_assets.storage.lake.ParquetLake.files", lambda *_: ["a file"])

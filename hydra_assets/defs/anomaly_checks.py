@@ -63,7 +63,8 @@ def cot_jumps() -> dg.AssetChecksDefinition:
 
     def judge(judged: Judgement, rows: pa.Table, market: str, months: list[Month]) -> str:
         limit = load_config().checks.cot_jump
-        newest = {row["as_of"]: row for row in rows.sort_by([("as_of", "ascending"), ("available_at", "ascending")]).to_pylist()}
+        ordered = rows.sort_by([("as_of", "ascending"), ("available_at", "ascending")]).to_pylist() if rows.num_rows else []
+        newest = {row["as_of"]: row for row in ordered}
         reports = list(newest.values())
         for before, report in pairwise(reports):
             if Month.of(report["as_of"]) < months[0] or not before["open_interest"]:
