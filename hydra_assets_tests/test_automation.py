@@ -295,7 +295,7 @@ def test_the_vendor_sensor_waits_flags_and_fetches_again_and_never_asks_twice(in
             cursor = later.cursor
         assert len(keys) == 6
         # Fetched again: it is held, flagged, and forgotten by the cursor.
-        for table in ("futures_definitions", "futures_bars", "futures_statistics"):
+        for table in SCHEMAS:
             for market in ("HE", "LE"):
                 ledger.capture(table, market, [(day("2025-12-10"), day("2026-12-02"))], at("2025-12-29"))
         done = look(instance, databento, cursor)
