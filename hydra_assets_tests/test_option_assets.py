@@ -415,7 +415,7 @@ def test_a_market_without_options_has_empty_tables_and_a_reason(home):
     for table in RAW_OPTIONS:
         (meta,) = materializations(result, table).values()
         assert meta["gap"] is True
-        assert {record.data["reason"] for record in meta["gaps"].records} == {NO_ROOTS}
+        assert {record.data["note"] for record in meta["calendar"].records} == {NO_ROOTS}
     told = verdicts(result)
     assert {told[table, check] for table in ("option_features", "divergence_features") for check in ("no_lookahead", "replay")} == {
         "unproven"
