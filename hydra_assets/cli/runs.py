@@ -242,9 +242,10 @@ def _outcome(name: str, months: Sequence[dg.AssetMaterialization], status: str, 
         told: dict[str, Any] = {key: value.value for key, value in month.metadata.items()}
         new_rows += int(told.get("new_rows", 0))
         paid = max(paid, float(told.get("paid_usd", 0.0)))  # the run's, told beside every month
-        days = month.metadata.get("gaps")
-        if isinstance(days, dg.TableMetadataValue):
-            gaps += [Gap(str(record.data["day"]), str(record.data["reason"])) for record in days.records]
-        elif told.get("gap"):
-            gaps.append(Gap(str(parts_of(str(month.partition))[1]), str(told.get("reason", "no reason given"))))
+        days = month.metadata.get("calendar")
+        if told.get("gap") and "reason" in told:
+            gaps.append(Gap(str(parts_of(str(month.partition))[1]), str(told["reason"])))
+        elif isinstance(days, dg.TableMetadataValue):
+            lost = [record.data for record in days.records if record.data["state"] == "gap"]
+            gaps += [Gap(str(day["day"]).split()[-1], str(day["note"])) for day in lost]
     return TableOutcome(name, status, len(months), new_rows, tuple(sorted(gaps, key=lambda gap: gap.when)), paid, reason)
