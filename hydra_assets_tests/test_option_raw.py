@@ -627,7 +627,7 @@ def test_a_market_without_options_is_unproven_not_passed(home):
     told = verdicts(result)
     assert told["option_quotes", "coverage"] == told["option_quotes", "staleness"] == "unproven"
     (meta,) = materializations(result, "option_quotes").values()
-    assert {record.data["reason"] for record in meta["gaps"].records} == {NO_ROOTS}
+    assert {record.data["note"] for record in meta["calendar"].records} == {NO_ROOTS}
 
 
 def test_statistics_of_an_unknown_option_are_quarantined(known):

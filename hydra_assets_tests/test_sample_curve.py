@@ -120,6 +120,8 @@ def test_it_refuses_as_databento_does():
     assert both.status == 206
 
 
-def test_the_package_is_small():
+def test_what_the_package_ships_as_data_is_small():
     package = Path(hydra_assets.__file__).parent
-    assert sum(path.stat().st_size for path in package.rglob("*") if path.is_file() and "__pycache__" not in path.parts) < 1_000_000
+    data = {path.name: path.stat().st_size for path in package.rglob("*") if path.is_file() and path.suffix not in (".py", ".pyc")}
+    assert "lean_hogs_2025.csv" in data
+    assert sum(data.values()) < 200_000

@@ -76,7 +76,7 @@ def staleness(dataset: Dataset) -> dg.AssetChecksDefinition:
             rows = opened.read_vintages(table, market, looked[0].first, looked[-1].last, key=dataset.key)
             newest = _newest(rows)
             judged.rows += 1
-            judged.values += 1
+            judged.values += listed  # of a market without options nothing is looked at: unproven, not green
             if expected is not None and (newest is None or newest < expected):
                 judged.accuse(market, str(months[-1]), newest=newest, expected=expected)
         looked_at = f"the newest row of {len(asked)} market(s) against the calendar"
