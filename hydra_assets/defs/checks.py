@@ -15,9 +15,9 @@ from hydra_assets.defs.chain_checks import CHAIN_CHECKS
 from hydra_assets.defs.cot_checks import cot_coverage, cot_identity
 from hydra_assets.defs.freshness import STALENESS
 from hydra_assets.defs.futures_checks import FUTURES_CHECKS
-from hydra_assets.defs.judging import Judgement, Offence, asked_of, month_text, offence_table, verdict_of
+from hydra_assets.defs.judging import Judgement, Offence, asked_of, family_check, month_text, offence_table, verdict_of
 from hydra_assets.defs.option_checks import OPTION_CHECKS
-from hydra_assets.defs.resources import FeatureStoreResource, FindingsResource, LakeResource
+from hydra_assets.defs.resources import FindingsResource, LakeResource
 from hydra_assets.defs.served_check import SERVED
 from hydra_assets.features import of_family
 from hydra_assets.features.compute import INPUTS
@@ -25,120 +25,101 @@ from hydra_assets.flow.features import evidence_of
 from hydra_assets.proof.poison import AHEAD, BEFORE, poison
 from hydra_assets.proof.replay import replay
 from hydra_assets.storage.folder import RECORDED, RETRACTED
+from hydra_assets.storage.lake import ParquetLake
+from hydra_assets.storage.store import FeatureStore
 
 # ---------------------------------------------------------------- feature tables
 
 
 def no_lookahead(family: str) -> dg.AssetChecksDefinition:
     """No stored value was available before the first print of an input that its windows require, in the store and in the lake."""
-    asset = FEATURE_TABLES[family].name
+    table, features = FEATURE_TABLES[family], of_family(family)
+    names = [feature.name for feature in features]
 
-    @dg.asset_check(asset=asset, name="no_lookahead", blocking=True, description=no_lookahead.__doc__)
-    def check(
-        context: dg.AssetCheckExecutionContext, lake: LakeResource, store: FeatureStoreResource, findings: FindingsResource
-    ) -> dg.AssetCheckResult:
-        opened, judged, features = lake.open(), Judgement(), of_family(family)
-        asked = asked_of(context, opened, asset)
-        names = [feature.name for feature in features]
-        with store.open() as served:
-            for market, months in asked.items():
-                inputs = evidence_of(opened, family, market, months)
-                start, end = months[0].first, months[-1].last
-                for place, rows in (
-                    ("store", served.vintages(market, names, start, end)),
-                    ("lake", opened.read_vintages(asset, market, start, end, key=DATASETS[asset].key)),
-                ):
-                    judged.rows += rows.num_rows
-                    judged.values += rows.num_rows - rows["value"].null_count if rows.num_rows else 0
-                    for row in early_rows(rows, inputs, features).to_pylist():
-                        judged.accuse(market, month_text(row["as_of"]), place=place, **row)
-        looked_at = f"{judged.rows} rows of store and lake against their raw inputs, {judged.values} with a value"
-        return verdict_of(
-            judged, findings, asked, asset=asset, check="no_lookahead", severity=dg.AssetCheckSeverity.ERROR, looked_at=looked_at
-        )
+    def judge(judged: Judgement, lake: ParquetLake, store: FeatureStore, market: str, months: list[Month]) -> None:
+        inputs = evidence_of(lake, family, market, months)
+        first, last = months[0].first, months[-1].last
+        for place, rows in (
+            ("store", store.vintages(market, names, first, last)),
+            ("lake", lake.read_vintages(table.name, market, first, last, key=table.key)),
+        ):
+            judged.rows += rows.num_rows
+            judged.values += rows.num_rows - rows["value"].null_count if rows.num_rows else 0
+            for row in early_rows(rows, inputs, features).to_pylist():
+                judged.accuse(market, month_text(row["as_of"]), place=place, **row)
 
-    return check
+    def looked_at(judged: Judgement) -> str:
+        return f"{judged.rows} rows of store and lake against their raw inputs, {judged.values} with a value"
+
+    return family_check("no_lookahead", str(no_lookahead.__doc__), family=family, judge=judge, looked_at=looked_at)
 
 
 def replayed(family: str) -> dg.AssetChecksDefinition:
     """A seeded sample of served values equals what the raw rows that had arrived by then give."""
-    asset = FEATURE_TABLES[family].name
+    names = [feature.name for feature in of_family(family)]
 
-    @dg.asset_check(asset=asset, name="replay", blocking=True, description=replayed.__doc__)
-    def check(
-        context: dg.AssetCheckExecutionContext, lake: LakeResource, store: FeatureStoreResource, findings: FindingsResource
-    ) -> dg.AssetCheckResult:
-        opened, judged, settings = lake.open(), Judgement(), load_config().checks
-        exact = known = 0
-        asked = asked_of(context, opened, asset)
-        names = [feature.name for feature in of_family(family)]
-        with store.open() as served:
-            for market, months in asked.items():
-                answer = replay(
-                    served.vintages(market, names, months[0].first, months[-1].last),
-                    evidence_of(opened, family, market, months),
-                    family=family,
-                    market=market,
-                    sample=settings.replay_sample,
-                    seed=settings.replay_seed,
-                    rules=load_config().option_rules,
-                )
-                judged.rows += answer.compared
-                judged.values += answer.values
-                exact, known = exact + answer.exact, known + answer.known
-                for row in answer.differing:
-                    judged.accuse(market, month_text(row["as_of"]), **row)
-        looked_at = (
+    def judge(judged: Judgement, lake: ParquetLake, store: FeatureStore, market: str, months: list[Month]) -> None:
+        settings = load_config()
+        answer = replay(
+            store.vintages(market, names, months[0].first, months[-1].last),
+            evidence_of(lake, family, market, months),
+            family=family,
+            market=market,
+            sample=settings.checks.replay_sample,
+            seed=settings.checks.replay_seed,
+            rules=settings.option_rules,
+        )
+        judged.rows += answer.compared
+        judged.values += answer.values
+        judged.counts.update(exact=answer.exact, known=answer.known)
+        for row in answer.differing:
+            judged.accuse(market, month_text(row["as_of"]), **row)
+
+    def looked_at(judged: Judgement) -> str:
+        exact, known = judged.counts["exact"], judged.counts["known"]
+        if not known:
+            return "nothing but nulls stored"
+        return (
             f"{judged.rows} sampled rows recomputed from the lake cut at their instant, {judged.values} with a value, {exact} of these"
             f" equal to the last bit; {judged.values / known:.1%} of {known} stored values"
-            if known
-            else "nothing but nulls stored"
         )
-        return verdict_of(judged, findings, asked, asset=asset, check="replay", severity=dg.AssetCheckSeverity.ERROR, looked_at=looked_at)
 
-    return check
+    return family_check("replay", str(replayed.__doc__), family=family, judge=judge, looked_at=looked_at)
 
 
 def poisoned(family: str) -> dg.AssetChecksDefinition:
     """Answers at a seeded instant stay bit for bit what they are when all that became known later is made absurd."""
-    asset = FEATURE_TABLES[family].name
+    names = [feature.name for feature in of_family(family)]
 
-    @dg.asset_check(asset=asset, name="poison", blocking=True, description=poisoned.__doc__)
-    def check(
-        context: dg.AssetCheckExecutionContext, lake: LakeResource, store: FeatureStoreResource, findings: FindingsResource
-    ) -> dg.AssetCheckResult:
-        opened, judged, settings = lake.open(), Judgement(), load_config()
-        asked = asked_of(context, opened, asset)
-        names = [feature.name for feature in of_family(family)]
-        absurd = 0
-        with store.open() as served:
-            for market, months in asked.items():
-                known = served.vintages(market, names, months[0].first, months[-1].last)
-                known = known.filter(known["value"].is_valid()) if known.num_rows else known
-                if not known.num_rows:
-                    continue
-                place = random.Random(settings.checks.replay_seed).randrange(known.num_rows)  # noqa: S311  a reproducible choice
-                day, at = known["as_of"][place].as_py().date(), known["available_at"][place].cast(pa.int64()).as_py()
-                # Of a long range the months around the day: an instant needs what windows reach, and no more.
-                near = [month for month in months if Month.of(day - BEFORE) <= month <= Month.of(day + AHEAD)]
-                blow = poison(
-                    evidence_of(opened, family, market, near),
-                    family=family,
-                    market=market,
-                    at=at,
-                    around=day,
-                    seed=settings.checks.replay_seed,
-                    rules=settings.option_rules,
-                )
-                judged.rows += blow.answers
-                judged.values += blow.answers
-                absurd += blow.absurd
-                for row in blow.moved:
-                    judged.accuse(market, month_text(row["as_of"]), at=blow.at, **row)
-        looked_at = f"{judged.values} values at an instant of each market, beside {absurd} absurd rows that came later"
-        return verdict_of(judged, findings, asked, asset=asset, check="poison", severity=dg.AssetCheckSeverity.ERROR, looked_at=looked_at)
+    def judge(judged: Judgement, lake: ParquetLake, store: FeatureStore, market: str, months: list[Month]) -> None:
+        settings = load_config()
+        known = store.vintages(market, names, months[0].first, months[-1].last)
+        known = known.filter(known["value"].is_valid()) if known.num_rows else known
+        if not known.num_rows:
+            return
+        place = random.Random(settings.checks.replay_seed).randrange(known.num_rows)  # noqa: S311  a reproducible choice
+        day, at = known["as_of"][place].as_py().date(), known["available_at"][place].cast(pa.int64()).as_py()
+        # Of a long range the months around the day: an instant needs what windows reach, and no more.
+        near = [month for month in months if Month.of(day - BEFORE) <= month <= Month.of(day + AHEAD)]
+        blow = poison(
+            evidence_of(lake, family, market, near),
+            family=family,
+            market=market,
+            at=at,
+            around=day,
+            seed=settings.checks.replay_seed,
+            rules=settings.option_rules,
+        )
+        judged.rows += blow.answers
+        judged.values += blow.answers
+        judged.counts["absurd"] += blow.absurd
+        for row in blow.moved:
+            judged.accuse(market, month_text(row["as_of"]), at=blow.at, **row)
 
-    return check
+    def looked_at(judged: Judgement) -> str:
+        return f"{judged.values} values at an instant of each market, beside {judged.counts['absurd']} absurd rows that came later"
+
+    return family_check("poison", str(poisoned.__doc__), family=family, judge=judge, looked_at=looked_at)
 
 
 # ---------------------------------------------------------------- every table

@@ -6,6 +6,7 @@ month, until the same month is looked at again and is in order. A check with not
 """
 
 import datetime as dt
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,11 +16,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from hydra_assets.config.load import load_config
-from hydra_assets.core.dataset import DATASETS
+from hydra_assets.core.dataset import DATASETS, FEATURE_TABLES
 from hydra_assets.core.months import Month
 from hydra_assets.defs.partitions import months_by_market
-from hydra_assets.defs.resources import FindingsResource, LakeResource
+from hydra_assets.defs.resources import FeatureStoreResource, FindingsResource, LakeResource
 from hydra_assets.storage.lake import ParquetLake
+from hydra_assets.storage.store import FeatureStore
 
 SHOWN = 100
 Asked = Mapping[str, list[Month]]
@@ -34,11 +36,13 @@ class Judgement:
     Attributes:
         rows, values: rows looked at, and how many of them could prove anything.
         offences: one mapping a fault; ``market`` and ``month`` say where it belongs.
+        counts: what else a check counts over all markets, by its own names.
     """
 
     rows: int = 0
     values: int = 0
     offences: list[Offence] = field(default_factory=list)
+    counts: Counter[str] = field(default_factory=Counter)
 
     def accuse(self, market: str, month: str, **facts: object) -> None:
         """Add a fault."""
@@ -150,6 +154,38 @@ def lake_check(
             ]
             looked_at = judge(judged, tables[0], market, months, *tables[1:])
         return verdict_of(judged, findings, asked, asset=asset, check=name, severity=severity, looked_at=looked_at)
+
+    return check
+
+
+def family_check(
+    name: str,
+    doc: str,
+    *,
+    family: str,
+    judge: Callable[[Judgement, ParquetLake, FeatureStore, str, list[Month]], None],
+    looked_at: Callable[[Judgement], str],
+) -> dg.AssetChecksDefinition:
+    """
+    A check of one family's values in lake and store; it blocks.
+
+    Args:
+        judge: gets the judgement, lake, store, a market and its months.
+        looked_at: says what was looked at, once all markets are judged.
+    """
+    asset = FEATURE_TABLES[family].name
+
+    @dg.asset_check(asset=asset, name=name, blocking=True, description=doc)
+    def check(
+        context: dg.AssetCheckExecutionContext, lake: LakeResource, store: FeatureStoreResource, findings: FindingsResource
+    ) -> dg.AssetCheckResult:
+        opened, judged = lake.open(), Judgement()
+        asked = asked_of(context, opened, asset)
+        with store.open() as opened_store:
+            for market, months in asked.items():
+                judge(judged, opened, opened_store, market, months)
+        severity = dg.AssetCheckSeverity.ERROR
+        return verdict_of(judged, findings, asked, asset=asset, check=name, severity=severity, looked_at=looked_at(judged))
 
     return check
 

@@ -33,11 +33,11 @@ from hydra_assets.storage.facts import Fact
 from hydra_assets.storage.migrations import configure, migrate
 from hydra_assets.storage.mirror import Frontier, Mirror, frontier_of
 from hydra_assets.storage.names import checked_name
+from hydra_assets.storage.recordings import Recordings
 from hydra_assets.storage.served import ServedLog
 
 BUSY_TIMEOUT_S = 60
 _MONTH = re.compile(r"\d{4}-(0[1-9]|1[0-2])")
-_COLUMNS = "as_of, available_at, recorded_at, value, quality, retracted, crc"
 Audit = Callable[[pa.Table], "pa.Table | None"]
 VINTAGES = pa.schema(
     [
@@ -71,6 +71,7 @@ class FeatureStore:
         self.db_path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._lock = threading.RLock()
         self._db = self._connected()
+        self._rows = Recordings(self._db, self.db_path)
         try:
             migrate(self._db)
             self.world = self._adopt_world(world)
@@ -110,11 +111,11 @@ class FeatureStore:
         """Withdraw a vintage by a further fact; 1, or 0 where it does not exist (any more)."""
         gone = facts.checked(market, feature_name, as_of, available_at, None)
         with self._writing() as stamp:
-            series = self._series_id(gone.market, gone.feature_name)
-            held = None if series is None else self._newest(series, gone.as_of, gone.available_at)
+            series = self._rows.series_id(gone.market, gone.feature_name)
+            held = None if series is None else self._rows.newest(series, gone.as_of, gone.available_at)
             if series is None or held is None:
                 return 0
-            self._insert([(series, gone, 1)], stamp())
+            self._rows.insert([(series, gone, 1)], stamp())
             return 1
 
     def publish(
@@ -167,14 +168,14 @@ class FeatureStore:
                     table=market,
                     rows=lookahead.num_rows,
                 )
-            believed = {fact.vintage: (series, fact) for name in wanted for series, fact in self._believed(market, name, first, after)}
+            believed = {fact.vintage: (series, fact) for name in wanted for series, fact in self._rows.believed(market, name, first, after)}
             changed = [fact for fact in fresh if fact.vintage not in believed or not facts.same(believed[fact.vintage][1], fact)]
             kept = {fact.vintage for fact in fresh}
             gone = [pair for vintage, pair in believed.items() if vintage not in kept]
             guard_withdrawal(len(gone), len(believed), f"store {market} {month}", allow_retract=allow_retract)
             at = stamp()
-            writes = [(self._series_of(fact), fact, 0) for fact in changed] + [(series, fact, 1) for series, fact in gone]
-            self._insert(writes, at)
+            writes = [(self._rows.series_of(fact), fact, 0) for fact in changed] + [(series, fact, 1) for series, fact in gone]
+            self._rows.insert(writes, at)
             self._db.executemany(
                 "INSERT INTO publishes VALUES (?, ?, ?, ?, ?, ?, ?)",
                 [(market, month, scope, at, folder, recorded, len(writes)) for folder, recorded in (used or {"": 0}).items()],
@@ -197,9 +198,9 @@ class FeatureStore:
                     raise ConflictError(f"{self.db_path}: holds facts already; only an empty store can be restored")
                 by_stamp: dict[int, list[tuple[int, Fact, int]]] = {}
                 for fact, gone, at in recordings:
-                    by_stamp.setdefault(at, []).append((self._series_of(fact), fact, int(gone)))
+                    by_stamp.setdefault(at, []).append((self._rows.series_of(fact), fact, int(gone)))
                 for at in sorted(by_stamp):
-                    self._insert(by_stamp[at], at)
+                    self._rows.insert(by_stamp[at], at)
                 self._db.executemany("INSERT INTO publishes VALUES (?, ?, ?, ?, ?, ?, ?)", publishes)
                 newest = self._db.execute(
                     "SELECT max(recorded_at) FROM (SELECT recorded_at FROM facts UNION SELECT recorded_at FROM publishes)"
@@ -238,8 +239,8 @@ class FeatureStore:
         oldest = None if max_age is None else cut - max_age // dt.timedelta(microseconds=1)
         answer: dict[str, float | None] = {}
         with self._reading():
-            for name, series in self._series_of_market(market):
-                row = self._served(series, cut, by, f"{market} {name}")
+            for name, series in self._rows.of_market(market):
+                row = self._rows.served(series, cut, by, f"{market} {name}")
                 if row is not None:
                     answer[name] = row["value"] if oldest is None or row["as_of"] >= oldest else None
         if log:
@@ -252,8 +253,8 @@ class FeatureStore:
         """All vintages with ``as_of`` from *start* to *end*, both inclusive: newest recording of each, withdrawn ones left out."""
         first, last = to_us(start, what="start", rounding="ceil"), to_us(end, what="end", rounding="floor")
         with self._reading():
-            series = self._series_id(market, feature_name)
-            rows = [] if series is None else self._vintages(series, first, last, None, f"{market} {feature_name}")
+            series = self._rows.series_id(market, feature_name)
+            rows = [] if series is None else self._rows.vintages(series, first, last, None, f"{market} {feature_name}")
         return [_instants(row) for row in rows]
 
     def get_training_frame(
@@ -335,12 +336,12 @@ class FeatureStore:
         """
         cut = to_us(query_time, what="query_time", rounding="floor")
         with self._reading():
-            series = self._series_id(market, feature_name)
+            series = self._rows.series_id(market, feature_name)
             if series is None:
                 raise UnknownFeatureError(f"{market} has no feature {feature_name!r}; it has {self.features(market)}")
             place = f"{market} {feature_name}"
-            served = self._served(series, cut, None, place)
-            rows = self._vintages(series, None, cut, None, place)
+            served = self._rows.served(series, cut, None, place)
+            rows = self._rows.vintages(series, None, cut, None, place)
         withheld = [_instants(row) for row in rows if row["available_at"] > cut]
         return {
             "market": market,
@@ -369,9 +370,9 @@ class FeatureStore:
         last = None if end is None else _day_us(end) + 86_400_000_000 - 1
         out: list[dict[str, Any]] = []
         with self._reading():
-            for name, series in self._series_of_market(market):
+            for name, series in self._rows.of_market(market):
                 if features is None or name in features:
-                    for row in self._vintages(series, first, last, None, f"{market} {name}"):
+                    for row in self._rows.vintages(series, first, last, None, f"{market} {name}"):
                         out.append({"market": market, "feature_name": name, **row})
         columns = {n: [row[n] for row in out] for n in VINTAGES.names}
         return pa.table(
@@ -403,10 +404,7 @@ class FeatureStore:
             verdict = self._db.execute("PRAGMA integrity_check").fetchone()[0]
             if verdict != "ok":
                 raise CorruptionError(f"{self.db_path}: {verdict}")
-            rows = self._db.execute(f"SELECT series_id, {_COLUMNS} FROM facts").fetchall()
-            for series, *row in rows:
-                self._checked_row(series, row, f"series {series}")
-        return len(rows)
+            return self._rows.verified()
 
     @property
     def served_path(self) -> Path:
@@ -453,8 +451,7 @@ class FeatureStore:
 
             def stamp() -> int:
                 if not taken:
-                    last = int(self._db.execute("SELECT value FROM about WHERE key = 'last_recorded_at'").fetchone()[0])
-                    taken.append(max(now_us(), last + 1))
+                    taken.append(max(now_us(), self._last_recorded() + 1))
                     self._db.execute("UPDATE about SET value = ? WHERE key = 'last_recorded_at'", (str(taken[0]),))
                 return taken[0]
 
@@ -490,8 +487,8 @@ class FeatureStore:
         with self._writing() as stamp:
             writes = []
             for fact in batch:
-                series = self._series_of(fact)
-                held = self._newest(series, fact.as_of, fact.available_at)
+                series = self._rows.series_of(fact)
+                held = self._rows.newest(series, fact.as_of, fact.available_at)
                 believed = (
                     None
                     if held is None
@@ -500,138 +497,19 @@ class FeatureStore:
                 if believed is None or believed.value != fact.value or believed.quality != fact.quality:
                     writes.append((series, fact, 0))
             if writes:
-                self._insert(writes, stamp())
+                self._rows.insert(writes, stamp())
             return len(writes)
-
-    def _insert(self, writes: Iterable[tuple[int, Fact, int]], at: int) -> None:
-        ordered = sorted(writes, key=lambda write: (write[0], write[1].as_of, write[1].available_at))  # the table's own order
-        rows = [
-            (s, f.as_of, f.available_at, at, f.value, f.quality, gone, facts.crc(s, f.as_of, f.available_at, at, f.value, f.quality, gone))
-            for s, f, gone in ordered
-        ]
-        try:
-            self._db.executemany("INSERT INTO facts VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows)
-            newest = "INSERT INTO newest VALUES (?, ?) ON CONFLICT(series_id) DO UPDATE SET recorded_at = excluded.recorded_at"
-            self._db.executemany(newest, [(series, at) for series in dict.fromkeys(row[0] for row in rows)])
-        except sqlite3.IntegrityError as error:
-            raise ConflictError(f"{self.db_path}: {error}") from error
-
-    def _series_id(self, market: str, feature_name: str) -> int | None:
-        row = self._db.execute("SELECT series_id FROM series WHERE market = ? AND feature_name = ?", (market, feature_name)).fetchone()
-        return None if row is None else int(row[0])
-
-    def _series_of(self, fact: Fact) -> int:
-        found = self._series_id(fact.market, fact.feature_name)
-        if found is not None:
-            return found
-        cursor = self._db.execute("INSERT INTO series(market, feature_name) VALUES (?, ?)", (fact.market, fact.feature_name))
-        return int(cursor.lastrowid or 0)
-
-    def _series_of_market(self, market: str) -> list[tuple[str, int]]:
-        return self._db.execute("SELECT feature_name, series_id FROM series WHERE market = ? ORDER BY feature_name", (market,)).fetchall()
-
-    def _newest(self, series: int, as_of: int, available_at: int) -> dict[str, Any] | None:
-        """The newest recording of one vintage; None where there is none or it is withdrawn."""
-        row = self._db.execute(
-            f"SELECT {_COLUMNS} FROM facts WHERE series_id = ? AND as_of = ? AND available_at = ? ORDER BY recorded_at DESC LIMIT 1",
-            (series, as_of, available_at),
-        ).fetchone()
-        if row is None or row[5]:
-            return None
-        return self._checked_row(series, row, f"series {series}")
-
-    def _served(self, series: int, cut: int, by: int | None, place: str) -> dict[str, Any] | None:
-        """
-        The row of the point-in-time rule: greatest as_of, then greatest available_at, of each vintage its newest recording.
-
-        ``as_of <= cut`` follows from ``as_of <= available_at``, and lets the seek start at the right place.
-        """
-        cursor = self._db.execute(
-            f"SELECT {_COLUMNS} FROM facts WHERE series_id = ? AND as_of <= ? AND available_at <= ?"
-            " ORDER BY as_of DESC, available_at DESC, recorded_at DESC",
-            (series, cut, cut),
-        )
-        decided: tuple[int, int] | None = None
-        for row in cursor:
-            if row[:2] == decided or (by is not None and row[2] > by):
-                continue
-            decided = row[:2]
-            checked = self._checked_row(series, row, place)
-            if not row[5]:
-                return checked
-        return None
-
-    def _vintages(self, series: int, first: int | None, last: int | None, by: int | None, place: str) -> list[dict[str, Any]]:
-        """The newest recording of every vintage in an inclusive range of as_of, withdrawn ones left out; by as_of, available_at."""
-        cursor = self._db.execute(
-            f"SELECT {_COLUMNS} FROM facts WHERE series_id = ? AND as_of >= ? AND as_of <= ?"
-            " ORDER BY as_of, available_at, recorded_at DESC",
-            (series, -(2**63) if first is None else first, 2**63 - 1 if last is None else last),
-        )
-        rows, decided = [], None
-        for row in cursor:
-            if row[:2] == decided or (by is not None and row[2] > by):
-                continue
-            decided = row[:2]
-            checked = self._checked_row(series, row, place)
-            if not row[5]:
-                rows.append(checked)
-        return rows
 
     def _frontiers(self, market: str, names: Sequence[str], by: int | None) -> Mapping[str, Frontier]:
         """What of each feature is ever served: from the mirror, or, as of an earlier recording, from the rows themselves."""
         if by is not None:
-            return {name: frontier_of(self._series_rows(market, name, by)) for name in names}
+            return {name: frontier_of(self._rows.of_series(market, name, by)) for name in names}
         marks = dict(
             self._db.execute(
                 "SELECT feature_name, newest.recorded_at FROM series JOIN newest USING (series_id) WHERE market = ?", (market,)
             ).fetchall()
         )
-        return self._mirror.frontiers(market, marks, lambda name, since: self._recorded_since(market, name, since))
-
-    def _recorded_since(self, market: str, name: str, since: int | None) -> list[dict[str, Any]] | None:
-        """
-        The newest recordings later than *since* of a series' vintages.
-
-        None where one of them withdraws its own, or where nothing was recorded at *since*: the file was put back to an older state.
-        """
-        if since is None:
-            return self._series_rows(market, name, None)
-        series, place = self._series_id(market, name) or 0, f"{market} {name}"
-        found = self._db.execute(
-            f"SELECT {_COLUMNS} FROM facts WHERE series_id = ? AND recorded_at >= ? ORDER BY recorded_at", (series, since)
-        )
-        newest: dict[tuple[int, int], dict[str, Any] | None] = {}
-        there = False
-        for row in found:
-            there |= row[2] == since
-            if row[2] > since:
-                checked = self._checked_row(series, row, place)
-                newest[row[:2]] = None if row[5] else checked
-        if not there:
-            return None
-        rows = [row for row in newest.values() if row is not None]
-        return rows if len(rows) == len(newest) else None
-
-    def _series_rows(self, market: str, name: str, by: int | None) -> list[dict[str, Any]]:
-        series = self._series_id(market, name)
-        return [] if series is None else self._vintages(series, None, None, by, f"{market} {name}")
-
-    def _believed(self, market: str, name: str, first: int, after: int) -> Iterator[tuple[int, Fact]]:
-        series = self._series_id(market, name)
-        if series is not None:
-            for row in self._vintages(series, first, after - 1, None, f"{market} {name}"):
-                yield series, Fact(market, name, row["as_of"], row["available_at"], row["value"], row["quality"])
-
-    def _checked_row(self, series: int, row: Sequence[Any], place: str) -> dict[str, Any]:
-        as_of, available_at, recorded_at, value, quality, retracted, crc = row
-        try:
-            right = facts.crc(series, as_of, available_at, recorded_at, value, quality, retracted) == crc
-        except Exception as error:
-            raise CorruptionError(f"{self.db_path}: {place} as_of {as_of} has a damaged row: {error}") from error
-        if not right:
-            raise CorruptionError(f"{self.db_path}: {place} as_of {iso(as_of)}: the row is not the one that was written (checksum)")
-        return {"as_of": as_of, "available_at": available_at, "recorded_at": recorded_at, "value": value, "quality": quality}
+        return self._mirror.frontiers(market, marks, lambda name, since: self._rows.since(market, name, since))
 
     def _recorded_by(self, recorded_by: dt.datetime | None) -> int | None:
         if recorded_by is None:
