@@ -245,6 +245,16 @@ def test_carry_counts_the_hour_of_daylight_saving():
     assert got["fut_carry_ann", days[-1]][0] == pytest.approx(-0.136067, abs=5e-7)
 
 
+def test_contracts_that_expire_together_have_no_carry():
+    g = ("HEG3", dt.datetime(2023, 2, 14, 18, tzinfo=dt.UTC))
+    j = ("HEJ3", g[1])
+    days = session_days(D(2023, 1, 3), D(2023, 1, 6))
+    rows = [x for day in days for x in (interest(g, day, 900), interest(j, day, 100), settle(g, day, 90), settle(j, day, 92))]
+    got = newest(compute("futures", tables(rows), market="HE"))
+    assert got["fut_carry_ann", days[-1]] == (None, "missing")
+    assert got["fut_ret_1d", days[-1]] == (0.0, "normal")
+
+
 def test_curvature_and_slope_of_the_page():
     base = dt.datetime(2023, 6, 14, 17, tzinfo=dt.UTC)
     days = session_days(D(2023, 4, 3), D(2023, 4, 6))

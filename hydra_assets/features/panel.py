@@ -179,6 +179,7 @@ class Panel:
         self.illiquidity[ts] = np.abs(self.returns[ts]) / (traded * self.multiplier * now) * 1e9
 
     def years(self, sessions: Ints, near: int, far: int) -> Floats:
-        """ACT/365 years between the expirations of two legs; NaN where one is missing."""
+        """ACT/365 years between the expirations of two legs; NaN where one is missing or both expire together."""
         a, b = self.legs[sessions, near], self.legs[sessions, far]
-        return np.asarray(np.where((a >= 0) & (b >= 0), (self.expiry_s[b] - self.expiry_s[a]) / YEAR_S, np.nan))
+        apart = (a >= 0) & (b >= 0) & (self.expiry_s[b] != self.expiry_s[a])
+        return np.asarray(np.where(apart, (self.expiry_s[b] - self.expiry_s[a]) / YEAR_S, np.nan))
