@@ -257,10 +257,10 @@ def test_a_corrected_calendar_moves_stamps_and_the_features_that_rest_on_them(ho
         assert materializations(raw_run, "cot_disaggregated")[str(key_of("HE", Month(2025, 11)))]["restamped_rows"] == 8
         with hydra_assets.open() as desk:
             assert Month(2025, 11) in outdated_months(desk.store, desk.lake, "cot", "HE")
-            assert restamped_since_publish(desk.store, desk.lake, "cot", "HE", Month(2025, 11))
+            assert restamped_since_publish(desk.store, desk.lake, "cot", "HE", [Month(2025, 11)]) == {Month(2025, 11)}
         assert run(**asked, only=["cot_features"]).success
     with hydra_assets.open() as desk:
-        assert not restamped_since_publish(desk.store, desk.lake, "cot", "HE", Month(2025, 11))
+        assert not restamped_since_publish(desk.store, desk.lake, "cot", "HE", [Month(2025, 11)])
         assert {r["as_of"] for r in desk.store.explain("HE", "cot_mm_net", at("2026-01-20"))["withheld"]} == {at(str(d)) for d in november}
         was = desk.store.get_features_at("HE", at("2025-12-16"), recorded_by=believed)
         assert was["cot_mm_net"] is not None

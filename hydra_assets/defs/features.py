@@ -47,10 +47,10 @@ def feature_table(family: str) -> dg.AssetsDefinition:
             opened = lake.open()
             with store.open() as feature_store:
                 for market, months in asked.items():
+                    # Where a stamp of an input was put right, the vintages that rest on it move: that is no loss.
+                    moved = restamped_since_publish(feature_store, opened, family, market, months)
                     for computed in compute_months(opened, family, market, months, rules):
-                        # Where a stamp of an input was put right, the vintages that rest on it move: that is no loss.
-                        moved = restamped_since_publish(feature_store, opened, family, market, computed.month)
-                        allow = config.allow_retract or moved
+                        allow = config.allow_retract or computed.month in moved
                         # The store first: it refuses lookahead, and then nothing reaches the lake either.
                         facts = publish_month(feature_store, family, market, computed, allow_retract=allow)
                         key = key_of(market, computed.month)

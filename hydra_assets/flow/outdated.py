@@ -60,14 +60,19 @@ def input_marks(lake: ParquetLake, family: str, market: str, first: Month, last:
     }
 
 
-def restamped_since_publish(store: FeatureStore, lake: ParquetLake, family: str, market: str, month: Month) -> bool:
-    """Whether a stamp inside the month's windows was put right after its last publish: then its own vintages move, rightly."""
-    used = _last_publishes(store, family, market).get(month)
-    return used is not None and any(
-        note.reason is not None and (folder.key not in used or note.recorded_at > to_us(used[folder.key]))
-        for folder in _Inputs(lake, family, market).newer(month, used)
-        for note in lake.footnotes(folder.data_type, market, dt.date(folder.year, folder.month, 1), dt.date(folder.year, folder.month, 1))
-    )
+def restamped_since_publish(store: FeatureStore, lake: ParquetLake, family: str, market: str, months: Sequence[Month]) -> set[Month]:
+    """Of *months* those in whose windows a stamp was put right after their last publish: their own vintages move, rightly."""
+    published, inputs = _last_publishes(store, family, market), _Inputs(lake, family, market)
+
+    def restamped(month: Month, used: Mapping[str, dt.datetime]) -> bool:
+        return any(
+            note.reason is not None and (folder.key not in used or note.recorded_at > to_us(used[folder.key]))
+            for folder in inputs.newer(month, used)
+            for day in [dt.date(folder.year, folder.month, 1)]
+            for note in lake.footnotes(folder.data_type, market, day, day)
+        )
+
+    return {month for month in months if month in published and restamped(month, published[month])}
 
 
 @dataclass
@@ -104,13 +109,4 @@ class _Inputs:
 def _last_publishes(store: FeatureStore, family: str, market: str) -> dict[Month, dict[str, dt.datetime]]:
     """Month to the inputs of its newest publish that spoke for any feature of the family."""
     names = {feature.name for feature in of_family(family)}
-    last: dict[Month, tuple[dt.datetime, dict[str, dt.datetime]]] = {}
-    for row in store.publishes(market).to_pylist():  # oldest first
-        if names.isdisjoint(row["features"].split(",")):
-            continue
-        month = Month.of(row["month"])
-        if month not in last or last[month][0] != row["recorded_at"]:
-            last[month] = (row["recorded_at"], {})
-        if row["folder"]:  # a publish without any input has one row that names none
-            last[month][1][row["folder"]] = row["input_recorded_at"]
-    return {month: used for month, (_, used) in last.items()}
+    return {Month.of(month): used for month, used in store.last_inputs(market, names).items()}

@@ -6,7 +6,7 @@ import os
 import re
 import sqlite3
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -22,7 +22,6 @@ from hydra_assets.errors import (
     InvalidValueError,
     LabelError,
     LookaheadError,
-    StaleInputsError,
     UnknownFeatureError,
     WorldError,
 )
@@ -33,6 +32,7 @@ from hydra_assets.storage.facts import Fact
 from hydra_assets.storage.migrations import configure, migrate
 from hydra_assets.storage.mirror import Frontier, Mirror, frontier_of
 from hydra_assets.storage.names import checked_name
+from hydra_assets.storage.publishes import PublishLog
 from hydra_assets.storage.recordings import Recordings
 from hydra_assets.storage.served import ServedLog
 
@@ -71,7 +71,7 @@ class FeatureStore:
         self.db_path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._lock = threading.RLock()
         self._db = self._connected()
-        self._rows = Recordings(self._db, self.db_path)
+        self._rows, self._log = Recordings(self._db, self.db_path), PublishLog(self._db)
         try:
             migrate(self._db)
             self.world = self._adopt_world(world)
@@ -159,7 +159,7 @@ class FeatureStore:
         used = {folder: to_us(at, what=f"inputs[{folder}]", rounding="floor") for folder, at in inputs.items()}
         scope = ",".join(wanted)
         with self._writing() as stamp:
-            self._refuse_stale(market, month, scope, used)
+            self._log.refuse_stale(market, month, scope, used)
             lookahead = audit(table if table is not None else _as_table(fresh))
             if lookahead is not None and lookahead.num_rows:
                 raise LookaheadError(
@@ -176,10 +176,7 @@ class FeatureStore:
             at = stamp()
             writes = [(self._rows.series_of(fact), fact, 0) for fact in changed] + [(series, fact, 1) for series, fact in gone]
             self._rows.insert(writes, at)
-            self._db.executemany(
-                "INSERT INTO publishes VALUES (?, ?, ?, ?, ?, ?, ?)",
-                [(market, month, scope, at, folder, recorded, len(writes)) for folder, recorded in (used or {"": 0}).items()],
-            )
+            self._log.add((market, month, scope, at, folder, recorded, len(writes)) for folder, recorded in (used or {"": 0}).items())
             return len(writes)
 
     def restore(self, recordings: Iterable[tuple[Fact, bool, int]], publishes: Iterable[Sequence[Any]] = ()) -> int:
@@ -201,7 +198,7 @@ class FeatureStore:
                     by_stamp.setdefault(at, []).append((self._rows.series_of(fact), fact, int(gone)))
                 for at in sorted(by_stamp):
                     self._rows.insert(by_stamp[at], at)
-                self._db.executemany("INSERT INTO publishes VALUES (?, ?, ?, ?, ?, ?, ?)", publishes)
+                self._log.add(publishes)
                 newest = self._db.execute(
                     "SELECT max(recorded_at) FROM (SELECT recorded_at FROM facts UNION SELECT recorded_at FROM publishes)"
                 )
@@ -384,19 +381,14 @@ class FeatureStore:
 
     def publishes(self, market: str | None = None) -> pa.Table:
         """Every publish: market, month, features, when, which folder as recorded when, how many facts."""
-        names = ("market", "month", "features", "recorded_at", "folder", "input_recorded_at", "new_rows")
         with self._reading():
-            rows = self._db.execute("SELECT * FROM publishes ORDER BY recorded_at, folder").fetchall()
-        picked = [dict(zip(names, row, strict=True)) for row in rows if market in (None, row[0])]
-        table = {n: [row[n] for row in picked] for n in names}
-        return pa.table(
-            {
-                n: pa.array(v, pa.int64()).cast(INSTANT)
-                if n.endswith("recorded_at")
-                else pa.array(v, pa.int64() if n == "new_rows" else pa.string())
-                for n, v in table.items()
-            }
-        )
+            return self._log.table(market)
+
+    def last_inputs(self, market: str, features: Collection[str]) -> dict[str, dict[str, dt.datetime]]:
+        """Month to the inputs of its newest publish that spoke for any of *features*: folder to the newest recording it used."""
+        with self._reading():
+            found = self._log.last(market, features)
+        return {month: {folder: from_us(at) for folder, at in used.items()} for month, used in found.items()}
 
     def check(self) -> int:
         """Verify every row's checksum and SQLite's own structure; the number of rows, or CorruptionError."""
@@ -523,18 +515,6 @@ class FeatureStore:
                 self._db.execute("BEGIN IMMEDIATE")
                 self._db.execute("ROLLBACK")
         return by
-
-    def _refuse_stale(self, market: str, month: str, scope: str, used: Mapping[str, int]) -> None:
-        for folder, recorded in used.items():
-            newest = self._db.execute(
-                "SELECT max(input_recorded_at) FROM publishes WHERE market = ? AND month = ? AND features = ? AND folder = ?",
-                (market, month, scope, folder),
-            ).fetchone()[0]
-            if newest is not None and recorded < newest:
-                raise StaleInputsError(
-                    f"{market} {month}: computed from {folder} as recorded at {iso(recorded)}, but already published from it as recorded at"
-                    f" {iso(newest)}; compute again from the lake as it is"
-                )
 
     def _adopt_world(self, world: str | None) -> str:
         with self._writing():
