@@ -290,19 +290,34 @@ def test_what_is_neither_a_call_nor_a_put_and_a_day_without_a_session_have_no_ro
     assert build_chain(tables, start=saturday, end=saturday).num_rows == 0
 
 
-def test_an_option_that_ended_at_noon_has_no_row_that_day_and_no_feature_waits_for_it():
-    """It is listed that morning, and its future has a settlement that evening; its quotes of one o'clock are of nothing."""
-    history, last, a_day = History(dt.date(2025, 12, 11), 2), dt.date(2025, 12, 12), dt.timedelta(1)
+@pytest.fixture(scope="module")
+def expiring():
+    """Three days; at noon of the second December's options end. They are listed that morning, and their future settles that evening."""
+    history, last, a_day = History(dt.date(2025, 12, 11), 3), dt.date(2025, 12, 12), dt.timedelta(1)
     tables = history.tables()
     for name, column in (("option_definitions", "underlying"), ("futures_statistics", "instrument")):
         ended = [row for row in tables[name].to_pylist() if row[column] == "HEZ5"]
-        times = ("as_of", "available_at", "stamped_at")
-        tables = with_rows(tables, name, [row | {time: row[time] + a_day for time in times} for row in ended])
+        tables = with_rows(
+            tables, name, [row | {time: row[time] + a_day for time in ("as_of", "available_at", "stamped_at")} for row in ended]
+        )
     listed = [row["underlying"] for row in tables["option_definitions"].to_pylist() if row["as_of"] == midnight(last)]
     assert set(listed) == {"HEZ5", "HEG6", "HEJ6"}
-    assert set(build_chain(tables, start=last)["underlying"].to_pylist()) == {"HEG6", "HEJ6"}
-    rows = compute("options", tables, market="HE", names=["opt_atm_iv_90"], start=last).to_pylist()
+    return last, tables
+
+
+def test_an_option_that_ended_at_noon_has_no_row_that_day_and_no_feature_waits_for_it(expiring):
+    """Its quotes of one o'clock would be of nothing."""
+    last, tables = expiring
+    assert set(build_chain(tables, start=last, end=last)["underlying"].to_pylist()) == {"HEG6", "HEJ6"}
+    rows = compute("options", tables, market="HE", names=["opt_atm_iv_90"], start=last, end=last).to_pylist()
     assert [row["available_at"] for row in rows] == [ct(last, "18:00", 10)]
+
+
+def test_the_ratio_does_not_wait_for_open_interest_of_options_that_ended(expiring):
+    last, tables = expiring
+    monday = next_session(last)
+    rows = compute("options", tables, market="HE", names=["opt_pc_oi"], start=monday, end=monday).to_pylist()
+    assert rows[0]["available_at"] == ct(monday, "06:45", 36)  # with that of the last strike of the options that live
 
 
 def test_open_interest_of_the_day_itself_is_never_used(calm):
@@ -474,6 +489,23 @@ def test_the_ratio_of_open_interest_is_what_the_page_says_at_every_instant(wild)
             assert agrees("opt_pc_oi", state[-1]["value"], told[0]), (day, at)
             assert state[-1]["quality"] == told[1]
         assert mine
+
+
+def test_the_ratio_waits_for_the_options_that_had_open_interest_and_for_no_other(calm):
+    """A figure that never comes of an option that had some holds the ratio back; of one that had none it does not."""
+    tables, day = calm.tables(), calm.days[4]
+
+    def without(*days):
+        """Instants of the ratio's rows where one option has no figure of these days."""
+        stats = tables["option_statistics"]
+        lost = pc.and_(
+            pc.equal(stats["instrument_id"], 102_000), pc.is_in(stats["as_of"], pa.array(map(midnight, days), stats["as_of"].type))
+        )
+        given = {**tables, "option_statistics": stats.filter(pc.invert(lost))}
+        return [at for at, *_ in vintages(compute("options", given, market="HE", names=["opt_pc_oi"]), "opt_pc_oi", day)]
+
+    assert without() == without(before(day), before(day, 2)) == [ct(day, "06:45", 36)]
+    assert without(before(day)) == []
 
 
 def test_each_row_is_stamped_with_an_arrival_and_uses_nothing_later(wild):
