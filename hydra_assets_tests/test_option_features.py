@@ -19,6 +19,7 @@ from hydra_assets.errors import ConfigError, SchemaError, UnknownFeatureError
 from hydra_assets.features import compute, of_family
 from hydra_assets.features.chain import build_chain
 from hydra_assets.features.smiles import build_smiles
+from hydra_assets.options.svi import RawSvi
 from hydra_assets.sources.sample.curve import next_session
 from hydra_assets_tests.futures_history import ct
 from hydra_assets_tests.option_history import TICK, History, midnight, realised, tau_of
@@ -129,12 +130,20 @@ def test_a_settlement_that_is_not_said_to_be_final_is_none(calm, table, finality
 def test_a_print_that_came_late_never_hides_one_with_a_later_stamp(calm, table):
     tables, day = calm.tables(), calm.days[4]
     late = [
-        row | {"value": row["value"] + 500, "stamped_at": ct(before(day), "06:00"), "available_at": row["available_at"] + dt.timedelta(2)}
+        row
+        | {
+            "value": row["value"] + row["instrument_id"],
+            "stamped_at": ct(before(day), "06:00"),
+            "available_at": row["available_at"] + dt.timedelta(2),
+        }
         for row in tables[table].to_pylist()
         if row["as_of"] in (midnight(day), midnight(before(day)))
     ]
     assert late
-    assert build_chain(with_rows(tables, table, late), start=day, end=day).equals(build_chain(tables, start=day, end=day))
+    given = with_rows(tables, table, late)
+    assert build_chain(given, start=day, end=day).equals(build_chain(tables, start=day, end=day))
+    ratio, usual = (compute("options", t, market="HE", names=["opt_pc_oi"], start=day, end=day) for t in (given, tables))
+    assert ratio.equals(usual)
 
 
 def test_an_instant_between_two_microseconds_counts_as_the_later_one(calm):
@@ -413,6 +422,15 @@ def test_why_a_smile_is_not_whole(calm):
     assert build_smiles(bad).to_pylist()[0]["status"] == "misfit"
 
 
+def test_a_smile_with_a_negative_density_is_not_whole(calm, monkeypatch):
+    """No fit of ours has one, by construction; should one ever, it is told and not read."""
+    chain = build_chain(calm.tables(), start=calm.days[5], end=calm.days[5])
+    monkeypatch.setattr(RawSvi, "g_min", lambda svi: np.full(svi.size, -1e-3))
+    assert {(row["status"], row["quality"]) for row in build_smiles(chain).to_pylist() if row["n_liquid"] >= 8} == {
+        ("butterfly", "degraded")
+    }
+
+
 def test_five_parameters_by_option():
     """A slice of 21 strikes that bends as no surface slice can: five parameters are taken where they are allowed and win."""
     history = History(FIRST, 2, strikes=21, spread=2)
@@ -506,6 +524,18 @@ def test_the_ratio_waits_for_the_options_that_had_open_interest_and_for_no_other
 
     assert without() == without(before(day), before(day, 2)) == [ct(day, "06:45", 36)]
     assert without(before(day)) == []
+
+
+def test_without_a_days_own_definitions_those_of_the_day_before_say_which_right_an_option_is(calm):
+    tables, day = calm.tables(), calm.days[4]
+    listed = tables["option_definitions"]
+    of_before = listed.filter(pc.not_equal(listed["as_of"], pa.scalar(midnight(day), listed["as_of"].type)))
+    got, usual = (
+        compute("options", {**tables, "option_definitions": given}, market="HE", names=["opt_pc_oi"], start=day, end=day)
+        for given in (of_before, listed)
+    )
+    assert got.num_rows
+    assert got.equals(usual)
 
 
 def test_each_row_is_stamped_with_an_arrival_and_uses_nothing_later(wild):
