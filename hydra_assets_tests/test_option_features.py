@@ -413,6 +413,8 @@ def test_why_a_smile_is_not_whole(calm):
     assert status(rules=OptionRules(min_liquid_strikes=14))["status"] == "thin"
     one_side = status(pc.greater(front["strike"], front["forward"]), rules=OptionRules(min_liquid_strikes=5))
     assert (one_side["status"], one_side["n_below"], one_side["quality"]) == ("one_sided", 0, "degraded")
+    other_side = status(pc.less(front["strike"], front["forward"]), rules=OptionRules(min_liquid_strikes=5))
+    assert (other_side["status"], other_side["n_below"], other_side["quality"]) == ("one_sided", other_side["n_liquid"], "degraded")
     unpaired = status(pc.is_valid(front["vol"]))
     assert (unpaired["status"], unpaired["quality"]) == ("full", "partial")  # parity could not be looked at
     off = front.set_column(front.column_names.index("parity_gap"), front.schema.field("parity_gap"), pc.add(front["parity_gap"], 0.5))
@@ -431,24 +433,39 @@ def test_a_smile_with_a_negative_density_is_not_whole(calm, monkeypatch):
     }
 
 
-def test_five_parameters_by_option():
-    """A slice of 21 strikes that bends as no surface slice can: five parameters are taken where they are allowed and win."""
-    history = History(FIRST, 2, strikes=21, spread=2)
-    chain = build_chain(history.tables(), start=history.days[1])
-    front = chain.filter(pc.equal(chain["underlying"], "HEG6"))
-    k = np.log(front["strike"].to_numpy() / front["forward"].to_numpy())
+def bent(chain):
+    """The chain with the volatilities of smiles that bend as no surface slice can."""
+    k = np.log(chain["strike"].to_numpy() / chain["forward"].to_numpy())
     level = 0.30 + 0.25 * np.sqrt((k - 0.05) ** 2 + 0.015**2)
-    valid = front["vol"].is_valid()
+    valid = chain["vol"].is_valid()
     vol = pc.if_else(valid, pa.array(level), None)
     error = pc.if_else(valid, pa.array(np.full(len(k), 1e-3)), None)
     for name, column in (("vol", vol), ("vol_error", error), ("liquid", valid)):
-        front = front.set_column(front.column_names.index(name), front.schema.field(name), column)
+        chain = chain.set_column(chain.column_names.index(name), chain.schema.field(name), column)
+    return chain
+
+
+def test_five_parameters_by_option():
+    """A slice of 21 strikes: five parameters are taken where they are allowed and win."""
+    history = History(FIRST, 2, strikes=21, spread=2)
+    chain = build_chain(history.tables(), start=history.days[1])
+    front = bent(chain.filter(pc.equal(chain["underlying"], "HEG6")))
     three, five = (build_smiles(front, rules=OptionRules(five_parameter_svi=on)).to_pylist()[0] for on in (False, True))
     assert (three["model"], five["model"]) == ("ssvi", "svi")
     assert five["chi2_dof"] < three["chi2_dof"]
     assert five["rho"] is None
     assert five["g_min"] >= 0
     assert math.sqrt(five["theta"] / five["tau"]) == pytest.approx(0.30 + 0.25 * math.sqrt(0.05**2 + 0.015**2), abs=2e-3)
+
+
+def test_five_parameters_too_are_the_same_bits_beside_a_slice_of_more_strikes():
+    history, rules = History(FIRST, 2, strikes=27, spread=2), OptionRules(five_parameter_svi=True)
+    chain = bent(build_chain(history.tables(), start=history.days[1]))
+    fewer = pc.and_(pc.equal(chain["underlying"], "HEG6"), pc.less(pc.abs(pc.subtract(chain["strike"], 87.0)), 20.5))
+    alone = build_smiles(chain.filter(fewer), rules=rules)
+    beside = build_smiles(chain.filter(pc.or_(fewer, pc.equal(chain["underlying"], "HEJ6"))), rules=rules)
+    assert {(row["model"], row["n_liquid"] % 8) for row in alone.to_pylist()} == {("svi", 4)}
+    assert alone.equals(beside.filter(pc.equal(beside["underlying"], "HEG6")))
 
 
 # ---------------------------------------------------------------- the features
