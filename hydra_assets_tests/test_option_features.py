@@ -594,6 +594,16 @@ def test_no_day_is_told_before_its_last_settlement(calm):
     assert {at.microsecond for at in late} == {900_000}  # waits for the realised volatility
 
 
+def test_a_day_waits_for_no_smile_of_options_that_are_listed_only_later(calm):
+    """April's options are listed at eight: at six nobody could know that there would be any."""
+    day = calm.days[4]
+    late = listed_late(calm.tables(), day, ct(day, "20:00"), underlying="HEJ6")
+    got = vintages(
+        compute("options", late, market="HE", names=["opt_atm_iv_60", "opt_atm_iv_90"], start=day, end=day), "opt_atm_iv_60", day
+    )
+    assert got[0][0] == ct(day, "18:00", 5)
+
+
 def test_too_few_strikes_leave_the_level_alone(calm):
     """Degraded: volatility at the money and its error are told, all that needs the whole smile is null."""
     got = newest(
