@@ -65,13 +65,47 @@ def test_strikes_without_quotes_near_the_money_are_told(chain):
     assert str(day.date()) in str(found.metadata["offences"].value)
 
 
-def test_calls_that_get_dearer_with_the_strike_are_told(chain):
-    high = pc.and_(pc.equal(chain["right"], "C"), pc.greater(chain["strike"], 90.0))
-    dear = changed(chain, "bid", pc.if_else(high, pc.add(chain["bid"], 8.0), chain["bid"]))
-    dear = changed(dear, "ask", pc.if_else(high, pc.add(chain["ask"], 8.0), chain["ask"]))
+def test_far_strikes_and_a_handful_near_the_money_may_be_bare():
+    """Of thirty-one strikes twenty-two are far out; of one expiration but three options lie near."""
+    wide = build_chain(History(FIRST, 1, strikes=31).tables())
+    far = pc.greater(pc.abs(pc.ln(pc.divide(wide["strike"], wide["forward"]))), 0.1)
+    december = pc.equal(wide["underlying"], "HEZ5")
+    three = np.flatnonzero(pc.and_(december, pc.invert(far)).to_numpy())[3:]
+    kept = np.setdiff1d(np.arange(wide.num_rows), three)
+    bare = changed(wide, "mid", pc.if_else(pc.or_(far, december), None, wide["mid"])).take(pa.array(kept))
+    assert bare["mid"].null_count > 0.67 * bare.num_rows
+    assert told(bare)["missing_strikes"].passed
+
+
+def test_what_was_mended_later_is_judged_as_it_stands(chain):
+    day = pc.equal(chain["as_of"], chain["as_of"][0])
+    bare = changed(chain, "mid", pc.if_else(day, None, chain["mid"]))
+    again = chain.filter(day)
+    later = changed(again, "available_at", pc.add(again["available_at"], pa.scalar(dt.timedelta(1), pa.duration("us"))))
+    assert not told(bare)["missing_strikes"].passed
+    assert told(pa.concat_tables([bare, later]))["missing_strikes"].passed
+
+
+def dearer(chain: pa.Table, which) -> pa.Table:
+    """The chain with the quotes of some options far too dear."""
+    for name in ("bid", "ask"):
+        chain = changed(chain, name, pc.if_else(which, pc.add(chain[name], 8.0), chain[name]))
+    return chain
+
+
+@pytest.mark.parametrize(("right", "beyond"), [("C", pc.greater), ("P", pc.less)])
+def test_calls_that_get_dearer_with_the_strike_and_puts_that_get_cheaper_are_told(chain, right, beyond):
+    dear = dearer(chain, pc.and_(pc.equal(chain["right"], right), beyond(chain["strike"], 85.0 if right == "P" else 90.0)))
     found = told(dear)["monotone"]
     assert not found.passed
-    assert "neighbours" in str(found.metadata["offences"].value)
+    assert f"neighbours, the first {right}" in str(found.metadata["offences"].value)
+
+
+def test_one_pair_a_day_may_contradict_itself(chain):
+    """The dearest of all is the call of the highest strike: one neighbour a day, of two that the settings let pass."""
+    top = pc.max(chain.filter(pc.equal(chain["underlying"], "HEZ5"))["strike"])
+    one = pc.and_(pc.equal(chain["underlying"], "HEZ5"), pc.and_(pc.equal(chain["strike"], top), pc.equal(chain["right"], "C")))
+    assert told(dearer(chain, one))["monotone"].passed
 
 
 def test_a_month_that_parity_contradicts_is_told(chain):
@@ -81,3 +115,15 @@ def test_a_month_that_parity_contradicts_is_told(chain):
     found = told(chain, smiles)["parity"]
     assert not found.passed
     assert found.metadata["offences"].value.records[0].data["month"] == "2025-11"
+
+
+def test_parity_is_off_where_the_fit_says_so_and_its_own_error_too(chain):
+    """A tiny error alone accuses nobody, for ticks are coarse; nor does the fit's word where the error is wide."""
+    smiles = build_smiles(chain)
+    smiles = smiles.filter(pc.equal(smiles["status"], "full"))
+    assert smiles.num_rows > 20
+    tiny = changed(smiles, "parity_error", pa.array(np.full(smiles.num_rows, 1e-9)))
+    assert told(chain, tiny)["parity"].passed
+    word = changed(smiles, "status", pa.array(["parity"] * smiles.num_rows))
+    assert told(chain, changed(word, "parity_error", pa.array(np.full(smiles.num_rows, 1.0))))["parity"].passed
+    assert not told(chain, changed(word, "parity_error", pa.array(np.full(smiles.num_rows, 1e-9))))["parity"].passed

@@ -308,3 +308,16 @@ def test_the_strikes_too_are_cut_bit_for_bit(options):
     for at in random.Random(1).sample(sorted({r["available_at"] for r in got.to_pylist()}), 6):
         assert compute("divergence", cut(inputs, at), market="HE").equals(known(got, at))
     assert early_rows(got, inputs, of_family("divergence")).num_rows == 0
+
+
+@pytest.mark.parametrize(("days", "told"), [((5, 40, 100), 40), ((5, 22, 40), 22), ((20, 40, 100), 20)])
+def test_of_the_slices_neither_the_shortest_nor_the_first_counts_but_the_one_nearest_thirty_days(options, days, told):
+    """Each slice holds as many strikes as days are left to it; of two as near the shorter counts."""
+    (day, *_), inputs, _ = options
+    level = row(LEVEL, day, evening(day), 0.3)
+    (fit, *_) = inputs["option_smiles"].to_pylist()
+    fit |= {"as_of": midnight(day), "available_at": evening(day)}
+    fits = [fit | {"tau": n / 365, "n_liquid": n, "expiration": ct(day, "13:00") + dt.timedelta(n), "underlying_id": n} for n in days]
+    smiles = pa.Table.from_pylist(fits, schema=OPTION_SMILES.schema)
+    (found,) = compute("divergence", {**inputs, "option_features": table([level]), "option_smiles": smiles}, market="HE").to_pylist()
+    assert (found["feature_name"], found["value"], found["available_at"]) == ("diag_opt_n_liquid", told, evening(day))

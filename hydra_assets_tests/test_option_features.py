@@ -11,12 +11,15 @@ import pyarrow.compute as pc
 import pytest
 
 from hydra_assets.config.load import load_config
+from hydra_assets.core.audit import early_rows
+from hydra_assets.core.dataset import FEATURE_SCHEMA
 from hydra_assets.core.option_rules import OptionRules
 from hydra_assets.core.sessions import session_days
 from hydra_assets.errors import ConfigError, SchemaError, UnknownFeatureError
 from hydra_assets.features import compute, of_family
 from hydra_assets.features.chain import build_chain
 from hydra_assets.features.smiles import build_smiles
+from hydra_assets.options.svi import RawSvi
 from hydra_assets.sources.sample.curve import next_session
 from hydra_assets_tests.futures_history import ct
 from hydra_assets_tests.option_history import TICK, History, midnight, realised, tau_of
@@ -37,6 +40,12 @@ def cut(inputs, at):
 
 def before(day, n=1):
     return session_days(day - dt.timedelta(20), day - dt.timedelta(1))[-n]
+
+
+def with_rows(tables, name, rows):
+    """The tables, one of them with further rows."""
+    more = pa.Table.from_pylist(rows, schema=tables[name].schema)
+    return {**tables, name: pa.concat_tables([tables[name], more])}
 
 
 @pytest.fixture(scope="module")
@@ -105,6 +114,47 @@ def test_a_row_waits_for_its_own_underlying_and_uses_its_settlement(calm):
     assert first["HEJ6"] == ct(day, "18:00", 10)
 
 
+@pytest.mark.parametrize("finality", [False, None])
+@pytest.mark.parametrize("table", ["futures_statistics", "option_statistics"])
+def test_a_settlement_that_is_not_said_to_be_final_is_none(calm, table, finality):
+    """The preliminary print of the afternoon, of the future or of the option itself, neither makes a row nor stands in one."""
+    tables, day = calm.tables(), calm.days[4]
+    noon = {"is_final": finality, "available_at": ct(day, "13:30"), "stamped_at": ct(day, "13:30")}
+    settled = [row for row in tables[table].to_pylist() if row["stat"] == "settlement" and row["as_of"] == midnight(day)]
+    preliminary = with_rows(tables, table, [row | noon | {"value": row["value"] + 1} for row in settled])
+    assert settled
+    assert build_chain(preliminary, start=day, end=day).equals(build_chain(tables, start=day, end=day))
+
+
+@pytest.mark.parametrize("table", ["futures_statistics", "option_statistics"])
+def test_a_print_that_came_late_never_hides_one_with_a_later_stamp(calm, table):
+    tables, day = calm.tables(), calm.days[4]
+    late = [
+        row
+        | {
+            "value": row["value"] + row["instrument_id"],
+            "stamped_at": ct(before(day), "06:00"),
+            "available_at": row["available_at"] + dt.timedelta(2),
+        }
+        for row in tables[table].to_pylist()
+        if row["as_of"] in (midnight(day), midnight(before(day)))
+    ]
+    assert late
+    given = with_rows(tables, table, late)
+    assert build_chain(given, start=day, end=day).equals(build_chain(tables, start=day, end=day))
+    ratio, usual = (compute("options", t, market="HE", names=["opt_pc_oi"], start=day, end=day) for t in (given, tables))
+    assert ratio.equals(usual)
+
+
+def test_an_instant_between_two_microseconds_counts_as_the_later_one(calm):
+    tables, day = calm.tables(), calm.days[4]
+    settled = tables["futures_statistics"]
+    i = settled.column_names.index("available_at")
+    finer = pc.add(settled["available_at"].cast(pa.timestamp("ns", tz="UTC")), pa.scalar(1, pa.duration("ns")))
+    chain = build_chain({**tables, "futures_statistics": settled.set_column(i, "available_at", finer)}, start=day, end=day)
+    assert pc.min(chain["available_at"]).as_py() == ct(day, "18:00") + dt.timedelta(microseconds=1)
+
+
 def test_only_the_days_own_quotes_make_a_row(calm):
     """Two days in the lake: a quote of the day before never stands in for a missing one."""
     tables = calm.tables()
@@ -162,11 +212,25 @@ def test_the_liquidity_rule():
     assert one_option((4.0, 4.8))["liquid"]
     assert not one_option((4.0, 5.0))["liquid"]  # 22 % of the mid
     assert one_option((0.05, 0.10))["liquid"]  # 67 % of the mid, but two ticks
+    assert one_option((0.15, 0.20))["liquid"]  # two ticks, of which the computer makes a little more
     assert not one_option((0.05, 0.125))["liquid"]
+    assert one_option((4.0, 4.8), interest=50.0)["liquid"]
     assert not one_option((4.0, 4.8), interest=49.0)["liquid"]
     assert not one_option((4.0, 4.8), interest=None)["liquid"]
     assert one_option((4.0, 5.0), rules=OptionRules(max_spread_pct=0.25))["liquid"]
     assert not one_option((4.0, 4.8), rules=OptionRules(min_oi=101))["liquid"]
+
+
+@pytest.mark.parametrize("settled", [0.0, -1.5, None])
+def test_a_settlement_that_is_no_price_is_no_forward(calm, settled):
+    tables, day = calm.tables(), calm.days[4]
+    value = pa.array([settled] * tables["futures_statistics"].num_rows, pa.float64())
+    i = tables["futures_statistics"].column_names.index("value")
+    chain = build_chain({**tables, "futures_statistics": tables["futures_statistics"].set_column(i, "value", value)}, start=day, end=day)
+    assert chain.num_rows
+    for row in chain.to_pylist():
+        told = (row["forward"], row["vol"], row["vol_status"], row["liquid"], row["quality"])
+        assert told == (None, None, "no_forward", False, "missing")
 
 
 def test_a_tight_put_does_not_lend_its_strike_to_a_wide_call():
@@ -185,10 +249,84 @@ def test_time_runs_to_the_minute():
     assert tau_of(day, ct(dt.date(2025, 12, 12), "12:00")) == 23 / 24 / 365
 
 
-def test_an_option_that_ended_at_noon_has_no_row_that_day():
-    history = History(dt.date(2025, 12, 11), 2)
-    chain = build_chain(history.tables(), start=dt.date(2025, 12, 12))
-    assert set(chain["underlying"].to_pylist()) == {"HEG6", "HEJ6"}
+def test_a_definition_restated_later_moves_an_option_to_no_other_future_before(calm):
+    """On which future it was is what was said first: a later word reaches back to no row that was known without it."""
+    tables, day = calm.tables(), calm.days[4]
+    late = ct(next_session(day), "10:00")
+    restated = [
+        row | {"underlying_id": 103, "available_at": late, "stamped_at": late}
+        for row in tables["option_definitions"].to_pylist()
+        if (row["as_of"], row["underlying_id"]) == (midnight(day), 102)
+    ]
+    chain = build_chain(with_rows(tables, "option_definitions", restated), start=day, end=day)
+    before_it = known(chain, late - dt.timedelta(microseconds=1))
+    assert before_it.equals(known(build_chain(tables, start=day, end=day), late - dt.timedelta(microseconds=1)))
+    assert before_it.num_rows
+
+
+def listed_late(tables, day, at, *, underlying=None):
+    """The tables, the day's definitions (of the options on one future) known only at an instant."""
+    name, moved = "option_definitions", {"available_at": at, "stamped_at": at}
+    rows = tables[name].to_pylist()
+    late = [row | moved if row["as_of"] == midnight(day) and underlying in (None, row["underlying"]) else row for row in rows]
+    return {**tables, name: pa.Table.from_pylist(late, tables[name].schema)}
+
+
+def test_an_option_that_is_listed_late_has_no_row_before(calm):
+    """Its future settled at six; what it is was said at eight."""
+    day = calm.days[4]
+    late = ct(day, "20:00")
+    chain = build_chain(listed_late(calm.tables(), day, late, underlying="HEG6"), start=day, end=day)
+    seen = {}
+    for row in chain.to_pylist():
+        seen.setdefault(row["underlying"], set()).add(row["available_at"])
+    assert min(seen["HEG6"]) == late
+    assert min(seen["HEZ5"]) == ct(day, "18:00")
+    others, usual = known(chain, ct(day, "19:00")), known(build_chain(calm.tables(), start=day, end=day), ct(day, "19:00"))
+    assert others.equals(usual.filter(pc.not_equal(usual["underlying"], "HEG6")))
+
+
+def test_what_is_neither_a_call_nor_a_put_and_a_day_without_a_session_have_no_row(calm):
+    tables, day = calm.tables(), calm.days[4]
+    saturday = day + dt.timedelta(5 - day.weekday())
+    definitions = tables["option_definitions"].to_pylist()
+    other = [row | {"right": "T"} for row in definitions if row["as_of"] == midnight(day)]
+    given = {**tables, "option_definitions": pa.Table.from_pylist(other, tables["option_definitions"].schema)}
+    assert build_chain(given, start=day, end=day).num_rows == 0
+    for name in ("option_definitions", "futures_statistics"):
+        of_day = [row for row in tables[name].to_pylist() if row["as_of"] == midnight(day)]
+        tables = with_rows(tables, name, [row | {"as_of": midnight(saturday)} for row in of_day])
+    assert build_chain(tables, start=saturday, end=saturday).num_rows == 0
+
+
+@pytest.fixture(scope="module")
+def expiring():
+    """Three days; at noon of the second December's options end. They are listed that morning, and their future settles that evening."""
+    history, last, a_day = History(dt.date(2025, 12, 11), 3), dt.date(2025, 12, 12), dt.timedelta(1)
+    tables = history.tables()
+    for name, column in (("option_definitions", "underlying"), ("futures_statistics", "instrument")):
+        ended = [row for row in tables[name].to_pylist() if row[column] == "HEZ5"]
+        tables = with_rows(
+            tables, name, [row | {time: row[time] + a_day for time in ("as_of", "available_at", "stamped_at")} for row in ended]
+        )
+    listed = [row["underlying"] for row in tables["option_definitions"].to_pylist() if row["as_of"] == midnight(last)]
+    assert set(listed) == {"HEZ5", "HEG6", "HEJ6"}
+    return last, tables
+
+
+def test_an_option_that_ended_at_noon_has_no_row_that_day_and_no_feature_waits_for_it(expiring):
+    """Its quotes of one o'clock would be of nothing."""
+    last, tables = expiring
+    assert set(build_chain(tables, start=last, end=last)["underlying"].to_pylist()) == {"HEG6", "HEJ6"}
+    rows = compute("options", tables, market="HE", names=["opt_atm_iv_90"], start=last, end=last).to_pylist()
+    assert [row["available_at"] for row in rows] == [ct(last, "18:00", 10)]
+
+
+def test_the_ratio_does_not_wait_for_open_interest_of_options_that_ended(expiring):
+    last, tables = expiring
+    monday = next_session(last)
+    rows = compute("options", tables, market="HE", names=["opt_pc_oi"], start=monday, end=monday).to_pylist()
+    assert rows[0]["available_at"] == ct(monday, "06:45", 36)  # with that of the last strike of the options that live
 
 
 def test_open_interest_of_the_day_itself_is_never_used(calm):
@@ -275,6 +413,8 @@ def test_why_a_smile_is_not_whole(calm):
     assert status(rules=OptionRules(min_liquid_strikes=14))["status"] == "thin"
     one_side = status(pc.greater(front["strike"], front["forward"]), rules=OptionRules(min_liquid_strikes=5))
     assert (one_side["status"], one_side["n_below"], one_side["quality"]) == ("one_sided", 0, "degraded")
+    other_side = status(pc.less(front["strike"], front["forward"]), rules=OptionRules(min_liquid_strikes=5))
+    assert (other_side["status"], other_side["n_below"], other_side["quality"]) == ("one_sided", other_side["n_liquid"], "degraded")
     unpaired = status(pc.is_valid(front["vol"]))
     assert (unpaired["status"], unpaired["quality"]) == ("full", "partial")  # parity could not be looked at
     off = front.set_column(front.column_names.index("parity_gap"), front.schema.field("parity_gap"), pc.add(front["parity_gap"], 0.5))
@@ -284,24 +424,48 @@ def test_why_a_smile_is_not_whole(calm):
     assert build_smiles(bad).to_pylist()[0]["status"] == "misfit"
 
 
-def test_five_parameters_by_option():
-    """A slice of 21 strikes that bends as no surface slice can: five parameters are taken where they are allowed and win."""
-    history = History(FIRST, 2, strikes=21, spread=2)
-    chain = build_chain(history.tables(), start=history.days[1])
-    front = chain.filter(pc.equal(chain["underlying"], "HEG6"))
-    k = np.log(front["strike"].to_numpy() / front["forward"].to_numpy())
+def test_a_smile_with_a_negative_density_is_not_whole(calm, monkeypatch):
+    """No fit of ours has one, by construction; should one ever, it is told and not read."""
+    chain = build_chain(calm.tables(), start=calm.days[5], end=calm.days[5])
+    monkeypatch.setattr(RawSvi, "g_min", lambda svi: np.full(svi.size, -1e-3))
+    assert {(row["status"], row["quality"]) for row in build_smiles(chain).to_pylist() if row["n_liquid"] >= 8} == {
+        ("butterfly", "degraded")
+    }
+
+
+def bent(chain):
+    """The chain with the volatilities of smiles that bend as no surface slice can."""
+    k = np.log(chain["strike"].to_numpy() / chain["forward"].to_numpy())
     level = 0.30 + 0.25 * np.sqrt((k - 0.05) ** 2 + 0.015**2)
-    valid = front["vol"].is_valid()
+    valid = chain["vol"].is_valid()
     vol = pc.if_else(valid, pa.array(level), None)
     error = pc.if_else(valid, pa.array(np.full(len(k), 1e-3)), None)
     for name, column in (("vol", vol), ("vol_error", error), ("liquid", valid)):
-        front = front.set_column(front.column_names.index(name), front.schema.field(name), column)
+        chain = chain.set_column(chain.column_names.index(name), chain.schema.field(name), column)
+    return chain
+
+
+def test_five_parameters_by_option():
+    """A slice of 21 strikes: five parameters are taken where they are allowed and win."""
+    history = History(FIRST, 2, strikes=21, spread=2)
+    chain = build_chain(history.tables(), start=history.days[1])
+    front = bent(chain.filter(pc.equal(chain["underlying"], "HEG6")))
     three, five = (build_smiles(front, rules=OptionRules(five_parameter_svi=on)).to_pylist()[0] for on in (False, True))
     assert (three["model"], five["model"]) == ("ssvi", "svi")
     assert five["chi2_dof"] < three["chi2_dof"]
     assert five["rho"] is None
     assert five["g_min"] >= 0
     assert math.sqrt(five["theta"] / five["tau"]) == pytest.approx(0.30 + 0.25 * math.sqrt(0.05**2 + 0.015**2), abs=2e-3)
+
+
+def test_five_parameters_too_are_the_same_bits_beside_a_slice_of_more_strikes():
+    history, rules = History(FIRST, 2, strikes=27, spread=2), OptionRules(five_parameter_svi=True)
+    chain = bent(build_chain(history.tables(), start=history.days[1]))
+    fewer = pc.and_(pc.equal(chain["underlying"], "HEG6"), pc.less(pc.abs(pc.subtract(chain["strike"], 87.0)), 20.5))
+    alone = build_smiles(chain.filter(fewer), rules=rules)
+    beside = build_smiles(chain.filter(pc.or_(fewer, pc.equal(chain["underlying"], "HEJ6"))), rules=rules)
+    assert {(row["model"], row["n_liquid"] % 8) for row in alone.to_pylist()} == {("svi", 4)}
+    assert alone.equals(beside.filter(pc.equal(beside["underlying"], "HEG6")))
 
 
 # ---------------------------------------------------------------- the features
@@ -362,6 +526,35 @@ def test_the_ratio_of_open_interest_is_what_the_page_says_at_every_instant(wild)
         assert mine
 
 
+def test_the_ratio_waits_for_the_options_that_had_open_interest_and_for_no_other(calm):
+    """A figure that never comes of an option that had some holds the ratio back; of one that had none it does not."""
+    tables, day = calm.tables(), calm.days[4]
+
+    def without(*days):
+        """Instants of the ratio's rows where one option has no figure of these days."""
+        stats = tables["option_statistics"]
+        lost = pc.and_(
+            pc.equal(stats["instrument_id"], 102_000), pc.is_in(stats["as_of"], pa.array(map(midnight, days), stats["as_of"].type))
+        )
+        given = {**tables, "option_statistics": stats.filter(pc.invert(lost))}
+        return [at for at, *_ in vintages(compute("options", given, market="HE", names=["opt_pc_oi"]), "opt_pc_oi", day)]
+
+    assert without() == without(before(day), before(day, 2)) == [ct(day, "06:45", 36)]
+    assert without(before(day)) == []
+
+
+def test_without_a_days_own_definitions_those_of_the_day_before_say_which_right_an_option_is(calm):
+    tables, day = calm.tables(), calm.days[4]
+    listed = tables["option_definitions"]
+    of_before = listed.filter(pc.not_equal(listed["as_of"], pa.scalar(midnight(day), listed["as_of"].type)))
+    got, usual = (
+        compute("options", {**tables, "option_definitions": given}, market="HE", names=["opt_pc_oi"], start=day, end=day)
+        for given in (of_before, listed)
+    )
+    assert got.num_rows
+    assert got.equals(usual)
+
+
 def test_each_row_is_stamped_with_an_arrival_and_uses_nothing_later(wild):
     """The inputs cut at a row's instant give that row, bit for bit; so does the derived path."""
     history, tables = wild
@@ -399,6 +592,16 @@ def test_no_day_is_told_before_its_last_settlement(calm):
     assert {row["available_at"] - midnight(row["as_of"].date()) for row in rows} == {dt.timedelta(days=1, milliseconds=10)}
     late = [row["available_at"] for row in got.to_pylist() if row["feature_name"] == "opt_vrp_30"]
     assert {at.microsecond for at in late} == {900_000}  # waits for the realised volatility
+
+
+def test_a_day_waits_for_no_smile_of_options_that_are_listed_only_later(calm):
+    """April's options are listed at eight: at six nobody could know that there would be any."""
+    day = calm.days[4]
+    late = listed_late(calm.tables(), day, ct(day, "20:00"), underlying="HEJ6")
+    got = vintages(
+        compute("options", late, market="HE", names=["opt_atm_iv_60", "opt_atm_iv_90"], start=day, end=day), "opt_atm_iv_60", day
+    )
+    assert got[0][0] == ct(day, "18:00", 5)
 
 
 def test_too_few_strikes_leave_the_level_alone(calm):
@@ -491,3 +694,77 @@ def test_a_definition_that_is_restated_later_does_not_change_which_right_an_opti
     (moved,) = [row for row in got if row[0] >= late]
     assert moved[0] == late
     assert moved[1] > usual[-1][1]
+
+
+# ---------------------------------------------------------------- what the audit lets pass
+
+
+def in_time(tables, name, day, at):
+    """Why a row of the feature and day, with a value and known at *at*, could not have been known then; empty where it could."""
+    row = {"feature_name": name, "as_of": midnight(day), "available_at": at, "value": 1.0, "unit": "x", "quality": "normal"}
+    (feature,) = [feature for feature in of_family("options") if feature.name == name]
+    return "".join(early_rows(pa.Table.from_pylist([row], FEATURE_SCHEMA), tables, [feature])["reason"].to_pylist())
+
+
+@pytest.fixture(scope="module")
+def audited(calm):
+    """Calm days with preliminary settlements of the afternoon of day 4."""
+    tables, noon = calm.tables(), {"is_final": False, "available_at": ct(calm.days[4], "13:30"), "stamped_at": ct(calm.days[4], "13:30")}
+    early = [row | noon for row in tables["futures_statistics"].to_pylist() if row["as_of"] == midnight(calm.days[4])]
+    return calm.days[4], with_rows(tables, "futures_statistics", early)
+
+
+def test_honest_rows_pass_the_audit(wild):
+    _, tables = wild
+    ours = [feature for feature in of_family("options") if not feature.needs]
+    got = compute("options", tables, market="HE", names=[feature.name for feature in ours])
+    assert got.num_rows > 250
+    assert early_rows(got, tables, ours).to_pylist() == []
+
+
+@pytest.mark.parametrize("name", ["opt_rr25_30", "opt_gex_call"])
+@pytest.mark.parametrize(
+    ("ago", "clock", "what"),
+    [
+        (0, "13:00", "the cut of the quotes"),
+        (0, "13:30", "a preliminary settlement"),
+        (1, "18:00", "the settlement of the day before"),
+        (0, "06:45", "the open interest of the day before"),
+    ],
+)
+def test_before_the_final_settlement_of_its_own_day_nothing_of_the_smiles_was_known(audited, name, ago, clock, what):
+    day, tables = audited
+    at = ct(before(day, ago) if ago else day, clock)
+    assert in_time(tables, name, day, at).startswith(f"futures_statistics settlement of {day} was first printed"), what
+    assert in_time(tables, name, day, ct(day, "18:00")) == ""
+
+
+def test_the_ratio_was_known_with_open_interest_of_the_day_before_and_of_no_other(audited):
+    day, tables = audited
+    assert in_time(tables, "opt_pc_oi", day, ct(day, "06:45")) == ""
+    unprinted = f"option_statistics open_interest of {before(day)} was first printed"
+    assert in_time(tables, "opt_pc_oi", day, ct(before(day), "06:45")).startswith(unprinted)
+    assert in_time(tables, "opt_pc_oi", day, midnight(day)).startswith(unprinted)
+    assert in_time(tables, "opt_pc_oi", day, ct(next_session(day), "06:45")) == "no input inside its windows arrived at that instant"
+
+
+@pytest.mark.parametrize(("name", "sessions"), [("opt_gex_call", {1}), ("opt_rr25_30", {1}), ("opt_pc_oi", {1, 2})])
+def test_open_interest_that_arrives_later_explains_a_row_where_its_window_reaches_it_alone(audited, name, sessions):
+    """A print of the evening, of the day itself or of one of three before it: only those that the feature reads make a vintage."""
+    day, tables = audited
+    at = ct(day, "21:00")
+    (first, *_) = [row for row in tables["option_statistics"].to_pylist() if row["stat"] == "open_interest"]
+    for ago in range(4):
+        of = midnight(before(day, ago) if ago else day)
+        arrived = with_rows(tables, "option_statistics", [first | {"as_of": of, "available_at": at, "stamped_at": at}])
+        told = "" if ago in sessions else "no input inside its windows arrived at that instant"
+        assert in_time(arrived, name, day, at) == told, ago
+
+
+def test_definitions_that_come_late_are_waited_for_and_explain_a_row(audited):
+    day, tables = audited
+    late = listed_late(tables, day, ct(day, "20:00"))
+    assert in_time(late, "opt_rr25_30", day, ct(day, "18:00")).startswith(f"option_definitions of {day} was first printed")
+    assert in_time(late, "opt_rr25_30", day, ct(day, "20:00")) == ""
+    assert in_time(late, "opt_pc_oi", day, ct(day, "20:00")) == ""
+    assert in_time(tables, "opt_pc_oi", day, ct(day, "20:00")) != ""

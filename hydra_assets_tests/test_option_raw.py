@@ -189,6 +189,12 @@ def test_the_last_quote_at_or_before_the_cut_stands_in_winter_and_summer(known, 
     )
 
 
+def test_the_last_quote_is_the_latest_in_whatever_order_they_come(known):
+    early, late = quoted(1, chicago("2025-12-02", "10:00"), 2.0, 2.1), quoted(1, chicago("2025-12-02", "12:58"), 1.0, 1.1)
+    assert quotes_of(known, late, early).table.to_pylist() == quotes_of(known, early, late).table.to_pylist()
+    assert quotes_of(known, late, early).table["bid"].to_pylist() == [1.0]
+
+
 def test_a_quote_of_the_night_or_after_the_cut_alone_is_none(known):
     alone = [quoted(1, chicago("2025-12-02", clock)) for clock in ("02:00", "07:59", "13:01", "16:00", "20:00")]
     assert quotes_of(known, *alone).table.num_rows == 0

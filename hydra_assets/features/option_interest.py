@@ -78,14 +78,14 @@ def _play(
                 open_before[option] = a
             else:
                 defined[kind, option] = (int(a), int(b))
-            right, end = defined.get((_OF_T, option), defined.get((_OF_DAY, option), (0, 0)))
-            needed = right != 0 and end >= beyond and open_before.get(option, 0.0) > 0
+            _, end = defined.get((_OF_T, option), defined.get((_OF_DAY, option), (0, 0)))
+            needed = end >= beyond and open_before.get(option, 0.0) > 0
             value, _ = open_now.get(option, (float("nan"), NORMAL))
             (required.add if needed else required.discard)(option)
             (missing.add if needed and value != value else missing.discard)(option)
         if i + 1 < len(events) and events[i + 1][0] == at:
             continue  # one instant, one row
-        ready = ready or (bool(required) and not missing and bool(open_now))
+        ready = ready or (bool(required) and not missing)
         if ready:
             rows.append((t, at, *_ratio(open_now, missing, defined, feature)))
     return rows
