@@ -76,15 +76,7 @@ class Recordings:
             " ORDER BY as_of DESC, available_at DESC, recorded_at DESC",
             (series, cut, cut),
         )
-        decided: tuple[int, int] | None = None
-        for row in cursor:
-            if row[:2] == decided or (by is not None and row[2] > by):
-                continue
-            decided = row[:2]
-            checked = self._checked(series, row, place)
-            if not row[5]:
-                return checked
-        return None
+        return next(self._standing(cursor, series, by, place), None)
 
     def vintages(self, series: int, first: int | None, last: int | None, by: int | None, place: str) -> list[dict[str, Any]]:
         """The newest recording of every vintage in an inclusive range of as_of, withdrawn ones left out; by as_of, available_at."""
@@ -93,15 +85,7 @@ class Recordings:
             " ORDER BY as_of, available_at, recorded_at DESC",
             (series, -(2**63) if first is None else first, 2**63 - 1 if last is None else last),
         )
-        rows, decided = [], None
-        for row in cursor:
-            if row[:2] == decided or (by is not None and row[2] > by):
-                continue
-            decided = row[:2]
-            checked = self._checked(series, row, place)
-            if not row[5]:
-                rows.append(checked)
-        return rows
+        return list(self._standing(cursor, series, by, place))
 
     def since(self, market: str, name: str, since: int | None) -> list[dict[str, Any]] | None:
         """
@@ -145,6 +129,17 @@ class Recordings:
         for series, *row in rows:
             self._checked(series, row, f"series {series}")
         return len(rows)
+
+    def _standing(self, rows: Iterable[Sequence[Any]], series: int, by: int | None, place: str) -> Iterator[dict[str, Any]]:
+        """Of *rows*, those of a vintage newest recording first: the newest one by *by* of each vintage, unless it withdraws it."""
+        decided: Sequence[Any] | None = None
+        for row in rows:
+            if row[:2] == decided or (by is not None and row[2] > by):
+                continue
+            decided = row[:2]
+            checked = self._checked(series, row, place)
+            if not row[5]:
+                yield checked
 
     def _checked(self, series: int, row: Sequence[Any], place: str) -> dict[str, Any]:
         as_of, available_at, recorded_at, value, quality, retracted, crc = row
