@@ -598,6 +598,20 @@ def test_a_lost_lake_is_filled_from_the_archive_without_paying(tmp_path):
         assert running.paid() == 2
 
 
+def test_of_an_archived_answer_only_what_is_asked_now_is_laid(tmp_path):
+    """Two months are in the archive, one is asked for: a look speaks for its own days alone."""
+    october, november = Month(2025, 10), Month(2025, 11)
+    wide, narrow = (ParquetLake(tmp_path / name, world="sample") for name in ("wide", "narrow"))
+    with vendor() as running, source(running.url, tmp_path) as asking:
+        for lake, months in ((wide, [october, november]), (narrow, [october])):
+            for table in ("futures_definitions", "futures_bars"):
+                lay(asking, lake, table, months)
+        assert running.paid() == 2
+    for table in ("futures_definitions", "futures_bars"):
+        days = set(narrow.read(table, "HE")["as_of"].to_pylist())
+        assert days == set(wide.read(table, "HE", october.first, october.last)["as_of"].to_pylist())
+
+
 def test_what_describes_a_month_not_asked_is_not_lost_and_no_late_row(tmp_path, lake):
     """The settlement of 30 July 2021 was corrected on the afternoon of 2 August, after the look at July ended."""
     july, august = Month(2021, 7), Month(2021, 8)
