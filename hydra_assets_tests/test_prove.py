@@ -70,6 +70,7 @@ def test_a_sample_is_the_seeds_draws_values_first_and_leaves_no_feature_out():
     assert 40 <= told.compared <= 40 + len(told.by_feature)
     assert told.values == told.compared
     assert all(compared for compared, _, known in told.by_feature.values() if known)
+    assert replayed(ROWS, sample=4).compared == 4  # too small to hold one of each
     steps = []
     assert replayed(ROWS, sample=40, names=["cot_mm_net"], step=steps.append).compared == sum(steps) == REPORTS
     assert set(replayed(ROWS, sample=40, names=["cot_mm_net"]).by_feature) == {"cot_mm_net"}
@@ -164,7 +165,7 @@ def proofs(desk, names=None, **options):
 
 
 def test_every_feature_has_its_proofs_a_sample_is_less_than_the_whole_and_nothing_is_unproven(desk):
-    told, whole = proofs(desk, list(PLAIN), sample=20), proofs(desk, list(PLAIN), full=True)
+    told, whole = proofs(desk, list(PLAIN), sample=20), proofs(desk, list(PLAIN), sample=20, full=True)
     assert list(told) == list(whole) == list(PLAIN)
     for name in PLAIN:
         assert (told[name].verdict, whole[name].verdict) == ("proven", "proven")
@@ -189,6 +190,7 @@ def test_a_proof_fails_by_any_one_of_its_parts():
     assert good.verdict == "proven"
     assert {replace(good, **{part: 1}).verdict for part in ("differing", "moved", "lint")} == {"failed"}
     assert {replace(good, **{part: 0}).verdict for part in ("replayed", "poisoned")} == {"unproven"}
+    assert {replace(good, replayed=0, **{part: 1}).verdict for part in ("moved", "lint")} == {"failed"}
     with pytest.raises(UnknownFeatureError, match="'nothing'"):
         chosen(["nothing"])
 
