@@ -1,6 +1,7 @@
 """Schedules and sensors: what is due, for every market, once; never what is under way; and a reason where there is nothing."""
 
 import datetime as dt
+import hashlib
 import json
 from contextlib import contextmanager
 from zoneinfo import ZoneInfo
@@ -25,6 +26,7 @@ from hydra_assets.defs.under_way import UnderWay, under_way
 from hydra_assets.defs.vendor_sensor import vendor_update_sensor
 from hydra_assets.flow.databento import SCHEMAS
 from hydra_assets.flow.due import Work, reports_due
+from hydra_assets.sources.cftc import CftcSource, CotArchive
 from hydra_assets.sources.databento import DatabentoSource
 from hydra_assets.sources.ledger import Budget, Ledger
 from hydra_assets.sources.publications import Publications
@@ -152,46 +154,45 @@ def one_more_long(report):
     return change
 
 
-def by_year(archives, asked):
-    """Answers with the archive of the year asked for."""
-
-    def answer(handler):
-        year = next(year for year in archives if str(year) in handler.path)
-        asked.append(year)
-        sends(body=archives[year])(handler)
-
-    return answer
-
-
 def test_a_report_of_december_that_is_corrected_in_january_is_asked_for(instance, home, monkeypatch):
-    asked_years, archives = [], {2025: archive(2025), 2026: archive(2026, now=at("2026-01-10"))}
-    with vendor(by_year(archives, asked_years)) as (url, _):
+    years, archives = [], {2025: archive(2025), 2026: archive(2026, now=at("2026-01-10"))}
 
-        def look(now, cursor=None):
-            at_the_time(monkeypatch, sensors, now)
-            return tick(instance, cursor=cursor, cftc=bent_resource(url, home, now=now))
+    def fetched(source, year):
+        years.append(year)
+        sha256 = hashlib.sha256(archives[year]).hexdigest()
+        source.folder.mkdir(exist_ok=True, parents=True)
+        (source.folder / f"{sha256}.zip").write_bytes(archives[year])
+        return CotArchive(str(year), source.folder / f"{sha256}.zip", sha256, at("2026-01-10"), None, 52)
 
-        december = look("2026-01-06 12:00")
-        january = look("2026-01-10 12:00", december.cursor)
-        assert asked(january.run_requests) == [(market, Month(2026, 1)) for market in MARKETS]
-        assert "hydra/corrected" not in january.run_requests[0].tags  # a new report corrects nothing
-        assert asked_years == [2025, 2026]  # what is due is in one of them
-        assert not look("2026-01-10 18:01", january.cursor).run_requests
-        archives[2025] = bent(one_more_long("2025-12-16"))
-        told = look("2026-01-11 00:02", january.cursor)
-        assert asked(told.run_requests) == [(market, Month(2025, 12)) for market in MARKETS]
-        assert told.run_requests[0].tags == {"hydra/corrected": "2025-12-16"}
-        # The same month once more is another request, which Dagster would not take under the same key.
-        archives[2025] = bent(one_more_long("2025-12-09"))
-        again = look("2026-01-11 06:03", told.cursor)
-        assert again.run_requests[0].tags == {"hydra/corrected": "2025-12-09,2025-12-16"}
-        assert not {r.run_key for r in again.run_requests} & {r.run_key for r in told.run_requests}
-        # Without the file of before nothing can be compared, and nothing fails.
-        for path in (home / "bent").rglob("*.zip"):
-            path.unlink()
-        archives[2025] = bent(one_more_long("2025-12-02"))
-        assert "not corrected" in reason(look("2026-01-11 12:04", again.cursor))
-    assert set(asked_years[2:]) == {2025, 2026}
+    def look(now, cursor=None):
+        at_the_time(monkeypatch, sensors, now)
+        return tick(instance, cursor=cursor, cftc=bent_resource("", home, now=now))
+
+    monkeypatch.setattr(CftcSource, "fetch_once", fetched)
+    december = look("2026-01-06 12:00")
+    january = look("2026-01-10 12:00", december.cursor)
+    assert asked(january.run_requests) == [(market, Month(2026, 1)) for market in MARKETS]
+    assert years == [2025, 2026]  # what is due is in one of them
+    archives[2025] = bent(one_more_long("2025-12-16"))
+    told = look("2026-01-10 18:01", january.cursor)
+    assert years[2:] == [2025, 2026]
+    assert asked(told.run_requests) == [(market, Month(2025, 12)) for market in MARKETS]
+    assert told.run_requests[0].tags == {"hydra/corrected": "2025-12-16"}
+    # The same month once more is another request, which Dagster would not take under the same key.
+    archives[2025] = bent(one_more_long("2025-12-09"))
+    again = look("2026-01-11 00:02", told.cursor)
+    assert again.run_requests[0].tags == {"hydra/corrected": "2025-12-09,2025-12-16"}
+    assert not {r.run_key for r in again.run_requests} & {r.run_key for r in told.run_requests}
+    # A new report in an archive that was looked at before corrects nothing.
+    archives[2026] = archive(2026, now=at("2026-01-17"))
+    newer = look("2026-01-17 12:00", again.cursor)
+    assert newer.run_requests[0].tags["hydra/report"] == "2026-01-13"
+    assert "hydra/corrected" not in newer.run_requests[0].tags
+    # Without the file of before nothing can be compared, and nothing fails.
+    for path in (home / "bent").rglob("*.zip"):
+        path.unlink()
+    archives[2025] = bent(one_more_long("2025-12-02"))
+    assert "not corrected" in reason(look("2026-01-17 18:01", newer.cursor))
 
 
 def test_a_vendor_that_is_down_is_a_reason_and_no_failure(instance, home):

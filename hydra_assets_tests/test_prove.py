@@ -21,7 +21,7 @@ from hydra_assets.features import compute, of_family
 from hydra_assets.features.chain import build_chain
 from hydra_assets.features.options import Reading
 from hydra_assets.features.smiles import build_smiles
-from hydra_assets.proof.prove import Proof, chosen, prove
+from hydra_assets.proof.prove import Proof, chosen, prove, source_of
 from hydra_assets.proof.replay import replay
 from hydra_assets.storage.lake import ParquetLake
 from hydra_assets.storage.store import FeatureStore
@@ -193,6 +193,16 @@ def test_a_proof_fails_by_any_one_of_its_parts():
     assert {replace(good, replayed=0, **{part: 1}).verdict for part in ("moved", "lint")} == {"failed"}
     with pytest.raises(UnknownFeatureError, match="'nothing'"):
         chosen(["nothing"])
+
+
+def test_a_finding_in_a_features_own_file_fails_its_proof(desk, tmp_path, monkeypatch):
+    net, change = chosen(["cot_mm_net", "cot_chg_1w"])
+    assert {source_of(net).name, source_of(change).name} == {"cot.py"}
+    assert source_of(replace(net, function=len)) is None  # nothing to read
+    (tmp_path / "mine.py").write_text("y = x.shift(-1)\n")
+    monkeypatch.setattr("hydra_assets.proof.prove.source_of", lambda feature: tmp_path / "mine.py" if feature is net else None)
+    told = proofs(desk, ["cot_mm_net", "cot_chg_1w"], sample=20)
+    assert [(p.lint, p.verdict) for p in told.values()] == [(1, "failed"), (0, "proven")]
 
 
 def command(*words):
@@ -388,3 +398,6 @@ def test_a_report_that_was_out_only_months_later_is_poisoned_all_the_same():
     told = check_alone("cot_features", "poison")
     assert told.metadata["verdict"].value == "passed"
     assert told.metadata["values"].value >= 4
+    with hydra_assets.open() as desk:
+        (proof,) = prove(desk.lake, desk.store, "HE", chosen(["cot_mm_net"]), rules=OptionRules(), full=True)
+    assert proof.verdict == "proven"
