@@ -13,7 +13,7 @@ from hydra_assets.core.dataset import COT_FEATURES
 from hydra_assets.core.months import Month, months_between
 from hydra_assets.defs import retrying
 from hydra_assets.defs.io_managers import HiveParquetIOManager
-from hydra_assets.defs.partitions import MARKET_MONTH, key_of, months_by_market
+from hydra_assets.defs.partitions import MARKET_MONTH, key_of, months_by_market, refuse_shortened_range
 from hydra_assets.defs.raw import cot_disaggregated
 from hydra_assets.defs.resources import CftcResource, LakeResource
 from hydra_assets.errors import InvalidTimeError, SchemaError, WorldError
@@ -258,6 +258,10 @@ def test_a_range_that_dagster_would_shorten_to_its_first_month_is_refused():
     assert "runs its first month alone" in failed.event_specific_data.error.to_string()
     with hydra_assets.open() as desk:
         assert desk.lake.folders() == []
+    # One month from a job's page is tagged alike, and is right.
+    one = dict.fromkeys(ends, keys[0])
+    refuse_shortened_range({**one, "dagster/partition/market": "HE", "dagster/partition/month": "2025-10"})
+    refuse_shortened_range({"dagster/partition": keys[0], "dagster/partition/market": "HE", "dagster/partition/month": "2025-10"})
 
 
 def test_months_in_order():

@@ -315,3 +315,10 @@ def test_a_number_that_came_with_the_right_one_is_stale_and_not_early(store):
     frame = pd.DataFrame({"time": [at("2025-01-17 20:30")], "f": [1.0]})
     found = hydra_assets.proof.audit(frame, store, market="HE")
     assert (found.cells, found.features[0].stale) == ((), 1)
+
+
+def test_of_several_vintages_with_the_number_the_one_that_was_available_first_is_named(store):
+    for day, out in (("2025-01-14", "2025-01-20"), ("2025-01-07", "2025-01-17"), ("2025-01-21", "2025-01-24")):
+        store.write_feature("HE", "f", at(day), at(out), 1.0)
+    (cell,) = hydra_assets.proof.audit(pd.DataFrame({"time": [at("2025-01-10")], "f": [1.0]}), store, market="HE").cells
+    assert (cell.as_of, cell.available_at, cell.early_days) == (at("2025-01-07"), at("2025-01-17"), 7.0)

@@ -1,27 +1,32 @@
 """Schedules and sensors: what is due, for every market, once; never what is under way; and a reason where there is nothing."""
 
 import datetime as dt
+import hashlib
 import json
 from contextlib import contextmanager
 from zoneinfo import ZoneInfo
 
 import dagster as dg
 import pytest
+from dagster._core.execution.backfill import BulkActionStatus, PartitionBackfill
+from dagster._core.remote_origin import RegisteredCodeLocationOrigin, RemoteJobOrigin, RemoteRepositoryOrigin
 
 import hydra_assets
 from hydra_assets.config.load import load_config, load_release_calendar
 from hydra_assets.core.dataset import DATASETS
 from hydra_assets.core.months import Month
 from hydra_assets.defs import schedules, sensors, vendor_sensor
+from hydra_assets.defs.asking import free_of
 from hydra_assets.defs.jobs import COT_TABLES, MARKET_TABLES
 from hydra_assets.defs.partitions import key_of, parts_of
 from hydra_assets.defs.resources import DatabentoResource
 from hydra_assets.defs.schedules import after_cot_release, after_open_interest, after_settlement
 from hydra_assets.defs.sensors import CotCursor, cot_release_sensor, due_reports, requests_for
-from hydra_assets.defs.under_way import under_way
+from hydra_assets.defs.under_way import UnderWay, under_way
 from hydra_assets.defs.vendor_sensor import vendor_update_sensor
 from hydra_assets.flow.databento import SCHEMAS
 from hydra_assets.flow.due import Work, reports_due
+from hydra_assets.sources.cftc import CftcSource, CotArchive
 from hydra_assets.sources.databento import DatabentoSource
 from hydra_assets.sources.ledger import Budget, Ledger
 from hydra_assets.sources.publications import Publications
@@ -36,6 +41,7 @@ from hydra_assets_tests.test_cftc_source import sends, vendor
 
 CALENDAR = load_release_calendar()
 MARKETS = ["GF", "HE", "LE", "ZC", "ZO", "ZR"]
+STARTED = dg.DagsterRunStatus.STARTED
 NEW_YORK, CHICAGO = ZoneInfo("America/New_York"), ZoneInfo("America/Chicago")
 
 
@@ -123,12 +129,7 @@ def test_a_corrected_report_is_asked_for_by_its_own_month_once(instance, home, m
         first = tick(instance, cftc=bent_resource(url, home, now="2026-01-06 12:00"))
     assert asked(first.run_requests) == [(market, Month(2025, 12)) for market in MARKETS]
 
-    def moved(header, rows):
-        code = header.index("CFTC_Contract_Market_Code")
-        row = next(r for r in rows if r[code] == "054642" and r[2] == "2025-11-18")
-        row[header.index("M_Money_Positions_Long_All")] = str(int(row[header.index("M_Money_Positions_Long_All")]) + 1)
-
-    with vendor(sends(body=bent(moved))) as (url, requests):
+    with vendor(sends(body=bent(one_more_long("2025-11-18")))) as (url, requests):
         later = bent_resource(url, home, now="2026-01-06 19:00")
         assert isinstance(tick(instance, cursor=first.cursor, cftc=later), dg.SkipReason)
         assert requests == []  # between the looks the CFTC is left alone
@@ -140,6 +141,58 @@ def test_a_corrected_report_is_asked_for_by_its_own_month_once(instance, home, m
         again = tick(instance, cursor=told.cursor, cftc=later)
     assert "not corrected" in reason(again)
     assert not again.run_requests
+
+
+def one_more_long(report):
+    """A change to an archive: the hogs' *report* has one more long contract."""
+
+    def change(header, rows):
+        code, column = header.index("CFTC_Contract_Market_Code"), header.index("M_Money_Positions_Long_All")
+        row = next(r for r in rows if r[code] == "054642" and r[2] == report)
+        row[column] = str(int(row[column]) + 1)
+
+    return change
+
+
+def test_a_report_of_december_that_is_corrected_in_january_is_asked_for(instance, home, monkeypatch):
+    years, archives = [], {2025: archive(2025), 2026: archive(2026, now=at("2026-01-10"))}
+
+    def fetched(source, year):
+        years.append(year)
+        sha256 = hashlib.sha256(archives[year]).hexdigest()
+        source.folder.mkdir(exist_ok=True, parents=True)
+        (source.folder / f"{sha256}.zip").write_bytes(archives[year])
+        return CotArchive(str(year), source.folder / f"{sha256}.zip", sha256, at("2026-01-10"), None, 52)
+
+    def look(now, cursor=None):
+        at_the_time(monkeypatch, sensors, now)
+        return tick(instance, cursor=cursor, cftc=bent_resource("", home, now=now))
+
+    monkeypatch.setattr(CftcSource, "fetch_once", fetched)
+    december = look("2026-01-06 12:00")
+    january = look("2026-01-10 12:00", december.cursor)
+    assert asked(january.run_requests) == [(market, Month(2026, 1)) for market in MARKETS]
+    assert years == [2025, 2026]  # what is due is in one of them
+    archives[2025] = bent(one_more_long("2025-12-16"))
+    told = look("2026-01-10 18:01", january.cursor)
+    assert years[2:] == [2025, 2026]
+    assert asked(told.run_requests) == [(market, Month(2025, 12)) for market in MARKETS]
+    assert told.run_requests[0].tags == {"hydra/corrected": "2025-12-16"}
+    # The same month once more is another request, which Dagster would not take under the same key.
+    archives[2025] = bent(one_more_long("2025-12-09"))
+    again = look("2026-01-11 00:02", told.cursor)
+    assert again.run_requests[0].tags == {"hydra/corrected": "2025-12-09,2025-12-16"}
+    assert not {r.run_key for r in again.run_requests} & {r.run_key for r in told.run_requests}
+    # A new report in an archive that was looked at before corrects nothing.
+    archives[2026] = archive(2026, now=at("2026-01-17"))
+    newer = look("2026-01-17 12:00", again.cursor)
+    assert newer.run_requests[0].tags["hydra/report"] == "2026-01-13"
+    assert "hydra/corrected" not in newer.run_requests[0].tags
+    # Without the file of before nothing can be compared, and nothing fails.
+    for path in (home / "bent").rglob("*.zip"):
+        path.unlink()
+    archives[2025] = bent(one_more_long("2025-12-02"))
+    assert "not corrected" in reason(look("2026-01-17 18:01", newer.cursor))
 
 
 def test_a_vendor_that_is_down_is_a_reason_and_no_failure(instance, home):
@@ -182,6 +235,9 @@ def test_the_schedule_asks_for_the_reports_own_month_and_skips_other_days_with_a
     assert asked(scheduled("2025-08-29T15:45", instance=instance)) == [(m, Month(2025, 8)) for m in MARKETS if m != "HE"]
     told = scheduled("2025-10-20T15:45", instance=instance)  # the shutdown: nothing came out
     assert "2025-10-20" in reason(told)
+    instance.add_run(dg.DagsterRun("cot_refresh", status=STARTED, tags={"dagster/partition": str(key_of("GF", Month(2025, 8)))}))
+    told = scheduled("2025-08-29T15:45", instance=instance)
+    assert asked(told) == [(market, Month(2025, 8)) for market in MARKETS if market not in ("GF", "HE")]
 
 
 @pytest.mark.parametrize(("first", "last"), [("2018-12-01", "2019-04-01"), ("2025-06-01", "2026-03-01")])
@@ -303,6 +359,39 @@ def test_the_vendor_sensor_waits_flags_and_fetches_again_and_never_asks_twice(in
     assert json.loads(done.cursor) == {}
 
 
+def test_the_vendor_sensor_asks_again_at_once_for_other_work_a_few_at_a_time_and_for_nothing_under_way(
+    instance, home, bento_vendor, monkeypatch
+):
+    of_he_and_le(monkeypatch)
+    at_the_time(monkeypatch, vendor_sensor, "2025-12-26 12:00")
+    bento_vendor.now, databento = at("2025-12-26 12:00"), bento(bento_vendor.url, home)
+    changed, told_of = {day("2025-12-10"): ("degraded", day("2026-12-02"))}, sample_databento.condition
+    monkeypatch.setattr(sample_databento, "condition", lambda d, *rest: changed.get(d) or told_of(d, *rest))
+    december = Month(2025, 12)
+    with Ledger(hydra_assets.open().home.ledger) as ledger:
+        captured_all(ledger, monkeypatch)
+        busy = dg.DagsterRun("market_refresh", status=STARTED, tags={"dagster/partition": str(key_of("HE", december))})
+        instance.add_run(busy)
+        first = look(instance, databento)
+        assert asked(first.run_requests) == [("LE", december)]
+        instance.report_run_canceled(busy)
+        second = look(instance, databento, first.cursor)
+        assert asked(second.run_requests) == [("HE", december)]
+        # Another day of the same month, on the same day: other work, and its first attempt.
+        changed[day("2025-12-11")] = ("degraded", day("2026-12-02"))
+        monkeypatch.setattr(vendor_sensor, "AT_ONCE", 1)
+        third = look(instance, databento, second.cursor)
+        fourth = look(instance, databento, third.cursor)
+        assert [asked(told.run_requests) for told in (third, fourth)] == [[("HE", december)], [("LE", december)]]
+        assert all("-1-" in told.run_requests[0].run_key for told in (first, second, third, fourth))
+        assert not look(instance, databento, fourth.cursor).run_requests
+        # A new month is asked for although nothing of it is held.
+        at_the_time(monkeypatch, vendor_sensor, "2026-01-06 12:00")
+        bento_vendor.now = at("2026-01-06 12:00")
+        monkeypatch.setattr(vendor_sensor, "AT_ONCE", 12)
+        assert ("HE", Month(2026, 1)) in asked(look(instance, databento, fourth.cursor).run_requests)
+
+
 def test_work_under_way_is_left_alone_and_asked_for_after_it(instance, home, bento_vendor, monkeypatch):
     of_he_and_le(monkeypatch)
     chosen = {"databento": bento(bento_vendor.url, home), "instance": instance, "zone": CHICAGO}
@@ -326,6 +415,35 @@ def test_what_is_under_way_is_seen_whichever_entrance_started_it(instance):
     other = instance.create_run_for_job(built.resolve_job_def("cot_refresh"), status=dg.DagsterRunStatus.STARTING)
     assert under_way(instance, "market_refresh", MARKET_TABLES).everywhere is None
     assert other.run_id[:8] in under_way(instance, "cot_refresh", COT_TABLES).on("ZC", Month(2020, 1))
+
+
+@pytest.mark.parametrize("status", ["QUEUED", "NOT_STARTED", "STARTING", "STARTED", "CANCELING"])
+def test_a_run_is_under_way_from_the_queue_to_its_end(instance, status):
+    place = {"dagster/partition": str(key_of("HE", Month(2025, 12)))}
+    where = RemoteJobOrigin(RemoteRepositoryOrigin(RegisteredCodeLocationOrigin("here"), "__repository__"), "market_refresh")
+    run = dg.DagsterRun("market_refresh", status=dg.DagsterRunStatus[status], tags=place, remote_job_origin=where)
+    instance.add_run(run)
+    assert under_way(instance, "market_refresh", MARKET_TABLES).on("HE", Month(2025, 12)) == f"run {run.run_id[:8]}"
+    instance.delete_run(run.run_id)
+    instance.add_run(dg.DagsterRun("market_refresh", status=dg.DagsterRunStatus.FAILURE, tags=place))
+    assert under_way(instance, "market_refresh", MARKET_TABLES).on("HE", Month(2025, 12)) is None
+
+
+def test_a_backfill_is_under_way_before_any_of_its_runs(instance):
+    place = str(key_of("HE", Month(2025, 12)))
+    backfill = PartitionBackfill.from_asset_partitions(
+        "abc", definitions().resolve_asset_graph(), [place], [dg.AssetKey("futures_bars")], 0.0, {}, instance, False, None, None, None
+    )
+    instance.add_backfill(backfill)
+    assert under_way(instance, "market_refresh", MARKET_TABLES).places == {("HE", Month(2025, 12)): "backfill abc"}
+    assert under_way(instance, "cot_refresh", COT_TABLES).places == {}
+    instance.update_backfill(backfill.with_status(BulkActionStatus.COMPLETED_SUCCESS))
+    assert under_way(instance, "market_refresh", MARKET_TABLES).places == {}
+
+
+def test_work_before_the_first_partition_is_not_asked_for():
+    works = [Work("HE", month, {"futures_bars": {month.first: month.first}}) for month in (Month(2009, 12), Month(2010, 1))]
+    assert free_of(works, UnderWay()) == (works[1:], [])
 
 
 # ---------------------------------------------------------------- of all

@@ -2,7 +2,9 @@
 
 import datetime as dt
 import json
+import shutil
 import sqlite3
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -12,11 +14,12 @@ from typer.testing import CliRunner
 
 import hydra_assets
 from hydra_assets.cli.main import app, main
+from hydra_assets.config import load
 from hydra_assets.core.instants import INSTANT, from_us, to_us
 from hydra_assets.errors import ConfigError, CorruptionError, WorldError
 from hydra_assets.proof.certificate import verify
 from hydra_assets.storage import facts
-from hydra_assets.storage.certificate import fingerprint, read_certificate
+from hydra_assets.storage.certificate import code_sha256, fingerprint, read_certificate
 from hydra_assets.storage.store import FeatureStore
 from hydra_assets_tests.conftest import at
 
@@ -197,9 +200,79 @@ def test_code_settings_and_calendar_that_changed_are_noted_and_no_difference(fil
     assert found.notes == (f"the code is not the same as then (version 0.1.0, {told['code']['sha256'][:12]})",)
 
 
+def test_a_frame_of_another_shape_is_told_by_its_shape(filled, tmp_path, monkeypatch):
+    """As other code would make it: the question fixes rows and columns."""
+    certified(filled, tmp_path / "c.json")
+    for change, shape in ((lambda table: table.slice(1), "59 and 4"), (lambda table: table.drop_columns("b"), "60 and 3")):
+        monkeypatch.setattr("hydra_assets.proof.certificate.fingerprint", lambda table, change=change: fingerprint(change(table)))
+        found = verify(tmp_path / "c.json", filled)
+        assert (found.identical, found.rows, found.cells) == (False, (), ())
+        assert found.reason == f"it had 60 rows and 4 columns, and has {shape}"
+
+
+def test_the_codes_hash_is_of_every_modules_path_and_content(tmp_path, monkeypatch):
+    monkeypatch.setattr("hydra_assets.storage.certificate._PACKAGE", tmp_path)
+    (tmp_path / "inner").mkdir()
+    hashes = []
+    for path, text in (("a.py", "x = 1"), ("a.py", "x = 2"), ("inner/b.py", "")):
+        (tmp_path / path).write_text(text)
+        hashes.append(code_sha256())
+    (tmp_path / "notes.txt").write_text("no code")
+    assert code_sha256() == hashes[-1]
+    assert len(set(hashes)) == 3
+
+
+@pytest.mark.parametrize(
+    ("name", "what"),
+    [
+        ("cot_releases.csv", "the release calendar is"),
+        ("cot_calendar.yaml", "the release calendar is"),
+        ("default.yaml", "the shipped settings are"),
+        ("markets.yaml", "the shipped settings are"),
+    ],
+)
+def test_each_shipped_table_that_changed_is_noted(filled, tmp_path, monkeypatch, name, what):
+    certified(filled, tmp_path / "c.json")
+    assert verify(tmp_path / "c.json", filled).notes == ()
+    shipped = tmp_path / "config"
+    shutil.copytree(Path(load.__file__).parent, shipped)
+    with (shipped / name).open("a") as file:
+        file.write("\n")
+    monkeypatch.setattr("hydra_assets.storage.certificate.files", lambda _: shipped)
+    found = verify(tmp_path / "c.json", filled)
+    assert (found.identical, found.notes) == (True, (f"{what} not the same as then",))
+
+
+def test_settings_in_force_are_held_against_settings_in_force_alone(filled, tmp_path, home):
+    with hydra_assets.open() as desk:
+        fill(desk.store)
+        certified(desk.store, tmp_path / "open.json")
+        db_path = desk.store.db_path
+    certified(filled, tmp_path / "alone.json")  # a store opened by itself knows the shipped settings and no others
+
+    def notes(name, path):
+        return json.loads(run(tmp_path / name, "--store", path, "--json").stdout)["notes"]
+
+    assert notes("open.json", db_path) == notes("alone.json", filled.db_path) == []
+    (home / "config.yaml").write_text("default_market: LE\n")
+    assert notes("open.json", db_path) == ["the settings in force are not the same as then"]
+    assert notes("alone.json", filled.db_path) == []
+
+
 def test_a_clock_that_was_set_back_does_not_hide_what_was_recorded(filled, tmp_path, monkeypatch):
     certified(filled, tmp_path / "c.json")
     monkeypatch.setattr("hydra_assets.storage.store.now_us", lambda: to_us(at("2020-01-01")))
+    assert verify(tmp_path / "c.json", filled).identical
+
+
+def test_nor_does_it_bring_later_recordings_into_a_frame_of_an_earlier_one(filled, tmp_path, monkeypatch):
+    """Made while the clock was an hour ahead, with a recorded_by to which it has not come back yet."""
+    newest = filled.newest_recorded()
+    with monkeypatch.context() as ahead:
+        ahead.setattr("hydra_assets.storage.store.now_us", lambda: to_us(newest) + 3_600_000_000)
+        certified(filled, tmp_path / "c.json", recorded_by=newest + dt.timedelta(minutes=30))
+    fill(filled, add=0.5)
+    assert newest < filled.newest_recorded() < newest + dt.timedelta(minutes=30)
     assert verify(tmp_path / "c.json", filled).identical
 
 

@@ -97,6 +97,16 @@ def test_replay_catches_a_value_that_the_raw_rows_do_not_give(made):
     assert offences(told)[0]["stored"] == "1.0 (normal)"
 
 
+def test_what_proves_a_table_stops_what_is_downstream_and_what_only_tells_does_not():
+    blocking = {}
+    for check in definitions().asset_checks:
+        for spec in check.check_specs:
+            blocking.setdefault(spec.name, set()).add(spec.blocking)
+    assert {*map(tuple, (blocking[name] for name in ("keys_unique", "no_lookahead", "replay", "poison")))} == {(True,)}
+    assert {*map(tuple, (blocking[name] for name in ("open_findings", "served")))} == {(False,)}
+    assert blocking["staleness"] == {False}  # by the shipped settings a warning
+
+
 # ---------------------------------------------------------------- raw rows
 
 

@@ -349,6 +349,19 @@ def test_rows_of_code_that_was_mended_since_are_seen_by_replay(lake, leak, tmp_p
         assert bool(early_rows(rows, given, of_family(family)).num_rows) is ("audit" not in leak.misses)
 
 
+def mean_of_all_before(panel, t):
+    return said(pd.Series(whole(panel)).expanding().mean(), t)
+
+
+def test_a_feature_that_reads_before_its_declared_windows_is_seen_by_replay(lake, tmp_path):
+    """It looks at nothing later; but what it is given, and so its value, depends on how long a range is computed at once."""
+    leak = Leak("a mean of all before", "futures", trailing_mean, mean_of_all_before, {})
+    rows = published(lake, tmp_path / "store.sqlite", leak, leak.leaks, None, audited=True)
+    with only(feature(leak, leak.leaks)):
+        given = evidence_of(lake, leak.family, MARKET[leak.family], MONTHS[leak.family])
+        assert replay(rows, given, family=leak.family, market=MARKET[leak.family], sample=None, seed=1).verdict == "failed"
+
+
 def test_a_join_of_final_prints_is_seen_in_the_frame_and_in_the_code_that_joins(lake, tmp_path):
     """The store is honest, so what looks at it has nothing to say; the desk's own frame and file have."""
     leak = Leak("final instead of first", "futures", settlement, settlement, dict.fromkeys(("audit", "replay", "poison"), HONEST_STORE))

@@ -40,6 +40,12 @@ BAD = {
         "y = [x.iloc[i + 1] / x.iloc[i] for i in range(n)]",
         "for i, v in enumerate(x):\n    y.iloc[i] = x.iloc[i + 1] - v",
         "y = pl.col('a').shift(-1)",
+        "y = pl.col('a').shift(n=-1)",
+        "def f(x, *, by=-3):\n    return x.shift(by)",
+        "y[:-1] += x[1:]",
+        "y[:-1, :] = x[1:, :]",
+        "for i in range(n):\n    y[i] = x[1 + i]",
+        "y = [x.iat[i + 1] for i in range(n)]",
     ],
     "centred-window": [
         "y = x.rolling(21, center=True).mean()",
@@ -48,8 +54,14 @@ BAD = {
         "CENTRED = True\ny = x.rolling(5, center=CENTRED).sum()",
         "y = pl.col('a').rolling_mean(5, center=True)",
         "y = np.convolve(x, k, mode='same')",
+        "y = np.convolve(x, k, 'same')",
         "from scipy.signal import savgol_filter\ny = savgol_filter(x, 5, 2)",
         "y = x[::-1].rolling(5).max()[::-1]",
+        "y = x[::-1].ewm(5).mean()[::-1]",
+        "y = x[::-1].expanding().max()[::-1]",
+        "y = x[::-1].ffill()[::-1]",
+        "y = x[::-1].cummax()[::-1]",
+        "y = x[::-1].cummin()[::-1]",
         "y = x.rolling(pd.api.indexers.FixedForwardWindowIndexer(window_size=5)).mean()",
     ],
     "backward-fill": [
@@ -61,9 +73,14 @@ BAD = {
         "y = x.interpolate(method='time', limit_direction='both')",
         "y = x.interpolate('linear', limit_direction='backward')",
         "y = x.reindex(days, method='bfill')",
+        "y = x.reindex_like(other, method='backfill')",
+        "y = x.asfreq('D', method='bfill')",
+        "at = x.index.get_indexer(days, method='nearest')",
         "y = pl.col('a').fill_null(strategy='backward')",
         "y = pd.merge_asof(a, b, on='t', direction='nearest')",
+        "y = pd.merge_asof(a, b, on='t', direction='forward')",
         "y = a.join_asof(b, on='t', strategy='forward')",
+        "y = a.join_asof(b, on='t', strategy='nearest')",
     ],
     "whole-series": [
         "z = (x - x.mean()) / x.std()",
@@ -71,8 +88,14 @@ BAD = {
         "mu = x.mean()\nsd = x.std()\nz = (x - mu) / sd",
         "mu, sd = x.mean(), x.std(ddof=1)\nz = (x - mu) / (sd + 1e-9)",
         "z = (np.log(x) - np.nanmean(x)) * 2",
+        "def f(x):\n    z = (x - x.mean()) / x.std()\n    return z[-1], z[0]",
         "z = (x - x.min()) / (x.max() - x.min())",
         "z = x / x.max()",
+        "z = x.max() - x",
+        "z = -x / x.max()",
+        "z = x.values - x.mean()",
+        "z = (x - x.mean()) / 2",
+        "z = x / float(x.std())",
         "seen = x[~np.isnan(x)]\nz = (x - seen.mean()) / seen.std()",
         "z = x - x.dropna().median()",
         "r = x.rank(pct=True)",
@@ -92,19 +115,26 @@ BAD = {
         "y = np.full(len(x), x.mean())",
         "y = MinMaxScaler().fit_transform(x)",
         "y = x - x.groupby(x.index.month).transform('mean')",
+        "y = x - x.groupby(x.index.dayofweek).transform('mean')",
         "y = df.groupby('market').transform(lambda g: (g - g.mean()) / g.std())",
     ],
     "clock": [
         "t = dt.datetime.now(dt.UTC)",
         "t = datetime.datetime.utcnow()",
         "t = DateTime.now()",
+        "from theirs import datetime\nt = datetime.now()",
         "t = dt.date.today()",
         "t = pd.Timestamp.now('UTC')",
         "t = pd.Timestamp('now')",
+        "t = pd.to_datetime('now')",
         "t = np.datetime64('today')",
         "t = time.time()",
+        "t = time.time_ns()",
+        "t = time.localtime()",
+        "t = time.gmtime()",
         "from time import time as clock\nt = clock()",
         "from hydra_assets.core.instants import now_us\nt = now_us()",
+        "import hydra_assets.core.instants as clocks\nt = clocks.now_us()",
     ],
     "io": [
         "f = open('a.csv')",
@@ -118,6 +148,7 @@ BAD = {
         "text = Path('a').read_text()",
         "def f(path: Path):\n    return path.open()",
         "f = (Path('a') / 'b').open()",
+        "p = Path('a')\nf = p.open()",
         "x = np.load('a.npy')",
         "x = np.loadtxt('a.txt')",
         "key = os.environ['KEY']",
@@ -131,6 +162,7 @@ BAD = {
         "t = self.lake.read('futures_bars', 'HE')",
         "t = ParquetLake('x').read('futures_bars', 'HE')",
         "rows = ParquetLake('x')\nt = rows.read('futures_bars', 'HE')",
+        "with ParquetLake('x') as rows:\n    t = rows.read('futures_bars', 'HE')",
         "here = desk.lake\nt = here.read('futures_bars', 'HE')",
         "opened = lake.open()\nt = opened.read('futures_bars', 'HE')",
         "def f(source: ParquetLake):\n    return source.read('futures_bars', 'HE')",
@@ -140,6 +172,8 @@ GOOD = [
     "y = x.shift(1)",
     "y = x.shift(periods=h)",
     "BACK = -5\ny = x.shift(-BACK)",
+    "AHEAD = -1\ndef f(x, AHEAD):\n    return x.shift(AHEAD)",
+    "by = 1\ndef f():\n    by = -1\n    return by\ny = x.shift(by)",
     "y = x.diff()",
     "y = x.diff(5)",
     "y = np.roll(x, 1)",
@@ -150,6 +184,7 @@ GOOD = [
     "for i in range(n):\n    y[i] = x[i - 4:i + 1].mean()",
     "gaps = [strike[i + 1] - strike[i] for i in range(n)]",
     "for i in range(n):\n    y.iloc[i + 1] = x.iloc[i + 1] - x.iloc[i]",
+    "for i in range(n):\n    y.iloc[i + 1 :] = x.iloc[i]",
     "last = x.iloc[-1]",
     "y = x[::-1]",
     "y = x.rolling(21).mean()",
@@ -271,6 +306,12 @@ def test_folders_are_read_through_and_what_is_not_ones_own_is_skipped(tmp_path):
 
 def test_our_own_features_are_free_of_findings():
     assert lint(PACKAGE / "features") == []
+
+
+def test_who_may_read_whole_vintages_is_known_by_file_and_function():
+    file = PACKAGE / "flow" / "features.py"
+    assert [f for f in lint(file) if f.rule == "whole-vintages"] == []
+    assert [f.rule for f in lint_source(file.read_text(), "elsewhere/features.py")].count("whole-vintages") == 2
 
 
 def test_a_leak_in_one_of_our_own_features_would_be_seen(tmp_path):

@@ -21,7 +21,7 @@ from hydra_assets.features import compute, of_family
 from hydra_assets.features.chain import build_chain
 from hydra_assets.features.options import Reading
 from hydra_assets.features.smiles import build_smiles
-from hydra_assets.proof.prove import Proof, chosen, prove
+from hydra_assets.proof.prove import Proof, chosen, prove, source_of
 from hydra_assets.proof.replay import replay
 from hydra_assets.storage.lake import ParquetLake
 from hydra_assets.storage.store import FeatureStore
@@ -70,6 +70,7 @@ def test_a_sample_is_the_seeds_draws_values_first_and_leaves_no_feature_out():
     assert 40 <= told.compared <= 40 + len(told.by_feature)
     assert told.values == told.compared
     assert all(compared for compared, _, known in told.by_feature.values() if known)
+    assert replayed(ROWS, sample=4).compared == 4  # too small to hold one of each
     steps = []
     assert replayed(ROWS, sample=40, names=["cot_mm_net"], step=steps.append).compared == sum(steps) == REPORTS
     assert set(replayed(ROWS, sample=40, names=["cot_mm_net"]).by_feature) == {"cot_mm_net"}
@@ -164,7 +165,7 @@ def proofs(desk, names=None, **options):
 
 
 def test_every_feature_has_its_proofs_a_sample_is_less_than_the_whole_and_nothing_is_unproven(desk):
-    told, whole = proofs(desk, list(PLAIN), sample=20), proofs(desk, list(PLAIN), full=True)
+    told, whole = proofs(desk, list(PLAIN), sample=20), proofs(desk, list(PLAIN), sample=20, full=True)
     assert list(told) == list(whole) == list(PLAIN)
     for name in PLAIN:
         assert (told[name].verdict, whole[name].verdict) == ("proven", "proven")
@@ -189,8 +190,19 @@ def test_a_proof_fails_by_any_one_of_its_parts():
     assert good.verdict == "proven"
     assert {replace(good, **{part: 1}).verdict for part in ("differing", "moved", "lint")} == {"failed"}
     assert {replace(good, **{part: 0}).verdict for part in ("replayed", "poisoned")} == {"unproven"}
+    assert {replace(good, replayed=0, **{part: 1}).verdict for part in ("moved", "lint")} == {"failed"}
     with pytest.raises(UnknownFeatureError, match="'nothing'"):
         chosen(["nothing"])
+
+
+def test_a_finding_in_a_features_own_file_fails_its_proof(desk, tmp_path, monkeypatch):
+    net, change = chosen(["cot_mm_net", "cot_chg_1w"])
+    assert {source_of(net).name, source_of(change).name} == {"cot.py"}
+    assert source_of(replace(net, function=len)) is None  # nothing to read
+    (tmp_path / "mine.py").write_text("y = x.shift(-1)\n")
+    monkeypatch.setattr("hydra_assets.proof.prove.source_of", lambda feature: tmp_path / "mine.py" if feature is net else None)
+    told = proofs(desk, ["cot_mm_net", "cot_chg_1w"], sample=20)
+    assert [(p.lint, p.verdict) for p in told.values()] == [(1, "failed"), (0, "proven")]
 
 
 def command(*words):
@@ -386,3 +398,6 @@ def test_a_report_that_was_out_only_months_later_is_poisoned_all_the_same():
     told = check_alone("cot_features", "poison")
     assert told.metadata["verdict"].value == "passed"
     assert told.metadata["values"].value >= 4
+    with hydra_assets.open() as desk:
+        (proof,) = prove(desk.lake, desk.store, "HE", chosen(["cot_mm_net"]), rules=OptionRules(), full=True)
+    assert proof.verdict == "proven"

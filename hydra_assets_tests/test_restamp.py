@@ -3,12 +3,18 @@
 import datetime as dt
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 
-from hydra_assets.config.load import load_release_calendar
+from hydra_assets.config.load import load_config, load_release_calendar
+from hydra_assets.core.dataset import COT_DISAGGREGATED
+from hydra_assets.core.months import Month
 from hydra_assets.core.releases import ReleaseCalendar
 from hydra_assets.errors import InvalidTimeError, InvalidValueError, SchemaError
+from hydra_assets.flow.cot import restamp_cot, versions_of
+from hydra_assets.storage.capture import Look
 from hydra_assets_tests.conftest import at, rows
+from hydra_assets_tests.cot_history import weeks
 from hydra_assets_tests.test_capture import FEB, KEY, RELEASE, add, cot, known, stat, vintages
 
 LATER, EARLIER = "2026-02-18 20:30", "2026-02-12 20:30"
@@ -134,6 +140,24 @@ def test_the_calendars_version_is_that_of_its_tables():
         ReleaseCalendar([{**row, "available_at_et": "2026-02-19T15:30:00-05:00"}], reviewed_until=dt.date(2026, 1, 1)),
     ]
     assert len({calendar.version for calendar in (shipped, one, *others)}) == 6
+
+
+@pytest.mark.parametrize("other", ["calendar", "parser", "both unknown", None])
+def test_a_report_is_stamped_anew_where_another_calendar_or_parser_stamped_it(lake, other):
+    """A day late by whoever wrote it; where the versions are today's own, nobody looks."""
+    calendar, market = load_release_calendar(), load_config().market("LE")
+    month, table, now = Month(2024, 3), weeks(2024, 2024), versions_of(calendar)
+    report = table.filter(pc.equal(table["as_of"], pa.scalar(at("2024-03-12"))))
+    right = report["available_at"][0].as_py()
+    i = report.column_names.index("available_at")
+    late = report.set_column(i, report.schema.field(i), pa.array([right + dt.timedelta(days=1)], report.schema.field(i).type))
+    versions = {"both unknown": {}, None: now}.get(other, {**now, str(other): "another"})
+    look = Look("cftc", month.first, month.last, (market.cftc_code,), at("2026-06-01"), versions=versions)
+    lake.append_new(late, COT_DISAGGREGATED.name, "LE", month.first, key=COT_DISAGGREGATED.key, stamps="ours", look=look)
+    assert restamp_cot(lake, market, month, calendar) == (2 if other else 0)
+    (row,) = lake.read_vintages(COT_DISAGGREGATED.name, "LE", month.first, month.last, key=COT_DISAGGREGATED.key).to_pylist()
+    assert row["available_at"] - right == dt.timedelta(days=0 if other else 1)
+    assert restamp_cot(lake, market, month, calendar) == 0
 
 
 def test_sightings_tell_live_from_filled_in(lake):

@@ -16,7 +16,7 @@ from hydra_assets.core.months import Month, months_between
 from hydra_assets.core.releases import ReleaseCalendar
 from hydra_assets.defs import raw, revisions
 from hydra_assets.defs.partitions import key_of, parts_of
-from hydra_assets.defs.revisions import FIRST_TAG, LAST_TAG, REVISION_TAG, revision_of, revision_sensor
+from hydra_assets.defs.revisions import FIRST_TAG, LAST_TAG, ONE_TAG, REVISION_TAG, revision_of, revision_sensor
 from hydra_assets.flow.derived import DERIVATIONS
 from hydra_assets.flow.features import compute_months, look_back, publish_month
 from hydra_assets.flow.outdated import outdated_months, restamped_since_publish
@@ -80,6 +80,7 @@ def test_a_revised_row_makes_the_months_outdated_whose_look_back_reaches_it(hist
     lake.append_new(row, COT_DISAGGREGATED.name, "LE", moved.first, key=COT_DISAGGREGATED.key, stamps="ours", look=look)
     outdated = outdated_months(store, lake, "cot", "LE")
     assert outdated == [month for month in LOADED if month >= moved]
+    assert not restamped_since_publish(store, lake, "cot", "LE", moved)  # revised, and no stamp put right
     publish(store, lake, outdated[:1])
     assert outdated_months(store, lake, "cot", "LE") == outdated[1:]
     publish(store, lake, outdated)
@@ -187,7 +188,24 @@ def test_the_sensor_waits_for_a_run_on_the_same_months_and_for_no_other(instance
         assert isinstance(told, dg.SkipReason) is waits, (market, first, assets)
         assert not waits or f"run {active.run_id[:8]}" in told.skip_message
         instance.report_run_canceled(active)
+    for tags, waits in (
+        ({}, True),  # it does not say which months, so it may be on them
+        ({ONE_TAG: str(key_of("LE", Month(2024, 10)))}, True),
+        ({ONE_TAG: str(key_of("LE", Month(2024, 5)))}, False),
+    ):
+        active = instance.create_run_for_job(job, status=dg.DagsterRunStatus.STARTED, tags=tags)
+        assert isinstance(tick(instance), dg.SkipReason) is waits, tags
+        instance.report_run_canceled(active)
     assert tick(instance).run_requests
+
+
+def test_months_that_are_no_partition_are_not_asked_for(monkeypatch):
+    with hydra_assets.open() as desk:
+        monkeypatch.setattr(revisions, "outdated_months", lambda *_: [Month(2009, 12), Month(2010, 1)])
+        found = revision_of(desk.store, desk.lake, "HE")
+        assert (found.first, found.last, found.months) == (Month(2010, 1), Month(2010, 1), 1)
+        monkeypatch.setattr(revisions, "outdated_months", lambda *_: [Month(2009, 12)])
+        assert revision_of(desk.store, desk.lake, "HE") is None
 
 
 # ---------------------------------------------------------------- end to end

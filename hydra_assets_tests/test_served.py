@@ -4,16 +4,18 @@ import datetime as dt
 import shutil
 import sqlite3
 import threading
+from dataclasses import replace
 
 import pyarrow.compute as pc
 import pytest
 
 from hydra_assets.core.dataset import COT_DISAGGREGATED
+from hydra_assets.core.instants import to_us
 from hydra_assets.core.months import Month, months_between
 from hydra_assets.errors import CorruptionError
 from hydra_assets.features import of_family
 from hydra_assets.flow.features import compute_months, publish_month
-from hydra_assets.proof.served import served_versus_recomputed
+from hydra_assets.proof.served import ServedComparison, ServedRates, served_versus_recomputed
 from hydra_assets.storage.lake import Look, ParquetLake
 from hydra_assets.storage.served import ServedLog
 from hydra_assets.storage.store import FeatureStore
@@ -139,6 +141,15 @@ def test_writers_side_by_side_lose_nothing(stocked):
     assert len({vector.served_at for vector in vectors}) == len(vectors)
 
 
+def test_instants_of_handing_out_increase_though_the_clock_stands_still_or_is_set_back(stocked, monkeypatch):
+    _, store = stocked
+    clock = iter([to_us(at("2025-07-01")), to_us(at("2025-07-01")), to_us(at("2020-01-01"))])
+    monkeypatch.setattr("hydra_assets.storage.served.now_us", lambda: next(clock))
+    serve(store, TIMES[:3])
+    with ServedLog(store.served_path) as log:
+        assert [to_us(vector.served_at) - to_us(at("2025-07-01")) for vector in log.read()] == [0, 1, 2]
+
+
 # ---------------------------------------------------------------- held against the lake
 
 
@@ -180,6 +191,17 @@ def test_a_wrong_number_a_lost_one_and_one_too_many_are_told_apart(stocked):
         "market": "LE", "query_time": wrong[0], "feature": "cot_mm_net", "fault": "mismatch",
         "served": row["value"] + 1, "recomputed": row["value"],
     }  # fmt: skip
+
+
+def test_any_one_fault_fails_and_without_a_number_nothing_is_proven():
+    good = ServedRates("f", compared=1, values=1, mismatch=0, missing=0, extra=0)
+
+    def verdict(**changed):
+        return ServedComparison(vectors=1, left_out=0, features=(replace(good, **changed),), offences=(), unregistered=()).verdict
+
+    assert verdict() == "passed"
+    assert {verdict(**{fault: 1}) for fault in ("mismatch", "missing", "extra")} == {"failed"}
+    assert verdict(values=0) == "unproven"
 
 
 def test_a_vector_served_before_its_rows_were_published_is_missing_them(lake, store, history):

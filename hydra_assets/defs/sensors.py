@@ -23,6 +23,7 @@ from hydra_assets.sources.publications import Publication
 
 EVERY_S = 300
 QUIET = dt.timedelta(hours=6)  # between looks for corrections, while no report is due
+CORRECTED_WITHIN = dt.timedelta(weeks=8)  # early in a year, the old year's archive is looked at too
 
 
 @dataclass
@@ -78,7 +79,7 @@ def cot_release_sensor(context: dg.SensorEvaluationContext, cftc: CftcResource) 
         return dg.SkipReason(f"the report of {cursor.newest} has been asked for; no later one is due yet")
     try:
         with cftc.open() as source:
-            seen = _look(source, sorted({day.year for day in due} or {dt.date.fromisoformat(cursor.newest).year}), cursor)
+            seen = _look(source, sorted({day.year for day in due} or _years_of_corrections(cursor.newest)), cursor)
     except VendorError as error:
         return dg.SkipReason(f"the CFTC gave no archive: {error}")
     out = [day for day in due if day in seen.reports]
@@ -94,7 +95,6 @@ def cot_release_sensor(context: dg.SensorEvaluationContext, cftc: CftcResource) 
         if due:
             was_due = calendar.release(due[-1]).available_at
             why = f"the report of {due[-1]} was due {was_due:%Y-%m-%d %H:%MZ} and is not there yet"
-            after.looked_at = cursor.looked_at
         return dg.SensorResult(skip_reason=dg.SkipReason(why), cursor=str(after) if cursor.newest else None)
     mark = "-".join(str(facts["sha256"])[:12] for facts in seen.archives.values())
     return dg.SensorResult(run_requests=requests_for(months, f"cot-{mark}", tags), cursor=str(after))
@@ -107,6 +107,11 @@ def due_reports(calendar: ReleaseCalendar, newest_asked: str, now: dt.datetime) 
         return [newest]
     after = dt.date.fromisoformat(newest_asked) + dt.timedelta(1)
     return [day for day in calendar.report_dates(after, newest) if calendar.release(day).available_at <= now]
+
+
+def _years_of_corrections(newest_asked: str) -> set[int]:
+    newest = dt.date.fromisoformat(newest_asked)
+    return {newest.year, (newest - CORRECTED_WITHIN).year}
 
 
 def requests_for(months: list[Month], run_key: str, tags: Mapping[str, str]) -> list[dg.RunRequest]:

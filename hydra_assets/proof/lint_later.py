@@ -34,7 +34,7 @@ def negative_shift(node: ast.AST, module: Module) -> Iterator[Hit]:
 
 def _negative(node: ast.expr, module: Module, depth: int = 3) -> bool:
     number = constant(node)
-    if isinstance(number, int | float) and not isinstance(number, bool):
+    if isinstance(number, int | float):
         return number < 0
     if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
         # -h: of a name that is itself a negative number, minus is plus.

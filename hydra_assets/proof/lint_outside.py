@@ -26,9 +26,8 @@ READERS = {
 
 
 _CLOCKS = {
-    "datetime.datetime.now", "datetime.datetime.utcnow", "datetime.datetime.today", "datetime.date.today", "pandas.Timestamp.now",
-    "pandas.Timestamp.utcnow", "pandas.Timestamp.today", "time.time", "time.time_ns", "time.localtime", "time.gmtime",
-    "hydra_assets.core.instants.now_us",
+    "pandas.Timestamp.now", "pandas.Timestamp.utcnow", "pandas.Timestamp.today", "time.time", "time.time_ns", "time.localtime",
+    "time.gmtime", "hydra_assets.core.instants.now_us",
 }  # fmt: skip
 
 
