@@ -13,6 +13,7 @@ import io
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from importlib.resources import files
 
 import numpy as np
@@ -121,7 +122,8 @@ def _week(day: dt.date) -> int:
     return (day.toordinal() - 1) // 7
 
 
-def _positions(code: str, week: int) -> dict[str, int]:
+@lru_cache(maxsize=4096)  # of one week for its own row and for the next one's changes
+def _positions(code: str, week: int) -> Mapping[str, int]:
     """Contracts by column stem; longs + spreads = shorts + spreads = open interest."""
     level = 310_000 if code == REAL_CODE else 60_000 + int(hashlib.sha256(code.encode()).hexdigest()[:4], 16) * 4
     total = round(level * (1 + 0.15 * _wave(f"{code}:oi", week)))
@@ -144,10 +146,16 @@ def _positions(code: str, week: int) -> dict[str, int]:
     return positions
 
 
+@lru_cache(maxsize=4096)
+def _phases(name: str) -> tuple[int, np.ndarray]:
+    """The seed of a wave, and where its parts begin."""
+    seed = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big")
+    return seed, np.random.default_rng(seed).uniform(0, 2 * np.pi, 4)
+
+
 def _wave(name: str, week: int) -> float:
     """A seeded sum of slow and fast waves and a little noise, about in [-1, 1]."""
-    seed = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big")
-    phases = np.random.default_rng(seed).uniform(0, 2 * np.pi, 4)
+    seed, phases = _phases(name)
     years = week / WEEKS_PER_YEAR
     waves = np.sin(2 * np.pi * years * np.array([0.19, 0.47, 1.0, 2.3]) + phases)
     noise = np.random.default_rng([seed, week]).normal()
