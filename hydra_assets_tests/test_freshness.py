@@ -16,6 +16,7 @@ from hydra_assets.defs.judging import by_setting
 from hydra_assets.errors import ConfigError
 from hydra_assets_tests.conftest import at
 from hydra_assets_tests.dagster_runs import definitions, run, verdicts
+from hydra_assets_tests.futures_history import statistic, tables
 from hydra_assets_tests.test_automation import at_the_time
 from hydra_assets_tests.test_checks import check_alone, offences
 
@@ -92,6 +93,19 @@ def test_a_jump_is_seen_also_over_the_months_end_and_blocks_where_the_settings_s
     (home / "config.yaml").write_text("checks: {severity: {jumps: LOUD}}\n")
     with pytest.raises(ConfigError, match="jumps: 'LOUD' is neither WARN nor ERROR"):
         load_config()
+
+
+def test_a_symbol_that_comes_back_after_ten_years_is_no_jump():
+    """February 2016 and February 2026 are both HEG6, here under one id."""
+
+    def settled(year, day, value):
+        return statistic("HEG6", at(f"{year}-02-13 18:00"), "settlement", day, at(f"{day} 23:00"), value)
+
+    old = [settled(2016, dt.date(2016, 2, 10), 64.0), settled(2016, dt.date(2016, 2, 11), 65.0)]
+    new = [settled(2026, dt.date(2024, 8, 2), 90.0), settled(2026, dt.date(2024, 8, 5), 91.0)]
+    rows = tables(old + new)["futures_statistics"]
+    found = anomaly_checks._by_contract(rows)
+    assert [[row["value"] for row in series] for _, series in found] == [[64.0, 65.0], [90.0, 91.0]]
 
 
 def test_a_price_that_stands_still_while_it_is_traded_is_seen(raw):

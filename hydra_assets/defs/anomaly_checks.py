@@ -94,7 +94,7 @@ def _by_contract(rows: pa.Table) -> list[tuple[str, list[dict[str, Any]]]]:
     """Final settlements of each contract in the order of their days; a symbol that came back after ten years is another contract."""
     series: dict[tuple[str, dt.datetime], list[dict[str, Any]]] = {}
     for row in sorted(final_settlements(rows), key=lambda row: row["as_of"]):
-        series.setdefault((row["instrument"], row["instrument_id"]), []).append(row)
+        series.setdefault((row["instrument"], row["expiration"]), []).append(row)
     return [(name, found) for (name, _), found in series.items()]
 
 

@@ -197,6 +197,6 @@ def final_settlements(rows: pa.Table) -> list[dict[str, Any]]:
     final = pc.and_(pc.equal(rows["stat"], "settlement"), pc.fill_null(rows["is_final"], False))
     ordered = rows.filter(final).sort_by([("stamped_at", "ascending"), ("available_at", "ascending")])
     newest = {}
-    for row in ordered.select(["instrument", "instrument_id", "as_of", "value"]).to_pylist():
+    for row in ordered.select(["instrument", "instrument_id", "expiration", "as_of", "value"]).to_pylist():
         newest[row["instrument_id"], row["as_of"]] = row
     return [row for row in newest.values() if row["value"] is not None]
