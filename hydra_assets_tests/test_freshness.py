@@ -65,7 +65,7 @@ def vandalised(months, change):
     with hydra_assets.open() as desk:
         rows = desk.lake.read("futures_statistics", "HE", *months).to_pylist()
         final = [row for row in rows if row["stat"] == "settlement" and row["is_final"]]
-        contract = max({row["instrument"] for row in final}, key=lambda name: sum(r["instrument"] == name for r in final))
+        contract = max(sorted({row["instrument"] for row in final}), key=lambda name: sum(r["instrument"] == name for r in final))
         import pyarrow as pa
 
         for row in change([row for row in final if row["instrument"] == contract]):
