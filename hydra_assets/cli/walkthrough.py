@@ -167,14 +167,21 @@ def _verdicts(result: Any) -> bool:
     for heading in ("asset", "check", "verdict", "what was looked at"):
         table.add_column(heading, no_wrap=heading in ("asset", "verdict"))
     quiet: dict[str, list[Any]] = {}
+    idle: dict[tuple[str, str, str], int] = {}
     for check in result.checks:
         if check.passed and check.name not in PROOFS:
-            quiet.setdefault(check.asset, []).append(check)
+            if check.verdict == "passed":
+                quiet.setdefault(check.asset, []).append(check)
+            else:  # neither wrong nor proven
+                what = (check.name, check.verdict, check.looked_at)
+                idle[what] = idle.get(what, 0) + 1
             continue
         colour = "green" if check.passed else "yellow" if check.warning else "red"
         table.add_row(check.asset, check.name, f"[{colour}]{check.verdict}[/]", check.looked_at)
     for asset, checks in quiet.items():
         table.add_row(asset, f"{len(checks)} checks", "[green]passed[/]", ", ".join(check.name for check in checks))
+    for (name, verdict, looked_at), tables in idle.items():
+        table.add_row(f"{tables} tables", name, verdict.replace("_", " "), looked_at)
     console.print(table)
     return all(check.passed or check.warning for check in result.checks)
 
