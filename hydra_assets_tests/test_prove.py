@@ -179,6 +179,18 @@ def test_every_feature_has_its_proofs_a_sample_is_less_than_the_whole_and_nothin
     assert steps[-1][1:] == (6, 6)  # an instant of poison a month
 
 
+def test_a_sample_takes_a_year_in_which_long_windows_have_values(tmp_path):
+    """A z-score over three years, at least 104 weeks, has its first value in the third."""
+    lake = ParquetLake(tmp_path / "lake", world="sample")
+    fill(lake, "LE", {"cot_disaggregated": weeks(2022, 2024)})
+    with FeatureStore(tmp_path / "features.sqlite", world="sample") as store:
+        published(lake, store, "cot", "LE", months_between("2022-01", "2024-12"))
+        for seed in range(5):
+            asked = chosen(["cot_mm_net", "cot_mm_z_156"])
+            told = list(prove(lake, store, "LE", asked, rules=OptionRules(), sample=20, seed=seed))
+            assert [proof.verdict for proof in told] == ["proven", "proven"]
+
+
 def test_a_feature_of_nulls_or_without_a_row_is_unproven(desk):
     told = proofs(desk, ["cot_crowding", "fut_ret_1d"], full=True)
     assert {p.verdict for p in told.values()} == {"unproven"}

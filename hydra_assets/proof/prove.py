@@ -96,12 +96,12 @@ def prove(
         ours = [feature for feature in features if feature.family == family]
         names = [feature.name for feature in ours]
         stored = store.vintages(market, names)
-        months = _months(stored)
-        if not months:
+        years = _years(stored, full=full, seed=seed)
+        if not years:
             yield from (Proof(f.name, family, 0, 0, 0, 0, 0, 0, lints[source_of(f)]) for f in ours)
             continue
         parts, blows = [], []
-        for year in _years(months, full=full, seed=seed):
+        for year in years:
             rows = _of_months(stored, year)
             evidence = evidence_of(lake, family, market, year)
             want = None if full else sample
@@ -165,13 +165,22 @@ def _months(rows: pa.Table) -> list[Month]:
     return sorted({Month.of(day.date()) for day in pc.unique(rows["as_of"]).to_pylist()}) if rows.num_rows else []
 
 
-def _years(months: Sequence[Month], *, full: bool, seed: int) -> list[list[Month]]:
-    """Months by year: all of them, or one year at random, so that a sample costs no more with a longer history."""
+def _years(stored: pa.Table, *, full: bool, seed: int) -> list[list[Month]]:
+    """
+    Months by year: all of them, or one year, so that a sample costs no more with a longer history.
+
+    It is a year at random of those in which the most features have a value: a long window has none in the first years.
+    """
     years: dict[int, list[Month]] = {}
-    for month in months:
+    for month in _months(stored):
         years.setdefault(month.year, []).append(month)
     groups = list(years.values())
-    return groups if full else [random.Random(seed).choice(groups)]  # noqa: S311  a reproducible sample
+    if full or not groups:
+        return groups
+    valued = stored.filter(stored["value"].is_valid())
+    counts = [len(pc.unique(_of_months(valued, group)["feature_name"])) for group in groups]
+    rich = [group for group, count in zip(groups, counts, strict=True) if count == max(counts)]
+    return [random.Random(seed).choice(rich)]  # noqa: S311  a reproducible sample
 
 
 def _of_months(rows: pa.Table, months: Iterable[Month]) -> pa.Table:
