@@ -31,16 +31,19 @@ from hydra_assets.storage.store import FeatureStore
 # ---------------------------------------------------------------- feature tables
 
 
+def _names(family: str) -> list[str]:
+    return [feature.name for feature in of_family(family)]
+
+
 def no_lookahead(family: str) -> dg.AssetChecksDefinition:
     """No stored value was available before the first print of an input that its windows require, in the store and in the lake."""
-    table, features = FEATURE_TABLES[family], of_family(family)
-    names = [feature.name for feature in features]
+    table = FEATURE_TABLES[family]
 
     def judge(judged: Judgement, lake: ParquetLake, store: FeatureStore, market: str, months: list[Month]) -> None:
-        inputs = evidence_of(lake, family, market, months)
+        inputs, features = evidence_of(lake, family, market, months), of_family(family)
         first, last = months[0].first, months[-1].last
         for place, rows in (
-            ("store", store.vintages(market, names, first, last)),
+            ("store", store.vintages(market, _names(family), first, last)),
             ("lake", lake.read_vintages(table.name, market, first, last, key=table.key)),
         ):
             judged.rows += rows.num_rows
@@ -56,12 +59,11 @@ def no_lookahead(family: str) -> dg.AssetChecksDefinition:
 
 def replayed(family: str) -> dg.AssetChecksDefinition:
     """A seeded sample of served values equals what the raw rows that had arrived by then give."""
-    names = [feature.name for feature in of_family(family)]
 
     def judge(judged: Judgement, lake: ParquetLake, store: FeatureStore, market: str, months: list[Month]) -> None:
         settings = load_config()
         answer = replay(
-            store.vintages(market, names, months[0].first, months[-1].last),
+            store.vintages(market, _names(family), months[0].first, months[-1].last),
             evidence_of(lake, family, market, months),
             family=family,
             market=market,
@@ -89,11 +91,10 @@ def replayed(family: str) -> dg.AssetChecksDefinition:
 
 def poisoned(family: str) -> dg.AssetChecksDefinition:
     """Answers at a seeded instant stay bit for bit what they are when all that became known later is made absurd."""
-    names = [feature.name for feature in of_family(family)]
 
     def judge(judged: Judgement, lake: ParquetLake, store: FeatureStore, market: str, months: list[Month]) -> None:
         settings = load_config()
-        known = store.vintages(market, names, months[0].first, months[-1].last)
+        known = store.vintages(market, _names(family), months[0].first, months[-1].last)
         known = known.filter(known["value"].is_valid()) if known.num_rows else known
         if not known.num_rows:
             return

@@ -3,6 +3,7 @@
 import datetime as dt
 import inspect
 import random
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -169,7 +170,7 @@ def _years(stored: pa.Table, *, full: bool, seed: int) -> list[list[Month]]:
     """
     Months by year: all of them, or one year, so that a sample costs no more with a longer history.
 
-    It is a year at random of those in which the most features have a value: a long window has none in the first years.
+    It is a year at random of those in which the most features have their share of values: a long window has none in the first years.
     """
     years: dict[int, list[Month]] = {}
     for month in _months(stored):
@@ -178,9 +179,10 @@ def _years(stored: pa.Table, *, full: bool, seed: int) -> list[list[Month]]:
     if full or not groups:
         return groups
     valued = stored.filter(stored["value"].is_valid())
-    counts = [len(pc.unique(_of_months(valued, group)["feature_name"])) for group in groups]
-    rich = [group for group, count in zip(groups, counts, strict=True) if count == max(counts)]
-    return [random.Random(seed).choice(rich)]  # noqa: S311  a reproducible sample
+    counts = [Counter(_of_months(valued, group)["feature_name"].to_pylist()) for group in groups]
+    most = {name: max(count[name] for count in counts) for count in counts for name in count}
+    rich = [sum(2 * count[name] >= most[name] for name in count) for count in counts]
+    return [random.Random(seed).choice([group for group, n in zip(groups, rich, strict=True) if n == max(rich)])]  # noqa: S311  a reproducible sample
 
 
 def _of_months(rows: pa.Table, months: Iterable[Month]) -> pa.Table:
