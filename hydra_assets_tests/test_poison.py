@@ -255,6 +255,8 @@ def test_what_is_known_stays_as_it_is_and_all_that_comes_later_is_absurd(histori
             assert len(np.unique(before)) > OLDER / 2  # from all over the years before
         if "instrument" in table.column_names:
             assert not set(aliens["instrument"].to_pylist()) & set(table["instrument"].to_pylist())
+        if "expiration" in table.column_names:  # new ends of the curve, too
+            assert set(aliens["expiration"].to_pylist()) - set(table["expiration"].to_pylist())
         if "instrument_id" in table.column_names:
             assert not set(aliens["instrument_id"].to_pylist()) & set(table["instrument_id"].to_pylist())
 
