@@ -319,7 +319,7 @@ def look(instance, databento, cursor=None):
 
 @pytest.mark.parametrize(
     ("url", "why"),
-    [("http://127.0.0.1:9", "127.0.0.1"), (None, "DATABENTO_API_KEY")],
+    [("http://127.0.0.1:9", "ConnectionError"), (None, "DATABENTO_API_KEY")],
     ids=["down", "no-key"],
 )
 def test_a_vendor_that_is_down_or_wants_a_key_is_a_reason_for_schedule_and_sensor(instance, home, monkeypatch, url, why):
