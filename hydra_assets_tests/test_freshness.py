@@ -18,7 +18,7 @@ from hydra_assets.errors import ConfigError
 from hydra_assets_tests.conftest import at
 from hydra_assets_tests.dagster_runs import definitions, run, verdicts
 from hydra_assets_tests.test_automation import at_the_time
-from hydra_assets_tests.test_checks import check_alone, offences
+from hydra_assets_tests.test_checks import check_alone, offences, raw_row
 
 NOVEMBER = [Month(2025, 11)]
 
@@ -132,3 +132,14 @@ def test_a_report_far_from_the_one_before_is_seen(monkeypatch):
     told = offences(check_alone("cot_disaggregated", "jumps"))
     assert told
     assert all(int(row["moved"]) > 0.01 * int(row["open_interest"]) for row in told)
+
+
+def test_a_market_of_one_report_is_counted_beside_the_others():
+    run(first="2025-11", last="2025-11")
+    before = check_alone("cot_disaggregated", "jumps").metadata["values"].value
+    row = raw_row()
+    with hydra_assets.open() as desk:
+        desk.lake.write(row, "cot_disaggregated", "LE", row["as_of"][0].as_py())
+    told = check_alone("cot_disaggregated", "jumps")
+    assert (told.passed, told.metadata["values"].value) == (True, before + 1)
+    assert before > 1
