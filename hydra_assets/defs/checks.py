@@ -33,10 +33,11 @@ from hydra_assets.storage.store import FeatureStore
 
 def no_lookahead(family: str) -> dg.AssetChecksDefinition:
     """No stored value was available before the first print of an input that its windows require, in the store and in the lake."""
-    table, features = FEATURE_TABLES[family], of_family(family)
-    names = [feature.name for feature in features]
+    table = FEATURE_TABLES[family]
 
     def judge(judged: Judgement, lake: ParquetLake, store: FeatureStore, market: str, months: list[Month]) -> None:
+        features = of_family(family)  # those of others too, as they are registered when it runs
+        names = [feature.name for feature in features]
         inputs = evidence_of(lake, family, market, months)
         first, last = months[0].first, months[-1].last
         for place, rows in (
@@ -56,9 +57,9 @@ def no_lookahead(family: str) -> dg.AssetChecksDefinition:
 
 def replayed(family: str) -> dg.AssetChecksDefinition:
     """A seeded sample of served values equals what the raw rows that had arrived by then give."""
-    names = [feature.name for feature in of_family(family)]
 
     def judge(judged: Judgement, lake: ParquetLake, store: FeatureStore, market: str, months: list[Month]) -> None:
+        names = [feature.name for feature in of_family(family)]
         settings = load_config()
         answer = replay(
             store.vintages(market, names, months[0].first, months[-1].last),
@@ -89,9 +90,9 @@ def replayed(family: str) -> dg.AssetChecksDefinition:
 
 def poisoned(family: str) -> dg.AssetChecksDefinition:
     """Answers at a seeded instant stay bit for bit what they are when all that became known later is made absurd."""
-    names = [feature.name for feature in of_family(family)]
 
     def judge(judged: Judgement, lake: ParquetLake, store: FeatureStore, market: str, months: list[Month]) -> None:
+        names = [feature.name for feature in of_family(family)]
         settings = load_config()
         known = store.vintages(market, names, months[0].first, months[-1].last)
         known = known.filter(known["value"].is_valid()) if known.num_rows else known
