@@ -94,7 +94,8 @@ def test_constant_maturities_are_bracketed_and_never_extrapolated():
     tau = np.array([20.0, 50.0, 80.0]) / 365
     assert bracket(tau, 30 / 365) == (0, 1, pytest.approx(1 / 3), True)
     assert bracket(tau, 50 / 365) == (1, 1, 0.0, True)
-    assert bracket(tau, 90 / 365) == (2, 2, 0.0, False)  # ten days away: partial
+    assert bracket(tau, 65 / 365) == (1, 2, pytest.approx(1 / 2), True)  # of several, the two next to it
+    assert bracket(tau, 94 / 365) == (2, 2, 0.0, False)  # fourteen days away: partial
     assert bracket(tau, 100 / 365) == (-1, -1, 0.0, False)
     assert bracket(tau, 4 / 365) == (-1, -1, 0.0, False)
     assert bracket(np.zeros(0), 0.1) == (-1, -1, 0.0, False)

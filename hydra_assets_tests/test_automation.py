@@ -311,15 +311,26 @@ def captured_all(ledger, monkeypatch):
     monkeypatch.setattr("hydra_assets.storage.lake.ParquetLake.files", lambda *_: ["a file"])
 
 
-def test_a_vendor_that_is_down_skips_the_schedule_with_its_reason(instance, home):
-    told = scheduled("2026-01-02T12:15", after_open_interest, CHICAGO, instance, databento=bento("http://127.0.0.1:9", home))
-    assert "Databento gave no answer" in reason(told)
-
-
 def look(instance, databento, cursor=None):
     chosen = {"databento": databento, "lake": resources()["lake"]}
     with dg.build_sensor_context(instance=instance, cursor=cursor, resources=chosen, definitions=definitions()) as context:
         return vendor_update_sensor(context)
+
+
+@pytest.mark.parametrize(
+    ("url", "why"),
+    [("http://127.0.0.1:9", "ConnectionError"), (None, "DATABENTO_API_KEY")],
+    ids=["down", "no-key"],
+)
+def test_a_vendor_that_is_down_or_wants_a_key_is_a_reason_for_schedule_and_sensor(instance, home, monkeypatch, url, why):
+    monkeypatch.setattr(vendor_sensor, "months_held", lambda *_: {Month(2025, 12)})
+    databento = bento(url, home) if url else DatabentoResource(base=str(home), world="live", api_key="")
+    for told in (
+        scheduled("2026-01-02T12:15", after_open_interest, CHICAGO, instance, databento=databento),
+        look(instance, databento),
+    ):
+        assert "Databento gave no answer" in reason(told)
+        assert why in reason(told)
 
 
 def test_the_vendor_sensor_waits_flags_and_fetches_again_and_never_asks_twice(instance, home, bento_vendor, monkeypatch):

@@ -3,6 +3,7 @@
 import datetime as dt
 from itertools import pairwise
 
+import pyarrow as pa
 import pytest
 
 import hydra_assets
@@ -18,7 +19,7 @@ from hydra_assets_tests.conftest import at
 from hydra_assets_tests.dagster_runs import definitions, run, verdicts
 from hydra_assets_tests.futures_history import statistic, tables
 from hydra_assets_tests.test_automation import at_the_time
-from hydra_assets_tests.test_checks import check_alone, offences
+from hydra_assets_tests.test_checks import check_alone, offences, raw_row
 
 NOVEMBER = [Month(2025, 11)]
 
@@ -53,6 +54,31 @@ def test_a_table_is_fresh_at_its_time_and_stale_a_week_later(monkeypatch):
     assert (row["market"], row["newest"]) == ("HE", "2025-11-25")
 
 
+def test_a_day_is_there_when_it_was_settled_for_good_and_a_table_without_a_row_is_stale(monkeypatch):
+    at_the_time(monkeypatch, freshness, "2025-12-10 12:00")
+    evenings = [at(f"2025-12-0{n} 23:00") for n in range(1, 5)]
+    monday, tuesday, wednesday, thursday = (
+        {"as_of": evening.replace(hour=0), "available_at": evening, "stamped_at": evening} for evening in evenings
+    )
+    settled = {
+        **{"instrument": "HEZ5", "instrument_id": 101, "expiration": at("2025-12-12 18:00"), "stat": "settlement", "value": 80.0},
+        **{"is_final": True, "quality": "normal", "synthetic": True},
+    }
+    rows = [
+        settled | monday,
+        settled | tuesday | {"is_final": False},
+        settled | wednesday | {"value": None},
+        settled | thursday | {"stat": "open_interest"},
+    ]
+    with hydra_assets.open() as desk:
+        desk.lake.write(pa.Table.from_pylist(rows, schema=FUTURES_STATISTICS.schema), "futures_statistics", "HE", monday["as_of"])
+    (row,) = offences(check_alone("futures_statistics", "staleness"))
+    assert row["newest"] == "2025-12-01"
+    at_the_time(monkeypatch, freshness, "2026-12-10 12:00")  # nothing of the four months before is held
+    (row,) = offences(check_alone("futures_statistics", "staleness"))
+    assert row["newest"] == "None"
+
+
 def test_every_table_is_watched_and_the_watch_looks_at_nothing_else():
     job = definitions().resolve_job_def("freshness_watch")
     assert {node.name for node in job.nodes} == {f"{name}_staleness" for name in DATASETS}
@@ -66,8 +92,6 @@ def vandalised(months, change):
         rows = desk.lake.read("futures_statistics", "HE", *months).to_pylist()
         final = [row for row in rows if row["stat"] == "settlement" and row["is_final"]]
         contract = max(sorted({row["instrument"] for row in final}), key=lambda name: sum(r["instrument"] == name for r in final))
-        import pyarrow as pa
-
         for row in change([row for row in final if row["instrument"] == contract]):
             moved = row | {"available_at": row["available_at"] + dt.timedelta(1), "stamped_at": row["stamped_at"] + dt.timedelta(1)}
             desk.lake.write(pa.Table.from_pylist([moved], schema=FUTURES_STATISTICS.schema), "futures_statistics", "HE", row["as_of"])
@@ -122,3 +146,14 @@ def test_a_report_far_from_the_one_before_is_seen(monkeypatch):
     told = offences(check_alone("cot_disaggregated", "jumps"))
     assert told
     assert all(int(row["moved"]) > 0.01 * int(row["open_interest"]) for row in told)
+
+
+def test_a_market_of_one_report_is_counted_beside_the_others():
+    run(first="2025-11", last="2025-11")
+    before = check_alone("cot_disaggregated", "jumps").metadata["values"].value
+    row = raw_row()
+    with hydra_assets.open() as desk:
+        desk.lake.write(row, "cot_disaggregated", "LE", row["as_of"][0].as_py())
+    told = check_alone("cot_disaggregated", "jumps")
+    assert (told.passed, told.metadata["values"].value) == (True, before + 1)
+    assert before > 1

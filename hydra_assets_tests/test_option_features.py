@@ -12,11 +12,12 @@ import pytest
 
 from hydra_assets.config.load import load_config
 from hydra_assets.core.audit import early_rows
-from hydra_assets.core.dataset import FEATURE_SCHEMA
+from hydra_assets.core.dataset import FEATURE_SCHEMA, QUALITIES
 from hydra_assets.core.option_rules import OptionRules
 from hydra_assets.core.sessions import session_days
 from hydra_assets.errors import ConfigError, SchemaError, UnknownFeatureError
 from hydra_assets.features import compute, of_family
+from hydra_assets.features.board import Board, Flows, Slices
 from hydra_assets.features.chain import build_chain
 from hydra_assets.features.smiles import build_smiles
 from hydra_assets.options.svi import RawSvi
@@ -625,6 +626,69 @@ def test_nothing_is_extrapolated_beyond_fifteen_days(calm):
     far = tables["option_definitions"].filter(pc.equal(tables["option_definitions"]["underlying"], "HEJ6"))
     got = newest(compute("options", {**tables, "option_definitions": far}, market="HE", start=calm.days[4], end=calm.days[4]))
     assert [got[f"opt_atm_iv_{days}", calm.days[4]] for days in (30, 60, 90)] == [(None, "missing")] * 3
+
+
+def board_of(*slices, realised="normal"):
+    """One state; of each slice the days to its end, the probability beyond its strikes and its quality."""
+    days, tails, words = (np.array(part) for part in zip(*slices, strict=True))
+    n, none = len(days), np.full(1, np.nan)
+    made = Slices(
+        state=np.zeros(n, dtype=np.int64),
+        full=np.ones(n, dtype=bool),
+        tau=days / 365,
+        svi=RawSvi.of_ssvi(theta=0.09 * days / 365, rho=np.full(n, -0.35), phi=np.full(n, 3.0)),
+        theta_error=np.full(n, 1e-3),
+        tails=tails,
+        word=np.array([QUALITIES.index(word) for word in words]),
+        n_liquid=np.full(n, 9),
+    )
+    known = (np.array([0.2]), np.array([QUALITIES.index(realised)]))
+    flows = Flows(none, none, none, none, np.zeros(1, dtype=np.int64))
+    return Board(1, made, flows, {"fut_rv_21": known, "fut_rv_252": known}, (1, -1))
+
+
+NEAR, FAR = (20, 0.02, "normal"), (50, 0.02, "normal")
+
+
+@pytest.mark.parametrize(
+    ("board", "words"),  # of: a number of the smile's middle, of the variance, of the shape, of the fourth moment, with the realised
+    [
+        (board_of(NEAR, FAR), ("normal", "normal", "normal", "partial", "normal")),
+        (board_of(NEAR, (50, 0.15, "normal")), ("normal", "normal", "partial", "partial", "normal")),
+        (board_of((20, 0.25, "normal"), FAR), ("normal", "partial", "partial", "partial", "partial")),
+        (board_of((25, 0.02, "normal")), ("partial",) * 5),
+        (board_of(NEAR, (50, 0.02, "degraded")), ("degraded",) * 5),
+        (board_of((20, 0.02, "degraded"), FAR), ("degraded",) * 5),
+        (board_of(NEAR, FAR, realised="degraded"), ("normal", "normal", "normal", "partial", "degraded")),
+        (board_of((14, 0.02, "normal")), ("missing",) * 5),
+    ],
+    ids=["fine", "tails", "heavy-tails", "alone", "far-degraded", "near-degraded", "realised-degraded", "too-near"],
+)
+def test_each_number_has_the_word_that_the_worst_it_rests_on_earned(board, words):
+    functions = {feature.name: feature.function for feature in of_family("options")}
+    names = ("opt_rr25_30", "opt_iv_mf_30", "opt_rn_skew_30", "opt_rn_kurt_30", "opt_vrp_30")
+    assert tuple(QUALITIES[functions[name](board).word[0]] for name in names) == words
+
+
+def test_both_tails_beyond_the_strikes_count_together():
+    history = History(dt.date(2025, 11, 13), 2, strikes=15)
+    tables, day = history.tables(), history.days[1]
+    around = build_smiles(build_chain(tables, start=day, end=day)).to_pylist()[:2]
+    tails = [(row["tail_lo"], row["tail_hi"]) for row in around]
+    assert max(max(pair) for pair in tails) < 0.2 < max(sum(pair) for pair in tails)
+    got = newest(compute("options", tables, market="HE", start=day, end=day))
+    assert (got["opt_rr25_30", day][1], got["opt_iv_mf_30", day][1]) == ("normal", "partial")
+
+
+def test_a_realised_volatility_that_is_corrected_makes_a_further_vintage(calm):
+    day = calm.days[4]
+    (first,) = [row for row in realised([day]).to_pylist() if row["feature_name"] == "fut_rv_252"]
+    later = first | {"available_at": ct(next_session(day), "10:00"), "value": 2 * first["value"]}
+    given = {**calm.tables(), "futures_features": pa.Table.from_pylist([first, later], schema=FEATURE_SCHEMA)}
+    names = ["opt_iv_rv_ratio"]
+    before, after = vintages(compute("options", given, market="HE", names=names, start=day, end=day), *names, day)
+    assert (before[0], after[0]) == (first["available_at"], later["available_at"])
+    assert after[1] - before[1] == pytest.approx(-math.log(2))
 
 
 def test_gamma_has_a_call_and_a_put_leg_and_its_sign_from_the_settings(calm):

@@ -32,6 +32,8 @@ from hydra_assets_tests.conftest import SHARED, at
 from hydra_assets_tests.dagster_runs import materializations, run, verdicts
 from hydra_assets_tests.databento_vendor import HE, NOW, answers, breaks_off, instead, request, vendor
 from hydra_assets_tests.databento_vendor import patient_source as source
+from hydra_assets_tests.option_history import History
+from hydra_assets_tests.test_checks import check_alone, offences
 from hydra_assets_tests.test_databento import cut_records
 
 D = dt.date
@@ -524,6 +526,8 @@ from hydra_assets.flow.databento import append_raw, fetch_plan, plan_of, raw_mon
 from hydra_assets.storage.lake import ParquetLake
 from hydra_assets_tests.databento_vendor import HE, NOW
 from hydra_assets_tests.databento_vendor import patient_source as source
+from hydra_assets_tests.option_history import History
+from hydra_assets_tests.test_checks import check_alone, offences
 url, folder, after = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3])
 lake, months, seen = ParquetLake(folder / "lake", world="sample"), months_between("2024-12", "2025-01"), 0
 with source(url, folder) as asking:
@@ -624,6 +628,69 @@ def test_quotes_that_are_old_or_crossed_are_told(home):
     assert "are crossed" in faults
     assert "are older than 2 hours at the cut" in faults
     assert result.success
+
+
+def lay_rows(**tables):
+    """Rows of December, straight into the home's lake."""
+    with hydra_assets.open() as desk:
+        for name, rows in tables.items():
+            desk.lake.write(pa.Table.from_pylist(rows, schema=DATASETS[name].schema), name, "HE", D(2025, 12, 1))
+
+
+def test_every_fault_of_a_definition_is_told_by_its_own_words():
+    good = History(D(2025, 12, 1), 1).rows["option_definitions"][0]
+    future = {**good, "instrument": "HEZ5", "instrument_id": good["underlying_id"], "instrument_class": "F"}
+    unheld = {day: at("2025-12-02") for day in ("as_of", "available_at", "stamped_at")}
+    faults = (
+        ("neither C nor P", {"right": "F"}),
+        ("no underlying", {"underlying": ""}),
+        ("no underlying", {"underlying_id": 0} | unheld),
+        ("no strike", {"strike": 0.0}),
+        ("expired", {"expiration": at("2025-11-28")}),
+        ("its id is a future's", {"instrument_id": future["instrument_id"]}),
+        ("its underlying is no future of that day", {"underlying_id": 77}),
+        ("", {}),
+        ("", unheld),
+    )
+    lay_rows(
+        futures_definitions=[{name: future.get(name) for name in DATASETS["futures_definitions"].schema.names}],
+        option_definitions=[good | {"instrument": str(i), "instrument_id": 900 + i} | change for i, (_, change) in enumerate(faults)],
+    )
+    told = {(row["instrument"], row["fault"]) for row in offences(check_alone("option_definitions", "well_defined"))}
+    assert told == {(str(i), fault) for i, (fault, _) in enumerate(faults) if fault}
+
+
+def test_a_quote_is_of_an_option_of_its_very_day_and_a_number_of_one_of_that_name():
+    history = History(D(2025, 12, 1), 1).rows
+    (defined, *_), (quote, *_), (said, *_) = (history[name] for name in TABLES)
+    late = {"as_of": at("2025-12-02"), "available_at": at("2025-12-02 19:00")}
+    renamed = {"instrument": "UD:1V: VT 1", "stamped_at": late["available_at"]}
+    lay_rows(
+        option_definitions=[defined],
+        option_quotes=[quote, quote | late],
+        option_statistics=[said, said | late | {"stamped_at": late["available_at"]}, said | late | renamed],
+    )
+    (alone,) = offences(check_alone("option_quotes", "options_only"))
+    assert (alone["instrument"], alone["day"]) == (quote["instrument"], "2025-12-02")
+    (alone,) = offences(check_alone("option_statistics", "options_only"))
+    assert alone["instrument"] == "UD:1V: VT 1"
+
+
+def test_a_days_books_are_judged_by_that_day_and_without_two_sides_they_are_told():
+    (quote, *_) = History(D(2025, 12, 1), 1).rows["option_quotes"]
+    calm, empty, wild = ({"as_of": at(day), "available_at": at(f"{day} 19:00")} for day in ("2025-12-01", "2025-12-02", "2025-12-03"))
+    books = [(calm, {})] * 9 + [(empty, {"bid": None})] + [(wild, {"bid": 2.0, "ask": 1.0})]
+    lay_rows(
+        option_quotes=[
+            quote | {"instrument_id": 900 + i, "quoted_at": day["available_at"] - dt.timedelta(minutes=1)} | day | book
+            for i, (day, book) in enumerate(books)
+        ]
+    )
+    told = offences(check_alone("option_quotes", "quotes_sane"))
+    assert [(row["day"], row["fault"]) for row in told] == [
+        ("2025-12-02", "no quote has both sides"),
+        ("2025-12-03", "100% of the two-sided quotes are crossed"),
+    ]
 
 
 def test_a_market_without_options_is_unproven_not_passed(home):

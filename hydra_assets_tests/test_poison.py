@@ -245,12 +245,39 @@ def test_what_is_known_stays_as_it_is_and_all_that_comes_later_is_absurd(histori
         if "stamped_at" in table.column_names:
             assert {column_us(t["stamped_at"], what="stamped_at").tolist()[0] for t in (revisions, aliens)} == {at + 1, at + 60_000_000}
         assert described(revisions, name) <= described(known, name)
-        assert old < NEWEST or days_of(known).max() in days_of(revisions)
+        for field in table.schema:  # what is revised is given other numbers, and the invented have some of their own
+            if field.name not in (*FIXED, *NUMBERED) and (pa.types.is_floating(field.type) or pa.types.is_integer(field.type)):
+                told = {*known[field.name].drop_null().to_pylist()}
+                assert not told & {*revisions[field.name].to_pylist(), *aliens[field.name].to_pylist()}, field.name
+        if old == NEWEST + OLDER:
+            assert days_of(known).max() in days_of(revisions)
+            before = days_of(revisions)[days_of(revisions) < np.sort(days_of(known))[-NEWEST]]
+            assert len(np.unique(before)) > OLDER / 2  # from all over the years before
         if "instrument" in table.column_names:
             assert not set(aliens["instrument"].to_pylist()) & set(table["instrument"].to_pylist())
+        if "expiration" in table.column_names:  # new ends of the curve, too
+            assert set(aliens["expiration"].to_pylist()) - set(table["expiration"].to_pylist())
+        if "instrument_id" in table.column_names:
+            assert not set(aliens["instrument_id"].to_pylist()) & set(table["instrument_id"].to_pylist())
 
     assert seen > 0
     assert turned or not any(pa.types.is_boolean(field.type) for table in inputs.values() for field in table.schema)
+
+
+def test_the_newest_rows_are_revised_in_whatever_order_they_lie(histories):
+    table = histories("futures")["futures_statistics"]
+    backwards, at, revised = table.take(pa.array(np.arange(table.num_rows)[::-1])), instants_of({"": table})[0], NEWEST + OLDER
+    made = poisoned({"futures_statistics": backwards}, at, seed=9)[0]["futures_statistics"]
+    revisions = made.slice(made.num_rows - 2 * revised, revised)  # the invented stand behind them
+    assert (days_of(revisions) >= np.sort(days_of(known_at(table, at)))[-NEWEST]).sum() >= NEWEST
+
+
+def test_what_is_known_between_two_microseconds_counts_as_known_at_the_later_one(histories):
+    table, name = histories("cot")["cot_disaggregated"], "cot_disaggregated"
+    at, i = instants_of({name: table})[0], table.column_names.index("available_at")
+    finer = pc.add(table["available_at"].cast(pa.timestamp("ns", tz="UTC")), pa.scalar(1, pa.duration("ns")))
+    counts = [poisoned({name: t}, when, seed=1)[1] for t, when in ((table.set_column(i, "available_at", finer), at), (table, at - 1))]
+    assert counts[0] == counts[1] != poisoned({name: table}, at, seed=1)[1]
 
 
 def described(table, name):
@@ -331,6 +358,15 @@ def conjured(family, inputs, **bounds):
     return rows if "degraded" in inputs["cot_disaggregated"]["quality"].to_pylist() else rows.slice(0, rows.num_rows // 2)
 
 
+def shifted(family, inputs, **bounds):
+    """Every row with the first print of the week after it, where that is computed beside it."""
+    rows, first = compute(family, inputs, **bounds), {}
+    for row in rows.sort_by("available_at").to_pylist():
+        first.setdefault((row["feature_name"], row["as_of"]), row["value"])
+    values = [first.get((row["feature_name"], row["as_of"] + dt.timedelta(7)), row["value"]) for row in rows.to_pylist()]
+    return rows.set_column(rows.column_names.index("value"), rows.schema.field("value"), pa.array(values, pa.float64()))
+
+
 def thinned(family, inputs, **bounds):
     """No rows at all once something absurd is in sight."""
     rows = compute(family, inputs, **bounds)
@@ -343,6 +379,7 @@ def thinned(family, inputs, **bounds):
         final_prints,
         backdated,
         suspected,
+        shifted,
         thinned,
         conjured,
         answered(lambda inputs, row: float(inputs["cot_disaggregated"].num_rows)),
@@ -350,7 +387,7 @@ def thinned(family, inputs, **bounds):
         # The last bit alone.
         answered(lambda inputs, row: float(np.spacing(row["value"])) * ("degraded" in inputs["cot_disaggregated"]["quality"].to_pylist())),
     ],
-    ids=["final-prints", "backdated", "word-alone", "rows-vanish", "rows-appear", "row-count", "whole-mean", "last-bit"],
+    ids=["final-prints", "backdated", "word-alone", "week-ahead", "rows-vanish", "rows-appear", "row-count", "whole-mean", "last-bit"],
 )
 def test_each_way_of_looking_ahead_is_seen(histories, computing):
     inputs = histories("cot")
@@ -372,6 +409,13 @@ def test_a_universe_chosen_with_hindsight_is_seen_by_instruments_that_never_were
         told = poison(cut, family="futures", market="HE", at=at, seed=2, names=["their_futures"])
     assert {row["feature_name"] for row in told.moved} == {"their_futures"}
     assert set(told.by_feature) == {"their_futures"}
+
+
+def test_the_answer_that_becomes_known_at_the_instant_itself_is_looked_at(histories):
+    inputs = histories("cot")
+    at = instants_of(inputs)[0]
+    here, before = (poison(inputs, family="cot", market="LE", at=t, around=from_us(at).date(), seed=2).by_feature for t in (at, at - 1))
+    assert here["cot_mm_net"] == before["cot_mm_net"] + 1
 
 
 def test_what_moved_is_told_with_both_answers_and_the_instant(histories):

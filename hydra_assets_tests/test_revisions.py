@@ -80,7 +80,7 @@ def test_a_revised_row_makes_the_months_outdated_whose_look_back_reaches_it(hist
     lake.append_new(row, COT_DISAGGREGATED.name, "LE", moved.first, key=COT_DISAGGREGATED.key, stamps="ours", look=look)
     outdated = outdated_months(store, lake, "cot", "LE")
     assert outdated == [month for month in LOADED if month >= moved]
-    assert not restamped_since_publish(store, lake, "cot", "LE", moved)  # revised, and no stamp put right
+    assert not restamped_since_publish(store, lake, "cot", "LE", outdated)  # revised, and no stamp put right
     publish(store, lake, outdated[:1])
     assert outdated_months(store, lake, "cot", "LE") == outdated[1:]
     publish(store, lake, outdated)

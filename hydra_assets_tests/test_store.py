@@ -237,6 +237,32 @@ def test_publish_from_older_inputs_than_before_is_refused(store):
     with pytest.raises(StaleInputsError, match=FOLDER):
         publish(store, feature_rows(2.0), mark="2025-12-01")
     assert publish(store, feature_rows(2.0), mark="2025-12-02") == 1
+    # Another month, or other features, may rest on the older ones.
+    for month, features in (("2025-11", NAMES), ("2025-10", ["other"])):
+        store.publish("HE", month, [], features=features, inputs={FOLDER: at("2025-12-01")}, audit=lambda _rows: None)
+
+
+def test_the_last_inputs_are_those_of_the_newest_publish_of_the_features_asked(store):
+    """Not of all publishes together: a folder that the newest one did not use is none of its inputs."""
+    other = FOLDER.replace("month=10", "month=09")
+
+    def say(features, inputs, month="2025-10", market="HE"):
+        store.publish(market, month, [], features=features, inputs={f: at(day) for f, day in inputs.items()}, audit=lambda _rows: None)
+
+    say(["f1", "f10"], {FOLDER: "2025-12-01", other: "2025-12-01"})
+    say(["f1", "f10"], {FOLDER: "2025-12-02"})
+    say(["f1", "f10"], {}, month="2025-11")
+    say(["f2"], {FOLDER: "2025-12-03"})
+    say(["f1", "f10"], {FOLDER: "2025-12-04"}, market="LE")
+    assert store.last_inputs("HE", ["f1", "elsewhere"]) == {"2025-10": {FOLDER: at("2025-12-02")}, "2025-11": {}}
+    assert store.last_inputs("HE", ["f2"]) == {"2025-10": {FOLDER: at("2025-12-03")}}
+    assert store.last_inputs("HE", ["f"]) == {}
+    assert set(store.publishes("LE")["market"].to_pylist()) == {"LE"}
+    # One feature more, one fewer: whichever list is the longer, the publish that came last counts.
+    say(["f1", "f10", "f11"], {FOLDER: "2025-12-05"})
+    assert store.last_inputs("HE", ["f1"])["2025-10"] == {FOLDER: at("2025-12-05")}
+    say(["f1", "f10"], {FOLDER: "2025-12-06"})
+    assert store.last_inputs("HE", ["f1"])["2025-10"] == {FOLDER: at("2025-12-06")}
 
 
 def test_publish_withdraws_at_most_a_fifth(store):

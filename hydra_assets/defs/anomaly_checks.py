@@ -78,7 +78,8 @@ def cot_jumps() -> dg.AssetChecksDefinition:
                     facts = {"report": report["as_of"].date(), "what": what, "moved": contracts, "open_interest": before["open_interest"]}
                     judged.accuse(market, month_text(report["as_of"]), **facts)
         if len(reports) == 1:  # nothing before it to compare with, and nothing wrong with that
-            judged.rows, judged.values = 1, 1
+            judged.rows += 1
+            judged.values += 1
         return f"{judged.rows} reports beside the ones before, {limit:.0%} of open interest at most"
 
     return lake_check(

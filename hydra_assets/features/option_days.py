@@ -33,7 +33,6 @@ from hydra_assets.features.vintages import Arrivals, Known, changed, days_of, ex
 from hydra_assets.options.greeks import greeks
 
 REALISED = ("fut_rv_21", "fut_rv_252")
-_IDS = 10**11  # more than there are instrument ids
 _FLOWING = ("liquid", "open_interest", "forward", "tau", "strike", "right", "multiplier", "quality")
 
 

@@ -27,6 +27,7 @@ MINUTE_US = 60_000_000
 # Days of which answers are looked at; a computation is given those ahead, too, for what it does with them shows in the others.
 BEFORE, AHEAD = dt.timedelta(31), dt.timedelta(14)
 NEWEST, OLDER = 900, 100  # rows of a table that are revised at most: the newest ones, and of those before them some at random
+ALIEN = 10**10  # added to an id: the vendor's have 32 bits
 LATER_DAYS = (-40, 30, 400)  # few, for each makes a contract of its own of every instrument
 
 
@@ -103,7 +104,7 @@ def poison(
     answers = []
     for given in (inputs, absurd):
         rows = computing(family, given, market=market, start=start, end=end, rules=rules)
-        rows = rows.filter(pa.array(column_us(rows["available_at"], what="available_at") <= at)) if rows.num_rows else rows
+        rows = rows.filter(pa.array(column_us(rows["available_at"], what="available_at") <= at))
         answers.append(_by_vintage(rows, names))
     honest, told = answers
     moved = []
@@ -179,6 +180,6 @@ def _renamed(table: pa.Table) -> pa.Table:
     for name in ("instrument", "instrument_id"):
         if name in table.column_names:
             i, column = table.column_names.index(name), table[name]
-            alien = pc.add(column, 77) if name == "instrument_id" else pc.binary_join_element_wise(column, "?", "")
+            alien = pc.add(column, ALIEN) if name == "instrument_id" else pc.binary_join_element_wise(column, "?", "")
             table = table.set_column(i, table.schema.field(i), alien)
     return table
