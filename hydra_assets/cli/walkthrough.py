@@ -167,21 +167,20 @@ def _verdicts(result: Any) -> bool:
     for heading in ("asset", "check", "verdict", "what was looked at"):
         table.add_column(heading, no_wrap=heading in ("asset", "verdict"))
     quiet: dict[str, list[Any]] = {}
-    idle: dict[tuple[str, str, str], int] = {}
+    idle: dict[tuple[str, str], int] = {}
     for check in result.checks:
         if check.passed and check.name not in PROOFS:
             if check.verdict == "passed":
                 quiet.setdefault(check.asset, []).append(check)
-            else:  # neither wrong nor proven
-                what = (check.name, check.verdict, check.looked_at)
-                idle[what] = idle.get(what, 0) + 1
+            else:  # there was nothing to look at, and nothing wrong with that
+                idle[check.name, check.looked_at] = idle.get((check.name, check.looked_at), 0) + 1
             continue
         colour = "green" if check.passed else "yellow" if check.warning else "red"
         table.add_row(check.asset, check.name, f"[{colour}]{check.verdict}[/]", check.looked_at)
     for asset, checks in quiet.items():
         table.add_row(asset, f"{len(checks)} checks", "[green]passed[/]", ", ".join(check.name for check in checks))
-    for (name, verdict, looked_at), tables in idle.items():
-        table.add_row(f"{tables} tables", name, verdict.replace("_", " "), looked_at)
+    for (name, looked_at), tables in idle.items():
+        table.add_row(f"{tables} tables", name, "-", looked_at)
     console.print(table)
     return all(check.passed or check.warning for check in result.checks)
 
