@@ -3,6 +3,7 @@
 import datetime as dt
 import fcntl
 import os
+import signal
 from pathlib import Path
 
 import pyarrow as pa
@@ -16,6 +17,10 @@ from hydra_assets_tests.demo_home import Demo
 
 settings.register_profile("house", deadline=None, derandomize=True, print_blob=True)
 settings.load_profile("house")
+
+# A shell gives what it runs in the background no Ctrl-C; the programs that tests start and stop by one would inherit that, and go on.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 SHARED = Path(__file__).parents[2] / "shared"
 
