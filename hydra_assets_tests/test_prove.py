@@ -147,12 +147,18 @@ def made(tmp_path_factory):
     return folder
 
 
-@pytest.fixture
-def desk(made):
+def laid(lake):
+    """The test's home, a copy of *lake* in it."""
     with hydra_assets.open() as opened:
         home = opened.home
     shutil.rmtree(home.lake)
-    shutil.copytree(made / "lake", home.lake)
+    shutil.copytree(lake, home.lake)
+    return home
+
+
+@pytest.fixture
+def desk(made):
+    home = laid(made / "lake")
     for path in home.store.parent.glob(home.store.name + "*"):
         path.unlink()
     shutil.copy(made / "features.sqlite", home.store)
@@ -278,10 +284,7 @@ def options(tmp_path_factory):
 
 @pytest.fixture
 def option_home(options):
-    with hydra_assets.open() as opened:
-        home = opened.home
-    shutil.rmtree(home.lake)
-    shutil.copytree(options / "lake", home.lake)
+    laid(options / "lake")
 
 
 PROOFS = ("no_lookahead", "replay", "poison")

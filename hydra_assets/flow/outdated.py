@@ -65,12 +65,12 @@ def restamped_since_publish(store: FeatureStore, lake: ParquetLake, family: str,
     published, inputs = _last_publishes(store, family, market), _Inputs(lake, family, market)
 
     def restamped(month: Month, used: Mapping[str, dt.datetime]) -> bool:
-        return any(
-            note.reason is not None and (folder.key not in used or note.recorded_at > to_us(used[folder.key]))
-            for folder in inputs.newer(month, used)
-            for day in [dt.date(folder.year, folder.month, 1)]
-            for note in lake.footnotes(folder.data_type, market, day, day)
-        )
+        for folder in inputs.newer(month, used):
+            inside = Month(folder.year, folder.month)
+            for note in lake.footnotes(folder.data_type, market, inside.first, inside.last):
+                if note.reason is not None and (folder.key not in used or note.recorded_at > to_us(used[folder.key])):
+                    return True
+        return False
 
     return {month for month in months if month in published and restamped(month, published[month])}
 

@@ -125,9 +125,7 @@ def _explained(
         if quality == row["quality"] and _close(value, row["value"]):
             name, place = later[at][0]
             cells = place["table"].slice(place["row"], 1).to_pylist()[0]
-            shown = {
-                k: str(v) for k, v in cells.items() if k in ("instrument", "instrument_id", "cftc_code", "stat", "feature_name", "value")
-            }
+            shown = {k: str(v) for k, v in cells.items() if k in _IDENTITY}
             return f"{name} as_of {cells['as_of']:%Y-%m-%d} available {iso(at)} {shown}"
     return "no single later row: the value follows from none of the next arrivals"
 
