@@ -127,3 +127,11 @@ def test_parity_is_off_where_the_fit_says_so_and_its_own_error_too(chain):
     word = changed(smiles, "status", pa.array(["parity"] * smiles.num_rows))
     assert told(chain, changed(word, "parity_error", pa.array(np.full(smiles.num_rows, 1.0))))["parity"].passed
     assert not told(chain, changed(word, "parity_error", pa.array(np.full(smiles.num_rows, 1e-9))))["parity"].passed
+
+
+def test_smiles_of_two_futures_whose_options_end_together_are_two(chain):
+    smiles = build_smiles(chain)
+    alone = told(chain, smiles)["parity"].metadata["rows"].value
+    other = changed(smiles, "underlying", pc.binary_join_element_wise(smiles["underlying"], "?", ""))
+    other = changed(other, "underlying_id", pc.add(smiles["underlying_id"], 10**6))
+    assert told(chain, pa.concat_tables([smiles, other]))["parity"].metadata["rows"].value == 2 * alone

@@ -11,7 +11,7 @@ import pyarrow as pa
 from hydra_assets.config.load import load_config
 from hydra_assets.core.dataset import COT_GROUPS
 from hydra_assets.core.months import Month
-from hydra_assets.defs.judging import Judgement, by_setting, final_settlements, lake_check, month_text
+from hydra_assets.defs.judging import Judgement, final_settlements, lake_check, month_text
 
 _BEFORE = dt.timedelta(21)  # of the first month asked, so that its first session has sessions before it
 _WEEKS_BEFORE = dt.timedelta(14)
@@ -82,13 +82,11 @@ def cot_jumps() -> dg.AssetChecksDefinition:
             judged.values += 1
         return f"{judged.rows} reports beside the ones before, {limit:.0%} of open interest at most"
 
-    return lake_check(
-        "jumps", str(cot_jumps.__doc__), asset="cot_disaggregated", **by_setting("jumps").given, judge=judge, before=_WEEKS_BEFORE
-    )
+    return lake_check("jumps", str(cot_jumps.__doc__), asset="cot_disaggregated", judge=judge, before=_WEEKS_BEFORE)
 
 
 def _of_statistics(name: str, doc: str, judge: Any) -> dg.AssetChecksDefinition:
-    return lake_check(name, doc, asset="futures_statistics", **by_setting(name).given, judge=judge, before=_BEFORE)
+    return lake_check(name, doc, asset="futures_statistics", judge=judge, before=_BEFORE)
 
 
 def _by_contract(rows: pa.Table) -> list[tuple[str, list[dict[str, Any]]]]:

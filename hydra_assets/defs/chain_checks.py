@@ -1,6 +1,5 @@
 """Checks of the option chain and its smiles: strikes without a quote, prices that no market would leave standing, parity."""
 
-from collections.abc import Callable
 from typing import Any
 
 import dagster as dg
@@ -9,17 +8,18 @@ import pandas as pd
 import pyarrow as pa
 
 from hydra_assets.config.load import load_config
+from hydra_assets.core.dataset import OPTION_CHAIN, OPTION_SMILES, Dataset
 from hydra_assets.core.months import Month
-from hydra_assets.defs.judging import Judgement, by_setting, lake_check, month_text
+from hydra_assets.defs.judging import Judgement, lake_check, month_text
 
 NEAR = 0.1  # |ln(K/F)|
 LEAST = 4  # options near the money without which an expiration says nothing
 
 
-def _newest(rows: pa.Table, key: str) -> pd.DataFrame:
-    """The newest vintage of each row."""
+def _newest(rows: pa.Table, dataset: Dataset) -> pd.DataFrame:
+    """The newest vintage of each row of *dataset*."""
     frame: pd.DataFrame = rows.to_pandas()
-    return frame.sort_values("available_at", kind="stable").drop_duplicates([key, "as_of"], keep="last")
+    return frame.sort_values("available_at", kind="stable").drop_duplicates([*dataset.key, "as_of"], keep="last")
 
 
 def missing_strikes() -> dg.AssetChecksDefinition:
@@ -28,7 +28,7 @@ def missing_strikes() -> dg.AssetChecksDefinition:
     def judge(judged: Judgement, rows: pa.Table, market: str, months: list[Month]) -> str:
         limit = load_config().checks.missing_strikes_share
         if rows.num_rows:
-            chain = _newest(rows, "instrument_id")
+            chain = _newest(rows, OPTION_CHAIN)
             near = chain[np.abs(np.log(chain["strike"] / chain["forward"])) <= NEAR]
             groups = near.groupby(["as_of", "expiration"])["mid"].agg(["size", "count"]).reset_index()
             groups = groups[groups["size"] >= LEAST]
@@ -40,7 +40,7 @@ def missing_strikes() -> dg.AssetChecksDefinition:
                 judged.accuse(market, month_text(row.as_of), day=row.as_of.date(), expiration=row.expiration.date(), fault=told)
         return f"{judged.rows} options near the money, {limit:.0%} without a quote allowed"
 
-    return _of("option_chain", "missing_strikes", str(missing_strikes.__doc__), judge)
+    return lake_check("missing_strikes", str(missing_strikes.__doc__), asset="option_chain", judge=judge)
 
 
 def monotone() -> dg.AssetChecksDefinition:
@@ -49,7 +49,7 @@ def monotone() -> dg.AssetChecksDefinition:
     def judge(judged: Judgement, rows: pa.Table, market: str, months: list[Month]) -> str:
         limit = load_config().checks.arbitrage_pairs
         if rows.num_rows:
-            chain = _newest(rows, "instrument_id").dropna(subset=["bid", "ask"])
+            chain = _newest(rows, OPTION_CHAIN).dropna(subset=["bid", "ask"])
             wrong = []
             for right, ascending in (("C", True), ("P", False)):
                 order = ["as_of", "expiration", "underlying", "strike"]
@@ -67,7 +67,7 @@ def monotone() -> dg.AssetChecksDefinition:
                     judged.accuse(market, month_text(day), day=day.date(), fault=told)
         return f"{judged.rows} neighbouring strikes"
 
-    return _of("option_chain", "monotone", str(monotone.__doc__), judge)
+    return lake_check("monotone", str(monotone.__doc__), asset="option_chain", judge=judge)
 
 
 def parity() -> dg.AssetChecksDefinition:
@@ -76,7 +76,7 @@ def parity() -> dg.AssetChecksDefinition:
     def judge(judged: Judgement, rows: pa.Table, market: str, months: list[Month]) -> str:
         limit = load_config().checks.parity_share
         if rows.num_rows:
-            smiles = _newest(rows, "expiration")
+            smiles = _newest(rows, OPTION_SMILES)
             looked = smiles[smiles["parity_forward"].notna()]
             judged.rows += len(smiles)
             judged.values += len(looked)
@@ -87,12 +87,7 @@ def parity() -> dg.AssetChecksDefinition:
                     judged.accuse(market, str(month), fault=f"{share:.0%} of the month's smiles")
         return f"{judged.values} smiles with parity looked at, {limit:.0%} off allowed"
 
-    return _of("option_smiles", "parity", str(parity.__doc__), judge)
-
-
-def _of(asset: str, name: str, doc: str, judge: Callable[..., str]) -> dg.AssetChecksDefinition:
-    weight = by_setting(name)
-    return lake_check(name, doc, asset=asset, blocking=weight.blocking, severity=weight.severity, judge=judge)
+    return lake_check("parity", str(parity.__doc__), asset="option_smiles", judge=judge)
 
 
 CHAIN_CHECKS = [missing_strikes(), monotone(), parity()]

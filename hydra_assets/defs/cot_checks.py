@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 from hydra_assets.config.load import load_release_calendar
 from hydra_assets.core.dataset import COT_GROUPS
 from hydra_assets.core.months import Month
-from hydra_assets.defs.judging import Judgement, by_setting, lake_check, month_text
+from hydra_assets.defs.judging import BLOCKS, Judgement, lake_check, month_text
 
 
 def cot_identity() -> dg.AssetChecksDefinition:
@@ -41,8 +41,7 @@ def cot_identity() -> dg.AssetChecksDefinition:
         "cot_identity",
         str(cot_identity.__doc__),
         asset="cot_disaggregated",
-        blocking=True,
-        severity=dg.AssetCheckSeverity.ERROR,
+        weight=BLOCKS,
         judge=judge,
     )
 
@@ -68,6 +67,5 @@ def cot_coverage() -> dg.AssetChecksDefinition:
         "coverage",
         str(cot_coverage.__doc__),
         asset="cot_disaggregated",
-        **by_setting("coverage").given,
         judge=judge,
     )

@@ -11,10 +11,9 @@ from hydra_assets.config.load import load_config
 from hydra_assets.core.months import Month
 from hydra_assets.core.sessions import session_days
 from hydra_assets.defs.freshness import due_sessions
-from hydra_assets.defs.judging import Judgement, by_setting, final_settlements, lake_check, month_text
+from hydra_assets.defs.judging import BLOCKS, Judgement, final_settlements, lake_check, month_text
 from hydra_assets.flow.databento import NO_ROOTS
 
-ERROR = dg.AssetCheckSeverity.ERROR
 _WANTED = {
     "futures_definitions": ("",),
     "futures_bars": ("",),
@@ -46,7 +45,7 @@ def coverage(asset: str) -> dg.AssetChecksDefinition:
             judged.accuse(market, str(Month.of(day)), day=day, fault="a row on a day that is no session")
         return f"{judged.rows} sessions of the calendar"
 
-    return lake_check("coverage", str(coverage.__doc__), **by_setting("coverage").given, asset=asset, judge=judge)
+    return lake_check("coverage", str(coverage.__doc__), asset=asset, judge=judge)
 
 
 def outrights_only(asset: str) -> dg.AssetChecksDefinition:
@@ -72,8 +71,7 @@ def outrights_only(asset: str) -> dg.AssetChecksDefinition:
         "outrights_only",
         str(outrights_only.__doc__),
         asset=asset,
-        blocking=True,
-        severity=ERROR,
+        weight=BLOCKS,
         judge=judge,
         beside="futures_definitions",
     )
@@ -92,7 +90,7 @@ def ohlc_sane() -> dg.AssetChecksDefinition:
                 judged.accuse(market, month_text(row["as_of"]), **row)
         return f"{judged.rows} bars"
 
-    return lake_check("ohlc_sane", str(ohlc_sane.__doc__), **by_setting("ohlc_sane").given, asset="futures_bars", judge=judge)
+    return lake_check("ohlc_sane", str(ohlc_sane.__doc__), asset="futures_bars", judge=judge)
 
 
 def within_limits() -> dg.AssetChecksDefinition:
@@ -114,7 +112,6 @@ def within_limits() -> dg.AssetChecksDefinition:
         "within_limits",
         str(within_limits.__doc__),
         asset="futures_statistics",
-        **by_setting("within_limits").given,
         judge=judge,
         beside="futures_definitions",
     )
@@ -140,7 +137,6 @@ def near_last_trade() -> dg.AssetChecksDefinition:
         "near_last_trade",
         str(near_last_trade.__doc__),
         asset="futures_statistics",
-        **by_setting("near_last_trade").given,
         judge=judge,
         beside="futures_bars",
     )

@@ -60,10 +60,8 @@ class Weight:
         """An error blocks, a warning never does."""
         return self.severity is dg.AssetCheckSeverity.ERROR
 
-    @property
-    def given(self) -> dict[str, Any]:
-        """For `lake_check`."""
-        return {"severity": self.severity, "blocking": self.blocking}
+
+BLOCKS, WARNS = Weight(dg.AssetCheckSeverity.ERROR), Weight(dg.AssetCheckSeverity.WARN)
 
 
 def by_setting(check: str) -> Weight:
@@ -129,9 +127,8 @@ def lake_check(
     doc: str,
     *,
     asset: str,
-    blocking: bool,
-    severity: dg.AssetCheckSeverity,
     judge: Callable[..., str],
+    weight: Weight | None = None,
     beside: str | None = None,
     before: dt.timedelta = dt.timedelta(0),
 ) -> dg.AssetChecksDefinition:
@@ -140,10 +137,13 @@ def lake_check(
 
     Args:
         judge: gets the judgement, the rows, the market, its months and, where *beside* names one, the rows of another table.
+        weight: default what the settings give a check of this name.
         before: how far before the first month the rows begin.
     """
 
-    @dg.asset_check(asset=asset, name=name, blocking=blocking, description=doc)
+    weight = weight or by_setting(name)
+
+    @dg.asset_check(asset=asset, name=name, blocking=weight.blocking, description=doc)
     def check(context: dg.AssetCheckExecutionContext, lake: LakeResource, findings: FindingsResource) -> dg.AssetCheckResult:
         opened, judged, looked_at = lake.open(), Judgement(), "nothing"
         asked = asked_of(context, opened, asset)
@@ -153,7 +153,7 @@ def lake_check(
                 for name in (asset, *([beside] if beside else []))
             ]
             looked_at = judge(judged, tables[0], market, months, *tables[1:])
-        return verdict_of(judged, findings, asked, asset=asset, check=name, severity=severity, looked_at=looked_at)
+        return verdict_of(judged, findings, asked, asset=asset, check=name, severity=weight.severity, looked_at=looked_at)
 
     return check
 

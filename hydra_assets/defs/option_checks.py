@@ -11,9 +11,7 @@ from hydra_assets.config.load import load_config
 from hydra_assets.core.instants import DAY_US
 from hydra_assets.core.months import Month
 from hydra_assets.defs.futures_checks import coverage
-from hydra_assets.defs.judging import Judgement, lake_check, month_text
-
-WARN, ERROR = dg.AssetCheckSeverity.WARN, dg.AssetCheckSeverity.ERROR
+from hydra_assets.defs.judging import BLOCKS, WARNS, Judgement, lake_check, month_text
 
 
 def well_defined() -> dg.AssetChecksDefinition:
@@ -46,8 +44,7 @@ def well_defined() -> dg.AssetChecksDefinition:
         "well_defined",
         str(well_defined.__doc__),
         asset="option_definitions",
-        blocking=False,
-        severity=WARN,
+        weight=WARNS,
         judge=judge,
         beside="futures_definitions",
     )
@@ -80,8 +77,7 @@ def options_only(asset: str) -> dg.AssetChecksDefinition:
         "options_only",
         str(options_only.__doc__),
         asset=asset,
-        blocking=True,
-        severity=ERROR,
+        weight=BLOCKS,
         judge=judge,
         beside="option_definitions",
     )
@@ -118,7 +114,7 @@ def quotes_sane() -> dg.AssetChecksDefinition:
             judged.accuse(market, month_text(row["as_of"]), instrument=row["instrument"], quoted_at=row["quoted_at"], fault="after the cut")
         return f"{judged.rows} quotes, {judged.values} with both sides"
 
-    return lake_check("quotes_sane", str(quotes_sane.__doc__), asset="option_quotes", blocking=False, severity=WARN, judge=judge)
+    return lake_check("quotes_sane", str(quotes_sane.__doc__), asset="option_quotes", weight=WARNS, judge=judge)
 
 
 def _code(as_of: np.ndarray, number: np.ndarray) -> np.ndarray:
