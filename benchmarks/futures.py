@@ -18,9 +18,9 @@ from pathlib import Path
 from hydra_assets.config.home import Home
 from hydra_assets.config.load import load_config
 from hydra_assets.core.months import Month, months_between
-from hydra_assets.flow.databento import SCHEMAS, append_raw, fetch_plan, open_databento, plan_of, raw_months
-from hydra_assets.flow.derived import derived_months
-from hydra_assets.flow.features import compute_months, publish_month
+from hydra_assets.flow.derive import derived_months
+from hydra_assets.flow.feeds.databento import SCHEMAS, append_raw, fetch_plan, open_databento, plan_of, raw_months
+from hydra_assets.flow.publish import compute_months, publish_month
 from hydra_assets.sources.ledger import Ledger
 from hydra_assets.storage.lake import Look, ParquetLake
 from hydra_assets.storage.store import FeatureStore

@@ -14,8 +14,8 @@ from hydra_assets.version import __version__
 
 if TYPE_CHECKING:
     from hydra_assets import labels, proof
-    from hydra_assets.cli.runs import backfill
     from hydra_assets.desk import Desk, continuous, open, sessions
+    from hydra_assets.host.runs import backfill
     from hydra_assets.storage.lake import Look, ParquetLake
     from hydra_assets.storage.store import FeatureStore
 
@@ -24,7 +24,7 @@ _HOMES = {
     "FeatureStore": "hydra_assets.storage.store",
     "Look": "hydra_assets.storage.lake",
     "ParquetLake": "hydra_assets.storage.lake",
-    "backfill": "hydra_assets.cli.runs",
+    "backfill": "hydra_assets.host.runs",
     "continuous": "hydra_assets.desk",
     "open": "hydra_assets.desk",
     "sessions": "hydra_assets.desk",

@@ -5,6 +5,7 @@ import dagster as dg
 from hydra_assets import log
 from hydra_assets.config.home import Home, resolve_home
 from hydra_assets.defs.alerting import alert_on_failure
+from hydra_assets.defs.asset_docs import shown
 from hydra_assets.defs.checks import CHECKS
 from hydra_assets.defs.derived import DERIVED
 from hydra_assets.defs.features import FEATURES
@@ -17,7 +18,6 @@ from hydra_assets.defs.resources import AlertResource, CftcResource, DatabentoRe
 from hydra_assets.defs.revisions import revision_sensor
 from hydra_assets.defs.schedules import after_cot_release, after_open_interest, after_settlement
 from hydra_assets.defs.sensors import cot_release_sensor
-from hydra_assets.defs.shown import shown
 from hydra_assets.defs.vendor_sensor import vendor_update_sensor
 
 ASSETS = [*DATABENTO, cot_disaggregated, *DERIVED, *FEATURES]

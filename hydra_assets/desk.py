@@ -8,9 +8,9 @@ import pyarrow as pa
 
 from hydra_assets.config.home import Home, resolve_home
 from hydra_assets.config.load import Config, config_text, load_config
-from hydra_assets.core.dataset import FUTURES_CONTINUOUS
 from hydra_assets.core.sessions import sessions as session_instants
-from hydra_assets.features.continuous import Method, adjusted
+from hydra_assets.core.tables.registry import FUTURES_CONTINUOUS
+from hydra_assets.features.futures.continuous import Method, adjusted
 from hydra_assets.storage.lake import ParquetLake
 from hydra_assets.storage.store import FeatureStore
 
@@ -92,7 +92,7 @@ def continuous(
 
     Args:
         known_at: aware; inclusive.
-        method: ``difference``, ``ratio`` or ``none``; see `hydra_assets.features.continuous.adjusted`.
+        method: ``difference``, ``ratio`` or ``none``; see `hydra_assets.features.futures.continuous.adjusted`.
         start, end: inclusive days of the answer; the anchor is its newest day.
         world: ``sample`` or ``live``; default from ``HYDRA_WORLD``, else ``sample``.
     Returns:

@@ -13,7 +13,7 @@ from hypothesis import settings
 from hydra_assets.core.instants import INSTANT
 from hydra_assets.storage.lake import ParquetLake
 from hydra_assets.storage.store import FeatureStore
-from hydra_assets_tests.demo_home import Demo
+from hydra_assets_tests.support.demo_home import Demo
 
 settings.register_profile("house", deadline=None, derandomize=True, print_blob=True)
 settings.load_profile("house")

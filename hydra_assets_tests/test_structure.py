@@ -8,14 +8,14 @@ import dagster as dg
 import pytest
 
 import hydra_assets
-from hydra_assets.core.dataset import DATASETS, FEATURE_TABLES
 from hydra_assets.core.label import is_label
+from hydra_assets.core.tables.registry import FEATURE_TABLES, TABLES
 from hydra_assets.features import ALL
 from hydra_assets.features.compute import INPUTS
-from hydra_assets.proof.lint import lint_source
-from hydra_assets.proof.lint_names import Module
-from hydra_assets.proof.lint_outside import READERS, is_lake, reader_of
-from hydra_assets_tests.dagster_runs import definitions
+from hydra_assets.proof.lint.linter import lint_source
+from hydra_assets.proof.lint.purity import READERS, is_lake, reader_of
+from hydra_assets.proof.lint.scope import Module
+from hydra_assets_tests.support.dagster_runs import definitions
 
 PACKAGE = Path(hydra_assets.__file__).parent
 PURE = ("core", "options", "features")
@@ -31,8 +31,8 @@ ALSO_ALLOWED = {("features/compute.py", "importlib.metadata")}
 MAY_USE_FEATURE_TABLES = ("option_features", "divergence_features")
 # Who is handed a family's inputs with every vintage in.
 HANDED_INPUTS = {
-    ("flow/features.py", "compute_months"): "features.compute, a year at a time",
-    ("flow/features.py", "evidence_of"): "the proofs",
+    ("flow/publish.py", "compute_months"): "features.compute, a year at a time",
+    ("flow/publish.py", "evidence_of"): "the proofs",
     ("defs/checks.py", "no_lookahead"): "the audit of what was stored",
     ("defs/checks.py", "replayed"): "the replay of what was stored",
     ("defs/checks.py", "poisoned"): "what later rows could do to what was known",
@@ -80,7 +80,7 @@ def test_every_table_is_in_its_group_and_none_is_a_label():
     graph = definitions().resolve_asset_graph()
     for key in graph.get_all_asset_keys():
         name = key.path[-1]
-        assert graph.get(key).group_name == DATASETS[name].group
+        assert graph.get(key).group_name == TABLES[name].group
         assert not is_label(name)
 
 
@@ -208,7 +208,7 @@ def test_whole_vintages_of_the_lake_are_read_by_those_on_the_list_alone():
 
 def test_a_familys_whole_inputs_are_handed_to_those_on_the_list_alone():
     assert callers(
-        lambda node, m: (called(node) == "_read" and m.path.parts[-2:] == ("flow", "features.py")) or called(node) == "evidence_of"
+        lambda node, m: (called(node) == "_read" and m.path.parts[-2:] == ("flow", "publish.py")) or called(node) == "evidence_of"
     ) == set(HANDED_INPUTS)
 
 

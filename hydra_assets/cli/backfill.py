@@ -17,12 +17,12 @@ from hydra_assets.cli.console import (
     print_json,
     progress_bar,
 )
-from hydra_assets.cli.outcome import Gap, RunOutcome
 from hydra_assets.cli.quote import price_of, show_price
 from hydra_assets.config.home import Home, resolve_home
 from hydra_assets.config.load import Config, load_config
 from hydra_assets.core.months import Month
 from hydra_assets.errors import ConfigError
+from hydra_assets.host.outcome import Gap, RunOutcome
 
 SHOWN = 6  # gaps of one table
 INTERRUPTED = 130  # as shells have it
@@ -59,7 +59,7 @@ def backfill(
     words = [word.strip() for item in select or () for word in item.split(",") if word.strip()] or None
     with progress_bar(quiet=quiet or as_json) as progress:
         loading = progress.add_task("starting Dagster", total=None)
-        from hydra_assets.cli.runs import MarketRun, selected
+        from hydra_assets.host.runs import MarketRun, selected
 
         run, tables = MarketRun(home, market, wanted, words), selected(words)
         progress.remove_task(loading)

@@ -23,9 +23,9 @@ def doctor(
     Quick, and it changes nothing: no folder is made, no key is printed. Exit code 1 where there is a problem; a warning is worth
     reading and stops nothing.
     """
-    from hydra_assets.cli.examine_dagster import examine_dagster  # Arrow takes a second to load; --help needs none of it
-    from hydra_assets.cli.examine_home import examine_home
-    from hydra_assets.cli.examine_machine import examine_machine
+    from hydra_assets.doctor.dagster import examine_dagster  # Arrow takes a second to load; --help needs none of it
+    from hydra_assets.doctor.home import examine_home
+    from hydra_assets.doctor.machine import examine_machine
 
     home = resolve_home(world)
     looks = (*examine_machine(home, port), *examine_home(home), *examine_dagster(home))

@@ -24,7 +24,7 @@ def lint(
 
     Exit code 0: nothing found. 1: findings. 2: no such path.
     """
-    from hydra_assets.proof.lint import lint as lint_paths
+    from hydra_assets.proof.lint.linter import lint as lint_paths
 
     found = lint_paths(paths)
     if as_json:

@@ -59,7 +59,7 @@ def quote(
 def price_of(home: Home, config: Config, market: str, months: Sequence[Month], tables: Sequence[str] | None = None) -> Price:
     """The price of what is missing of *months*, in *tables* that cost (default all of them); quotes are free."""
     from hydra_assets.definitions import databento_key_of  # Dagster takes a second to load; --help needs none of it
-    from hydra_assets.flow.databento import SCHEMAS, open_databento, plan_of, quote_plan
+    from hydra_assets.flow.feeds.databento import SCHEMAS, open_databento, plan_of, quote_plan
     from hydra_assets.storage.lake import ParquetLake
 
     rows: list[dict[str, Any]] = []

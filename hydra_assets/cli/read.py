@@ -27,7 +27,7 @@ At = Annotated[
 
 def features(market: MarketArgument, at: At = None, world: WorldOption = None, as_json: JsonOption = False) -> None:
     """Every feature of MARKET as it was known at an instant."""
-    from hydra_assets.flow.features import synthetic_inputs
+    from hydra_assets.flow.publish import synthetic_inputs
 
     when = _when(at)
     with _open(world) as desk:

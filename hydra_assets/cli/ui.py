@@ -60,7 +60,16 @@ def start_dagster(home: Home, port: int, *, read_only: bool = False, lock: int |
     home.prepare_dagster()
     # Not inherited by chance: what the runs of this UI read is what its banner says.
     environment = {**os.environ, "DAGSTER_HOME": str(home.dagster), "HYDRA_WORLD": home.world, "HYDRA_HOME": str(home.base)}
-    command = [sys.executable, "-W", "ignore", "-m", "hydra_assets.cli.serve", "--port", str(port), *(["--read-only"] if read_only else [])]
+    command = [
+        sys.executable,
+        "-W",
+        "ignore",
+        "-m",
+        "hydra_assets.host.serve",
+        "--port",
+        str(port),
+        *(["--read-only"] if read_only else []),
+    ]
     return subprocess.Popen(command, env=environment, cwd=home.dagster, start_new_session=True, pass_fds=[] if lock is None else [lock])
 
 

@@ -59,7 +59,7 @@ def _materialise(home: Home, *, quiet: bool) -> tuple[int, Any]:
     """Warm-up history by fetch and append alone; 2025 through Dagster, so that the UI shows it."""
     with progress_bar(quiet=quiet) as progress:
         loading = progress.add_task("starting Dagster and the embedded vendor", total=None)
-        from hydra_assets.cli import runs  # Dagster takes seconds to import: show something first
+        from hydra_assets.host import runs  # Dagster takes seconds to import: show something first
 
         progress.remove_task(loading)
         months = runs.months_between(*WARM_UP)

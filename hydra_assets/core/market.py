@@ -1,7 +1,9 @@
 """A market: what one contract is, where it trades, and under which code the CFTC reports it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+from hydra_assets.core.calendar import DEFAULT_CALENDAR, Calendar
 
 # Dollars per price unit and contract of the shipped markets, for pure functions that are given a symbol and no settings;
 # a test holds it equal to markets.yaml.
@@ -21,6 +23,7 @@ class Market:
         timezone: IANA zone of the exchange.
         dataset: Databento dataset that carries it.
         option_roots: root symbols under which its options are listed, asked for as ``<root>.OPT``.
+        calendar: its exchange calendar: sessions, settlement time, quote cut.
     """
 
     symbol: str
@@ -33,3 +36,9 @@ class Market:
     cftc_code: str
     dataset: str
     option_roots: tuple[str, ...] = ()
+    calendar: Calendar = field(default=DEFAULT_CALENDAR)
+
+
+def calendar_of(symbol: str) -> Calendar:
+    """Exchange calendar of a shipped market, for pure functions that are given a symbol and no settings; the default one for others."""
+    return DEFAULT_CALENDAR

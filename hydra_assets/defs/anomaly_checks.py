@@ -9,8 +9,8 @@ import dagster as dg
 import pyarrow as pa
 
 from hydra_assets.config.load import load_config
-from hydra_assets.core.dataset import COT_GROUPS
 from hydra_assets.core.months import Month
+from hydra_assets.core.tables.registry import COT_GROUPS
 from hydra_assets.defs.judging import Judgement, final_settlements, lake_check, month_text
 
 _BEFORE = dt.timedelta(21)  # of the first month asked, so that its first session has sessions before it

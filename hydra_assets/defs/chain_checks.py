@@ -8,15 +8,15 @@ import pandas as pd
 import pyarrow as pa
 
 from hydra_assets.config.load import load_config
-from hydra_assets.core.dataset import OPTION_CHAIN, OPTION_SMILES, Dataset
 from hydra_assets.core.months import Month
+from hydra_assets.core.tables.registry import OPTION_CHAIN, OPTION_SMILES, Table
 from hydra_assets.defs.judging import Judgement, lake_check, month_text
 
 NEAR = 0.1  # |ln(K/F)|
 LEAST = 4  # options near the money without which an expiration says nothing
 
 
-def _newest(rows: pa.Table, dataset: Dataset) -> pd.DataFrame:
+def _newest(rows: pa.Table, dataset: Table) -> pd.DataFrame:
     """The newest vintage of each row of *dataset*."""
     frame: pd.DataFrame = rows.to_pandas()
     return frame.sort_values("available_at", kind="stable").drop_duplicates([*dataset.key, "as_of"], keep="last")

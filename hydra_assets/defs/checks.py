@@ -8,8 +8,8 @@ import pyarrow.compute as pc
 
 from hydra_assets.config.load import load_config
 from hydra_assets.core.audit import early_rows
-from hydra_assets.core.dataset import DATASETS, FEATURE_TABLES, Dataset
 from hydra_assets.core.months import Month
+from hydra_assets.core.tables.registry import FEATURE_TABLES, TABLES, Table
 from hydra_assets.defs.anomaly_checks import ANOMALIES
 from hydra_assets.defs.chain_checks import CHAIN_CHECKS
 from hydra_assets.defs.cot_checks import cot_coverage, cot_identity
@@ -21,7 +21,7 @@ from hydra_assets.defs.resources import FindingsResource, LakeResource
 from hydra_assets.defs.served_check import SERVED
 from hydra_assets.features import of_family
 from hydra_assets.features.compute import INPUTS
-from hydra_assets.flow.features import evidence_of
+from hydra_assets.flow.publish import evidence_of
 from hydra_assets.proof.poison import AHEAD, BEFORE, poison
 from hydra_assets.proof.replay import replay
 from hydra_assets.storage.folder import RECORDED, RETRACTED
@@ -150,7 +150,7 @@ def open_findings(asset: str) -> dg.AssetChecksDefinition:
     return check
 
 
-def keys_unique(dataset: Dataset) -> dg.AssetChecksDefinition:
+def keys_unique(dataset: Table) -> dg.AssetChecksDefinition:
     """No vintage of a key stands twice: in one recording of a derived table (which may record it again), in all of a raw one."""
     # Of a table that the vendor stamps, two prints of one number can become known at one instant: when both were missed at first.
     names = [*dataset.key, "as_of", *(["stamped_at"] if dataset.stamps == "vendor" else []), "available_at"]
@@ -183,8 +183,8 @@ def keys_unique(dataset: Dataset) -> dg.AssetChecksDefinition:
 
 COT_CHECKS = [cot_identity(), cot_coverage()]
 CHECKS = [
-    *(keys_unique(dataset) for dataset in DATASETS.values()),
-    *(open_findings(dataset.name) for dataset in DATASETS.values()),
+    *(keys_unique(dataset) for dataset in TABLES.values()),
+    *(open_findings(dataset.name) for dataset in TABLES.values()),
     *(check(family) for family in INPUTS for check in (no_lookahead, replayed, poisoned)),
     *COT_CHECKS,
     *FUTURES_CHECKS,

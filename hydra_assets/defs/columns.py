@@ -1,9 +1,9 @@
-"""What each column says, for the column list in the UI. Beside the schemas of `core/dataset.py`, so that the lake's stay as they are."""
+"""Column descriptions for the column list in the UI."""
 
 import dagster as dg
 import pyarrow as pa
 
-from hydra_assets.core.dataset import Dataset
+from hydra_assets.core.tables.registry import Table
 
 _GROUPS = {
     "prod": "producers, merchants, processors and users",
@@ -104,7 +104,7 @@ def description_of(column: str) -> str | None:
     return None
 
 
-def column_schema(dataset: Dataset) -> dg.TableSchema:
+def column_schema(dataset: Table) -> dg.TableSchema:
     """The table's columns with type, unit and meaning."""
     return dg.TableSchema(columns=[_column(field, field.name in (*dataset.key, "as_of", "available_at")) for field in dataset.schema])
 

@@ -7,18 +7,18 @@ import dagster as dg
 import pyarrow as pa
 
 from hydra_assets.config.load import load_config
-from hydra_assets.core.dataset import DATASETS
+from hydra_assets.core.tables.registry import TABLES
 from hydra_assets.defs.features import PICTURED, FeatureConfig
 from hydra_assets.defs.option_pictures import PICTURES
 from hydra_assets.defs.partitions import MARKET_MONTH, key_of, months_by_market
 from hydra_assets.defs.resources import LakeResource
-from hydra_assets.flow.derived import DERIVATIONS, derived_months
-from hydra_assets.flow.features import marked
+from hydra_assets.flow.derive import DERIVATIONS, derived_months
+from hydra_assets.flow.publish import marked
 
 
 def derived_table(name: str) -> dg.AssetsDefinition:
     """The asset of the derived table *name*."""
-    dataset = DATASETS[name]
+    dataset = TABLES[name]
 
     @dg.asset(
         name=name,

@@ -7,13 +7,13 @@ import dagster as dg
 import pyarrow as pa
 
 from hydra_assets.config.load import load_config
-from hydra_assets.core.dataset import FEATURE_TABLES
+from hydra_assets.core.tables.registry import FEATURE_TABLES
 from hydra_assets.defs.option_pictures import PICTURES
 from hydra_assets.defs.partitions import MARKET_MONTH, key_of, months_by_market
 from hydra_assets.defs.resources import FeatureStoreResource, LakeResource
 from hydra_assets.features.compute import INPUTS
-from hydra_assets.flow.features import compute_months, marked, publish_month
 from hydra_assets.flow.outdated import restamped_since_publish
+from hydra_assets.flow.publish import compute_months, marked, publish_month
 
 PICTURED = 12  # months of a run, the newest ones: which of them the overview shows as the latest, Dagster leaves to chance
 

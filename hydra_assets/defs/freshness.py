@@ -15,13 +15,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from hydra_assets.config.load import load_config, load_release_calendar
-from hydra_assets.core.dataset import DATASETS, Dataset
 from hydra_assets.core.months import Month, months_between
 from hydra_assets.core.releases import ReleaseCalendar
 from hydra_assets.core.sessions import session_days
+from hydra_assets.core.tables.registry import TABLES, Table
 from hydra_assets.defs.judging import Judgement, asked_of, by_setting, of_partitions, verdict_of
 from hydra_assets.defs.resources import FindingsResource, LakeResource
-from hydra_assets.flow.databento import SCHEMAS, complete_at
+from hydra_assets.flow.feeds.databento import SCHEMAS, complete_at
 
 MARKET_WINDOW, COT_WINDOW = dt.timedelta(5), dt.timedelta(12)
 DELIVERED_AFTER = dt.timedelta(1)  # a historical API has a day about so long after its last record
@@ -61,7 +61,7 @@ def newest_expected(table: str, months: Sequence[Month], now: dt.datetime) -> dt
     return due[-1] if due else None
 
 
-def staleness(dataset: Dataset) -> dg.AssetChecksDefinition:
+def staleness(dataset: Table) -> dg.AssetChecksDefinition:
     """The newest row held is the newest that should be: in a run at the earlier of now and its newest month's end, alone at now."""
     table = dataset.name
 
@@ -96,7 +96,7 @@ def _newest(rows: pa.Table) -> dt.date | None:
     return newest.date() if newest is not None else None
 
 
-STALENESS = [staleness(dataset) for dataset in DATASETS.values()]
+STALENESS = [staleness(dataset) for dataset in TABLES.values()]
 
 freshness_watch = dg.define_asset_job(
     "freshness_watch",

@@ -12,7 +12,7 @@ from hydra_assets.core.months import Month
 from hydra_assets.core.sessions import session_days
 from hydra_assets.defs.freshness import due_sessions
 from hydra_assets.defs.judging import BLOCKS, Judgement, final_settlements, lake_check, month_text
-from hydra_assets.flow.databento import NO_ROOTS
+from hydra_assets.flow.feeds.databento import NO_ROOTS
 
 _WANTED = {
     "futures_definitions": ("",),

@@ -9,14 +9,14 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from hydra_assets.core.dataset import DATASETS, Dataset
 from hydra_assets.core.instants import now_us
 from hydra_assets.core.months import Month
+from hydra_assets.core.tables.registry import TABLES, Table
 from hydra_assets.defs.columns import column_schema
 from hydra_assets.defs.partitions import MARKET_MONTH, months_by_market, parts_of, refuse_shortened_range
 from hydra_assets.defs.resources import LakeResource
 from hydra_assets.errors import SchemaError
-from hydra_assets.flow.features import ALLOW_RETRACT
+from hydra_assets.flow.publish import ALLOW_RETRACT
 from hydra_assets.storage.capture import Look
 from hydra_assets.storage.lake import ParquetLake
 
@@ -83,16 +83,18 @@ class HiveParquetIOManager(dg.ConfigurableIOManager):
         asked = months_by_market(keys)
         parts = []
         for market, months in asked.items():
-            table = lake.read_vintages(name, market, months[0].first, months[-1].last, key=DATASETS[name].key)
+            table = lake.read_vintages(name, market, months[0].first, months[-1].last, key=TABLES[name].key)
             parts.append(table.append_column("market", pa.array([market] * table.num_rows, pa.string())) if len(asked) > 1 else table)
         return pa.concat_tables(parts, promote_options="default")
 
 
-def _dataset(context: dg.OutputContext) -> Dataset:
+def _dataset(context: dg.OutputContext) -> Table:
     name = context.asset_key.path[-1]
-    if name not in DATASETS:
-        raise SchemaError(f"asset {name!r} is no table of the lake; its shape belongs in core/dataset.py. Known are {sorted(DATASETS)}")
-    return DATASETS[name]
+    if name not in TABLES:
+        raise SchemaError(
+            f"asset {name!r} is no table of the lake; its shape belongs in core/tables/registry.py. Known are {sorted(TABLES)}"
+        )
+    return TABLES[name]
 
 
 def _pairs(obj: Any, keys: list[str]) -> Iterator[tuple[str, pa.Table]]:
@@ -108,9 +110,7 @@ def _pairs(obj: Any, keys: list[str]) -> Iterator[tuple[str, pa.Table]]:
     yield from obj
 
 
-def _append(
-    lake: ParquetLake, dataset: Dataset, market: str, month: Month, rows: pa.Table, look: Look | None, *, allow_retract: bool
-) -> int:
+def _append(lake: ParquetLake, dataset: Table, market: str, month: Month, rows: pa.Table, look: Look | None, *, allow_retract: bool) -> int:
     look = look or Look("asset", month.first, month.last, (market,), dt.datetime.fromtimestamp(now_us() / 1e6, dt.UTC))
     return lake.append_new(
         rows, dataset.name, market, month.first, key=dataset.key, stamps=dataset.stamps, look=look, allow_retract=allow_retract

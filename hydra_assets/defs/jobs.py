@@ -2,11 +2,11 @@
 
 import dagster as dg
 
-from hydra_assets.core.dataset import DATASETS
+from hydra_assets.core.tables.registry import TABLES
 
 COT_RAW = "cot_disaggregated"
-COT_TABLES = tuple(name for name in DATASETS if name.startswith("cot_"))
-MARKET_TABLES = tuple(name for name in DATASETS if name not in COT_TABLES)
+COT_TABLES = tuple(name for name in TABLES if name.startswith("cot_"))
+MARKET_TABLES = tuple(name for name in TABLES if name not in COT_TABLES)
 _COT = dg.AssetSelection.assets(COT_RAW)
 
 cot_refresh = dg.define_asset_job(

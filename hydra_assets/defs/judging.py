@@ -16,8 +16,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from hydra_assets.config.load import load_config
-from hydra_assets.core.dataset import DATASETS, FEATURE_TABLES
 from hydra_assets.core.months import Month
+from hydra_assets.core.tables.registry import FEATURE_TABLES, TABLES
 from hydra_assets.defs.partitions import months_by_market
 from hydra_assets.defs.resources import FeatureStoreResource, FindingsResource, LakeResource
 from hydra_assets.storage.lake import ParquetLake
@@ -149,7 +149,7 @@ def lake_check(
         asked = asked_of(context, opened, asset)
         for market, months in asked.items():
             tables = [
-                opened.read_vintages(name, market, months[0].first - before, months[-1].last, key=DATASETS[name].key)
+                opened.read_vintages(name, market, months[0].first - before, months[-1].last, key=TABLES[name].key)
                 for name in (asset, *([beside] if beside else []))
             ]
             looked_at = judge(judged, tables[0], market, months, *tables[1:])

@@ -9,10 +9,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from hydra_assets.core.dataset import OPTION_CHAIN, OPTION_FEATURES, OPTION_SMILES
 from hydra_assets.core.months import Month
+from hydra_assets.core.tables.registry import OPTION_CHAIN, OPTION_FEATURES, OPTION_SMILES
 from hydra_assets.defs.pictures import Facts, by_date, picture_of, positioning, synthetic_note, table_of, term_structure
-from hydra_assets.features.smiles import svi_of
+from hydra_assets.features.options.smiles import svi_of
 from hydra_assets.options.density import density
 from hydra_assets.storage.lake import ParquetLake
 

@@ -8,13 +8,13 @@ import dagster as dg
 import pyarrow as pa
 
 from hydra_assets.config.load import load_config, load_release_calendar
-from hydra_assets.core.dataset import COT_DISAGGREGATED
 from hydra_assets.core.months import Month
-from hydra_assets.defs.calendars import report_calendar
+from hydra_assets.core.tables.registry import COT_DISAGGREGATED
+from hydra_assets.defs.coverage_calendar import report_calendar
 from hydra_assets.defs.partitions import MARKET_MONTH, key_of, months_by_market, parts_of
 from hydra_assets.defs.resources import CftcResource, LakeResource
-from hydra_assets.defs.retrying import one_attempt
-from hydra_assets.flow.cot import CotFetch, cot_months, fetch_cot, restamp_cot
+from hydra_assets.defs.retries import one_attempt
+from hydra_assets.flow.feeds.cot import CotFetch, cot_months, fetch_cot, restamp_cot
 from hydra_assets.sources.cftc import CftcSource
 from hydra_assets.sources.publications import Publication
 

@@ -9,13 +9,13 @@ import dagster as dg
 import pyarrow as pa
 
 from hydra_assets.config.load import load_config
-from hydra_assets.core.dataset import DATASETS
 from hydra_assets.core.months import Month
-from hydra_assets.defs.calendars import session_calendar
+from hydra_assets.core.tables.registry import TABLES
+from hydra_assets.defs.coverage_calendar import session_calendar
 from hydra_assets.defs.partitions import MARKET_MONTH, key_of, months_by_market
 from hydra_assets.defs.resources import DatabentoResource, LakeResource
-from hydra_assets.defs.retrying import one_attempt
-from hydra_assets.flow.databento import SCHEMAS, Fetched, fetch_plan, plan_of, raw_months
+from hydra_assets.defs.retries import one_attempt
+from hydra_assets.flow.feeds.databento import SCHEMAS, Fetched, fetch_plan, plan_of, raw_months
 from hydra_assets.sources.databento import DatabentoSource
 from hydra_assets.storage.lake import ParquetLake
 
@@ -26,7 +26,7 @@ UNATTENDED_TAGS = ("dagster/schedule_name", "dagster/sensor_name", "dagster/from
 
 def databento_table(name: str) -> dg.AssetsDefinition:
     """The asset of the raw table *name*; what is not a definition needs those of its family."""
-    dataset = DATASETS[name]
+    dataset = TABLES[name]
     definitions = f"{name.split('_')[0]}_definitions"
 
     @dg.asset(

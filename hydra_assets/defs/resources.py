@@ -9,8 +9,8 @@ import dagster as dg
 from hydra_assets.config.home import Home
 from hydra_assets.config.load import load_config, load_release_calendar
 from hydra_assets.flow.alerts import Alert, notify
-from hydra_assets.flow.cot import open_cftc
-from hydra_assets.flow.databento import open_databento
+from hydra_assets.flow.feeds.cot import open_cftc
+from hydra_assets.flow.feeds.databento import open_databento
 from hydra_assets.log import mask
 from hydra_assets.sources.cftc import CftcSource
 from hydra_assets.sources.databento import DatabentoSource

@@ -8,9 +8,9 @@ import dagster as dg
 
 from hydra_assets.config.load import load_config
 from hydra_assets.core.months import Month
+from hydra_assets.defs.in_flight import ACTIVE
 from hydra_assets.defs.partitions import MARKET_MONTH, key_of, parts_of
 from hydra_assets.defs.resources import FeatureStoreResource, LakeResource
-from hydra_assets.defs.under_way import ACTIVE
 from hydra_assets.features.compute import INPUTS
 from hydra_assets.flow.outdated import input_marks, outdated_months, to_compute_again
 from hydra_assets.storage.lake import ParquetLake

@@ -7,11 +7,11 @@ import dagster as dg
 from hydra_assets.config.load import load_config, load_release_calendar
 from hydra_assets.core.months import Month
 from hydra_assets.core.sessions import is_session
-from hydra_assets.defs.asking import few, free_of, request
+from hydra_assets.defs.in_flight import under_way
 from hydra_assets.defs.jobs import COT_TABLES, MARKET_TABLES, cot_refresh, market_refresh
 from hydra_assets.defs.partitions import MARKET_MONTH, key_of
 from hydra_assets.defs.resources import DatabentoResource, LakeResource
-from hydra_assets.defs.under_way import under_way
+from hydra_assets.defs.run_requests import few, free_of, request
 from hydra_assets.errors import ConfigError, VendorError
 from hydra_assets.flow.due import reports_due, survey
 

@@ -11,11 +11,11 @@ import dagster as dg
 from hydra_assets.config.load import load_config, load_release_calendar
 from hydra_assets.core.months import Month
 from hydra_assets.core.releases import ReleaseCalendar
-from hydra_assets.defs.asking import few, request
+from hydra_assets.defs.in_flight import under_way
 from hydra_assets.defs.jobs import COT_TABLES, cot_refresh
 from hydra_assets.defs.partitions import MARKET_MONTH, key_of
 from hydra_assets.defs.resources import CftcResource
-from hydra_assets.defs.under_way import under_way
+from hydra_assets.defs.run_requests import few, request
 from hydra_assets.errors import VendorError
 from hydra_assets.sources.cftc import CftcSource, CotArchive
 from hydra_assets.sources.cftc_parse import reports_of

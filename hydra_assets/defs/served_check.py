@@ -6,7 +6,7 @@ import random
 import dagster as dg
 
 from hydra_assets.config.load import load_config
-from hydra_assets.core.dataset import FEATURE_TABLES
+from hydra_assets.core.tables.registry import FEATURE_TABLES
 from hydra_assets.defs.judging import Judgement, asked_of, month_text, verdict_of
 from hydra_assets.defs.resources import FeatureStoreResource, FindingsResource, LakeResource
 from hydra_assets.proof.served import Fault, ServedComparison, served_versus_recomputed

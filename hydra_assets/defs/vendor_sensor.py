@@ -7,10 +7,10 @@ import dagster as dg
 
 from hydra_assets.config.load import load_config
 from hydra_assets.core.months import Month
-from hydra_assets.defs.asking import few, free_of, request
+from hydra_assets.defs.in_flight import under_way
 from hydra_assets.defs.jobs import MARKET_TABLES, market_refresh
 from hydra_assets.defs.resources import DatabentoResource, LakeResource
-from hydra_assets.defs.under_way import under_way
+from hydra_assets.defs.run_requests import few, free_of, request
 from hydra_assets.errors import ConfigError, VendorError
 from hydra_assets.flow.due import Work, months_held, survey
 

@@ -8,16 +8,19 @@ from importlib.metadata import entry_points
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from hydra_assets.core.dataset import DATASETS
 from hydra_assets.core.feature import Feature
 from hydra_assets.core.market import CONTRACT_MULTIPLIERS
 from hydra_assets.core.option_rules import OptionRules
+from hydra_assets.core.tables.registry import TABLES
 from hydra_assets.errors import SchemaError, UnknownFeatureError
-from hydra_assets.features import cot, divergence, futures, options
-from hydra_assets.features.daily import compute_daily
-from hydra_assets.features.divergence import compute_divergence
-from hydra_assets.features.option_days import compute_options
-from hydra_assets.features.weekly import compute_weekly
+from hydra_assets.features.cot import formulas as cot
+from hydra_assets.features.cot.engine import compute_weekly
+from hydra_assets.features.divergence import formulas as divergence
+from hydra_assets.features.divergence.formulas import compute_divergence
+from hydra_assets.features.futures import formulas as futures
+from hydra_assets.features.futures.engine import compute_daily
+from hydra_assets.features.options import formulas as options
+from hydra_assets.features.options.engine import compute_options
 
 ENTRY_POINTS = "hydra_assets.features"
 INPUTS = {
@@ -52,7 +55,7 @@ def of_family(family: str) -> tuple[Feature, ...]:
 def evidence(family: str) -> tuple[str, ...]:
     """The tables that a proof of the family starts from: those in its features' windows, which do not rest on its own computations."""
     windows = {window.dataset for feature in of_family(family) for window in feature.windows}
-    raw = {name for name in (*INPUTS[family], *windows) if DATASETS[name].group == "raw"}
+    raw = {name for name in (*INPUTS[family], *windows) if TABLES[name].group == "raw"}
     return tuple(sorted(raw or {*INPUTS[family], *windows}))
 
 

@@ -14,8 +14,8 @@ import pyarrow as pa
 from hydra_assets.core.instants import INSTANT, from_us, to_us
 from hydra_assets.core.label import PREFIX
 from hydra_assets.errors import InvalidValueError
-from hydra_assets.features.arrivals import Arrivals, Inputs, lay_out, put
-from hydra_assets.features.panel import SETTLEMENT, Panel
+from hydra_assets.features.futures.arrivals import Arrivals, Inputs, lay_out, put
+from hydra_assets.features.futures.panel import SETTLEMENT, Panel
 
 _TAILS = {"": pa.float64(), "__contract": pa.string(), "__known_at": INSTANT}
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from hydra_assets.core.market import Market
 from hydra_assets.core.months import Month
 from hydra_assets.core.releases import ReleaseCalendar
-from hydra_assets.flow.databento import SCHEMAS, plan_of
+from hydra_assets.flow.feeds.databento import SCHEMAS, plan_of
 from hydra_assets.sources.databento import DatabentoSource
 from hydra_assets.storage.lake import ParquetLake
 

@@ -9,13 +9,13 @@ import datetime as dt
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from hydra_assets.core.dataset import FEATURE_TABLES
 from hydra_assets.core.instants import to_us
 from hydra_assets.core.months import Month
+from hydra_assets.core.tables.registry import FEATURE_TABLES
 from hydra_assets.features import of_family
 from hydra_assets.features.compute import INPUTS
-from hydra_assets.flow.derived import DERIVATIONS
-from hydra_assets.flow.features import reach_of
+from hydra_assets.flow.derive import DERIVATIONS
+from hydra_assets.flow.publish import reach_of
 from hydra_assets.storage.lake import Folder, ParquetLake
 from hydra_assets.storage.store import FeatureStore
 

@@ -14,9 +14,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from hydra_assets.core.dataset import DATASETS
 from hydra_assets.core.instants import DAY_US, INSTANT, column_us, from_us, instants, iso
 from hydra_assets.core.option_rules import OptionRules
+from hydra_assets.core.tables.registry import TABLES
 from hydra_assets.features import compute
 
 # Stated once for a contract, and refused loudly where two rows disagree.
@@ -63,7 +63,7 @@ def poisoned(inputs: Mapping[str, pa.Table], at: int, *, seed: int) -> tuple[dic
             continue
         available = column_us(table["available_at"], what="available_at", rounding="ceil")
         known, later = table.filter(pa.array(available <= at)), table.filter(pa.array(available > at))
-        old, keys = _revised(known, dice), DATASETS[name].key
+        old, keys = _revised(known, dice), TABLES[name].key
         parts = [
             known,
             _absurd(later, dice, keys),

@@ -17,8 +17,8 @@ from hydra_assets.core.months import Month
 from hydra_assets.core.option_rules import OptionRules
 from hydra_assets.errors import UnknownFeatureError
 from hydra_assets.features import ALL
-from hydra_assets.flow.features import evidence_of
-from hydra_assets.proof.lint import lint
+from hydra_assets.flow.publish import evidence_of
+from hydra_assets.proof.lint.linter import lint
 from hydra_assets.proof.poison import Poisoned, poison
 from hydra_assets.proof.replay import Replay, replay
 from hydra_assets.storage.lake import ParquetLake

@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 from hydra_assets.core.instants import day_us, from_us, iso
 from hydra_assets.core.option_rules import OptionRules
 from hydra_assets.features import compute, of_family
-from hydra_assets.flow.features import look_back
+from hydra_assets.flow.publish import look_back
 
 Verdict = Literal["passed", "failed", "unproven"]
 Row = dict[str, Any]

@@ -15,7 +15,7 @@ from hydra_assets.core.months import Month, months_between
 from hydra_assets.core.option_rules import OptionRules
 from hydra_assets.features import of_family
 from hydra_assets.features.compute import INPUTS
-from hydra_assets.flow.features import compute_months
+from hydra_assets.flow.publish import compute_months
 from hydra_assets.storage.frame import Asked, joined
 from hydra_assets.storage.lake import ParquetLake
 from hydra_assets.storage.mirror import frontier_of

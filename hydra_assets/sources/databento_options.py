@@ -11,9 +11,9 @@ import numpy as np
 import pyarrow as pa
 from databento.common.dbnstore import DBNStore
 
-from hydra_assets.core.dataset import OPTION_DEFINITIONS, OPTION_QUOTES, OPTION_STATISTICS
 from hydra_assets.core.instants import DAY_US
 from hydra_assets.core.market import Market
+from hydra_assets.core.tables.registry import OPTION_DEFINITIONS, OPTION_QUOTES, OPTION_STATISTICS
 from hydra_assets.errors import VendorContentError
 from hydra_assets.sources.databento_parse import (
     DAY_NS,

@@ -9,9 +9,9 @@ import numpy as np
 import pyarrow as pa
 from databento.common.dbnstore import DBNStore
 
-from hydra_assets.core.dataset import FUTURES_BARS, FUTURES_DEFINITIONS, FUTURES_STATISTICS, Dataset
 from hydra_assets.core.instants import DAY_US
 from hydra_assets.core.market import Market
+from hydra_assets.core.tables.registry import FUTURES_BARS, FUTURES_DEFINITIONS, FUTURES_STATISTICS, Table
 from hydra_assets.errors import VendorContentError
 
 SCALE = 1e9  # DBN prices are integers of 1e-9 price units
@@ -86,7 +86,7 @@ def parse_definitions(store: DBNStore, market: Market, *, synthetic: bool, degra
 class Definitions:
     """Which contract an instrument id was on a day: ids are given out anew."""
 
-    statistics: Dataset = FUTURES_STATISTICS
+    statistics: Table = FUTURES_STATISTICS
 
     def __init__(self, table: pa.Table) -> None:
         self._day = us_of(table["as_of"]) // DAY_US

@@ -10,8 +10,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from hydra_assets.core.dataset import QUALITIES
 from hydra_assets.core.instants import INSTANT, column_us, instants, to_us
+from hydra_assets.core.tables.registry import QUALITIES
 from hydra_assets.errors import InvalidTimeError, SchemaError
 from hydra_assets.storage.mirror import Frontier, frontier_of
 

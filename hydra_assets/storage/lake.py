@@ -10,12 +10,13 @@ import numpy as np
 import pyarrow as pa
 
 from hydra_assets import log
-from hydra_assets.core.dataset import Stamps
 from hydra_assets.core.instants import INSTANT, column_us, from_us, now_us, to_us
 from hydra_assets.core.point_in_time import known_vintages, recordings_that_count
+from hydra_assets.core.tables.registry import Stamps
 from hydra_assets.errors import CorruptionError, InvalidNameError, InvalidTimeError, InvalidValueError, SchemaError
 from hydra_assets.storage import files
 from hydra_assets.storage.capture import Held, Look, capture
+from hydra_assets.storage.capture_stats import Sightings, sightings_of
 from hydra_assets.storage.compaction import GRACE, compact_folder, vacuum_folder
 from hydra_assets.storage.folder import (
     PLACE,
@@ -30,11 +31,10 @@ from hydra_assets.storage.folder import (
     recordings,
     shown,
 )
-from hydra_assets.storage.looks import log_look, looks_of
+from hydra_assets.storage.look_log import log_look, looks_of
 from hydra_assets.storage.names import adopt_world, checked_name
 from hydra_assets.storage.restamp import restamped
-from hydra_assets.storage.shape import SCHEMA_FILE, checked, codes, days_of, read_schema, stamped, utc_day
-from hydra_assets.storage.sightings import Sightings, sightings_of
+from hydra_assets.storage.validate import SCHEMA_FILE, checked, codes, days_of, read_schema, stamped, utc_day
 
 WORLD_FILE = "WORLD"
 

@@ -19,8 +19,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from hydra_assets.core.dataset import QUALITIES
 from hydra_assets.core.point_in_time import visible_frontier
+from hydra_assets.core.tables.registry import QUALITIES
 
 FORMAT = "1"
 Read = Callable[[str, int | None], Sequence[Mapping[str, Any]] | None]

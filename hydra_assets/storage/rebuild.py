@@ -12,7 +12,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from hydra_assets.core.dataset import DATASETS
+from hydra_assets.core.tables.registry import TABLES
 from hydra_assets.errors import ConflictError, CorruptionError, LockTimeoutError
 from hydra_assets.storage.facts import Fact, Vintage
 from hydra_assets.storage.folder import RECORDED, RETRACTED, Folder
@@ -44,7 +44,7 @@ class Rebuilt:
 
 def feature_folders(lake: ParquetLake) -> list[Folder]:
     """The lake's folders that hold features."""
-    return [folder for name, dataset in DATASETS.items() if dataset.group == "features" for folder in lake.folders(name)]
+    return [folder for name, dataset in TABLES.items() if dataset.group == "features" for folder in lake.folders(name)]
 
 
 def rebuild_store(
@@ -92,7 +92,7 @@ def differences(lake: ParquetLake, store: FeatureStore) -> list[str]:
     """Where the store believes something else than the lake's feature tables; a line for each table and market."""
     found = []
     for name, market in sorted({(folder.data_type, folder.market) for folder in feature_folders(lake)}):
-        there = lake.read_vintages(name, market, key=DATASETS[name].key)
+        there = lake.read_vintages(name, market, key=TABLES[name].key)
         features = sorted(set(there["feature_name"].to_pylist())) if there.num_rows else []
         served = store.vintages(market, features)
         a, b = (_ordered(table) for table in (there, served))

@@ -14,7 +14,7 @@ from hydra_assets.core.point_in_time import recordings_that_count
 from hydra_assets.errors import InvalidTimeError, SchemaError
 from hydra_assets.storage.capture import Look, confirmed
 from hydra_assets.storage.folder import RECORDED, RETRACTED, SEEN, recordings
-from hydra_assets.storage.shape import codes
+from hydra_assets.storage.validate import codes
 
 
 def restamped(held: pa.Table, right: pa.Table, *, key: Sequence[str], looks: Sequence[Look], place: str) -> pa.Table:

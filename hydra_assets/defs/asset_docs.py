@@ -1,0 +1,58 @@
+"""What the UI says of every table before it is opened: whose it is, what it is made of, how old it may be, and how to read it."""
+
+import dagster as dg
+
+from hydra_assets.core.tables.registry import TABLES, Table
+from hydra_assets.defs.columns import column_schema
+from hydra_assets.defs.freshness import policy_of
+
+OWNERS = ["team:desk"]
+_STAMPS = {
+    "vendor": "the vendor's own instant of each print",
+    "ours": "the end of the bar, the cut, or the release calendar; a later change counts from the moment it was seen",
+    "derived": "the latest of the inputs that the row was made of",
+}
+_STEP = {
+    "raw": "**Raw**: what the source said, row by row, never altered. Fetches only days that are not held.",
+    "derived": "**Derived**: computed from the raw tables.",
+    "features": "**Features**: computed from the tables upstream, published to the store and kept in the lake. To make one month:"
+    " *Jobs*, `market_refresh` or `cot_refresh`, *Materialize all*. To make several: *Lineage*, select the tables, *Materialize selected*."
+    " Then open the month under *Partitions*: the numbers stand in a table, their picture is behind [Show Markdown]."
+    " *Checks* re-read what was written: `no_lookahead` and `replay` prove it,"
+    " `open_findings` is red while anything is open in any market and month.",
+}
+
+
+def shown(spec: dg.AssetSpec, *, world: str, home: str) -> dg.AssetSpec:
+    """The asset's specification as people see it."""
+    dataset = TABLES[spec.key.path[-1]]
+    return spec.merge_attributes(
+        metadata={
+            "world": dg.MetadataValue.text(world),
+            "home": dg.MetadataValue.path(home),
+            "dagster/column_schema": column_schema(dataset),
+            "dagster/table_name": dataset.name,
+        },
+        owners=OWNERS,
+        tags={"world": world, "stamps": dataset.stamps, "cadence": "weekly" if dataset.name.startswith("cot_") else "daily"},
+        kinds=_kinds(dataset, world),
+    ).replace_attributes(description=_description(dataset, spec.description), freshness_policy=policy_of(dataset.name))
+
+
+def _kinds(dataset: Table, world: str) -> set[str]:
+    """On the asset's box; Dagster shows three at most."""
+    if dataset.group != "raw":
+        return set()
+    return {"sample vendor" if world == "sample" else "cftc" if dataset.name.startswith("cot_") else "databento"}
+
+
+def _description(dataset: Table, own: str | None) -> str:
+    key = ", ".join(f"`{name}`" for name in (*dataset.key, "as_of"))
+    return "\n\n".join(
+        [
+            own or dataset.description,
+            _STEP[dataset.group],
+            f"One row per {key} and `available_at`, which is {_STAMPS[dataset.stamps]}.",
+            f"Read it: `hydra_assets.open().lake.read_known('{dataset.name}', 'HE', known_at, key={list(dataset.key)!r})`.",
+        ]
+    )

@@ -1,0 +1,157 @@
+"""The doctor's look at the machine, the installed packages, the settings, and whether there is a key; which one, nobody is told."""
+
+import datetime as dt
+import difflib
+import importlib.metadata
+import os
+import platform
+import socket
+import sys
+from collections.abc import Iterator
+from zoneinfo import ZoneInfo
+
+from hydra_assets.config.home import Home
+from hydra_assets.config.load import load_config, load_release_calendar, user_config_path
+from hydra_assets.core.feature import Feature
+from hydra_assets.core.label import is_label
+from hydra_assets.doctor.finding import Finding
+from hydra_assets.errors import ConfigError
+from hydra_assets.features.compute import ENTRY_POINTS
+
+PACKAGE = "hydra-assets"
+VARIABLES = ("HYDRA_HOME", "HYDRA_WORLD", "HYDRA_CONFIG", "HYDRA_LOG_FORMAT", "HYDRA_LOG_LEVEL")
+KEY = "DATABENTO_API_KEY"
+
+
+def examine_machine(home: Home, port: int) -> Iterator[Finding]:
+    """Whether the program can run here, and is set up as it reads."""
+    yield from _python()
+    yield from _packages()
+    yield from _variables()
+    yield from _settings()
+    yield from _entry_points()
+    yield from _time_zones()
+    yield from _release_calendar()
+    yield from _port(port)
+    yield from _key(home)
+
+
+def _python() -> Iterator[Finding]:
+    yield Finding("python", "ok", f"{platform.python_version()} at {sys.executable}")
+
+
+def _packages() -> Iterator[Finding]:
+    from packaging.requirements import Requirement
+
+    try:
+        wanted = [Requirement(line) for line in importlib.metadata.requires(PACKAGE) or ()]
+    except importlib.metadata.PackageNotFoundError:
+        yield Finding("packages", "warning", f"{PACKAGE} runs from a folder and is not installed", "run it by uv run, or pip install it")
+        return
+    wrong = []
+    for requirement in wanted:
+        try:
+            held = importlib.metadata.version(requirement.name)
+        except importlib.metadata.PackageNotFoundError:
+            wrong.append(f"{requirement.name} is missing")
+            continue
+        if not requirement.specifier.contains(held, prereleases=True):
+            wrong.append(f"{requirement.name} {held} is not {requirement.specifier}")
+    if wrong:
+        yield Finding("packages", "problem", "; ".join(wrong), "install what requirements.lock says, or run uv sync")
+    else:
+        told = f"{PACKAGE} {importlib.metadata.version(PACKAGE)}, dagster {importlib.metadata.version('dagster')}"
+        yield Finding("packages", "ok", f"{told}; all {len(wanted)} are as required")
+
+
+def _variables() -> Iterator[Finding]:
+    for name in sorted(name for name in os.environ if name.startswith("HYDRA_") and name not in VARIABLES):
+        near = difflib.get_close_matches(name, VARIABLES, 1)
+        hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(VARIABLES)}"
+        yield Finding("environment", "warning", f"{name} is set, and nothing reads it", hint)
+
+
+def _settings() -> Iterator[Finding]:
+    path = user_config_path()
+    try:
+        config = load_config()
+    except ConfigError as error:
+        yield Finding("settings", "problem", str(error), "mend that line; hydra-assets config init writes a commented file to compare with")
+        return
+    where = str(path) if path.exists() else f"defaults alone (no {path})"
+    yield Finding("settings", "ok", f"{where}; markets {', '.join(sorted(config.markets))}")
+
+
+def _entry_points() -> Iterator[Finding]:
+    found = 0
+    names: list[str] = []
+    for entry in sorted(importlib.metadata.entry_points(group=ENTRY_POINTS), key=lambda entry: entry.name):
+        whose = f"{entry.name} = {entry.value}" + (f" of {entry.dist.name}" if entry.dist is not None else "")
+        try:
+            loaded = entry.load()
+            features = [loaded] if isinstance(loaded, Feature) else list(loaded)
+        except Exception as error:
+            yield Finding(
+                "features of others", "problem", f"{whose}: {error!r}", "mend or uninstall that package: nothing computes until then"
+            )
+            continue
+        strange = [feature for feature in features if not isinstance(feature, Feature) or is_label(feature.name)]
+        if strange:
+            yield Finding("features of others", "problem", f"{whose}: {strange[0]!r} is no Feature", "let it give a Feature, or several")
+            continue
+        found += len(features)
+        names += [feature.name for feature in features]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        yield Finding("features of others", "problem", f"declared twice: {', '.join(twice)}", "rename one of each")
+    elif found:
+        yield Finding("features of others", "ok", f"{found} by entry point: {', '.join(names)}")
+
+
+def _time_zones() -> Iterator[Finding]:
+    try:
+        for zone, hours in (("America/Chicago", -6), ("America/New_York", -5)):
+            offset = dt.datetime(2025, 12, 3, 12, tzinfo=ZoneInfo(zone)).utcoffset()
+            if offset != dt.timedelta(hours=hours):
+                raise ValueError(f"{zone} is {offset} in December 2025, not {hours} hours")
+    except Exception as error:
+        yield Finding("time zones", "problem", str(error), "install the package tzdata, or mend the system's zone files (TZPATH)")
+        return
+    yield Finding("time zones", "ok", "Chicago and New York are where they should be")
+
+
+def _release_calendar() -> Iterator[Finding]:
+    until = load_release_calendar().reviewed_until
+    age = (dt.datetime.now(dt.UTC).date() - until).days
+    told = f"COT release exceptions are reviewed until {until}"
+    if age > 0:
+        remedy = "upgrade the package; until then later reports count as partial unless a live look saw them come out"
+        yield Finding("release calendar", "warning", f"{told}, {age} days ago", remedy)
+    else:
+        yield Finding("release calendar", "ok", told)
+
+
+def _port(port: int) -> Iterator[Finding]:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            told = f"{port} on 127.0.0.1 is taken"
+            yield Finding("port", "warning", told, "if that is not your UI already: hydra-assets ui --port with another one")
+            return
+    yield Finding("port", "ok", f"{port} on 127.0.0.1 is free")
+
+
+def _key(home: Home) -> Iterator[Finding]:
+    """Whether there is one; which one it is nobody is told."""
+    present = bool(os.environ.get(KEY))
+    if home.world != "live":
+        told = "not needed in the sample world" + ("; one is set, and nothing here uses it" if present else "")
+        yield Finding("key", "ok", told)
+    elif not present:
+        yield Finding("key", "warning", f"{KEY} is not set", "set it for futures from Databento; COT works without")
+    elif not os.environ[KEY].startswith("db-"):
+        yield Finding("key", "problem", f"{KEY} does not look like a key of Databento's", "copy it anew: it begins with db-")
+    else:
+        yield Finding("key", "ok", f"{KEY} is set; what it may spend: hydra-assets config show, databento")

@@ -1,0 +1,138 @@
+"""The continuous series: which contract was first on each session, its settlement, and what each roll changed."""
+
+import datetime as dt
+from collections.abc import Mapping
+from typing import Literal
+
+import numpy as np
+import pyarrow as pa
+
+from hydra_assets.core.feature import Feature, Window
+from hydra_assets.core.instants import instants
+from hydra_assets.core.tables.registry import FUTURES_CONTINUOUS, QUALITIES
+from hydra_assets.errors import InvalidValueError
+from hydra_assets.features.futures.engine import play
+from hydra_assets.features.futures.formulas import Daily
+from hydra_assets.features.futures.panel import MEMORY, Ints, Panel
+
+Method = Literal["difference", "ratio", "none"]
+METHODS = ("difference", "ratio", "none")
+
+
+def _front(panel: Panel, t: Ints) -> Daily:
+    return _daily(panel.legs[t, 0].astype(float))
+
+
+def _settlement(panel: Panel, t: Ints) -> Daily:
+    return _daily(panel.price(t, 0))
+
+
+def _rolled(panel: Panel, t: Ints) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Whether the front contract changed into t, and the settlements of new and old on the newest of five sessions that has both."""
+    new, old = panel.legs[t, 0], panel.legs[t - 1, 0]
+    after, before = np.full(len(t), np.nan), np.full(len(t), np.nan)
+    for back in range(1, MEMORY + 1):
+        a, b = panel.at(0, t - back, new), panel.at(0, t - back, old)
+        fits = np.isnan(after) & np.isfinite(a) & np.isfinite(b)
+        after, before = np.where(fits, a, after), np.where(fits, b, before)
+    return new != old, after, before
+
+
+def _difference(panel: Panel, t: Ints) -> Daily:
+    rolled, after, before = _rolled(panel, t)
+    return _daily(np.where(rolled, after - before, 0.0))
+
+
+def _ratio(panel: Panel, t: Ints) -> Daily:
+    rolled, after, before = _rolled(panel, t)
+    return _daily(np.where(rolled, after / before, 1.0))
+
+
+def _daily(value: np.ndarray) -> Daily:
+    return Daily(np.asarray(value, dtype=float), np.zeros(len(value), dtype=bool))
+
+
+_WINDOWS = (
+    Window("futures_statistics", -1 - MEMORY, unit="sessions", where=(("stat", "settlement"), ("is_final", True))),
+    Window("futures_statistics", -1 - MEMORY, -1, unit="sessions", required=(), at_least=0, where=(("stat", "open_interest"),)),
+)
+COLUMNS = tuple(
+    Feature(name, "futures", "", function, _WINDOWS, "", "", "", needs="F1")
+    for name, function in (("contract", _front), ("settlement", _settlement), ("roll_difference", _difference), ("roll_ratio", _ratio))
+)
+LOOK_BACK_SESSIONS = 2 * MEMORY + 2
+
+
+def build_continuous(inputs: Mapping[str, pa.Table], *, start: dt.date | None = None, end: dt.date | None = None) -> pa.Table:
+    """
+    All vintages of the continuous series: a row when the front contract's final settlement is known, a further one when it changes.
+
+    Args:
+        inputs: ``futures_statistics`` as it lies in the lake, every vintage.
+        start, end: inclusive days of the answer's ``as_of``.
+    Returns:
+        FUTURES_CONTINUOUS. ``roll_difference`` and ``roll_ratio`` compare the new contract with the old one on the newest of
+        the five sessions before at which both have settled; null where there is none.
+    """
+    played = play(inputs, COLUMNS, multiplier=1.0, start=start, end=end)
+    if played is None or not played.rows:
+        return FUTURES_CONTINUOUS.schema.empty_table()
+    # Each column says when it changed; a row of the table is all four as they stood then.
+    said: dict[tuple[int, int], dict[int, tuple[float, int]]] = {}
+    for track, sessions, at, values, qualities in played.rows:
+        for t, when, value, quality in zip(sessions.tolist(), at.tolist(), values.tolist(), qualities.tolist(), strict=True):
+            said.setdefault((t, when), {})[track] = (value, quality)
+    rows: list[tuple[int, int, list[float], int]] = []
+    standing: dict[int, dict[int, tuple[float, int]]] = {}
+    for t, when in sorted(said):
+        cells = standing.setdefault(t, {})
+        cells.update(said[t, when])
+        standing_now = [cells[track][0] for track in range(len(COLUMNS))]
+        # A roll that cannot be measured leaves the settlement as good as it is.
+        rows.append((t, when, standing_now, cells[1][1]))
+    contracts = [played.panel.contracts[int(v[0])] if v[0] == v[0] else None for _, _, v, _ in rows]
+
+    def number(i: int) -> pa.Array:
+        column = np.array([values[i] for _, _, values, _ in rows])
+        return pa.array(column, mask=np.isnan(column))
+
+    table = pa.table(
+        {
+            "as_of": instants(played.panel.as_of[[t for t, *_ in rows]]),
+            "available_at": instants(np.array([when for _, when, *_ in rows])),
+            "contract": pa.array([c and c[0] for c in contracts], pa.string()),
+            "expiration": pa.array([c and c[1] for c in contracts], pa.int64()).cast(pa.timestamp("us", tz="UTC")),
+            "settlement": number(1),
+            "roll_difference": number(2),
+            "roll_ratio": number(3),
+            "quality": pa.array([QUALITIES[quality] for *_, quality in rows]),
+        }
+    )
+    return FUTURES_CONTINUOUS.conform(table)
+
+
+def adjusted(known: pa.Table, method: Method = "difference") -> pa.Table:
+    """
+    The series with a column ``price``, anchored at its newest day, from rows as known at one instant.
+
+    Args:
+        known: FUTURES_CONTINUOUS, one row a day.
+        method: ``difference`` adds the price differences of later rolls, ``ratio`` multiplies by their ratios, ``none`` leaves
+            the settlements with their jumps.
+    Returns:
+        ``as_of, contract, expiration, settlement, price, quality`` in order of as_of. Before a roll that could not be measured
+        the price is null: how far apart the two contracts were is not known.
+    """
+    if method not in METHODS:
+        raise InvalidValueError(f"method={method!r}; choose one of {', '.join(METHODS)}")
+    known = known.sort_by("as_of")
+    settlement = known["settlement"].to_numpy(zero_copy_only=False).astype(float)
+    if method == "none" or not known.num_rows:
+        price = settlement
+    else:
+        column = known["roll_difference" if method == "difference" else "roll_ratio"].to_numpy(zero_copy_only=False).astype(float)
+        neutral = 0.0 if method == "difference" else 1.0
+        later = np.r_[column[1:], neutral][::-1]
+        price = settlement + np.cumsum(later)[::-1] if method == "difference" else settlement * np.cumprod(later)[::-1]
+    kept = known.select(["as_of", "contract", "expiration", "settlement", "quality"])
+    return kept.add_column(4, "price", pa.array(price, mask=np.isnan(price)))

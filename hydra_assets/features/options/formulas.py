@@ -1,0 +1,245 @@
+"""
+Features of the options: read off a `Board` of smiles and Greeks, each with the word that its quality earns.
+
+A function takes the board and gives a `Reading`: values of shape (states,), NaN where there is no answer, and quality words as
+positions. Volatilities are decimals a year, horizons calendar days, dollars those of one contract times open interest.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from hydra_assets.core.feature import Feature, Window
+from hydra_assets.features.futures import formulas as futures
+from hydra_assets.features.futures.panel import Floats, Ints
+from hydra_assets.features.options.surface_states import Board, Maturity
+from hydra_assets.features.quality import PARTIAL
+from hydra_assets.options.density import cumulative, quantile
+from hydra_assets.options.surface import risk_reversal_and_butterfly
+
+MAX_TAIL_OF_VARIANCE, MAX_TAIL_OF_SHAPE = 0.20, 0.10  # beyond the quoted strikes; more makes the value partial
+
+
+@dataclass(frozen=True)
+class Reading:
+    """Values, and the worst quality word that each earned (positions in QUALITIES); a NaN is ``missing`` whatever the word."""
+
+    value: Floats
+    word: Ints
+
+
+Function = Callable[[Board], Reading]
+
+
+def atm_vol(days: int) -> Function:
+    """Volatility at the forward, total variance linear in time between the slices around the horizon."""
+
+    def feature(board: Board) -> Reading:
+        level = board.level[days]
+        return Reading(np.sqrt(level.theta / level.tau), level.word)
+
+    return feature
+
+
+def atm_error(board: Board) -> Reading:
+    """Standard error of the 30-day volatility at the forward, by the delta method."""
+    level = board.level[30]
+    return Reading(level.theta_error / (2 * np.sqrt(level.theta * level.tau)), level.word)
+
+
+def term_slope(board: Board) -> Reading:
+    """90-day less 30-day volatility at the forward; of whole smiles alone."""
+    near, far = board.whole[30], board.whole[90]
+    value = np.sqrt(far.theta / far.tau) - np.sqrt(near.theta / near.tau)
+    return Reading(value, np.maximum(near.word, far.word))
+
+
+def _wings(board: Board, which: int) -> Reading:
+    whole = board.whole[30]
+    value = board.read(lambda smile: risk_reversal_and_butterfly(smile, tau=whole.tau)[which])
+    return Reading(value, whole.word)
+
+
+def risk_reversal(board: Board) -> Reading:
+    """Volatility of the 25-delta call less that of the put, 30 days."""
+    return _wings(board, 0)
+
+
+def butterfly(board: Board) -> Reading:
+    """Mean volatility of the 25-delta call and put less that at the forward, 30 days."""
+    return _wings(board, 1)
+
+
+def _tailed(whole: Maturity, limit: float) -> Ints:
+    """The word of a number that the unquoted tails enter."""
+    with np.errstate(invalid="ignore"):
+        return np.asarray(np.maximum(whole.word, np.where(whole.tails > limit, PARTIAL, 0)))
+
+
+def model_free_vol(board: Board) -> Reading:
+    """sqrt(E[-2 ln(S/F)] / tau), 30 days."""
+    whole = board.whole[30]
+    return Reading(np.sqrt(board.moments.model_free / whole.tau), _tailed(whole, MAX_TAIL_OF_VARIANCE))
+
+
+def simple_vol(board: Board) -> Reading:
+    """sqrt(Var[S/F] / tau), 30 days."""
+    whole = board.whole[30]
+    return Reading(np.sqrt(board.moments.simple / whole.tau), _tailed(whole, MAX_TAIL_OF_VARIANCE))
+
+
+def up_less_down(board: Board) -> Reading:
+    """Simple variance above the forward less that below, each doubled and as a volatility, 30 days."""
+    whole, moments = board.whole[30], board.moments
+    value = np.sqrt(2 * moments.up / whole.tau) - np.sqrt(2 * moments.down / whole.tau)
+    return Reading(value, _tailed(whole, MAX_TAIL_OF_VARIANCE))
+
+
+def convexity(board: Board) -> Reading:
+    """Simple volatility over that at the forward, 30 days."""
+    whole = board.whole[30]
+    return Reading(np.sqrt(board.moments.simple / whole.theta), _tailed(whole, MAX_TAIL_OF_VARIANCE))
+
+
+def variance(board: Board) -> Reading:
+    """Variance of ln(S/F) under Q over 30 days, not annualised."""
+    return Reading(board.moments.variance, _tailed(board.whole[30], MAX_TAIL_OF_VARIANCE))
+
+
+def skewness(board: Board) -> Reading:
+    """Skewness of ln(S/F) under Q, 30 days."""
+    return Reading(board.moments.skewness, _tailed(board.whole[30], MAX_TAIL_OF_SHAPE))
+
+
+def kurtosis(board: Board) -> Reading:
+    """Kurtosis of ln(S/F) under Q, 3 for a normal, 30 days; at best ``partial``: few quotes say little about it."""
+    return Reading(board.moments.kurtosis, np.maximum(_tailed(board.whole[30], MAX_TAIL_OF_SHAPE), PARTIAL))
+
+
+def median_gap(board: Board) -> Reading:
+    """Median of S over F, less 1; the mean of S is F."""
+    return Reading(np.expm1(board.read(lambda smile: quantile(smile, 0.5))), board.whole[30].word)
+
+
+def below(share: float) -> Function:
+    """Probability under Q that S ends below *share* of F in 30 days."""
+
+    def feature(board: Board) -> Reading:
+        return Reading(board.read(lambda smile: cumulative(smile, np.log([share]))[:, 0]), board.whole[30].word)
+
+    return feature
+
+
+def above(share: float) -> Function:
+    """Probability under Q that S ends above *share* of F in 30 days."""
+
+    def feature(board: Board) -> Reading:
+        return Reading(board.read(lambda smile: 1 - cumulative(smile, np.log([share]))[:, 0]), board.whole[30].word)
+
+    return feature
+
+
+def variance_premium(board: Board) -> Reading:
+    """Model-free variance of 30 days less the realised variance of 21 sessions, both a year."""
+    whole = board.whole[30]
+    realised, word = board.realised["fut_rv_21"]
+    value = board.moments.model_free / whole.tau - realised**2
+    return Reading(value, np.maximum(_tailed(whole, MAX_TAIL_OF_VARIANCE), word))
+
+
+def implied_to_realised(board: Board) -> Reading:
+    """ln of 30-day volatility at the forward over the realised one of 252 sessions."""
+    level = board.level[30]
+    realised, word = board.realised["fut_rv_252"]
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return Reading(np.log(np.sqrt(level.theta / level.tau) / realised), np.maximum(level.word, word))
+
+
+def _flow(name: str) -> Function:
+    return lambda board: Reading(getattr(board.flows, name), board.flows.word)
+
+
+def gamma_net(board: Board) -> Reading:
+    """Both legs with the signs of what dealers are taken to hold."""
+    call, put = board.dealer_signs
+    return Reading(call * board.flows.gex_call + put * board.flows.gex_put, board.flows.word)
+
+
+# ---------------------------------------------------------------- the table
+
+_FINAL = (("stat", "settlement"), ("is_final", True))
+_INTEREST = (("stat", "open_interest"),)
+_CHAIN = (
+    Window("option_definitions", 0, unit="sessions"),
+    Window("futures_statistics", 0, unit="sessions", where=_FINAL),
+    Window("option_quotes", 0, unit="sessions", required=()),
+    # Liquidity is judged by the open interest of the session before.
+    Window("option_statistics", -1, -1, unit="sessions", required=(), where=_INTEREST),
+)
+_EVENING = "final settlement of every underlying contract, about 18:00 Chicago, on the quotes of 13:00"
+_MORNING = "morning of t: open interest of t-1 of every option"
+
+
+def _row(name: str, function: Function, unit: str, formula: str, source: str = "-", *, realised: str = "") -> Feature:
+    """*realised* names the futures feature that the row waits for and is joined with."""
+    more = next((feature.windows for feature in futures.FEATURES if feature.name == realised), ())
+    return Feature(name, "options", unit, function, (*_CHAIN, *more), formula, source, _EVENING, needs=realised)
+
+
+INTEREST = Feature(
+    "opt_pc_oi",
+    "options",
+    "ratio",
+    lambda put, call: put / call,
+    (
+        Window("option_statistics", -2, -1, unit="sessions", required=(-1,), where=_INTEREST),
+        Window("option_definitions", -1, unit="sessions", required=()),
+    ),
+    "open interest of puts over that of calls, of t-1",
+    "-",
+    _MORNING,
+)
+
+FEATURES: tuple[Feature, ...] = (
+    *(
+        _row(f"opt_atm_iv_{days}", atm_vol(days), "vol ann", f"sqrt(w(0) / tau) at {days} days, w linear in T between slices")
+        for days in (30, 60, 90)
+    ),
+    _row("opt_atm_iv_se", atm_error, "vol", "standard error of opt_atm_iv_30, delta method"),
+    _row("opt_ts_slope", term_slope, "vol", "opt_atm_iv_90 - opt_atm_iv_30, of whole smiles"),
+    _row("opt_rr25_30", risk_reversal, "vol", "IV(25-delta call) - IV(25-delta put), forward delta on the smile"),
+    _row("opt_bf25_30", butterfly, "vol", "(IV of 25-delta call + put)/2 - ATM"),
+    _row("opt_iv_mf_30", model_free_vol, "vol ann", "sqrt(E[-2 ln(S/F)] / tau)", "Carr & Madan 1998"),
+    _row("opt_iv_simple_30", simple_vol, "vol ann", "sqrt(Var[S/F] / tau)", "CME CVOL; Martin 2017"),
+    _row("opt_updn_30", up_less_down, "vol", "sqrt(2 UpVar / tau) - sqrt(2 DnVar / tau)", "CME CVOL skew"),
+    _row("opt_convexity_30", convexity, "ratio", "opt_iv_simple_30 / ATM", "CME CVOL convexity"),
+    _row("opt_rn_var_30", variance, "-", "variance of ln(S/F) under Q, per horizon", "Bakshi, Kapadia & Madan 2003"),
+    _row("opt_rn_skew_30", skewness, "-", "skewness of ln(S/F) under Q", "Bakshi, Kapadia & Madan 2003; Fuertes, Liu & Tang 2022"),
+    _row("opt_rn_kurt_30", kurtosis, "-", "kurtosis of ln(S/F) under Q; at best partial", "Bakshi, Kapadia & Madan 2003"),
+    _row("opt_rn_median_gap", median_gap, "ratio", "median(S)/F - 1, 30 days"),
+    _row("opt_p_dn10", below(0.9), "prob", "Q(S < 0.9 F), 30 days, closed form"),
+    _row("opt_p_up10", above(1.1), "prob", "Q(S > 1.1 F), 30 days, closed form"),
+    _row(
+        "opt_vrp_30",
+        variance_premium,
+        "var ann",
+        "opt_iv_mf_30^2 - fut_rv_21^2 (implied - realised)",
+        "Xi, Hayes & Lence 2019, sign turned",
+        realised="fut_rv_21",
+    ),
+    _row(
+        "opt_iv_rv_ratio",
+        implied_to_realised,
+        "log",
+        "ln(opt_atm_iv_30 / fut_rv_252)",
+        "Goyal & Saretto 2009",
+        realised="fut_rv_252",
+    ),
+    _row("opt_gex_call", _flow("gex_call"), "$Δ per 1 %", "sum of gamma x OI x multiplier x F^2 / 100, liquid calls", "gamma exposure"),
+    _row("opt_gex_put", _flow("gex_put"), "$Δ per 1 %", "sum of gamma x OI x multiplier x F^2 / 100, liquid puts", "gamma exposure"),
+    _row("opt_gex_net", gamma_net, "$Δ per 1 %", "sign_call x opt_gex_call + sign_put x opt_gex_put, signs from the settings"),
+    _row("opt_vanna", _flow("vanna"), "$Δ per vol pt", "sum of d delta/d sigma x OI x multiplier x F x 0.01, liquid options"),
+    _row("opt_charm", _flow("charm"), "$Δ per day", "sum of d delta/dt x OI x multiplier x F / 365, liquid options"),
+    INTEREST,
+)

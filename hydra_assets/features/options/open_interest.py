@@ -1,0 +1,143 @@
+"""Open interest of puts over that of calls: of the session before, known on the morning when the last option's figure is out."""
+
+import datetime as dt
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from hydra_assets.core.feature import Feature
+from hydra_assets.core.instants import DAY_US, EPOCH, column_us
+from hydra_assets.core.tables.registry import FEATURE_SCHEMA, OPTION_DEFINITIONS, OPTION_STATISTICS
+from hydra_assets.features.futures.arrivals import word_codes
+from hydra_assets.features.futures.panel import Ints
+from hydra_assets.features.options.chain import next_sessions
+from hydra_assets.features.quality import MISSING, NORMAL
+from hydra_assets.features.rows import feature_rows, moved
+from hydra_assets.features.vintages import days_of, require
+
+Print = tuple[int, int, float, int, int]  # instant, option, open interest, word, stamp
+Listing = tuple[int, int, int, int, int]  # instant, option, right (1 a call, -1 a put), expiration, stamp
+_OF_T, _OF_DAY, _BEFORE, _NOW = range(4)
+
+
+def put_call_interest(
+    statistics: pa.Table, definitions: pa.Table, feature: Feature, *, start: dt.date | None, end: dt.date | None
+) -> pa.Table:
+    """
+    All vintages of the ratio on session t, of open interest at t-1.
+
+    Its first row comes when the figure of t-1 is known of every option that had open interest on t-2 and lives beyond t-1; an
+    option is told apart by its id, and which right it is the definitions of t or t-1 say, as known at the row's own instant.
+    """
+    require(statistics, ("instrument_id", "stat", "as_of", "available_at", "value", "quality"), "option_statistics")
+    require(definitions, ("instrument_id", "right", "expiration", "as_of", "available_at"), "option_definitions")
+    statistics = statistics if statistics.num_rows else OPTION_STATISTICS.schema.empty_table()
+    prints = _by_day(statistics.filter(pc.equal(statistics["stat"], "open_interest")))
+    listed = _listed(definitions if definitions.num_rows else OPTION_DEFINITIONS.schema.empty_table())
+    if not prints:
+        return FEATURE_SCHEMA.empty_table()
+    days = np.array(sorted(prints), dtype=np.int64)
+    low = -(2**62) if start is None else (start - EPOCH.date()).days
+    high = 2**62 if end is None else (end - EPOCH.date()).days
+    out: list[tuple[int, int, float, int]] = []
+    before = dict(zip(next_sessions(days).tolist(), days.tolist(), strict=True))
+    for day, after in zip(days.tolist(), next_sessions(days).tolist(), strict=True):
+        if low <= after <= high:
+            out += _play(after, day, prints[day], prints.get(before.get(day, -1), []), listed, feature)
+    if not out:
+        return FEATURE_SCHEMA.empty_table()
+    day_of, at, value, word = (np.array(column) for column in zip(*out, strict=True))
+    keep = moved(day_of, value.astype(float), word)
+    return feature_rows(feature, day_of[keep] * DAY_US, at[keep], value[keep].astype(float), word[keep])
+
+
+def _play(
+    t: int, day: int, now: list[Print], past: list[Print], listed: Mapping[int, list[Listing]], feature: Feature
+) -> list[tuple[int, int, float, int]]:
+    """The ratio of session *t* (open interest of *day*, the session before) at each instant since it was ready."""
+    beyond = (day + 1) * DAY_US
+    open_before: dict[int, float] = {}
+    open_now: dict[int, tuple[float, int]] = {}
+    defined: dict[tuple[int, int], tuple[int, int]] = {}  # (kind, option) to right and expiration, as known at the instant under way
+    stamps: dict[tuple[int, int], int] = {}
+    missing: set[int] = set()
+    required: set[int] = set()
+    rows: list[tuple[int, int, float, int]] = []
+    ready = False
+    tables = ((_OF_T, listed.get(t, [])), (_OF_DAY, listed.get(day, [])), (_BEFORE, past), (_NOW, now))
+    events = sorted(((at, stamp, kind, option, a, b) for kind, table in tables for at, option, a, b, stamp in table), key=lambda e: e[:2])
+    for i, (at, stamp, kind, option, a, b) in enumerate(events):
+        if stamp >= stamps.get((kind, option), stamp):  # a print that came late never hides a later one
+            stamps[kind, option] = stamp
+            if kind == _NOW:
+                open_now[option] = (a, int(b))
+            elif kind == _BEFORE:
+                open_before[option] = a
+            else:
+                defined[kind, option] = (int(a), int(b))
+            _, end = defined.get((_OF_T, option), defined.get((_OF_DAY, option), (0, 0)))
+            needed = end >= beyond and open_before.get(option, 0.0) > 0
+            value, _ = open_now.get(option, (float("nan"), NORMAL))
+            (required.add if needed else required.discard)(option)
+            (missing.add if needed and value != value else missing.discard)(option)
+        if i + 1 < len(events) and events[i + 1][0] == at:
+            continue  # one instant, one row
+        ready = ready or (bool(required) and not missing)
+        if ready:
+            rows.append((t, at, *_ratio(open_now, missing, defined, feature)))
+    return rows
+
+
+def _ratio(
+    open_now: Mapping[int, tuple[float, int]],
+    missing: set[int],
+    defined: Mapping[tuple[int, int], tuple[int, int]],
+    feature: Feature,
+) -> tuple[float, int]:
+    if missing:  # a figure was taken back and not yet given again
+        return float("nan"), MISSING
+    sums, worst = {1: 0.0, -1: 0.0}, NORMAL
+    for option, (value, word) in open_now.items():
+        right, _ = defined.get((_OF_T, option), defined.get((_OF_DAY, option), (0, 0)))
+        if right and value == value:
+            sums[right] += value
+            worst = max(worst, word)
+    if sums[1] <= 0 or sums[-1] <= 0:
+        return (0.0, worst) if sums[1] > 0 else (float("nan"), MISSING)
+    return float(feature.function(sums[-1], sums[1])), worst
+
+
+def _by_day(table: pa.Table) -> dict[int, list[Print]]:
+    columns = [
+        _known_at(table),
+        table["instrument_id"].to_numpy(),
+        table["value"].cast(pa.float64()).to_numpy(zero_copy_only=False).astype(float),
+        word_codes(table["quality"]),
+        _stamped(table),
+    ]
+    return _grouped(table, columns)
+
+
+def _listed(table: pa.Table) -> dict[int, list[Listing]]:
+    """Day to what was said of each option's right and expiration, every vintage of it."""
+    rights: Ints = np.where(table["right"].to_numpy(zero_copy_only=False) == "C", 1, -1)
+    ends = column_us(table["expiration"], what="expiration")
+    return _grouped(table, [_known_at(table), table["instrument_id"].to_numpy(), rights, ends, _stamped(table)])
+
+
+def _known_at(table: pa.Table) -> Ints:
+    return column_us(table["available_at"], what="available_at", rounding="ceil")
+
+
+def _stamped(table: pa.Table) -> Ints:
+    return column_us(table["stamped_at" if "stamped_at" in table.column_names else "available_at"], what="stamped_at", rounding="floor")
+
+
+def _grouped(table: pa.Table, columns: Sequence[np.ndarray]) -> dict[int, list[Any]]:
+    answer: dict[int, list[Any]] = {}
+    for day, *cells in zip(days_of(table).tolist(), *(column.tolist() for column in columns), strict=True):
+        answer.setdefault(day, []).append(tuple(cells))
+    return answer

@@ -1,0 +1,314 @@
+"""
+The smile of each expiration and day: the liquid out-of-the-money quotes of the chain, fitted; and how far the fit can be believed.
+
+A row exists as soon as one of the slice's options has a row in the chain; whatever of them changes later gives a further row.
+"""
+
+import datetime as dt
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from hydra_assets.core.instants import EPOCH, column_us, instants
+from hydra_assets.core.option_rules import OptionRules
+from hydra_assets.core.tables.registry import OPTION_CHAIN, OPTION_SMILES, QUALITIES
+from hydra_assets.errors import SchemaError
+from hydra_assets.features.futures.arrivals import word_codes
+from hydra_assets.features.futures.panel import Floats, Ints
+from hydra_assets.features.quality import DEGRADED, MISSING, NORMAL, PARTIAL
+from hydra_assets.features.vintages import Arrivals, Known, changed, days_of, expand, require, unique_pairs
+from hydra_assets.options.density import cumulative, moments
+from hydra_assets.options.smile import fit_smiles
+from hydra_assets.options.svi import RawSvi
+from hydra_assets.options.svi_fit import fit_svi
+
+NEAR_THE_MONEY = 0.1  # |ln(K/F)| within which put-call parity is looked at
+PARITY_TICKS, PARITY_ERRORS = 3, 3.0  # the larger of both is how far it may be off
+MAX_CHI2_DOF = 9.0
+MEDIAN_ERROR = 1.2533  # of a median, in standard errors of a mean
+STATUSES = ("full", "thin", "one_sided", "parity", "butterfly", "misfit", "no_quotes", "no_forward")
+FULL, THIN, ONE_SIDED, PARITY, BUTTERFLY, MISFIT, NO_QUOTES, NO_FORWARD = range(len(STATUSES))
+_WIDTH = 16  # slots for strikes come in steps of this, so that a slice's sums do not depend on what it is fitted beside
+_RELEVANT = ("mid", "spread", "forward", "tau", "vol", "vol_error", "liquid", "quality", "strike", "right")
+
+
+def build_smiles(
+    chain: pa.Table, *, rules: OptionRules | None = None, start: dt.date | None = None, end: dt.date | None = None
+) -> pa.Table:
+    """
+    All vintages of the fitted smiles.
+
+    Args:
+        chain: OPTION_CHAIN as it lies in the lake, every vintage.
+        rules: the desk's; of them ``min_liquid_strikes`` counts here.
+        start, end: inclusive days of the answer's ``as_of``.
+    Returns:
+        OPTION_SMILES, in order of day, expiration and available_at. ``status``: ``full``; or why a smile is not, the first of
+        ``no_forward``, ``no_quotes``, ``thin``, ``one_sided``, ``parity`` (settlement and put-call parity disagree), ``butterfly``
+        (negative density), ``misfit`` (chi2 per degree of freedom above 9). Quality ``degraded`` unless full; ``partial`` where
+        no strike had both rights quoted, so that parity could not be looked at.
+    """
+    rules = rules or OptionRules()
+    require(chain, OPTION_CHAIN.schema.names, "option_chain")
+    chain = within(chain, start, end)
+    if not chain.num_rows:
+        return OPTION_SMILES.schema.empty_table()
+    slices = _Slices(chain)
+    owner, rank, state, row = slices.states()
+    fitted = _fit(slices, len(owner), state, row, rules)
+    table = pa.table(_columns(slices, owner, rank, fitted)).cast(OPTION_SMILES.schema)
+    keep = changed(owner, *(_plain(table[name]) for name in table.column_names if name != "available_at"))
+    return table.filter(pa.array(keep)).sort_by([("as_of", "ascending"), ("expiration", "ascending"), ("available_at", "ascending")])
+
+
+def within(table: pa.Table, start: dt.date | None, end: dt.date | None) -> pa.Table:
+    """Rows whose ``as_of`` lies on the days from *start* to *end*, both included; in one chunk."""
+    if table.num_rows and (start is not None or end is not None):
+        days = days_of(table)
+        low = -(2**62) if start is None else (start - EPOCH.date()).days
+        high = 2**62 if end is None else (end - EPOCH.date()).days
+        table = table.filter(pa.array((days >= low) & (days <= high)))
+    return table.combine_chunks()
+
+
+class _Slices:
+    """The chain's rows by option and day, and these by slice: expiration and underlying of a day."""
+
+    def __init__(self, chain: pa.Table) -> None:
+        self.chain = chain
+        day = days_of(chain)
+        number = chain["instrument_id"].to_numpy()
+        at = column_us(chain["available_at"], what="available_at", rounding="ceil")
+        option = np.unique(number * 100_000 + day, return_inverse=True)[1].astype(np.int64)
+        # Only what a fit looks at makes a new state: a settlement that came later does not.
+        order = np.lexsort((np.arange(len(at)), at, option))
+        kept = order[changed(option[order], *(_plain(chain[name])[order] for name in _RELEVANT))]
+        self.expiration = column_us(chain["expiration"], what="expiration")
+        underlying = chain["underlying_id"].to_numpy()
+        # A slice is told apart by the first row of each of its options.
+        options, first = np.unique(option[order], return_index=True)
+        self.first = order[first]
+        key = np.stack([day[self.first], self.expiration[self.first], underlying[self.first]])
+        _, self.example, slice_of = np.unique(key, axis=1, return_index=True, return_inverse=True)
+        self.slice_of = slice_of.reshape(-1)
+        self.example = self.first[self.example]
+        self.members = np.argsort(self.slice_of, kind="stable")
+        self.begins = np.searchsorted(self.slice_of[self.members], np.arange(len(self.example)))
+        self.counts = np.bincount(self.slice_of, minlength=len(self.example))
+        self.known = Known({"option": Arrivals(option[kept], at[kept], kept)})
+        self.options = options
+
+    def states(self) -> tuple[Ints, Ints, Ints, Ints]:
+        """
+        Slice and instant's rank of every state; and every row of the chain that stood in a state, with the state's number.
+        """
+        place, rank = self.known.events("option", self.options)
+        owner, ranks = unique_pairs(self.slice_of[place], rank)
+        state, member = expand(self.begins[owner], self.counts[owner])
+        option = self.members[member]
+        row = self.known.newest("option", self.options[option], ranks[state])
+        return owner, ranks, state[row >= 0], row[row >= 0]
+
+
+@dataclass(frozen=True)
+class _Fitted:
+    """What became of each state; arrays of one length."""
+
+    columns: Mapping[str, Floats]
+    status: Ints
+    word: Ints
+    model: np.ndarray
+
+
+def _fit(slices: _Slices, n: int, state: Ints, row: Ints, rules: OptionRules) -> _Fitted:
+    chain = slices.chain
+
+    def column(name: str) -> Floats:
+        return np.asarray(chain[name].cast(pa.float64()).to_numpy(zero_copy_only=False), dtype=float)
+
+    forward, tau, strike = (column(name)[row] for name in ("forward", "tau", "strike"))
+    vol, error, spread, gap, tick = (column(name)[row] for name in ("vol", "vol_error", "spread", "parity_gap", "tick"))
+    liquid = chain["liquid"].to_numpy(zero_copy_only=False).astype(bool)[row] & np.isfinite(vol)
+    words = word_codes(chain["quality"])[row]
+    with np.errstate(invalid="ignore"):
+        k = np.log(strike / forward)
+    of_state = {name: _first_of(values, state, n) for name, values in (("forward", forward), ("tau", tau), ("tick", tick))}
+
+    # Of a strike at the forward both rights are out of the money: the tighter one counts.
+    order = np.lexsort((error, strike, state))
+    quoted = order[liquid[order]]
+    distinct = np.r_[True, (state[quoted][1:] != state[quoted][:-1]) | (strike[quoted][1:] != strike[quoted][:-1])][: len(quoted)]
+    quoted = quoted[distinct]
+    owner = state[quoted]
+    count = np.bincount(owner, minlength=n)
+    below = np.bincount(owner, weights=k[quoted] < 0, minlength=n).astype(np.int64)
+    above = np.bincount(owner, weights=k[quoted] > 0, minlength=n).astype(np.int64)
+    slot = np.arange(len(quoted)) - np.r_[0, np.cumsum(count)[:-1]][owner] if n else np.zeros(0, dtype=np.int64)
+    width = max(-(-int(count.max(initial=0)) // _WIDTH) * _WIDTH, _WIDTH)
+    laid = {}
+    for name, values in (("k", k[quoted]), ("w", vol[quoted] ** 2 * tau[quoted]), ("se", 2 * vol[quoted] * tau[quoted] * error[quoted])):
+        laid[name] = np.full((n, width), np.nan)
+        laid[name][owner, slot] = values
+    fit = _fits(laid["k"], laid["w"], laid["se"], five=rules.five_parameter_svi)
+    svi = fit.svi
+    lowest, highest = (reduce(laid["k"], axis=1) if width else np.full(n, np.nan) for reduce in (_nanmin, _nanmax))
+    strikes = {"strike_lo": of_state["forward"] * np.exp(lowest), "strike_hi": of_state["forward"] * np.exp(highest)}
+    has = count > 0
+    tails = {"tail_lo": np.full(n, np.nan), "tail_hi": np.full(n, np.nan), "g_min": np.full(n, np.nan), "mean_ratio": np.full(n, np.nan)}
+    rows = np.flatnonzero(has)
+    if len(rows):
+        some = svi[rows]
+        tails["tail_lo"][rows] = cumulative(some, lowest[rows, None])[:, 0]
+        tails["tail_hi"][rows] = 1 - cumulative(some, highest[rows, None])[:, 0]
+        tails["g_min"][rows] = some.g_min()
+        tails["mean_ratio"][rows] = moments(some).mean_ratio
+    parity, parity_error = _parity(state, strike, k, gap, spread, np.asarray(chain["right"].to_numpy(zero_copy_only=False))[row], n)
+    with np.errstate(invalid="ignore"):
+        off = np.abs(parity) > np.maximum(PARITY_TICKS * of_state["tick"], PARITY_ERRORS * parity_error)
+        status = np.select(
+            [
+                np.isnan(of_state["forward"]),
+                ~has,
+                count < rules.min_liquid_strikes,
+                (below == 0) | (above == 0),
+                off,
+                tails["g_min"] < 0,
+                fit.chi2_dof > MAX_CHI2_DOF,
+            ],
+            [NO_FORWARD, NO_QUOTES, THIN, ONE_SIDED, PARITY, BUTTERFLY, MISFIT],
+            FULL,
+        )
+    word = np.full(n, NORMAL, dtype=np.int64)
+    np.maximum.at(word, owner, words[quoted])
+    word = np.maximum(word, np.where(status == FULL, np.where(np.isnan(parity), PARTIAL, NORMAL), DEGRADED))
+    word = np.where(np.isin(status, (NO_QUOTES, NO_FORWARD)), MISSING, word)
+    columns = {
+        **{name: of_state[name] for name in ("forward", "tau")},
+        **fit.parameters,
+        **{f"svi_{name}": getattr(svi, name) for name in ("a", "b", "rho", "m", "sigma")},
+        "n_liquid": count.astype(float),
+        "n_below": below.astype(float),
+        **strikes,
+        **tails,
+        "chi2_dof": fit.chi2_dof,
+        "parity_forward": of_state["forward"] + parity,
+        "parity_error": parity_error,
+    }
+    return _Fitted(columns, status, word, np.where(has, np.where(fit.five, "svi", "ssvi"), "none"))
+
+
+@dataclass(frozen=True)
+class _Fits:
+    """Slices in raw form, and their columns: of five parameters there are no rho and phi of the surface form."""
+
+    svi: RawSvi
+    chi2_dof: Floats
+    five: np.ndarray
+    parameters: Mapping[str, Floats]
+
+
+def _fits(k: Floats, w: Floats, se: Floats, *, five: bool) -> _Fits:
+    if five:
+        both = fit_svi(k, total_variance=w, standard_error=se)
+        ssvi, svi, chi2_dof, chosen = both.ssvi, both.svi, both.chi2_dof, both.five
+        middle = svi.by_parameters(np.zeros((svi.size, 1)))[:, 0, :]
+        theta = svi.total_variance(np.zeros((svi.size, 1)))[:, 0]
+        theta_error = np.sqrt(np.einsum("ni,nij,nj->n", middle, both.raw_covariance, middle))
+    else:
+        ssvi = fit_smiles(k, total_variance=w, standard_error=se)
+        svi, chi2_dof, chosen, theta = ssvi.svi, ssvi.chi2_dof, np.zeros(len(k), dtype=bool), ssvi.theta
+        theta_error = np.sqrt(np.maximum(ssvi.covariance[:, 0, 0], 0))
+    covariance = ssvi.covariance
+    parameters = {"theta": theta, "theta_error": theta_error}
+    for i, name in ((1, "rho"), (2, "phi")):
+        parameters[name] = np.where(chosen, np.nan, getattr(ssvi, name))
+        parameters[f"{name}_error"] = np.where(chosen, np.nan, np.sqrt(np.maximum(covariance[:, i, i], 0)))
+    for name, i, j in (("theta_rho", 0, 1), ("theta_phi", 0, 2), ("rho_phi", 1, 2)):
+        parameters[f"cov_{name}"] = np.where(chosen, np.nan, covariance[:, i, j])
+    return _Fits(svi, chi2_dof, chosen, parameters)
+
+
+def _parity(state: Ints, strike: Floats, k: Floats, gap: Floats, spread: Floats, right: np.ndarray, n: int) -> tuple[Floats, Floats]:
+    """
+    How far put-call parity puts the forward from the settlement, shape (n,): a median over strikes near the money, weighted by how
+    tight both markets are; and its standard error. NaN without such a strike.
+    """
+    with np.errstate(invalid="ignore"):
+        usable = np.isfinite(gap) & (np.abs(k) < NEAR_THE_MONEY)
+    median, error = np.full(n, np.nan), np.full(n, np.nan)
+    calls, puts = (np.flatnonzero(usable & (right == word)) for word in ("C", "P"))
+    key = np.unique(np.stack([state, np.unique(strike, return_inverse=True)[1]]), axis=1, return_inverse=True)[1].reshape(-1)
+    puts = puts[np.argsort(key[puts], kind="stable")]
+    place = np.minimum(np.searchsorted(key[puts], key[calls]), max(len(puts) - 1, 0))
+    both = key[puts][place] == key[calls] if len(puts) else np.zeros(len(calls), dtype=bool)
+    calls, partners = calls[both], puts[place[both]] if len(puts) else puts
+    if not len(calls):
+        return median, error
+    sd = (spread[calls] + spread[partners]) / 4  # half the half-spread of each
+    order = np.lexsort((gap[calls], state[calls]))
+    owner, value, weight = state[calls][order], gap[calls][order], 1 / sd[order] ** 2
+    total = np.bincount(owner, weights=weight, minlength=n)
+    running = np.cumsum(weight)
+    before = np.r_[0.0, np.cumsum(total)[:-1]]
+    half = np.flatnonzero(running - before[owner] >= total[owner] / 2 * (1 - 1e-12))
+    owners, first = np.unique(owner[half], return_index=True)
+    median[owners] = value[half[first]]
+    error[owners] = MEDIAN_ERROR / np.sqrt(total[owners])
+    return median, error
+
+
+def _columns(slices: _Slices, owner: Ints, rank: Ints, fitted: _Fitted) -> dict[str, pa.Array]:
+    chain, example = slices.chain, slices.example[owner]
+    take = pa.array(example)
+    columns: dict[str, pa.Array] = {
+        "expiration": chain["expiration"].take(take),
+        "underlying": chain["underlying"].take(take),
+        "underlying_id": chain["underlying_id"].take(take),
+        "as_of": chain["as_of"].take(take),
+        "available_at": instants(slices.known.instants[rank]),
+        "model": pa.array(fitted.model.tolist(), pa.string()),
+        "status": pa.array(STATUSES).take(pa.array(fitted.status)),
+        "quality": pa.array(QUALITIES).take(pa.array(fitted.word)),
+    }
+    for name, values in fitted.columns.items():
+        whole = name in ("n_liquid", "n_below")
+        columns[name] = pa.array(values.astype(np.int64)) if whole else pa.array(values, mask=~np.isfinite(values))
+    missing = [name for name in OPTION_SMILES.schema.names if name not in columns]
+    if missing:
+        raise SchemaError(f"option_smiles: columns {missing} were not made")
+    return {name: columns[name] for name in OPTION_SMILES.schema.names}
+
+
+def svi_of(smiles: pa.Table) -> RawSvi:
+    """The slices of a table of smiles, in its order; NaN where there is no fit."""
+    parts = (smiles[f"svi_{name}"].to_numpy(zero_copy_only=False).astype(float) for name in ("a", "b", "rho", "m", "sigma"))
+    return RawSvi(*parts)
+
+
+def _plain(column: pa.ChunkedArray) -> np.ndarray:
+    """A column as something that can be compared element by element: floats with NaN, else integers."""
+    array = column.combine_chunks()
+    if pa.types.is_floating(array.type):
+        return np.asarray(array.to_numpy(zero_copy_only=False), dtype=float)
+    if pa.types.is_timestamp(array.type):
+        return np.asarray(pc.fill_null(array.cast(pa.int64()), -1).to_numpy(zero_copy_only=False))
+    return np.asarray(array.dictionary_encode(null_encoding="encode").indices.to_numpy(zero_copy_only=False))
+
+
+def _first_of(values: Floats, state: Ints, n: int) -> Floats:
+    """The value of the first row of each state."""
+    states, first = np.unique(state, return_index=True)
+    answer = np.full(n, np.nan)
+    answer[states] = values[first]
+    return answer
+
+
+def _nanmin(values: Floats, axis: int) -> Floats:
+    return np.asarray(np.where(np.isnan(values), np.inf, values).min(axis=axis))
+
+
+def _nanmax(values: Floats, axis: int) -> Floats:
+    return np.asarray(np.where(np.isnan(values), -np.inf, values).max(axis=axis))

@@ -1,0 +1,73 @@
+"""The derived tables, built from the lake's own rows month by month; knows no Dagster."""
+
+import datetime as dt
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from hydra_assets.core.instants import day_us
+from hydra_assets.core.months import Month
+from hydra_assets.core.option_rules import OptionRules
+from hydra_assets.core.tables.registry import TABLES
+from hydra_assets.features.futures.continuous import build_continuous
+from hydra_assets.features.options import chain
+from hydra_assets.features.options.chain import build_chain
+from hydra_assets.features.options.smiles import build_smiles
+from hydra_assets.storage.lake import ParquetLake
+
+
+@dataclass(frozen=True)
+class Derivation:
+    """
+    How one derived table is built.
+
+    Attributes:
+        inputs: tables of the lake that it is built from. look_back: how far before its month a row may use them.
+        build: inputs (every vintage), rules, start and end to the table's rows.
+    """
+
+    inputs: tuple[str, ...]
+    look_back: dt.timedelta
+    build: Callable[[Mapping[str, pa.Table], OptionRules, dt.date, dt.date], pa.Table]
+
+
+DERIVATIONS: Mapping[str, Derivation] = {
+    "futures_continuous": Derivation(
+        ("futures_statistics",),
+        dt.timedelta(30),  # twelve sessions, over the longest run of holidays
+        lambda inputs, _rules, start, end: build_continuous(inputs, start=start, end=end),
+    ),
+    "option_chain": Derivation(
+        chain.INPUTS,
+        dt.timedelta(10),  # the session before
+        lambda inputs, rules, start, end: build_chain(inputs, rules=rules, start=start, end=end),
+    ),
+    "option_smiles": Derivation(
+        ("option_chain",),
+        dt.timedelta(0),
+        lambda inputs, rules, start, end: build_smiles(inputs["option_chain"], rules=rules, start=start, end=end),
+    ),
+}
+
+
+def derived_months(
+    lake: ParquetLake, name: str, market: str, months: Sequence[Month], rules: OptionRules
+) -> Iterator[tuple[Month, pa.Table]]:
+    """The months of the derived table *name*, ascending; computed a year at a time."""
+    how = DERIVATIONS[name]
+    for _, group in groupby(sorted(months), key=lambda month: month.year):
+        chunk = list(group)
+        first, last = chunk[0].first, chunk[-1].last
+        inputs = {each: lake.read_vintages(each, market, first - how.look_back, last, key=TABLES[each].key) for each in how.inputs}
+        rows = how.build(inputs, rules, first, last)
+        for month in chunk:
+            yield month, of_month(rows, month)
+
+
+def of_month(rows: pa.Table, month: Month) -> pa.Table:
+    """The rows whose ``as_of`` lies in *month*."""
+    as_of = rows["as_of"].cast(pa.int64())
+    return rows.filter(pc.and_(pc.greater_equal(as_of, day_us(month.first)), pc.less_equal(as_of, day_us(month.last))))

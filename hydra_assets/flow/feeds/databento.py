@@ -1,0 +1,360 @@
+"""
+From Databento's history to the months of the raw tables of futures and options; knows no Dagster.
+
+A day counts as captured only once the vendor's range has passed its last possible record; earlier it is a gap, and asked for
+again. One request is made per table and contiguous run of missing days, and per year of options, whose answers are large.
+"""
+
+import datetime as dt
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from itertools import groupby
+from zoneinfo import ZoneInfo
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from databento.common.dbnstore import DBNStore
+
+from hydra_assets.config.home import Home
+from hydra_assets.config.load import Config, load_release_calendar
+from hydra_assets.core.instants import day_us
+from hydra_assets.core.market import Market
+from hydra_assets.core.months import Month
+from hydra_assets.core.option_rules import OptionRules
+from hydra_assets.core.sessions import session_days
+from hydra_assets.core.tables.registry import TABLES
+from hydra_assets.sources.databento import Condition, DatabentoSource, Payload, Quote, Request
+from hydra_assets.sources.databento_client import Limits
+from hydra_assets.sources.databento_options import FROM, OptionDefinitions, parse_option_definitions, parse_option_quotes
+from hydra_assets.sources.databento_parse import Definitions, Parsed, parse_bars, parse_definitions, parse_statistics
+from hydra_assets.sources.ledger import Budget, Ledger
+from hydra_assets.storage.capture import Look
+from hydra_assets.storage.lake import ParquetLake
+
+SOURCE = "databento"
+CHICAGO = ZoneInfo("America/Chicago")
+MAX_FETCHES = 3  # of one day's table, however often the vendor mends it
+SCHEMAS = {
+    "futures_definitions": "definition",
+    "futures_bars": "ohlcv-1d",
+    "futures_statistics": "statistics",
+    "option_definitions": "definition",
+    "option_quotes": "bbo-1m",
+    "option_statistics": "statistics",
+}
+DEFAULT_CUT = OptionRules().cut_time
+NO_ROOTS = "no option_roots configured"
+_DEFINED_BEFORE = dt.timedelta(10)
+_AFTER_CUT = dt.timedelta(minutes=5)  # in which the minute that ends at the cut is surely in
+
+
+@contextmanager
+def open_databento(home: Home, config: Config, *, key: str, run: str = "by hand", unattended: bool = False) -> Iterator[DatabentoSource]:
+    """
+    Databento of *home*'s world: the real one, or the embedded vendor on loopback, whose prices are as synthetic as its data.
+
+    Args:
+        run: whose spending counts together. unattended: asked for by a schedule or sensor.
+    """
+    asked = config.databento
+    limits = Limits(asked.connect_timeout_s, asked.read_timeout_s, asked.deadline_s)
+    with Ledger(home.ledger) as ledger:
+        if home.world == "live":
+            budget = Budget(run, asked.run_budget_usd, asked.day_budget_usd, asked.unattended_day_budget_usd, unattended)
+            yield DatabentoSource(key, asked.gateway, home.archives, ledger, budget=budget, limits=limits, max_attempts=asked.max_attempts)
+            return
+        from hydra_assets.sources.sample.databento import SAMPLE_KEY
+        from hydra_assets.sources.sample.server import SampleVendor
+
+        with SampleVendor(config.markets, load_release_calendar(), cache=home.cache) as vendor:
+            budget = Budget(run, unattended=unattended)
+            yield DatabentoSource(
+                SAMPLE_KEY, vendor.url, home.archives, ledger, budget=budget, limits=limits, max_attempts=asked.max_attempts
+            )
+
+
+# ---------------------------------------------------------------- what is missing
+
+
+def complete_at(data_type: str, day: dt.date, *, cut: dt.time = DEFAULT_CUT) -> dt.datetime:
+    """
+    When the last record that describes *day* can have been published.
+
+    Statistics: noon in Chicago of the next session, for its morning brings the open interest. Quotes of options: shortly after the
+    *cut*. Else the end of the UTC day.
+    """
+    if SCHEMAS[data_type] == "statistics":
+        return _chicago(_next_session(day), dt.time(12))
+    if data_type == "option_quotes":
+        return _chicago(day, cut) + _AFTER_CUT
+    return dt.datetime.combine(day, dt.time(), dt.UTC) + dt.timedelta(1)
+
+
+@dataclass(frozen=True)
+class Run:
+    """Contiguous sessions to ask for, with the vendor's date of the last change of each."""
+
+    days: tuple[dt.date, ...]
+    changed: Mapping[dt.date, dt.date]
+
+    @property
+    def seen_since(self) -> dt.date:
+        """An answer seen earlier lacks a change."""
+        return max(self.changed.values())
+
+
+@dataclass
+class Plan:
+    """
+    What of the months asked is missing.
+
+    Attributes:
+        runs: to be asked for. gaps: days that cannot be captured yet, with the reason. held: days captured already.
+        conditions: the vendor's word on each day. days: the sessions looked at.
+        cut: Chicago's time of day up to which quotes of options count.
+    """
+
+    data_type: str
+    market: Market
+    cut: dt.time = DEFAULT_CUT
+    runs: list[Run] = field(default_factory=list)
+    gaps: dict[dt.date, str] = field(default_factory=dict)
+    held: int = 0
+    conditions: Mapping[dt.date, Condition] = field(default_factory=dict)
+    days: frozenset[dt.date] = frozenset()
+
+    def degraded(self, day: dt.date) -> bool:
+        """Whether the vendor says that the day's data are of reduced quality."""
+        condition = self.conditions.get(day)
+        return condition is not None and condition.word == "degraded"
+
+    @property
+    def of_options(self) -> bool:
+        """Whether the table is one of options."""
+        return self.data_type.startswith("option_")
+
+    @property
+    def symbols(self) -> str:
+        """The parent symbols asked for; empty where the market has no options."""
+        return ",".join(f"{root}.OPT" for root in self.market.option_roots) if self.of_options else f"{self.market.symbol}.FUT"
+
+    def complete_at(self, day: dt.date) -> dt.datetime:
+        """When the last record that describes *day* can have been published."""
+        return complete_at(self.data_type, day, cut=self.cut)
+
+    def request(self, run: Run) -> Request:
+        """The one request of *run*."""
+        first, last = run.days[0], run.days[-1]
+        start, end = dt.datetime.combine(first, dt.time(), dt.UTC), self.complete_at(last)
+        if SCHEMAS[self.data_type] == "statistics":  # the morning before brings the figures of the session before
+            start = _chicago(first, dt.time(7))
+        elif self.data_type == "option_quotes":
+            start, end = _chicago(first, FROM), _chicago(last, self.cut) + dt.timedelta(seconds=1)  # the end is exclusive
+        return Request(self.market.dataset, SCHEMAS[self.data_type], self.symbols, start, end)
+
+    def ask_for(self, days: Sequence[dt.date], changed: Mapping[dt.date, dt.date]) -> None:
+        """Add contiguous sessions to what is asked for; options in one request a year."""
+        for _, part in groupby(days, key=lambda day: day.year if self.of_options else 0):
+            asked = tuple(part)
+            self.runs.append(Run(asked, {day: changed[day] for day in asked}))
+
+
+def plan_of(
+    source: DatabentoSource,
+    lake: ParquetLake,
+    data_type: str,
+    market: Market,
+    months: Sequence[Month],
+    today: dt.date,
+    *,
+    cut: dt.time = DEFAULT_CUT,
+) -> Plan:
+    """What of *months* is not captured, or the vendor has changed since; two free requests at most."""
+    plan = Plan(data_type, market, cut)
+    days = [day for month in sorted(months) for day in session_days(month.first, month.last) if day <= today]
+    if not plan.symbols:
+        plan.gaps = dict.fromkeys(days, NO_ROOTS)
+        return plan
+    if not days:
+        return plan
+    plan.days = frozenset(days)
+    begins, end = source.available(market.dataset, SCHEMAS[data_type])
+    plan.conditions = source.conditions(market.dataset, max(days[0], begins.date()), min(days[-1] + dt.timedelta(5), today))
+    captured = source.ledger.captured(data_type, market.symbol)
+    # The ledger says what was paid; that it is held the lake says: a month whose files are gone is taken from the archive again.
+    empty = {month for month in months if not lake.files(data_type, market.symbol, month.first, month.last)}
+    run: list[dt.date] = []
+    changed: dict[dt.date, dt.date] = {}
+    before: dt.date | None = None
+
+    def close() -> None:
+        plan.ask_for(run, changed)
+        run.clear()
+
+    for day in days:
+        if before is not None and _next_session(before) != day:
+            close()
+        before = day
+        condition, done = plan.conditions.get(day), plan.complete_at(day)
+        held = None if Month.of(day) in empty else captured.get(day)
+        modified = condition.last_modified if condition is not None and condition.last_modified else day
+        if dt.datetime.combine(day, dt.time(), dt.UTC) < begins:
+            plan.gaps[day] = f"the vendor's history begins {begins:%Y-%m-%d}"
+        elif done > end:
+            plan.gaps[day] = f"its last record can come until {done:%Y-%m-%d %H:%MZ}; the vendor has data until {end:%Y-%m-%d %H:%MZ}"
+        elif condition is not None and condition.word in ("pending", "missing"):
+            plan.gaps[day] = f"the vendor says {condition.word}"
+        elif held is not None and (modified <= held.last_modified or held.fetches >= MAX_FETCHES):
+            plan.held += 1
+        else:
+            run.append(day)
+            changed[day] = modified
+            continue
+        close()
+    close()
+    return plan
+
+
+def quote_plan(source: DatabentoSource, plan: Plan) -> list[tuple[Request, Quote]]:
+    """The price of each request of *plan*; 0 for what the archive holds already."""
+    answers = []
+    for run in plan.runs:
+        request = plan.request(run)
+        kept = source.ledger.covering(request.arguments(), seen_since=run.seen_since)
+        answers.append((request, Quote(0.0, 0, 0) if kept else source.quote(request)))
+    return answers
+
+
+# ---------------------------------------------------------------- fetched, parsed, month by month
+
+
+@dataclass
+class Fetched:
+    """
+    A plan's answers; what is not in the rows is filled while the months are read.
+
+    Attributes:
+        payloads: one a run.
+    """
+
+    plan: Plan
+    payloads: Sequence[Payload]
+    synthetic: bool
+    records: int = 0
+    left_out: int = 0
+    repeated: int = 0
+    strays: int = 0
+    quarantined: list[str] = field(default_factory=list)
+
+    @property
+    def usd(self) -> float:
+        """What the answers cost now."""
+        return sum(payload.usd for payload in self.payloads)
+
+
+def fetch_plan(fetch: Callable[..., Payload], plan: Plan, *, synthetic: bool) -> Fetched:
+    """Every run's answer by *fetch* (`DatabentoSource.fetch`, or its one attempt)."""
+    return Fetched(plan, [fetch(plan.request(run), seen_since=run.seen_since) for run in plan.runs], synthetic)
+
+
+def raw_months(fetched: Fetched, lake: ParquetLake, months: Sequence[Month], ledger: Ledger) -> Iterator[tuple[Month, pa.Table]]:
+    """
+    The rows of a table, month by month, ascending; each carries its `Look`, whose days are the run's.
+
+    When the caller asks for the next one, the days of the one before are captured: the caller has appended it. Rows of the runs
+    that describe a day of a month not asked (a correction that came a week later) are appended here; nothing is lost.
+    """
+    plan = fetched.plan
+    dataset, symbol = TABLES[plan.data_type], plan.market.symbol
+    for run, payload in zip(plan.runs, fetched.payloads, strict=True):
+        request, parsed = plan.request(run), _parse(fetched, payload, run, lake)
+        fetched.records += parsed.records
+        fetched.left_out += parsed.left_out
+        fetched.repeated += parsed.repeated
+        fetched.quarantined += parsed.quarantined
+        touched = {Month.of(day) for day in run.days}
+        for month in sorted(touched | _months_of(parsed.table)):
+            rows = _of_month(parsed.table, month)
+            days = [day for day in run.days if Month.of(day) == month]
+            # Without days of its own in the run, nothing was looked at: an empty range says so.
+            first, last = (days[0], days[-1]) if days else (month.first, month.first - dt.timedelta(1))
+            # Of a stamped table only what was stamped before the request's end was looked for.
+            until = request.end if dataset.stamps == "vendor" else None
+            look = Look(SOURCE, first, last, (request.symbols,), payload.seen_at, until)
+            if month in months:
+                yield month, look.attach(rows)
+            else:
+                fetched.strays += lake.append_new(
+                    rows, dataset.name, symbol, month.first, key=dataset.key, stamps=dataset.stamps, look=look
+                )
+            if days:
+                ledger.capture(plan.data_type, symbol, [(day, run.changed[day]) for day in days], payload.seen_at)
+
+
+def append_raw(lake: ParquetLake, data_type: str, market: Market, month: Month, table: pa.Table) -> int:
+    """Append what the lake does not hold of *table*; the number of new rows."""
+    dataset, (rows, look) = TABLES[data_type], Look.detach(table)
+    assert look is not None  # noqa: S101  raw_months attached it
+    return lake.append_new(rows, data_type, market.symbol, month.first, key=dataset.key, stamps=dataset.stamps, look=look)
+
+
+def _parse(fetched: Fetched, payload: Payload, run: Run, lake: ParquetLake) -> Parsed:
+    plan, store = fetched.plan, payload.store()
+    request = plan.request(run)
+    if SCHEMAS[plan.data_type] == "definition":
+        parse = parse_option_definitions if plan.of_options else parse_definitions
+        parsed = parse(store, plan.market, synthetic=fetched.synthetic, degraded=plan.degraded, place=str(request))
+    else:
+        parsed = _parse_defined(fetched, store, _defined(plan, store, lake))
+    # An answer from the archive can hold more than was asked for now.
+    at = "available_at" if plan.data_type == "option_quotes" else "as_of"
+    at = "stamped_at" if "stamped_at" in parsed.table.column_names else at
+    seen = parsed.table[at].cast(pa.timestamp("us", tz="UTC"), safe=False).cast(pa.int64())
+    low, high = (round(when.timestamp() * 1e6) for when in (request.start, request.end))
+    parsed.table = parsed.table.filter(pc.and_(pc.greater_equal(seen, low), pc.less(seen, high)))
+    return parsed
+
+
+def _defined(plan: Plan, store: DBNStore, lake: ParquetLake) -> pa.Table:
+    """The definitions that the answer's records can refer to, as believed now; an archived answer can be wider than what was asked."""
+    name = "option_definitions" if plan.of_options else "futures_definitions"
+    return lake.read_known(
+        name,
+        plan.market.symbol,
+        dt.datetime.now(dt.UTC),
+        key=TABLES[name].key,
+        start=store.start.date() - _DEFINED_BEFORE,
+        end=(store.end or store.start).date(),
+    )
+
+
+def _parse_defined(fetched: Fetched, store: DBNStore, known: pa.Table) -> Parsed:
+    plan = fetched.plan
+    if plan.data_type == "futures_bars":
+        return parse_bars(store, Definitions(known), synthetic=fetched.synthetic, degraded=plan.degraded)
+    if plan.data_type == "option_quotes":
+        options = OptionDefinitions(known)
+        return parse_option_quotes(
+            store, options, cut=plan.cut, zone=CHICAGO, synthetic=fetched.synthetic, degraded=plan.degraded
+        )  # fmt: skip
+    definitions = OptionDefinitions(known) if plan.of_options else Definitions(known)
+    return parse_statistics(store, definitions, synthetic=fetched.synthetic, degraded=plan.degraded)
+
+
+def _months_of(table: pa.Table) -> set[Month]:
+    keys = pc.strftime(pc.unique(pc.floor_temporal(table["as_of"], unit="month")), format="%Y-%m") if table.num_rows else []
+    return {Month.of(str(key)) for key in keys}
+
+
+def _of_month(table: pa.Table, month: Month) -> pa.Table:
+    as_of = table["as_of"].cast(pa.int64())
+    return table.filter(pc.and_(pc.greater_equal(as_of, day_us(month.first)), pc.less_equal(as_of, day_us(month.last))))
+
+
+def _chicago(day: dt.date, clock: dt.time) -> dt.datetime:
+    return dt.datetime.combine(day, clock, CHICAGO).astimezone(dt.UTC)
+
+
+def _next_session(day: dt.date) -> dt.date:
+    return session_days(day + dt.timedelta(1), day + dt.timedelta(10))[0]

@@ -1,0 +1,166 @@
+"""From the lake's raw months to a family's feature months, in the lake's own shape and in the store; knows no Dagster."""
+
+import bisect
+import datetime as dt
+import math
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import groupby
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from hydra_assets.core.audit import lookahead_audit
+from hydra_assets.core.feature import Feature, Window
+from hydra_assets.core.months import Month
+from hydra_assets.core.option_rules import OptionRules
+from hydra_assets.core.tables.registry import TABLES
+from hydra_assets.features import ALL, compute, of_family
+from hydra_assets.features.compute import INPUTS, evidence
+from hydra_assets.flow.derive import of_month
+from hydra_assets.storage.lake import ParquetLake
+from hydra_assets.storage.store import FeatureStore
+
+# A window counts weeks from the Tuesday of a report; one week more covers a report moved to its Monday.
+_SPARE_DAYS = 7
+_DAYS_PER_SESSION = 366 / 249  # fewer sessions than any year has
+ALLOW_RETRACT = b"hydra_allow_retract"
+
+
+@dataclass(frozen=True)
+class FeatureMonth:
+    """
+    One month of a family's features.
+
+    Attributes:
+        rows: FEATURE_SCHEMA, all vintages with ``as_of`` in the month.
+        marks: folder of every raw month inside the look-back to the newest recording in it.
+        audit: of lookahead, for `FeatureStore.publish`; one for all months computed from the same inputs.
+    """
+
+    month: Month
+    rows: pa.Table
+    marks: Mapping[str, dt.datetime]
+    audit: Callable[[pa.Table], None]
+
+
+def look_back(family: str, dataset: str, names: Collection[str] | None = None) -> dt.timedelta:
+    """How far before its month the widest window of a family, or of the features of it named, reaches into *dataset*."""
+    features = [feature for feature in of_family(family) if names is None or feature.name in names]
+    windows = [window for feature in features for window in feature.windows if window.dataset == dataset]
+    days = [-window.first * (7 if window.unit == "weeks" else _DAYS_PER_SESSION) for window in windows]
+    return dt.timedelta(days=math.ceil(max(days, default=0)) + _SPARE_DAYS)
+
+
+def reach_of(family: str) -> dict[str, dt.timedelta]:
+    """
+    Every table that a publish of the family rests on, and how far back it is read: its inputs, and what its audit looks at.
+
+    What the audit looks at counts as used, too: a row that it has not seen could be the one that it would object to.
+    """
+    return {name: look_back(family, name) for name in dict.fromkeys((*INPUTS[family], *evidence(family)))}
+
+
+def evidence_of(lake: ParquetLake, family: str, market: str, months: Sequence[Month]) -> dict[str, pa.Table]:
+    """Every vintage, within the reach of *months*, of the tables that a proof of the family starts from."""
+    return _read(lake, family, market, months, evidence(family))
+
+
+def _read(lake: ParquetLake, family: str, market: str, months: Sequence[Month], names: Iterable[str]) -> dict[str, pa.Table]:
+    first, last = min(months).first, max(months).last
+    return {name: lake.read_vintages(name, market, first - look_back(family, name), last, key=TABLES[name].key) for name in names}
+
+
+def compute_months(
+    lake: ParquetLake, family: str, market: str, months: Sequence[Month], rules: OptionRules | None = None
+) -> Iterator[FeatureMonth]:
+    """The feature months asked, ascending; the look-back is read once a year of them, so memory does not grow with the range."""
+    reach = reach_of(family)
+    for _, group in groupby(sorted(months), key=lambda month: month.year):
+        chunk = list(group)
+        # Marks before rows: a row that arrives between the two makes the mark too old, never too new.
+        marks = {name: lake.marks(name, market, chunk[0].first - before, chunk[-1].last) for name, before in reach.items()}
+        read = _read(lake, family, market, chunk, reach)
+        audit = lookahead_audit({name: read[name] for name in evidence(family)}, of_family(family))
+        inputs = {name: read[name] for name in INPUTS[family]}
+        rows = compute(family, inputs, market=market, start=chunk[0].first, end=chunk[-1].last, rules=rules)
+        for month in chunk:
+            used = {
+                key: at
+                for name, found in marks.items()
+                for key, at in found.items()
+                if Month.of(month.first - reach[name]) <= _month_of(key) <= month
+            }
+            yield FeatureMonth(month, of_month(rows, month), used, audit)
+
+
+def publish_month(store: FeatureStore, family: str, market: str, computed: FeatureMonth, *, allow_retract: bool = False) -> int:
+    """
+    Publish one computed month; the number of facts recorded.
+
+    Raises:
+        LookaheadError, StaleInputsError, RetractionError: nothing was written.
+    """
+    features = of_family(family)
+    return store.publish(
+        market,
+        str(computed.month),
+        computed.rows,
+        features=[feature.name for feature in features],
+        inputs=computed.marks,
+        audit=computed.audit,
+        allow_retract=allow_retract,
+    )
+
+
+def synthetic_inputs(lake: ParquetLake, market: str) -> Callable[[str, dt.datetime], bool]:
+    """Whether the window of a feature's value of a day holds a synthetic row of the lake."""
+    windows = {feature.name: _resolved(feature) for feature in ALL}
+    days: dict[str, list[dt.date]] = {}
+    for name in sorted({window.dataset for resolved in windows.values() for window in resolved}):
+        if "synthetic" in TABLES[name].schema.names and lake.folders(name, market):
+            table = lake.read(name, market, columns=["as_of", "synthetic"])
+            days[name] = sorted(as_of.date() for as_of in pc.unique(table.filter(table["synthetic"])["as_of"]).to_pylist())
+
+    def uses(feature: str, as_of: dt.datetime) -> bool:
+        return any(_holds(days.get(window.dataset, []), *_reach(window, as_of.date())) for window in windows.get(feature, ()))
+
+    return uses
+
+
+def _resolved(feature: Feature) -> list[Window]:
+    """The feature's windows, those over feature tables replaced by the windows of what stands in these, as far back again."""
+    found: list[Window] = []
+    for window in feature.windows:
+        named = dict(window.where).get("feature_name")
+        upstream = next((other for other in ALL if other.name == named), None)
+        if upstream is None:
+            found.append(window)
+            continue
+        for inner in _resolved(upstream):
+            back = window.first if inner.unit == window.unit else math.floor(window.first / 5) - 1
+            found.append(replace(inner, first=inner.first + back))
+    return found
+
+
+def _reach(window: Window, day: dt.date) -> tuple[dt.date, dt.date]:
+    """First and last calendar day that a window can touch."""
+    if window.unit == "weeks":
+        monday = day - dt.timedelta(day.weekday())
+        return monday + dt.timedelta(weeks=window.first), monday + dt.timedelta(weeks=window.last + 1) - dt.timedelta(1)
+    return day - dt.timedelta(math.ceil(-window.first * _DAYS_PER_SESSION)), day + dt.timedelta(window.last)
+
+
+def _holds(days: Sequence[dt.date], first: dt.date, last: dt.date) -> bool:
+    at = bisect.bisect_left(days, first)
+    return at < len(days) and days[at] <= last
+
+
+def marked(rows: pa.Table, *, allow_retract: bool) -> pa.Table:
+    """*rows* telling the lake's writer whether it may withdraw more than a fifth of a month."""
+    return rows.replace_schema_metadata({ALLOW_RETRACT: b"true"}) if allow_retract else rows
+
+
+def _month_of(folder_key: str) -> Month:
+    parts = dict(part.split("=", 1) for part in folder_key.split("/"))
+    return Month(int(parts["year"]), int(parts["month"]))

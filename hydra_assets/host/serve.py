@@ -1,0 +1,98 @@
+"""
+One process for `hydra-assets ui`: a code server, the daemon, and Dagster's webserver behind the loopback guard.
+
+What `dagster dev` does, with one difference: the web application is served here, so that the guard stands before it.
+"""
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import dagster as dg
+import uvicorn
+import yaml
+from dagster._cli.proxy_server_manager import ProxyServerManager
+from dagster._core.workspace.context import WorkspaceProcessContext
+from dagster._core.workspace.load_target import ModuleTarget, WorkspaceFileTarget
+from dagster._utils.log import configure_loggers
+from dagster_webserver.app import create_app_from_workspace_process_context
+
+from hydra_assets.host.guard import LoopbackGuard
+from hydra_assets.host.orphans import fail_orphans
+
+POLL_MS = 2000
+STOP_TIMEOUT_S = 15
+DEFINITIONS = "hydra_assets.definitions"
+
+
+def serve(port: int, *, read_only: bool, module: str = DEFINITIONS) -> int:
+    """Serve the definitions of *module* over ``DAGSTER_HOME`` on 127.0.0.1:*port* until interrupted; 1 where the daemon ended before."""
+    configure_loggers(log_level="WARNING")
+    target = ModuleTarget(module_name=module, attribute=None, working_directory=str(Path.cwd()), location_name=module)
+    with (
+        dg.DagsterInstance.get() as instance,
+        ProxyServerManager(instance, target, code_server_log_level="warning") as code,
+        tempfile.TemporaryDirectory() as folder,
+    ):
+        fail_orphans(instance)
+        workspace = Path(folder) / "workspace.yaml"
+        workspace.write_text(yaml.safe_dump({"load_from": [dict(spec) for spec in code.get_code_server_specs()]}), encoding="utf-8")
+        with (
+            _daemon(workspace) as daemon,
+            WorkspaceProcessContext(
+                instance, WorkspaceFileTarget([str(workspace)]), version=dg.__version__, read_only=read_only
+            ) as context,
+        ):
+            app = LoopbackGuard(create_app_from_workspace_process_context(context, live_data_poll_rate=POLL_MS), port=port)
+            server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=port, log_level="warning", timeout_graceful_shutdown=2))
+            threading.Thread(target=_end_with, args=(daemon, server), daemon=True).start()
+            try:
+                server.run()
+            except KeyboardInterrupt:
+                return 0
+            return 0 if daemon.poll() is None else 1
+
+
+@contextmanager
+def _daemon(workspace: Path) -> Iterator["subprocess.Popen[bytes]"]:
+    command = [sys.executable, "-W", "ignore", "-m", "dagster._daemon", "run", "--log-level", "warning", "-w", str(workspace)]
+    process = subprocess.Popen(command)
+    try:
+        yield process
+    finally:
+        process.terminate()
+        try:
+            process.wait(STOP_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def _end_with(daemon: "subprocess.Popen[bytes]", server: uvicorn.Server) -> None:
+    """A UI whose daemon is gone would take backfills that nobody runs."""
+    code = daemon.wait()
+    if not server.should_exit:
+        print(f"the daemon ended with exit code {code}; stopping", file=sys.stderr)
+        server.should_exit = True
+
+
+def main() -> None:
+    """The process's entry."""
+    parser = argparse.ArgumentParser(prog="hydra_assets.host.serve", description=__doc__)
+    parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--read-only", action="store_true")
+    parser.add_argument("--module", default=DEFINITIONS, help="definitions that hold more than ours")
+    asked = parser.parse_args()
+    os.environ["PYTHONWARNINGS"] = "ignore"  # Dagster's own deprecations, in every process below this one
+    os.environ["DAGSTER_IS_DEV_CLI"] = "1"  # as under `dagster dev`: the UI offers to reload the definitions
+    sys.exit(serve(asked.port, read_only=asked.read_only, module=asked.module))
+
+
+if __name__ == "__main__":
+    main()

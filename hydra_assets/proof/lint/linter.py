@@ -1,0 +1,143 @@
+"""Static lint: code that looks ahead, found without running it. A line that is right all the same says why: ``# lookahead-ok: reason``."""
+
+import ast
+import os
+import re
+import tokenize
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from io import StringIO
+from pathlib import Path
+
+from hydra_assets.errors import ConfigError
+from hydra_assets.proof.lint.lookahead import backward_fill, centred_window, negative_shift
+from hydra_assets.proof.lint.purity import clock, io, whole_vintages
+from hydra_assets.proof.lint.scope import Hit, Module
+from hydra_assets.proof.lint.whole_sample import whole_series
+
+
+@dataclass(frozen=True)
+class Rule:
+    """
+    One rule.
+
+    Attributes:
+        find: a node and its module to what is wrong there.
+        remedy: what to write in its place.
+    """
+
+    name: str
+    find: Callable[[ast.AST, Module], Iterator[Hit]]
+    remedy: str
+
+
+ALL_RULES = (
+    Rule("negative-shift", negative_shift, "shift forwards (.shift(1)) and let the row of t use what came before t"),
+    Rule("centred-window", centred_window, "use a trailing window: .rolling(n) without center, or an ewm"),
+    Rule("backward-fill", backward_fill, "fill forwards (.ffill(), direction='backward'), or leave the gap null with a quality word"),
+    Rule("clock", clock, "take the instant as an argument; a feature has no clock"),
+    Rule("io", io, "a feature is a pure function of its inputs: declare the table as an input and let features.compute hand it over"),
+    Rule("whole-vintages", whole_vintages, "use lake.read_known(..., known_at=t), or FeatureStore.get_training_frame"),
+    Rule("whole-series", whole_series, "use a trailing window (.rolling(n), .expanding()), or rows known at the row's own instant"),
+)
+_ACCEPTED = re.compile(r"#\s*lookahead-ok\b:?\s*(.*)")
+_SKIPPED = {"__pycache__", "node_modules", "site-packages", "build", "dist"}
+
+
+@dataclass(frozen=True, order=True)
+class Finding:
+    """One place where code can see what was not yet known; line and column start at 1."""
+
+    path: str
+    line: int
+    column: int
+    rule: str
+    message: str
+    remedy: str
+
+    def __str__(self) -> str:
+        return f"{self.path}:{self.line}:{self.column}: {self.rule} {self.message}; {self.remedy}"
+
+
+def lint(paths: Iterable[str | os.PathLike[str]] | str | os.PathLike[str]) -> list[Finding]:
+    """
+    What looks ahead in Python files.
+
+    Args:
+        paths: files, or folders of which every ``*.py`` is read.
+    Returns:
+        Findings by path, line and column. A comment ``# lookahead-ok: reason`` on any line of the expression accepts it; one
+        without a reason, or where there is nothing to accept, is a finding itself.
+    Raises:
+        ConfigError: no such path.
+    """
+    given = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
+    return sorted(finding for file in _files(given) for finding in _of_file(file))
+
+
+def lint_source(text: str, path: str | os.PathLike[str] = "<source>") -> list[Finding]:
+    """What looks ahead in one piece of source; *path* is what the findings name."""
+    try:
+        module = Module(ast.parse(text), Path(path))
+    except (SyntaxError, ValueError) as error:
+        line, column = getattr(error, "lineno", None) or 1, getattr(error, "offset", None) or 1
+        return [
+            Finding(str(path), line, column, "unreadable", f"cannot be parsed: {getattr(error, 'msg', error)}", "mend the syntax first")
+        ]
+    accepted = _acceptances(text)
+    used: set[int] = set()
+    found: dict[tuple[int, int, str], Finding] = {}
+    for node in ast.walk(module.tree):
+        for rule in ALL_RULES:
+            for where, message in rule.find(node, module):
+                first, last = where.lineno, where.end_lineno or where.lineno
+                marks = [line for line in range(first, last + 1) if line in accepted]
+                used.update(marks)
+                if not any(accepted[line] for line in marks):
+                    place = (first, where.col_offset + 1)
+                    found.setdefault((*place, rule.name), Finding(str(path), *place, rule.name, message, rule.remedy))
+    return [*found.values(), *_bad_acceptances(str(path), accepted, used)]
+
+
+def _of_file(path: Path) -> list[Finding]:
+    try:
+        with tokenize.open(path) as file:
+            text = file.read()
+    except (SyntaxError, UnicodeDecodeError) as error:
+        return [Finding(str(path), 1, 1, "unreadable", f"cannot be decoded: {error}", "save it as UTF-8")]
+    return lint_source(text, path)
+
+
+def _files(paths: Iterable[str | os.PathLike[str]]) -> Iterator[Path]:
+    seen = set()
+    for given in map(Path, paths):
+        if not given.exists():
+            raise ConfigError(f"{given}: there is no such file or folder to lint")
+        for path in sorted(_modules_of(given)) if given.is_dir() else [given]:
+            if path.resolve() not in seen:
+                seen.add(path.resolve())
+                yield path
+
+
+def _modules_of(folder: Path) -> Iterator[Path]:
+    for path in folder.rglob("*.py"):
+        inner = path.relative_to(folder).parts[:-1]
+        if not any(part in _SKIPPED or part.startswith(".") for part in inner):
+            yield path
+
+
+def _acceptances(text: str) -> dict[int, str]:
+    """Line to the reason given there; comments alone count, not text that looks like one."""
+    tokens = tokenize.generate_tokens(StringIO(text).readline)
+    marks = ((token.start[0], _ACCEPTED.search(token.string)) for token in tokens if token.type == tokenize.COMMENT)
+    return {line: mark.group(1).strip() for line, mark in marks if mark}
+
+
+def _bad_acceptances(path: str, accepted: dict[int, str], used: set[int]) -> Iterator[Finding]:
+    for line, reason in accepted.items():
+        if not reason:
+            yield Finding(
+                path, line, 1, "acceptance", "lookahead-ok without a reason accepts nothing", "write # lookahead-ok: why it is right"
+            )
+        elif line not in used:
+            yield Finding(path, line, 1, "acceptance", "lookahead-ok where there is nothing to accept", "remove the comment")

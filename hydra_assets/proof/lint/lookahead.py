@@ -1,0 +1,181 @@
+"""Rules of the lint on rows that come later: shifts and loops that reach ahead, windows with a half ahead, gaps filled from ahead."""
+
+import ast
+from collections.abc import Iterator
+
+from hydra_assets.proof.lint.scope import Function, Hit, Module, argument, constant, method
+
+
+def negative_shift(node: ast.AST, module: Module) -> Iterator[Hit]:
+    """Rows moved backwards in time."""
+    if isinstance(node, ast.Call):
+        name = method(node)
+        if name in ("shift", "diff", "pct_change") and isinstance(node.func, ast.Attribute):
+            by = argument(node, 0, "periods", "n")
+            if by is not None and _negative(by, module):
+                yield node, f".{name}({ast.unparse(by)}) puts a later row's value into an earlier row"
+        elif module.dotted(node.func) == "numpy.roll":
+            by = argument(node, 1, "shift")
+            if by is not None and any(_negative(part, module) for part in (by.elts if isinstance(by, ast.Tuple) else [by])):
+                yield node, f"np.roll by {ast.unparse(by)} puts a later row's value into an earlier row"
+    elif isinstance(node, ast.Subscript) and isinstance(node.ctx, ast.Load):
+        yield from _ahead_of_the_loop(node, module)
+    elif isinstance(node, ast.Assign | ast.AugAssign):
+        target = node.targets[0] if isinstance(node, ast.Assign) else node.target
+        # y[:-1] = x[1:]: every row is given the one after it.
+        rows = _slice_of(target)
+        if rows is not None and _number(rows.upper) < 0 and not _slice_start(target):
+            for part in ast.walk(node.value):
+                taken = _slice_of(part)
+                if taken is not None and taken.upper is None and _slice_start(part) > 0:
+                    yield node, f"{ast.unparse(target)} is filled from {ast.unparse(part)}: each row with a later one"
+                    break
+
+
+def _negative(node: ast.expr, module: Module, depth: int = 3) -> bool:
+    number = constant(node)
+    if isinstance(number, int | float):
+        return number < 0
+    if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
+        # -h: of a name that is itself a negative number, minus is plus.
+        return not _negative(node.operand, module, depth)
+    if isinstance(node, ast.Name) and depth:
+        return any(_negative(value, module, depth - 1) for value in module.scope(node).values(node.id))
+    return False
+
+
+def _ahead_of_the_loop(node: ast.Subscript, module: Module) -> Iterator[Hit]:
+    """``.iloc[i + 1]`` under a loop over i; ``out[i] = … x[i + 1]`` of any kind."""
+    index = node.slice
+    bounds = [index.lower] if isinstance(index, ast.Slice) else [index]
+    ahead = max((_plus(bound, name) for bound in bounds for name in _loop_names(node, module)), default=0)
+    end = index.upper if isinstance(index, ast.Slice) else None
+    ahead = max([ahead, *(_plus(end, name) - 1 for name in _loop_names(node, module))])  # a slice ends before its upper bound
+    if ahead <= 0:
+        return
+    if isinstance(node.value, ast.Attribute) and node.value.attr in ("iloc", "iat"):
+        if ahead > _stored_at(node, module, 0):
+            yield node, f"{ast.unparse(node)} is {ahead} row(s) ahead of the loop's own"
+    elif ahead > _stored_at(node, module, ahead):
+        yield node, f"{ast.unparse(node)} is {ahead} row(s) ahead of the row that is filled"
+
+
+def _plus(node: ast.AST | None, name: str) -> int:
+    """k of ``name + k``."""
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
+        for a, b in ((node.left, node.right), (node.right, node.left)):
+            number = constant(b)
+            if isinstance(a, ast.Name) and a.id == name and isinstance(number, int):
+                return number
+    return 0
+
+
+def _loop_names(node: ast.AST, module: Module) -> set[str]:
+    names = set()
+    for outer in module.outwards(node):
+        loops = outer.generators if isinstance(outer, ast.ListComp | ast.GeneratorExp | ast.SetComp | ast.DictComp) else [outer]
+        for loop in loops:
+            if (
+                isinstance(loop, ast.For | ast.comprehension)
+                and isinstance(loop.iter, ast.Call)
+                and method(loop.iter) in ("range", "enumerate")
+            ):
+                first = loop.target.elts[0] if isinstance(loop.target, ast.Tuple) and loop.target.elts else loop.target
+                if isinstance(first, ast.Name):
+                    names.add(first.id)
+        if isinstance(outer, Function):
+            break
+    return names
+
+
+def _stored_at(node: ast.AST, module: Module, otherwise: int) -> int:
+    """How far ahead of the loop the row is that the statement around *node* fills."""
+    for outer in module.outwards(node):
+        if isinstance(outer, ast.Assign | ast.AugAssign):
+            target = outer.targets[0] if isinstance(outer, ast.Assign) else outer.target
+            loops = _loop_names(node, module)
+            if isinstance(target, ast.Subscript) and not isinstance(target.slice, ast.Slice | ast.Constant):
+                used = {part.id for part in ast.walk(target.slice) if isinstance(part, ast.Name)}
+                if used & loops:
+                    return max(_plus(target.slice, name) for name in loops)
+            return otherwise
+        if isinstance(outer, ast.stmt):
+            return otherwise
+    return otherwise
+
+
+def _slice_of(node: ast.AST) -> ast.Slice | None:
+    if isinstance(node, ast.Subscript):
+        if isinstance(node.slice, ast.Slice):
+            return node.slice
+        if isinstance(node.slice, ast.Tuple) and node.slice.elts and isinstance(node.slice.elts[0], ast.Slice):
+            return node.slice.elts[0]
+    return None
+
+
+def _slice_start(node: ast.AST) -> int:
+    part = _slice_of(node)
+    return _number(part.lower) if part is not None and part.step is None else 0
+
+
+def _number(node: ast.AST | None) -> int:
+    value = constant(node)
+    return value if isinstance(value, int) else 0
+
+
+_TWO_SIDED = {
+    "savgol_filter", "filtfilt", "sosfiltfilt", "gaussian_filter1d", "uniform_filter1d", "medfilt", "hpfilter", "bkfilter", "cffilter",
+    "seasonal_decompose", "STL", "MSTL", "lowess", "detrend", "FixedForwardWindowIndexer",
+}  # fmt: skip
+
+
+def centred_window(node: ast.AST, module: Module) -> Iterator[Hit]:
+    """A window of which half, or all, lies ahead."""
+    if not isinstance(node, ast.Call):
+        return
+    name = method(node)
+    if name.startswith("rolling"):
+        centred = argument(node, 2 if name == "rolling" else -1, "center")
+        if centred is not None and _always_true(centred, module):
+            yield node, f".{name}(center=True): half of each window lies ahead of its row"
+    elif name in _TWO_SIDED:
+        yield node, f"{name} uses rows on both sides of each row"
+    elif name == "convolve" and constant(argument(node, 2, "mode")) == "same":
+        yield node, 'convolve(mode="same") centres its kernel: half of it lies ahead of each row'
+    if name in ("rolling", "ewm", "expanding", "ffill", "cummax", "cummin") and isinstance(node.func, ast.Attribute):
+        base = node.func.value
+        step = base.slice.step if isinstance(base, ast.Subscript) and isinstance(base.slice, ast.Slice) else None
+        if constant(step) == -1:
+            yield node, f".{name} over a reversed series: its windows reach into later rows"
+
+
+def _always_true(node: ast.expr, module: Module) -> bool:
+    if isinstance(node, ast.Name):
+        return any(constant(value) is True for value in module.scope(node).values(node.id))
+    return constant(node) is True
+
+
+def backward_fill(node: ast.AST, module: Module) -> Iterator[Hit]:
+    """A gap filled from a later row."""
+    if not isinstance(node, ast.Call):
+        return
+    name = method(node)
+    if name in ("bfill", "backfill", "fill_null_backward"):
+        yield node, f"{name} fills a gap with a value that came later"
+    elif name in ("fillna", "reindex", "reindex_like", "asfreq", "get_indexer") and constant(argument(node, 1, "method")) in (
+        "bfill",
+        "backfill",
+        "nearest",
+    ):
+        yield node, f"{name}(method={constant(argument(node, 1, 'method'))!r}) fills a gap with a value that came later"
+    elif name == "fill_null" and constant(argument(node, 1, "strategy")) == "backward":
+        yield node, 'fill_null(strategy="backward") fills a gap with a value that came later'
+    elif name == "merge_asof" and constant(argument(node, -1, "direction")) in ("forward", "nearest"):
+        yield node, f"merge_asof(direction={constant(argument(node, -1, 'direction'))!r}) joins a row that came later"
+    elif name == "join_asof" and constant(argument(node, -1, "strategy")) in ("forward", "nearest"):
+        yield node, f"join_asof(strategy={constant(argument(node, -1, 'strategy'))!r}) joins a row that came later"
+    elif name == "interpolate" and isinstance(node.func, ast.Attribute):
+        how = argument(node, 0, "method")
+        of_a_series = not node.args or isinstance(constant(node.args[0]), str)
+        if of_a_series and constant(how) not in ("pad", "ffill"):
+            yield node, "interpolate draws a gap towards the value at its far end, which came later"

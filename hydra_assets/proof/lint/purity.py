@@ -1,0 +1,127 @@
+"""Rules of the lint on what comes from outside a computation: the clock, files and the network, whole vintages of the lake."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+from hydra_assets.proof.lint.scope import Hit, Module, argument, constant, method
+
+PACKAGE = Path(__file__).parents[2]
+
+# Who reads whole vintages, or rows as written, from the lake, and what for. All others name a known_at.
+READERS = {
+    ("flow/publish.py", "_read"): "what features.compute and the proofs are given",
+    ("flow/publish.py", "synthetic_inputs"): "the flags of synthetic rows, shown beside a value",
+    ("flow/derive.py", "derived_months"): "what the builders of derived tables are given",
+    ("flow/feeds/cot.py", "restamp_cot"): "the stamps that a mended calendar puts right",
+    ("storage/rebuild.py", "differences"): "a rebuilt store, held against the lake",
+    ("flow/due.py", "reports_due"): "which days are held: what is to be fetched",
+    ("labels.py", "forward_returns"): "labels, which are known only after the fact",
+    ("defs/io_managers.py", "load_input"): "an asset's own rows, handed to who asks Dagster for it",
+    ("defs/checks.py", "no_lookahead"): "a check, which looks at every vintage",
+    ("defs/freshness.py", "staleness"): "a check, which looks for the newest row",
+    ("defs/judging.py", "lake_check"): "a check, which looks at every vintage",
+    ("cli/walkthrough.py", "_one_session"): "the demo, which shows when each print was known",
+}
+
+
+_CLOCKS = {
+    "pandas.Timestamp.now", "pandas.Timestamp.utcnow", "pandas.Timestamp.today", "time.time", "time.time_ns", "time.localtime",
+    "time.gmtime", "hydra_assets.core.instants.now_us",
+}  # fmt: skip
+
+
+def clock(node: ast.AST, module: Module) -> Iterator[Hit]:
+    """The time of day, read."""
+    if isinstance(node, ast.Call):
+        name = module.dotted(node.func)
+        if name in _CLOCKS or (
+            name.rpartition(".")[2] in ("now", "utcnow", "today") and name.split(".")[-2:-1] in (["datetime"], ["date"])
+        ):
+            yield node, f"{ast.unparse(node.func)}() makes the answer depend on when it is computed"
+        elif name in ("pandas.Timestamp", "pandas.to_datetime", "numpy.datetime64") and constant(argument(node, 0)) in ("now", "today"):
+            yield node, f"{ast.unparse(node)} makes the answer depend on when it is computed"
+
+
+_FILE_MODULES = (
+    "requests", "httpx", "aiohttp", "urllib", "urllib3", "socket", "ftplib", "smtplib", "subprocess", "sqlite3", "sqlalchemy", "duckdb",
+    "psycopg", "psycopg2", "boto3", "s3fs", "fsspec", "shutil", "tempfile", "pickle", "shelve", "yfinance", "pandas_datareader",
+)  # fmt: skip
+_FILE_METHODS = {
+    "read_text", "read_bytes", "write_text", "write_bytes", "read_csv", "read_parquet", "read_excel", "read_json", "read_sql",
+    "read_sql_query", "read_sql_table", "read_feather", "read_hdf", "read_pickle", "read_html", "read_xml", "scan_csv", "scan_parquet",
+    "scan_ipc", "to_csv", "to_parquet", "to_sql", "to_pickle", "to_feather", "to_hdf", "to_excel", "write_csv", "write_parquet", "urlopen",
+}  # fmt: skip
+_FILE_CALLS = {
+    "open", "io.open", "os.open", "os.getenv", "os.listdir", "os.walk", "os.scandir", "os.popen", "os.system", "gzip.open", "bz2.open",
+    "lzma.open", "zipfile.ZipFile", "tarfile.open", "numpy.load", "numpy.loadtxt", "numpy.genfromtxt", "numpy.fromfile", "numpy.memmap",
+    "numpy.save", "numpy.savetxt", "numpy.savez", "glob.glob", "glob.iglob", "input",
+}  # fmt: skip
+_READING_MODULES = ("pandas", "polars", "pyarrow", "numpy", "scipy.io")
+
+
+def io(node: ast.AST, module: Module) -> Iterator[Hit]:
+    """Anything from outside: a file, a database, the network, the environment."""
+    if isinstance(node, ast.Import | ast.ImportFrom):
+        names = [a.name for a in node.names] if isinstance(node, ast.Import) else [node.module or ""]
+        for name in names:
+            if name.partition(".")[0] in _FILE_MODULES and not node_level(node):
+                yield node, f"imports {name}, which reaches outside"
+    elif isinstance(node, ast.Attribute) and module.dotted(node) == "os.environ":
+        yield node, "os.environ makes the answer depend on the machine"
+    elif isinstance(node, ast.Call):
+        name, last = module.dotted(node.func), method(node)
+        reads = module.imported(node.func) and name.startswith(_READING_MODULES) and last.startswith(("read_", "scan_"))
+        opens = last == "open" and isinstance(node.func, ast.Attribute) and _is_path(node.func.value, module)
+        shadowed = isinstance(node.func, ast.Name) and module.scope(node).binds(node.func.id)
+        if (name in _FILE_CALLS and not shadowed) or last in _FILE_METHODS or reads or opens:
+            yield node, f"{ast.unparse(node.func)}(…) reaches outside"
+
+
+def node_level(node: ast.Import | ast.ImportFrom) -> int:
+    """Dots of a relative import: what it names is the project's own."""
+    return node.level if isinstance(node, ast.ImportFrom) else 0
+
+
+def _is_path(node: ast.expr, module: Module) -> bool:
+    if isinstance(node, ast.Call):
+        return module.dotted(node.func) in ("pathlib.Path", "pathlib.PurePath")
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Div):
+        return _is_path(node.left, module)
+    if isinstance(node, ast.Name):
+        scope = module.scope(node)
+        return scope.annotation(node.id).endswith("Path") or any(_is_path(v, module) for v in scope.values(node.id) if v is not node)
+    return False
+
+
+def whole_vintages(node: ast.AST, module: Module) -> Iterator[Hit]:
+    """Rows of the lake without a reader's instant."""
+    if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute):
+        return
+    name = node.func.attr
+    reads = name == "read_vintages" or (name == "read" and is_lake(node.func.value, module))
+    if reads and reader_of(node, module) not in READERS:
+        yield node, f".{name}(…) gives rows that were not yet known at the row's time"
+
+
+def reader_of(node: ast.AST, module: Module) -> tuple[str, str]:
+    """File inside the package (else as given) and outermost named function of *node*; of a method, the method."""
+    path = module.path.resolve()
+    file = path.relative_to(PACKAGE).as_posix() if path.is_relative_to(PACKAGE) else str(module.path)
+    functions = [outer.name for outer in module.outwards(node) if isinstance(outer, ast.FunctionDef | ast.AsyncFunctionDef)]
+    return file, functions[-1] if functions else ""
+
+
+def is_lake(node: ast.AST, module: Module, depth: int = 3) -> bool:
+    """Whether an expression is a lake, by its name, its annotation or what it was made by."""
+    if isinstance(node, ast.Attribute):
+        return node.attr.lower().endswith("lake")
+    if isinstance(node, ast.Call):
+        opened = isinstance(node.func, ast.Attribute) and node.func.attr == "open" and is_lake(node.func.value, module, depth)
+        return opened or method(node) == "ParquetLake"
+    if not isinstance(node, ast.Name):
+        return False
+    scope = module.scope(node)
+    if node.id.lower().endswith("lake") or "Lake" in scope.annotation(node.id):
+        return True
+    return depth > 0 and any(is_lake(value, module, depth - 1) for value in scope.values(node.id))

@@ -1,0 +1,38 @@
+"""Which vintages of a table stamped by us were captured live, and which were filled in later."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from hydra_assets.core.instants import column_us
+from hydra_assets.core.point_in_time import recordings_that_count
+from hydra_assets.storage.capture import confirmed
+from hydra_assets.storage.folder import SEEN, recordings
+from hydra_assets.storage.validate import codes
+
+
+@dataclass(frozen=True)
+class Sightings:
+    """
+    How many vintages exist.
+
+    Attributes:
+        live: first seen within a day of their stamp, or restatements, which are known only because they were seen.
+        backfilled: the rest: their stamp is the calendar's word alone.
+    """
+
+    live: int
+    backfilled: int
+
+
+def sightings_of(held: pa.Table, key: Sequence[str]) -> Sightings:
+    """Of rows with the hidden columns."""
+    if not held.num_rows:
+        return Sightings(0, 0)
+    group = codes(held, [*(name for name in key if name != "as_of"), "as_of"])
+    available, seen = column_us(held["available_at"], what="available_at"), held[SEEN].to_pylist()
+    order = recordings_that_count(group, available, *recordings(held)).tolist()
+    restated = [bool(at) and group[order[at - 1]] == group[i] for at, i in enumerate(order)]
+    live = sum(1 for again, i in zip(restated, order, strict=True) if again or confirmed(seen[i], int(available[i])))
+    return Sightings(live, len(order) - live)

@@ -1,0 +1,116 @@
+"""Settings: the shipped ones, one's own merged over them, and errors that name file, market and key."""
+
+from importlib.resources import files
+from pathlib import Path
+
+import pytest
+import yaml
+
+from hydra_assets.config.home import resolve_home
+from hydra_assets.config.load import load_config, user_config_template
+from hydra_assets.errors import ConfigError
+
+ROOT = Path(__file__).parents[2]
+
+
+def own(home, text):
+    home.mkdir(parents=True, exist_ok=True)
+    (home / "config.yaml").write_text(text)
+    return load_config()
+
+
+def test_the_shipped_settings_are_the_plan():
+    config = load_config()
+    t = config.thresholds
+    assert (t.futures_stale_days, t.options_stale_days, t.cot_stale_days) == (1, 1, 7)
+    assert (t.min_liquid_strikes, t.max_spread_pct, t.min_oi) == (8, 0.20, 50)
+    assert config.default_market == "HE"
+    assert sorted(config.markets) == ["GF", "HE", "LE", "ZC", "ZO", "ZR"]
+    he = config.market("HE")
+    assert (he.name, he.exchange, he.contract_multiplier, he.cftc_code, he.timezone) == (
+        "Lean Hogs",
+        "CME",
+        400,
+        "054642",
+        "America/Chicago",
+    )
+    codes = {market.cftc_code for market in config.markets.values()}
+    assert len(codes) == 6
+    assert all(len(code) == 6 for code in codes)
+
+
+def test_ones_own_file_is_merged_over(home):
+    config = own(home, "thresholds: {min_oi: 75}\nmarkets: {HE: {tick: 0.05}}\n")
+    assert (config.thresholds.min_oi, config.thresholds.cot_stale_days) == (75, 7)
+    assert (config.market("HE").tick, config.market("HE").name) == (0.05, "Lean Hogs")
+
+
+def test_a_market_is_one_block(home):
+    block = dict(
+        yaml.safe_load((files("hydra_assets.config") / "markets.yaml").read_text())["HE"], name="Class III Milk", cftc_code="052641"
+    )
+    config = own(home, yaml.safe_dump({"markets": {"DC": block}}))
+    assert config.market("DC").name == "Class III Milk"
+    assert "HE" in config.markets
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("markets: {HE: {ticks: 1}}", ["config.yaml", "market HE", "'ticks'", "'tick'"]),
+        ("markets: {XX: {name: X}}", ["config.yaml", "market XX", "missing", "cftc_code"]),
+        ("markets: {HE: {cftc_code: 54642}}", ["config.yaml", "market HE", "cftc_code"]),
+        ('markets: {HE: {cftc_code: "54642"}}', ["market HE", "six characters"]),
+        ("markets: {HE: {timezone: Chicago}}", ["market HE", "timezone", "'Chicago'"]),
+        ("markets: {HE: {tick: 0}}", ["market HE", "tick"]),
+        ("markets: {no: {name: x}}", ["market False", "quotes"]),  # YAML reads it as a truth value
+        ("thresholds: {min_io: 5}", ["config.yaml", "thresholds", "'min_io'", "'min_oi'"]),
+        ("thresholds: {min_oi: many}", ["thresholds: min_oi", "int", "'many'"]),
+        ("thresholds: 5", ["thresholds", "block"]),
+        ("start_month: 2010-1", ["start_month"]),
+        ("default_market: XX", ["default_market", "'XX'"]),
+        ("a: [", ["not valid YAML"]),
+        ("colour: red", ["config.yaml", "'colour'"]),
+    ],
+)  # fmt: skip
+def test_a_wrong_key_is_named_with_its_file_and_place(home, text, names):
+    with pytest.raises(ConfigError) as caught:
+        own(home, text)
+    assert all(name in str(caught.value) for name in names), caught.value
+
+
+def test_a_named_file_must_be_there(monkeypatch, tmp_path):
+    monkeypatch.setenv("HYDRA_CONFIG", str(tmp_path / "mine.yaml"))
+    with pytest.raises(ConfigError, match=r"mine\.yaml"):
+        load_config()
+    (tmp_path / "mine.yaml").write_text("thresholds: {min_oi: 1}")
+    assert load_config().thresholds.min_oi == 1
+
+
+def test_the_template_is_the_shipped_file_commented_out(home):
+    template = user_config_template()
+    assert all(line.startswith("#") or not line for line in template.splitlines())
+    uncommented = "\n".join(line[2:] for line in template.splitlines())
+    shipped = load_config()
+    assert own(home, uncommented) == shipped
+
+
+def test_worlds_have_homes_of_their_own(home, monkeypatch):
+    assert resolve_home().root == home / "sample"
+    assert resolve_home("live").root == home / "live"
+    monkeypatch.setenv("HYDRA_WORLD", "live")
+    assert resolve_home().world == "live"
+    monkeypatch.setenv("HYDRA_WORLD", "prod")
+    with pytest.raises(ConfigError, match="HYDRA_WORLD='prod'"):
+        resolve_home()
+
+
+def test_a_home_is_readable_by_its_owner_alone(home):
+    made = resolve_home()
+    made.create()
+    assert made.root.stat().st_mode & 0o077 == 0
+
+
+@pytest.mark.parametrize("name", ["workspace.yaml", "dagster.yaml"])
+def test_the_installed_copies_are_the_same_files(name):
+    assert (files("hydra_assets.config") / name).read_text() == (ROOT / name).read_text()

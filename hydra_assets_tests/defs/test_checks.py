@@ -1,0 +1,188 @@
+"""The asset checks: each sees what is planted for it, and a finding stays open until its own month is in order."""
+
+import datetime as dt
+
+import dagster as dg
+import pyarrow as pa
+import pytest
+
+import hydra_assets
+from hydra_assets.config.home import base_folder
+from hydra_assets.config.load import load_release_calendar
+from hydra_assets.core.months import Month
+from hydra_assets.core.tables.registry import COT_DISAGGREGATED, COT_FEATURES
+from hydra_assets.defs.freshness import reports_expected
+from hydra_assets.storage.findings import Findings
+from hydra_assets.storage.lake import ParquetLake
+from hydra_assets_tests.conftest import at
+from hydra_assets_tests.support.dagster_runs import definitions, run, verdicts
+
+OCTOBER = dt.date(2025, 10, 1)
+
+
+def check_alone(asset, name):
+    """One check without its asset, over all that is held: as a person runs it from the UI."""
+    built = definitions()
+    checks = [c for c in built.asset_checks if {(k.asset_key.path[-1], k.name) for k in c.check_keys} == {(asset, name)}]
+    job = dg.Definitions(assets=built.assets, asset_checks=checks, resources=built.resources, executor=dg.in_process_executor)
+    selected = dg.define_asset_job("alone", selection=dg.AssetSelection.checks(dg.AssetCheckKey(dg.AssetKey(asset), name)))
+    merged = dg.Definitions.merge(job, dg.Definitions(jobs=[selected]))
+    result = merged.resolve_job_def("alone").execute_in_process(raise_on_error=False)
+    (evaluation,) = result.get_asset_check_evaluations()
+    return evaluation
+
+
+def offences(evaluation):
+    return [record.data for record in evaluation.metadata["offences"].records]
+
+
+def force_in(as_of="2025-10-21", available_at="2025-10-21", value=5.0, name="cot_mm_net"):
+    """Past publish, as a hand with a SQLite client would."""
+    with hydra_assets.open() as desk:
+        desk.store.write_feature("HE", name, at(as_of), at(available_at), value)
+
+
+@pytest.fixture
+def made():
+    run(first="2025-09", last="2025-11")
+
+
+# ---------------------------------------------------------------- lookahead and replay
+
+
+def test_a_tuesday_stamp_forced_into_the_store_is_caught_and_stays_a_finding_until_mended(made):
+    force_in()
+    told = check_alone("cot_features", "no_lookahead")
+    assert (told.passed, told.metadata["verdict"].value, told.severity) == (False, "failed", dg.AssetCheckSeverity.ERROR)
+    (row,) = offences(told)
+    assert (row["market"], row["month"], row["place"], row["as_of"]) == ("HE", "2025-10", "store", "2025-10-21")
+    assert "first printed 2025-12-02" in row["reason"]
+    # Another market in order does not hide it; the open finding says where it is.
+    other = run("LE", "2025-10", "2025-10")
+    assert verdicts(other)["cot_features", "no_lookahead"] == "passed"
+    assert verdicts(other)["cot_features", "open_findings"] == "failed"
+    still = check_alone("cot_features", "open_findings")
+    assert offences(still)[0]["check"] == "no_lookahead"
+    # Published again, the vintage that never existed is withdrawn, and the finding closes.
+    mended = run(first="2025-10", last="2025-10")
+    assert verdicts(mended)["cot_features", "no_lookahead"] == "passed"
+    assert check_alone("cot_features", "open_findings").passed
+
+
+def test_the_blocking_check_fails_the_run_when_the_lake_holds_an_early_row(made):
+    early = pa.table(
+        {
+            "feature_name": ["cot_mm_net"],
+            "as_of": pa.array([at("2025-10-21")], COT_FEATURES.schema.field("as_of").type),
+            "available_at": pa.array([at("2025-10-22")], COT_FEATURES.schema.field("available_at").type),
+            "value": [1.0],
+            "unit": ["contracts"],
+            "quality": ["normal"],
+        }
+    )
+    with hydra_assets.open() as desk:
+        desk.lake.write(early, "cot_features", "HE", OCTOBER)
+    told = check_alone("cot_features", "no_lookahead")
+    assert [row["place"] for row in offences(told)] == ["lake"]
+    # The next materialisation withdraws it by a tombstone.
+    assert verdicts(run(first="2025-10", last="2025-10"))["cot_features", "no_lookahead"] == "passed"
+
+
+def test_replay_catches_a_value_that_the_raw_rows_do_not_give(made):
+    force_in(as_of="2025-10-21", available_at="2025-12-02 20:30", value=1.0)  # the right instant, another value
+    base_folder().joinpath("config.yaml").write_text("checks: {replay_sample: 1000}\n", encoding="utf-8")  # all of them
+    assert check_alone("cot_features", "no_lookahead").passed
+    told = check_alone("cot_features", "replay")
+    assert told.metadata["verdict"].value == "failed"
+    assert offences(told)[0]["stored"] == "1.0 (normal)"
+
+
+def test_what_proves_a_table_stops_what_is_downstream_and_what_only_tells_does_not():
+    blocking = {}
+    for check in definitions().asset_checks:
+        for spec in check.check_specs:
+            blocking.setdefault(spec.name, set()).add(spec.blocking)
+    assert {*map(tuple, (blocking[name] for name in ("keys_unique", "no_lookahead", "replay", "poison")))} == {(True,)}
+    assert {*map(tuple, (blocking[name] for name in ("open_findings", "served")))} == {(False,)}
+    assert blocking["staleness"] == {False}  # by the shipped settings a warning
+
+
+# ---------------------------------------------------------------- raw rows
+
+
+def lake():
+    return ParquetLake(definitions().resources["lake"].base_path)
+
+
+def raw_row(**changed):
+    row = lake().read("cot_disaggregated", "HE").to_pylist()[0] | changed
+    return pa.Table.from_pylist([row], schema=COT_DISAGGREGATED.schema)
+
+
+def test_positions_that_do_not_add_up_are_caught(made):
+    bad = raw_row(as_of=at("2025-10-21"), available_at=at("2025-12-20"), mm_long=1)
+    lake().write(bad, "cot_disaggregated", "HE", OCTOBER)
+    told = check_alone("cot_disaggregated", "cot_identity")
+    (row,) = offences(told)
+    assert (row["market"], row["month"], row["side"]) == ("HE", "2025-10", "long")
+    null = raw_row(as_of=at("2025-10-28"), available_at=at("2025-12-20"), mm_short=None)
+    lake().write(null, "cot_disaggregated", "HE", OCTOBER)
+    assert {row["side"] for row in offences(check_alone("cot_disaggregated", "cot_identity"))} == {"long", "short"}
+
+
+def test_missing_and_unknown_reports_are_listed(made):
+    lake().write(raw_row(as_of=at("2025-10-22"), available_at=at("2025-12-20")), "cot_disaggregated", "HE", OCTOBER)
+    told = check_alone("cot_disaggregated", "coverage")
+    assert told.severity is dg.AssetCheckSeverity.WARN
+    assert [(row["report"], row["fault"]) for row in offences(told)] == [("2025-10-22", "no report date of the calendar")]
+    run("LE", "2025-09", "2025-09")
+    with hydra_assets.open() as desk:
+        folder = desk.lake.folders("cot_disaggregated", "LE")[0].path
+    for path in folder.glob("*.parquet"):
+        path.unlink()
+    missing = [row["report"] for row in offences(check_alone("cot_disaggregated", "coverage")) if row["market"] == "LE"]
+    assert missing == ["2025-09-02", "2025-09-09", "2025-09-16", "2025-09-23", "2025-09-30"]
+    stale = [row for row in offences(check_alone("cot_disaggregated", "staleness")) if row["market"] == "LE"]
+    newest = load_release_calendar().newest_due(dt.datetime.now(dt.UTC) - dt.timedelta(7)).report_date
+    assert [(row["newest"], row["expected"]) for row in stale] == [("None", str(newest))]  # run alone: at now
+
+
+def test_staleness_counts_from_the_release_that_was_due_and_not_from_the_tuesday():
+    calendar, october = load_release_calendar(), Month(2025, 10)
+    # The report of 30 September came out on 19 November: until a week after, September's newest is that of the 23rd.
+    assert reports_expected(calendar, [Month(2025, 9)], at("2025-11-26 20:29"), 7)[-1] == dt.date(2025, 9, 23)
+    assert reports_expected(calendar, [Month(2025, 9)], at("2025-11-26 20:30"), 7)[-1] == dt.date(2025, 9, 30)
+    assert reports_expected(calendar, [october], at("2025-11-20"), 7) == []
+    assert reports_expected(calendar, [october], at("2026-06-01"), 7)[-1] == dt.date(2025, 10, 28)
+
+
+def test_a_vintage_twice_is_caught_and_what_was_restated_is_not(made):
+    restated = raw_row(as_of=at("2025-10-28"), available_at=at("2025-12-30"))
+    lake().write(restated, "cot_disaggregated", "HE", OCTOBER)
+    assert check_alone("cot_disaggregated", "keys_unique").passed
+    lake().write(restated, "cot_disaggregated", "HE", OCTOBER)
+    (row,) = offences(check_alone("cot_disaggregated", "keys_unique"))
+    assert (row["market"], row["month"], row["rows"]) == ("HE", "2025-10", "2")
+    with hydra_assets.open() as desk:
+        twice = desk.lake.read("cot_features", "HE").slice(0, 1)
+        desk.lake.write(pa.concat_tables([twice, twice]), "cot_features", "HE", twice["as_of"][0].as_py())
+    assert len(offences(check_alone("cot_features", "keys_unique"))) == 1
+
+
+# ---------------------------------------------------------------- findings
+
+
+def test_findings_open_renew_and_close_by_market_and_month(tmp_path):
+    with Findings(tmp_path / "f.sqlite") as findings:
+        findings.judge("a", "c", [("HE", "2025-10"), ("HE", "2025-11")], {("HE", "2025-10"): "bad"})
+        findings.judge("a", "c", [("GF", "2025-10")], {})
+        findings.judge("a", "d", [("HE", "2025-10")], {("HE", "2025-10"): "also"})
+        assert [(f.check, f.market, f.month, f.finding) for f in findings.open_of("a")] == [
+            ("c", "HE", "2025-10", "bad"),
+            ("d", "HE", "2025-10", "also"),
+        ]
+        findings.judge("a", "c", [("HE", "2025-10")], {("HE", "2025-10"): "worse"})
+        assert findings.open_of("a")[0].finding == "worse"
+        findings.judge("a", "c", [("HE", "2025-10")], {})
+        assert [f.check for f in findings.open_of("a")] == ["d"]
+        assert findings.open_of("b") == []

@@ -1,0 +1,175 @@
+"""A strict reading of the CFTC's file: nothing guessed, nothing silently lost."""
+
+import datetime as dt
+
+import pytest
+
+from hydra_assets.core.tables.registry import COT_DISAGGREGATED
+from hydra_assets.errors import VendorContentError
+from hydra_assets.sources.cftc_parse import parse_cot, reports_of
+from hydra_assets_tests.conftest import at
+from hydra_assets_tests.support.cftc_files import CALENDAR, HE, LE, archive, bent, text_of, zipped
+
+
+def parse(body, codes=(HE,), year=2025):
+    return parse_cot(body, codes, years=range(year, year + 1), calendar=CALENDAR, place="CFTC 2025")
+
+
+def he_rows(header, rows):
+    return [row for row in rows if row[header.index("CFTC_Contract_Market_Code")] == HE]
+
+
+def setting(column, value, nth=0):
+    """A change of one cell of the nth lean-hogs row."""
+
+    def change(header, rows):
+        he_rows(header, rows)[nth][header.index(column)] = value
+
+    return bent(change)
+
+
+def test_the_real_file_of_2025_gives_its_52_lean_hogs_rows(real_2025):
+    parsed = parse(real_2025.read_bytes())
+    assert (parsed.table.num_rows, parsed.rows_read, parsed.duplicates, parsed.quarantined, parsed.extra_columns) == (52, 13_630, 0, [], ())
+    assert parsed.table.schema == COT_DISAGGREGATED.schema
+    rows = {row["as_of"].date().isoformat(): row for row in parsed.table.to_pylist()}
+    assert "2025-11-10" in rows
+    last = rows["2025-12-30"]
+    # Read off the file by eye.
+    positions = [last[name] for name in ("open_interest", "prod_long", "prod_short", "swap_long", "swap_short")]
+    assert positions == [295500, 26808, 123034, 69567, 7272]
+    assert (last["swap_spread"], last["mm_long"], last["mm_short"], last["mm_spread"]) == (4779, 90681, 14374, 43587)
+    assert (last["net_top4_long"], last["net_top4_short"], last["traders_total"], last["traders_mm_short"]) == (15.5, 17.4, 309, 24)
+    assert (last["available_at"], last["synthetic"]) == (at("2026-01-05 20:30"), False)
+
+
+def test_the_shipped_real_rows_are_the_files_rows(real_2025):
+    assert parse(archive()).table.equals(parse(real_2025.read_bytes()).table)
+
+
+def test_every_market_of_the_real_file_adds_up_and_every_date_is_the_calendars(real_2025):
+    body = real_2025.read_bytes()
+    assert set(reports_of(body, ["054642"], place="x")) == set(CALENDAR.report_dates(dt.date(2025, 1, 1), dt.date(2025, 12, 31)))
+    codes = [HE, LE, "061641", "039601", "002602"]  # hogs, live and feeder cattle, rice, corn
+    parsed = parse(body, codes)
+    assert parsed.table.num_rows == 52 * 5
+    assert parsed.quarantined == []
+
+
+def test_real_and_synthetic_rows_are_told_apart():
+    table = parse(archive(), (HE, LE)).table
+    marks = {(row["cftc_code"], row["synthetic"]) for row in table.to_pylist()}
+    assert marks == {(HE, False), (LE, True)}
+
+
+def test_missing_renamed_and_doubled_columns_are_errors_that_list_the_differences():
+    def renamed(header, rows):
+        header[header.index("M_Money_Positions_Long_All")] = "MM_Long"
+
+    with pytest.raises(VendorContentError, match=r"missing columns \['M_Money_Positions_Long_All'\].*MM_Long"):
+        parse(bent(renamed))
+
+    def doubled(header, rows):
+        header[header.index("Open_Interest_Old")] = "Open_Interest_All"
+
+    with pytest.raises(VendorContentError, match=r"twice \['Open_Interest_All'\]"):
+        parse(bent(doubled))
+
+
+def test_extra_and_reordered_columns_are_accepted_by_name():
+    def moved(header, rows):
+        return ["Brand_New", *header[::-1]], [["1", *row[::-1]] for row in rows]
+
+    parsed = parse(bent(moved))
+    assert parsed.extra_columns == ("Brand_New",)
+    assert parsed.table.equals(parse(archive()).table)
+
+
+def test_a_code_without_its_leading_zero_is_the_same_code():
+    def shortened(header, rows):
+        for row in rows:
+            i = header.index("CFTC_Contract_Market_Code")
+            row[i] = row[i].lstrip("0")
+
+    assert parse(bent(shortened)).table.num_rows == 52
+
+
+def test_a_dot_is_null_where_the_cftc_suppresses_and_quarantines_in_a_position():
+    assert parse(setting("Traders_M_Money_Short_All", ".,"[:1])).table["traders_mm_short"].null_count == 1
+    parsed = parse(setting("M_Money_Positions_Long_All", "."))
+    assert parsed.table.num_rows == 51
+    (bad,) = parsed.quarantined
+    assert (bad.cftc_code, bad.report_date) == (HE, "2025-12-30")
+    assert "M_Money_Positions_Long_All is '.'" in bad.reason
+
+
+@pytest.mark.parametrize("text", ["", "abc", "-5", "1.5", "1e3"])
+def test_what_is_no_number_of_contracts_quarantines_its_row_and_is_never_zero(text):
+    parsed = parse(setting("Open_Interest_All", text))
+    assert (parsed.table.num_rows, len(parsed.quarantined)) == (51, 1)
+
+
+def test_a_row_that_does_not_add_up_is_quarantined():
+    parsed = parse(setting("NonRept_Positions_Long_All", "999999"))
+    assert parsed.table.num_rows == 51
+    assert "open interest is 295,500" in parsed.quarantined[0].reason
+
+
+def test_dates_that_disagree_or_cannot_be_read_quarantine_the_row():
+    for column, text in (("As_of_Date_In_Form_YYMMDD", "251229"), ("Report_Date_as_YYYY-MM-DD", "30 December")):
+        parsed = parse(setting(column, text))
+        assert (parsed.table.num_rows, len(parsed.quarantined)) == (51, 1)
+        assert parsed.quarantined[0].reason == "the report date is not a date"
+
+
+def test_the_older_archives_date_column_is_read():
+    def dated(header, rows):
+        i = header.index("Report_Date_as_YYYY-MM-DD")
+        header[i] = "Report_Date_as_MM_DD_YYYY"
+        for row in rows:
+            row[i] = f"{dt.date.fromisoformat(row[i]):%m/%d/%Y}"
+
+    assert parse(bent(dated)).table.equals(parse(archive()).table)
+
+
+def test_rows_of_another_year_are_refused():
+    with pytest.raises(VendorContentError, match=r"report of 2025-\d\d-\d\d; the archive is of 2024"):
+        parse(archive(2025), year=2024)
+
+
+def test_exact_repetitions_are_dropped_and_counted_and_contradictions_refused():
+    def twice(header, rows):
+        rows.append(list(he_rows(header, rows)[3]))
+
+    parsed = parse(bent(twice))
+    assert (parsed.table.num_rows, parsed.duplicates) == (52, 1)
+
+    def contradicting(header, rows):
+        other = list(he_rows(header, rows)[3])
+        other[header.index("Traders_Tot_All")] = "7"
+        rows.append(other)
+
+    with pytest.raises(VendorContentError, match="something else about 054642"):
+        parse(bent(contradicting))
+
+
+def test_a_cut_last_line_and_a_narrow_row_are_errors():
+    text = text_of(archive())
+    with pytest.raises(VendorContentError, match="cut off"):
+        parse(zipped(text[:-50]))
+    with pytest.raises(VendorContentError, match=r"line \d+ has \d+ columns"):
+        parse(zipped(text[: text.rindex(",")] + "\r\n"))
+
+
+def test_no_row_for_the_code_is_an_error_that_names_it():
+    with pytest.raises(VendorContentError, match="0 rows for 111111 among"):
+        parse(archive(), (HE, "111111"))
+    header_only = text_of(archive()).splitlines()[0] + "\r\n"
+    with pytest.raises(VendorContentError, match="0 rows for 054642"):
+        parse(zipped(header_only))
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "cp1252"])
+def test_byte_order_marks_line_ends_and_latin_letters_are_accepted(encoding):
+    text = text_of(archive()).replace("LEAN HOGS", "LEAN HOGS É").replace("\r\n", "\n")
+    assert parse(zipped(text.encode(encoding))).table.num_rows == 52
