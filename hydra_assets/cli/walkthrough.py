@@ -10,6 +10,7 @@ from rich.table import Table
 from hydra_assets import desk as desks
 from hydra_assets.cli.console import console, instant, number, progress_bar
 from hydra_assets.config.home import Home, resolve_home
+from hydra_assets.core.months import months_between
 from hydra_assets.desk import Desk
 from hydra_assets.errors import RunFailedError
 from hydra_assets.proof.naive import compare_with_naive
@@ -59,17 +60,18 @@ def _materialise(home: Home, *, quiet: bool) -> tuple[int, Any]:
     """Warm-up history by fetch and append alone; 2025 through Dagster, so that the UI shows it."""
     with progress_bar(quiet=quiet) as progress:
         loading = progress.add_task("starting Dagster and the embedded vendor", total=None)
-        from hydra_assets.host import runs  # Dagster takes seconds to import: show something first
+        from hydra_assets.host.ingest import WARM_UP_TABLES, ingest  # Dagster takes seconds to import: show something first
+        from hydra_assets.host.runs import MarketRun
 
         progress.remove_task(loading)
-        months = runs.months_between(*WARM_UP)
-        warm = progress.add_task(f"{WARM_UP[0]}..{WARM_UP[1]} warm-up, fetch and append", total=(1 + len(runs.WARMED)) * len(months))
+        months = months_between(*WARM_UP)
+        warm = progress.add_task(f"{WARM_UP[0]}..{WARM_UP[1]} warm-up, fetch and append", total=len(WARM_UP_TABLES) * len(months))
         new_rows = 0
-        for rows in runs.lay_down(home, MARKET, months):
+        for rows in ingest(home, MARKET, months):
             new_rows += rows
             progress.advance(warm)
-        keys = runs.months_between(f"{YEAR}-01", f"{YEAR}-12")
-        run = runs.MarketRun(home, MARKET, keys)
+        keys = months_between(f"{YEAR}-01", f"{YEAR}-12")
+        run = MarketRun(home, MARKET, keys)
         task = progress.add_task(f"{keys[0]}..{keys[-1]} through Dagster: raw, features, checks", total=run.steps)
         run.execute(lambda done, doing: progress.update(task, completed=done))
         result = run.result()

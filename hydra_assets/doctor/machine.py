@@ -5,7 +5,6 @@ import difflib
 import importlib.metadata
 import os
 import platform
-import socket
 import sys
 from collections.abc import Iterator
 from zoneinfo import ZoneInfo
@@ -17,6 +16,7 @@ from hydra_assets.core.label import is_label
 from hydra_assets.doctor.finding import Finding
 from hydra_assets.errors import ConfigError
 from hydra_assets.features.compute import ENTRY_POINTS
+from hydra_assets.host.webserver import port_is_free
 
 PACKAGE = "hydra-assets"
 VARIABLES = ("HYDRA_HOME", "HYDRA_WORLD", "HYDRA_CONFIG", "HYDRA_LOG_FORMAT", "HYDRA_LOG_LEVEL")
@@ -132,15 +132,11 @@ def _release_calendar() -> Iterator[Finding]:
 
 
 def _port(port: int) -> Iterator[Finding]:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            told = f"{port} on 127.0.0.1 is taken"
-            yield Finding("port", "warning", told, "if that is not your UI already: hydra-assets ui --port with another one")
-            return
-    yield Finding("port", "ok", f"{port} on 127.0.0.1 is free")
+    if port_is_free(port):
+        yield Finding("port", "ok", f"{port} on 127.0.0.1 is free")
+    else:
+        remedy = "if that is not your UI already: hydra-assets ui --port with another one"
+        yield Finding("port", "warning", f"{port} on 127.0.0.1 is taken", remedy)
 
 
 def _key(home: Home) -> Iterator[Finding]:

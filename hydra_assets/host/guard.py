@@ -1,9 +1,9 @@
 """
-What stands before Dagster's web application on loopback: only the user's own pages may drive it.
+Guard of Dagster's web application on loopback: only the UI's own pages may drive it.
 
-Dagster asks nobody for a password and answers ``GET /graphql?query=mutation{...}``, which any page open in the same browser can
-send, an image's address included. Three rules close that: the request names this server (a name rebound to 127.0.0.1 does not),
-it comes from no other page, and GraphQL is executed by POST or by this page's own websocket only.
+Dagster has no password and answers ``GET /graphql?query=mutation{...}``, which any page open in the same browser can send, even
+as the address of an image. Three rules close that: the Host header names this server (a name rebound to 127.0.0.1 fails), the
+Origin is this server or absent, and GraphQL runs by POST or by the UI's own websocket only.
 """
 
 import json
@@ -18,10 +18,11 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 class LoopbackGuard:
     """
-    An ASGI application that lets *app* see only what its own pages, or a program on this machine, ask.
+    ASGI application that passes to *app* only requests of its own pages or of programs on this machine.
 
     Args:
-        port: on 127.0.0.1, where the server listens.
+        app: the guarded application.
+        port: of the server on 127.0.0.1.
     """
 
     def __init__(self, app: App, *, port: int) -> None:
@@ -32,36 +33,36 @@ class LoopbackGuard:
         self._origins = {f"http://{host}" for host in self._hosts}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Refuse, or hand on with framing by other pages forbidden."""
+        """Refuse the request, or pass it on with framing by other pages forbidden."""
         if scope["type"] not in ("http", "websocket"):
             await self._app(scope, receive, send)
             return
-        refused = self.refusal(scope)
-        if refused is None:
+        refusal = self.refusal(scope)
+        if refusal is None:
             await self._app(scope, receive, _unframed(send))
         elif scope["type"] == "websocket":
             await receive()
-            await send({"type": "websocket.close", "code": 1008, "reason": refused[1]})
+            await send({"type": "websocket.close", "code": 1008, "reason": refusal[1]})
         else:
-            await _answer(send, *refused)
+            await _answer(send, *refusal)
 
     def refusal(self, scope: Scope) -> tuple[int, str] | None:
-        """Status and reason; None where the request may pass."""
+        """Status and reason of a refused request; None if it may pass."""
         headers = scope["headers"]
         hosts, origins = (
-            [value.decode("latin-1").lower() for name, value in headers if name.lower() == wanted] for wanted in (b"host", b"origin")
+            [value.decode("latin-1").lower() for name, value in headers if name.lower() == header] for header in (b"host", b"origin")
         )
         if len(hosts) != 1 or hosts[0] not in self._hosts:
             return 403, f"this server is {' or '.join(sorted(self._hosts))}; the request names {', '.join(hosts) or 'no host'}"
         if any(origin not in self._origins for origin in origins) or len(origins) > 1:
             return 403, f"a page of {', '.join(origins)} may not drive this server"
         if scope["type"] == "http" and scope["method"] != "POST" and scope["path"].rstrip("/") == "/graphql" and not _wants_page(headers):
-            return 405, "GraphQL is asked by POST; GET shows the playground alone"
+            return 405, "GraphQL runs by POST; GET only shows the playground"
         return None
 
 
 def _wants_page(headers: list[tuple[bytes, bytes]]) -> bool:
-    """Whether Dagster answers with the playground's page: it then executes nothing."""
+    """Whether the request accepts HTML: Dagster then sends the playground page and executes nothing."""
     accepted = [value for name, value in headers if name.lower() == b"accept"]
     return bool(accepted) and b"text/html" in accepted[0]
 

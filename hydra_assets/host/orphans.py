@@ -1,8 +1,8 @@
 """
-Runs that a kill or a power cut left behind as running, though their process is gone.
+Started runs whose process was killed, or stopped with the machine.
 
-Dagster's run monitoring learns of a dead run from the code server that started it; where that is gone too, the run stays started
-for hours, the backfill behind it waits, and the sensors take its months for under way.
+Dagster's run monitoring learns of a dead run from the code server that started it. Where that server is gone too, the run stays
+started for hours: the backfill behind it waits, and the sensors take its months to be in flight.
 """
 
 import datetime as dt
@@ -10,11 +10,11 @@ import subprocess
 
 import dagster as dg
 
-_LATER = dt.timedelta(seconds=5)  # what two clocks and a rounding may differ by
+_CLOCK_TOLERANCE = dt.timedelta(seconds=5)  # between the event's clock and the whole seconds of ps
 
 
 def fail_orphans(instance: dg.DagsterInstance) -> list[str]:
-    """Report every started run whose process is gone as failed, so that it is tried again; their ids."""
+    """Report every started run whose process is gone as failed, so that it is retried; return the ids."""
     failed = []
     for run in instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED])):
         processes = _processes(instance, run.run_id)
@@ -25,7 +25,7 @@ def fail_orphans(instance: dg.DagsterInstance) -> list[str]:
 
 
 def _processes(instance: dg.DagsterInstance, run_id: str) -> list[tuple[int, dt.datetime]]:
-    """The processes that a run's events name, with the time of the event."""
+    """Process ids in a run's events, each with the time of the event."""
     found = []
     for entry in instance.all_logs(run_id, of_type=dg.DagsterEventType.ENGINE_EVENT):
         data = entry.dagster_event.event_specific_data if entry.dagster_event is not None else None
@@ -36,14 +36,14 @@ def _processes(instance: dg.DagsterInstance, run_id: str) -> list[tuple[int, dt.
 
 
 def _runs_since(pid: int, seen: dt.datetime) -> bool:
-    """Whether a process of this number was there at *seen* and still is: numbers come back, in a container soon."""
+    """Whether the process *pid* of the time *seen* still runs; the system reuses process ids, soon in a container."""
     try:
-        told = subprocess.run(["ps", "-o", "etime=,stat=", "-p", str(pid)], capture_output=True, text=True, check=False).stdout.split()
+        fields = subprocess.run(["ps", "-o", "etime=,stat=", "-p", str(pid)], capture_output=True, text=True, check=False).stdout.split()
     except FileNotFoundError:
-        return True  # nobody to ask: left to Dagster's own limit
-    if len(told) != 2 or told[1].startswith("Z"):
+        return True  # no ps: leave the run to Dagster's own time limit
+    if len(fields) != 2 or fields[1].startswith("Z"):
         return False
-    days, _, clock = told[0].rpartition("-")
+    days, _, clock = fields[0].rpartition("-")
     hours, minutes, seconds = (["0", "0", *clock.split(":")])[-3:]
     age = dt.timedelta(days=int(days or 0), hours=int(hours), minutes=int(minutes), seconds=int(seconds))
-    return dt.datetime.now(dt.UTC) - age <= seen + _LATER
+    return dt.datetime.now(dt.UTC) - age <= seen + _CLOCK_TOLERANCE

@@ -1,11 +1,11 @@
-"""What a run through Dagster did to each table, and what its checks said."""
+"""Outcome of a run through Dagster: rows, gaps and failures of each table, and the results of the checks."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class CheckVerdict:
-    """One check's word on one asset; a warning does not fail a run."""
+    """Result of one check on one asset; a warning does not fail a run."""
 
     asset: str
     name: str
@@ -17,7 +17,7 @@ class CheckVerdict:
 
 @dataclass(frozen=True)
 class Gap:
-    """A day, or a whole month, that could not be captured yet, and why; the next run asks for it again."""
+    """A day or month that could not be captured yet, with the reason; the next run requests it again."""
 
     when: str
     reason: str
@@ -26,14 +26,14 @@ class Gap:
 @dataclass(frozen=True)
 class TableOutcome:
     """
-    What a run did to one table.
+    Outcome for one table.
 
     Attributes:
-        status: ``done``, ``failed``, ``stopped`` (interrupted), or ``not run`` because something before it was one of the two.
-        months: how many were materialised.
+        status: ``done``, ``failed``, ``stopped`` (interrupted), or ``not run`` because an earlier step failed or was stopped.
+        months: number of materialised months.
         new_rows: rows that the lake did not hold before.
-        paid_usd: what the vendor was paid for them.
-        reason: why it failed.
+        paid_usd: the vendor's price of this run.
+        reason: error message of a failed table.
     """
 
     table: str
@@ -47,7 +47,7 @@ class TableOutcome:
 
 @dataclass(frozen=True)
 class RunOutcome:
-    """What a finished or interrupted run leaves."""
+    """Outcome of a finished or interrupted run."""
 
     run_id: str
     tables: tuple[TableOutcome, ...]
@@ -57,20 +57,20 @@ class RunOutcome:
 
     @property
     def new_rows(self) -> int:
-        """Over all tables."""
+        """New rows of all tables."""
         return sum(table.new_rows for table in self.tables)
 
     @property
     def warnings(self) -> tuple[CheckVerdict, ...]:
-        """Checks that did not pass, and do not fail the run."""
+        """Checks that did not pass and do not fail the run."""
         return tuple(check for check in self.checks if not check.passed and check.warning)
 
     @property
     def failed_checks(self) -> tuple[CheckVerdict, ...]:
-        """Checks that stopped what was downstream of them."""
+        """Blocking checks that did not pass."""
         return tuple(check for check in self.checks if not check.passed and not check.warning)
 
     @property
     def ok(self) -> bool:
-        """It ran to its end, no step failed, and no check but with a warning."""
+        """Whether the run ended with every step successful and no check failed, warnings apart."""
         return not self.interrupted and not self.failures and not self.failed_checks

@@ -1,8 +1,9 @@
 """
-Which runs of the command line still have a process.
+Locks that tell which runs of the command line still have a process.
 
-A process that is killed cannot say so, and Dagster would show its run as under way for hours, and count it against the limit
-of runs at a time. So a run holds a lock of the operating system's, which ends with its process; who finds it free ends the run.
+A killed process cannot report its end: Dagster would show its run as started for hours and count it against the limit of
+concurrent runs. Each run therefore holds an operating system lock, which ends with its process; a later command that finds the
+lock free cancels the run.
 """
 
 import fcntl
@@ -17,20 +18,16 @@ from hydra_assets.config.home import Home
 if TYPE_CHECKING:
     import dagster as dg
 
-_YOUNG_S = 60  # its lock may not have been taken yet, or its run not yet written down
-
-
-def _folder(home: Home) -> Path:
-    return home.cache / "runs"
+_GRACE_S = 60  # a starting process may not have taken its lock, or recorded its run, yet
 
 
 @contextmanager
-def living(home: Home, run_id: str) -> Iterator[None]:
+def run_lock(home: Home, run_id: str) -> Iterator[None]:
     """Hold the lock of *run_id* for as long as the block runs."""
     folder = _folder(home)
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with (folder / run_id).open("w") as held:
-        fcntl.flock(held, fcntl.LOCK_EX)
+    with (folder / run_id).open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
         try:
             yield
         finally:
@@ -38,26 +35,30 @@ def living(home: Home, run_id: str) -> Iterator[None]:
 
 
 def dead_runs(home: Home) -> list[str]:
-    """Runs whose process ended without a word."""
+    """Ids of runs whose process is gone."""
     found = []
     for path in sorted(_folder(home).glob("*")):
-        with path.open() as held:
+        with path.open() as file:
             try:
-                fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 continue
             found.append(path.name)
     return found
 
 
-def bury_the_dead(home: Home, instance: "dg.DagsterInstance") -> None:
-    """End the runs whose process is gone: canceled, what they had appended stays, and their slots are free again."""
+def cancel_dead_runs(home: Home, instance: "dg.DagsterInstance") -> None:
+    """Mark runs whose process is gone as canceled and free their concurrency slots; rows that they appended stay."""
     for run_id in dead_runs(home):
         path = _folder(home) / run_id
         run = instance.get_run_by_id(run_id)
-        if run is None and time.time() - path.stat().st_mtime < _YOUNG_S:
+        if run is None and time.time() - path.stat().st_mtime < _GRACE_S:
             continue
         if run is not None and not run.is_finished:
             instance.report_run_canceled(run, message="The process of this run was killed; what it had appended is kept.")
         instance.event_log_storage.free_concurrency_slots_for_run(run_id)
         path.unlink(missing_ok=True)
+
+
+def _folder(home: Home) -> Path:
+    return home.cache / "runs"

@@ -1,79 +1,56 @@
 """
-How commands run the assets: history by fetch and append alone, a range of one market through Dagster.
+Months of one market as one Dagster run: ``hydra-assets backfill``, and `hydra_assets.backfill` in code.
 
-The second is what ``hydra-assets backfill`` does, and `hydra_assets.backfill` in code: the same assets and checks as in the UI, as
-one run recorded in the home's own instance, so that the UI shows it too, also while it is open.
+The assets and checks are those of the UI, and the run is recorded in the home's own instance: the UI shows it, also while it is
+open.
 """
 
-import datetime as dt
 import difflib
 import signal
 import threading
 import uuid
 import warnings
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
 
 import dagster as dg
 
 from hydra_assets.config.home import Home, resolve_home
-from hydra_assets.config.load import load_config, load_release_calendar
+from hydra_assets.config.load import load_config
 from hydra_assets.core.months import Month, months_between
 from hydra_assets.definitions import ASSETS, definitions_for
-from hydra_assets.defs.partitions import MARKET_MONTH, key_of, parts_of
+from hydra_assets.defs.partitions import MARKET_MONTH, key_of
 from hydra_assets.errors import ConfigError, InvalidTimeError
-from hydra_assets.flow.feeds.cot import append_cot, cot_months, fetch_cot, open_cftc
-from hydra_assets.flow.feeds.databento import append_raw, fetch_plan, open_databento, plan_of, raw_months
-from hydra_assets.host.outcome import CheckVerdict, Gap, RunOutcome, TableOutcome
-from hydra_assets.host.run_locks import bury_the_dead, living
-from hydra_assets.storage.lake import ParquetLake
+from hydra_assets.host.outcome import RunOutcome
+from hydra_assets.host.run_events import outcome_of
+from hydra_assets.host.run_locks import cancel_dead_runs, run_lock
 
-__all__ = ["MarketRun", "backfill", "lay_down", "months_between", "selected"]
-
-# The Databento client asks for every deprecation of every package to be shown; Dagster's own are not the user's to mend.
+# Databento's client turns on every package's deprecation warnings; users cannot act on Dagster's own.
 warnings.filterwarnings("ignore", category=DeprecationWarning, module="dagster")
 COUNTED = (dg.DagsterEventType.ASSET_MATERIALIZATION, dg.DagsterEventType.ASSET_CHECK_EVALUATION)
-CHECK_FAILED = "DagsterAssetCheckFailedError"
-INTERRUPTS = ("DagsterExecutionInterruptedError", "KeyboardInterrupt")
-Told = Callable[[int, str], None]
-
-
-# What windows of years reach into; the options' own are days long.
-WARMED = ("futures_definitions", "futures_bars", "futures_statistics")
-
-
-def lay_down(home: Home, symbol: str, months: Sequence[Month]) -> Iterator[int]:
-    """Fetch and append the raw months of a market without Dagster, COT and futures; yields the new rows of each table's month."""
-    config, calendar = load_config(), load_release_calendar()
-    market, lake = config.market(symbol), ParquetLake(home.lake, world=home.world)
-    with open_cftc(home, config, calendar) as source:
-        fetched = fetch_cot(source.fetch, months)
-    for month, table in cot_months(fetched, market, months, calendar):
-        yield append_cot(lake, market, month, table)
-    with open_databento(home, config, key="", run="warm-up") as vendor:  # of the sample world, which needs no key
-        for data_type in WARMED:
-            plan = plan_of(vendor, lake, data_type, market, months, dt.datetime.now(dt.UTC).date(), cut=config.option_rules.cut_time)
-            got = fetch_plan(vendor.fetch, plan, synthetic=True)
-            for month, table in raw_months(got, lake, months, vendor.ledger):
-                yield append_raw(lake, data_type, market, month, table)
+Progress = Callable[[int, str], None]
 
 
 class MarketRun:
     """
-    Months of one market through Dagster, recorded in the home's own instance, so that the UI shows them.
+    Months of one market through Dagster, as one run like a backfill of the UI.
 
     Args:
-        months: consecutive; one run, as a backfill of the UI would make it.
+        home: the world's folders.
+        market: a configured symbol.
+        months: consecutive months, at least one.
         assets: names of tables or groups; default all.
+
     Raises:
-        ConfigError: no such market or table. InvalidTimeError: months that are no partition.
+        ConfigError: unknown market or table.
+        InvalidTimeError: a month outside the partitions.
     """
 
     def __init__(self, home: Home, market: str, months: Sequence[Month], assets: Sequence[str] | None = None) -> None:
-        load_config().market(market)
+        config = load_config()
+        config.market(market)
         for month in (months[0], months[-1]):
             if not MARKET_MONTH.has_partition_key(key_of(market, month)):
-                first = load_config().start_month
+                first = config.start_month
                 raise InvalidTimeError(f"{month} is no partition: they go from {first} (start_month in config.yaml) to the current month")
         home.prepare_dagster()
         self._home, self._market, self._months = home, market, list(months)
@@ -83,29 +60,29 @@ class MarketRun:
         checks = [key for check in defs.asset_checks or () for key in check.check_keys if key.asset_key.path[-1] in self._tables]
         self.run_id = str(uuid.uuid4())
         self.steps = len(self._tables) * len(self._months) + len(checks)
-        self._seen = 0
+        self._done = 0
         self._events: list[dg.DagsterEvent] = []
-        self._told: Told = lambda done, doing: None
+        self._progress: Progress = lambda done, doing: None
 
-    def execute(self, told: Told | None = None) -> None:
+    def execute(self, progress: Progress | None = None) -> None:
         """
-        Run to the end; `result` says how it went. In the main thread Ctrl-C ends it, and what was appended stays.
+        Run to the end; `result` holds the outcome. In the main thread Ctrl-C ends the run, and appended rows stay.
 
         Args:
-            told: called with the number of materialisations and checks so far, and the step under way.
+            progress: called with the number of materialisations and checks so far, and the current step.
         """
-        self._told = told or self._told
-        # A killed run would be tried again by the daemon, which does not know this process's code; the next command does it.
+        self._progress = progress or self._progress
         tags = {
             "dagster/asset_partition_range_start": str(key_of(self._market, self._months[0])),
             "dagster/asset_partition_range_end": str(key_of(self._market, self._months[-1])),
+            # The daemon cannot retry a run of this process: it does not know its code. The next command goes on instead.
             "dagster/max_retries": "0",
             "hydra/command": "backfill",
         }
         quiet = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
-        with dg.DagsterInstance.from_config(str(self._home.dagster)) as instance, living(self._home, self.run_id):
-            bury_the_dead(self._home, instance)
-            instance.add_event_listener(self.run_id, self._hear)
+        with dg.DagsterInstance.from_config(str(self._home.dagster)) as instance, run_lock(self._home, self.run_id):
+            cancel_dead_runs(self._home, instance)
+            instance.add_event_listener(self.run_id, self._on_event)
             self._job.execute_in_process(
                 instance=instance,
                 run_id=self.run_id,
@@ -116,68 +93,28 @@ class MarketRun:
             )
 
     def result(self) -> RunOutcome:
-        """What was done to each table, the checks' verdicts, and what failed: of as much as has run."""
-        failed: dict[str, str] = {}
-        failures, stopped = [], set()
-        for event in self._of(dg.DagsterEventType.STEP_FAILURE):
-            error = event.step_failure_data.error
-            if error is not None and error.cls_name == CHECK_FAILED:
-                continue  # told by the check's own verdict
-            if error is not None and error.cls_name in INTERRUPTS:
-                stopped.add(str(event.step_key))
-                continue
-            cause = error.cause if error is not None and error.cause is not None else error
-            failed[str(event.step_key)] = cause.message.strip() if cause is not None else "no reason given"
-            failures.append(f"{event.step_key}: {failed[str(event.step_key)]}")
-        interrupted = bool(stopped or self._of(dg.DagsterEventType.RUN_CANCELED))
-        for event in self._of(dg.DagsterEventType.RUN_FAILURE):  # outside every step, or after one that failed
-            error = event.job_failure_data.error
-            interrupted |= error is not None and error.cls_name in INTERRUPTS
-            if error is not None and error.cls_name not in (*INTERRUPTS, CHECK_FAILED):
-                failures.append(f"the run: {error.message.strip()}")
-        words = {str(event.step_key): "done" for event in self._of(dg.DagsterEventType.STEP_SUCCESS)}
-        words |= {**dict.fromkeys(failed, "failed"), **dict.fromkeys(stopped, "stopped")}
-        made: dict[str, list[dg.AssetMaterialization]] = {name: [] for name in self._tables}
-        for event in self._of(dg.DagsterEventType.ASSET_MATERIALIZATION):
-            made[event.step_materialization_data.materialization.asset_key.path[-1]].append(event.step_materialization_data.materialization)
-        tables = tuple(_outcome(name, months, words.get(name, "not run"), failed.get(name, "")) for name, months in made.items())
-        evaluations = [event.asset_check_evaluation_data for event in self._of(dg.DagsterEventType.ASSET_CHECK_EVALUATION)]
-        verdicts = [
-            CheckVerdict(
-                asset=e.asset_key.path[-1],
-                name=e.check_name,
-                verdict=str(e.metadata["verdict"].value),
-                passed=e.passed,
-                warning=e.severity is dg.AssetCheckSeverity.WARN,
-                looked_at=str(e.metadata["looked_at"].value),
-            )
-            for e in evaluations
-        ]
-        ordered = tuple(sorted(verdicts, key=lambda v: (v.asset, v.name)))
-        return RunOutcome(self.run_id, tables, ordered, tuple(failures), interrupted)
+        """Outcome of each table, the checks' verdicts and the failures, as far as the run has come."""
+        return outcome_of(self.run_id, self._events, self._tables)
 
-    def _of(self, kind: dg.DagsterEventType) -> list[dg.DagsterEvent]:
-        return [event for event in self._events if event.event_type is kind]
-
-    def _hear(self, entry: dg.EventLogEntry) -> None:
+    def _on_event(self, entry: dg.EventLogEntry) -> None:
         event = entry.dagster_event
         if event is None:
             return
         self._events.append(event)
         blocked = event.event_type is dg.DagsterEventType.ENGINE_EVENT and event.step_key and "pool" in event.engine_event_data.metadata
         if blocked or event.event_type is dg.DagsterEventType.STEP_UP_FOR_RETRY:
-            self._wait(event)
+            self._on_wait(event)
             return
-        self._seen += event.event_type in COUNTED
+        self._done += event.event_type in COUNTED
         if event.event_type in COUNTED or event.event_type is dg.DagsterEventType.STEP_START:
-            self._told(self._seen, str(event.step_key or ""))
+            self._progress(self._done, str(event.step_key or ""))
 
-    def _wait(self, event: dg.DagsterEvent) -> None:
-        """A step waits for its pool, which another run holds, or for its next try; Dagster would hold Ctrl-C back all the while."""
+    def _on_wait(self, event: dg.DagsterEvent) -> None:
+        """Report a step that waits for its pool or its next try, and let Ctrl-C through, which Dagster holds back during a wait."""
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGINT, signal.default_int_handler)
         retries = event.event_type is dg.DagsterEventType.STEP_UP_FOR_RETRY
-        self._told(self._seen, f"{event.step_key} waits {'to try again' if retries else 'for another run to end'}")
+        self._progress(self._done, f"{event.step_key} waits {'to try again' if retries else 'for another run to end'}")
 
 
 def backfill(
@@ -187,24 +124,28 @@ def backfill(
     *,
     assets: Sequence[str] | None = None,
     world: str | None = None,
-    told: Told | None = None,
+    told: Progress | None = None,
 ) -> RunOutcome:
     """
-    Materialise and check months of *market*: what ``hydra-assets backfill`` does, in code.
+    Materialise and check months of *market*, as ``hydra-assets backfill`` does.
 
-    What is captured already is not fetched again, so a run that was cut short goes on where it was. In the live world futures cost
-    money: ask ``hydra-assets quote`` first; the budgets of the settings hold here too.
+    Captured days are not fetched again, so an interrupted run continues where it stopped. In the live world futures cost money:
+    see the price with ``hydra-assets quote`` first; the budgets of the settings apply here too.
 
     Args:
         market: a configured symbol, for example ``HE``.
-        first, last: months such as ``2016-01``, both included; *last* defaults to *first*.
+        first: a month such as ``2016-01``.
+        last: the last month, inclusive; defaults to *first*.
         assets: names of tables or groups (``raw``, ``derived``, ``features``); default all.
         world: ``sample`` or ``live``; default from ``HYDRA_WORLD``, else ``sample``.
-        told: called with the number of materialisations and checks so far, and the name of the step under way.
+        told: called with the number of materialisations and checks so far, and the name of the current step.
+
     Returns:
-        The outcome; ``ok`` is False where a step or a blocking check failed, and `RunOutcome.failures` says why.
+        The outcome; ``ok`` is False after a failed step or blocking check, with the reasons in `RunOutcome.failures`.
+
     Raises:
-        ConfigError: no such market or table. InvalidTimeError: no such months.
+        ConfigError: unknown market or table.
+        InvalidTimeError: not a range of months.
     """
     months = months_between(str(first), str(last or first))
     if not months:
@@ -216,36 +157,17 @@ def backfill(
 
 def selected(assets: Sequence[str] | None) -> list[str]:
     """
-    The tables of names and groups, in the order of the graph.
+    Tables of the given names and groups, in the order of the asset graph.
 
     Raises:
-        ConfigError: neither a table nor a group.
+        ConfigError: a name of no table or group.
     """
     groups = {spec.key.path[-1]: str(spec.group_name) for asset in ASSETS for spec in asset.specs}
-    wanted = list(groups) if assets is None else list(assets)
-    words = {*groups, *groups.values()}
-    for word in wanted:
-        if word not in words:
-            near = difflib.get_close_matches(word, sorted(words), 1)
-            hint = (
-                f"did you mean {near[0]}?"
-                if near
-                else f"tables are {', '.join(groups)}; groups {', '.join(dict.fromkeys(groups.values()))}"
-            )
-            raise ConfigError(f"{word!r} is neither a table nor a group; {hint}")
-    return [name for name, group in groups.items() if name in wanted or group in wanted]
-
-
-def _outcome(name: str, months: Sequence[dg.AssetMaterialization], status: str, reason: str) -> TableOutcome:
-    new_rows, gaps, paid = 0, [], 0.0
-    for month in months:
-        told: dict[str, Any] = {key: value.value for key, value in month.metadata.items()}
-        new_rows += int(told.get("new_rows", 0))
-        paid = max(paid, float(told.get("paid_usd", 0.0)))  # the run's, told beside every month
-        days = month.metadata.get("calendar")
-        if told.get("gap") and "reason" in told:
-            gaps.append(Gap(str(parts_of(str(month.partition))[1]), str(told["reason"])))
-        elif isinstance(days, dg.TableMetadataValue):
-            lost = [record.data for record in days.records if record.data["state"] == "gap"]
-            gaps += [Gap(str(day["day"]).split()[-1], str(day["note"])) for day in lost]
-    return TableOutcome(name, status, len(months), new_rows, tuple(sorted(gaps, key=lambda gap: gap.when)), paid, reason)
+    requested = list(groups) if assets is None else list(assets)
+    known = {*groups, *groups.values()}
+    for name in requested:
+        if name not in known:
+            near = difflib.get_close_matches(name, sorted(known), 1)
+            tables = f"tables are {', '.join(groups)}; groups {', '.join(dict.fromkeys(groups.values()))}"
+            raise ConfigError(f"{name!r} is neither a table nor a group; {f'did you mean {near[0]}?' if near else tables}")
+    return [name for name, group in groups.items() if name in requested or group in requested]

@@ -1,7 +1,7 @@
 """
-One process for `hydra-assets ui`: a code server, the daemon, and Dagster's webserver behind the loopback guard.
+Process of `hydra-assets ui`: a code server, the daemon, and Dagster's webserver behind the loopback guard.
 
-What `dagster dev` does, with one difference: the web application is served here, so that the guard stands before it.
+It does the work of `dagster dev`, but serves the web application itself so that the guard stands in front.
 """
 
 import argparse
@@ -32,7 +32,17 @@ DEFINITIONS = "hydra_assets.definitions"
 
 
 def serve(port: int, *, read_only: bool, module: str = DEFINITIONS) -> int:
-    """Serve the definitions of *module* over ``DAGSTER_HOME`` on 127.0.0.1:*port* until interrupted; 1 where the daemon ended before."""
+    """
+    Serve the definitions of *module* over ``DAGSTER_HOME`` on 127.0.0.1 until interrupted.
+
+    Args:
+        port: on 127.0.0.1.
+        read_only: refuse every change through the UI.
+        module: an importable module with Dagster definitions.
+
+    Returns:
+        Exit code: 0 after an interrupt, 1 if the daemon ended first.
+    """
     configure_loggers(log_level="WARNING")
     target = ModuleTarget(module_name=module, attribute=None, working_directory=str(Path.cwd()), location_name=module)
     with (
@@ -51,7 +61,7 @@ def serve(port: int, *, read_only: bool, module: str = DEFINITIONS) -> int:
         ):
             app = LoopbackGuard(create_app_from_workspace_process_context(context, live_data_poll_rate=POLL_MS), port=port)
             server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=port, log_level="warning", timeout_graceful_shutdown=2))
-            threading.Thread(target=_end_with, args=(daemon, server), daemon=True).start()
+            threading.Thread(target=_stop_with_daemon, args=(daemon, server), daemon=True).start()
             try:
                 server.run()
             except KeyboardInterrupt:
@@ -74,8 +84,8 @@ def _daemon(workspace: Path) -> Iterator["subprocess.Popen[bytes]"]:
             process.wait()
 
 
-def _end_with(daemon: "subprocess.Popen[bytes]", server: uvicorn.Server) -> None:
-    """A UI whose daemon is gone would take backfills that nobody runs."""
+def _stop_with_daemon(daemon: "subprocess.Popen[bytes]", server: uvicorn.Server) -> None:
+    """Stop the server when the daemon ends: a UI without one would accept backfills that never run."""
     code = daemon.wait()
     if not server.should_exit:
         print(f"the daemon ended with exit code {code}; stopping", file=sys.stderr)
@@ -83,15 +93,15 @@ def _end_with(daemon: "subprocess.Popen[bytes]", server: uvicorn.Server) -> None
 
 
 def main() -> None:
-    """The process's entry."""
+    """Parse the command line and serve."""
     parser = argparse.ArgumentParser(prog="hydra_assets.host.serve", description=__doc__)
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--read-only", action="store_true")
-    parser.add_argument("--module", default=DEFINITIONS, help="definitions that hold more than ours")
-    asked = parser.parse_args()
-    os.environ["PYTHONWARNINGS"] = "ignore"  # Dagster's own deprecations, in every process below this one
-    os.environ["DAGSTER_IS_DEV_CLI"] = "1"  # as under `dagster dev`: the UI offers to reload the definitions
-    sys.exit(serve(asked.port, read_only=asked.read_only, module=asked.module))
+    parser.add_argument("--module", default=DEFINITIONS, help="module of the definitions to serve")
+    arguments = parser.parse_args()
+    os.environ["PYTHONWARNINGS"] = "ignore"  # silences Dagster's deprecation warnings in child processes
+    os.environ["DAGSTER_IS_DEV_CLI"] = "1"  # lets the UI offer to reload definitions, as `dagster dev` does
+    sys.exit(serve(arguments.port, read_only=arguments.read_only, module=arguments.module))
 
 
 if __name__ == "__main__":

@@ -12,8 +12,8 @@ import dagster as dg
 import pytest
 import requests
 
-from hydra_assets.cli.ui import stop
 from hydra_assets.config.home import resolve_home
+from hydra_assets.host.webserver import stop
 from hydra_assets_tests.host.test_live import free_port, wait_for
 
 playwright = pytest.importorskip("playwright.sync_api", reason="the dependency group 'browser' is not installed")

@@ -13,12 +13,12 @@ import pytest
 import requests
 
 import hydra_assets
-from hydra_assets.cli.ui import start_dagster, stop
 from hydra_assets.config.home import resolve_home
 from hydra_assets.core.months import months_between
 from hydra_assets.core.tables.registry import TABLES
 from hydra_assets.defs.partitions import key_of
 from hydra_assets.host.runs import MarketRun
+from hydra_assets.host.webserver import start_dagster, stop
 from hydra_assets_tests.conftest import at
 from hydra_assets_tests.support.dagster_runs import definitions
 

@@ -16,11 +16,11 @@ from dagster._core.scheduler.instigation import TickStatus
 from websockets.sync.client import connect
 
 import hydra_assets
-from hydra_assets.cli.ui import stop
 from hydra_assets.config.home import resolve_home
 from hydra_assets.core.months import months_between
 from hydra_assets.defs.in_flight import places_of
 from hydra_assets.defs.partitions import key_of
+from hydra_assets.host.webserver import stop
 from hydra_assets_tests.host.test_live import BACKFILL, STATUS, ask, free_port, wait_for
 
 ROOT = Path(__file__).parents[2]

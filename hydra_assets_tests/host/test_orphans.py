@@ -11,9 +11,8 @@ from dagster._core.events import DagsterEvent, EngineEventData
 
 from hydra_assets.config.home import resolve_home
 from hydra_assets.host import orphans
-from hydra_assets.host import run_locks as living
 from hydra_assets.host.orphans import fail_orphans
-from hydra_assets.host.run_locks import bury_the_dead, dead_runs
+from hydra_assets.host.run_locks import cancel_dead_runs, dead_runs, run_lock
 
 STARTED = dg.DagsterRunStatus.STARTED
 
@@ -103,7 +102,7 @@ def test_where_nobody_knows_the_processes_nothing_is_ended(instance, monkeypatch
 
 def left_behind(home, run_id):
     """The lock file of a run whose process is gone."""
-    with living.living(home, run_id):
+    with run_lock(home, run_id):
         path = home.cache / "runs" / run_id
     path.touch()
     return path
@@ -112,14 +111,14 @@ def left_behind(home, run_id):
 def test_a_run_is_dead_when_nobody_holds_its_lock(instance):
     home = resolve_home()
     run = made(instance)
-    with living.living(home, run):
+    with run_lock(home, run):
         assert dead_runs(home) == []
-        bury_the_dead(home, instance)
+        cancel_dead_runs(home, instance)
         assert status_of(instance, run) is STARTED
     assert dead_runs(home) == []
     left_behind(home, run)
     assert dead_runs(home) == [run]
-    bury_the_dead(home, instance)
+    cancel_dead_runs(home, instance)
     assert status_of(instance, run) is dg.DagsterRunStatus.CANCELED
     assert dead_runs(home) == []
 
@@ -131,7 +130,7 @@ def test_the_dead_hold_no_slot_and_what_had_ended_stays_as_it_ended(instance):
     slots.set_concurrency_slots("vendor", 1)
     slots.claim_concurrency_slot("vendor", run, "futures_bars")
     assert slots.get_concurrency_info("vendor").active_slot_count == 1
-    bury_the_dead(home, instance)
+    cancel_dead_runs(home, instance)
     assert slots.get_concurrency_info("vendor").active_slot_count == 0
     assert status_of(instance, run) is dg.DagsterRunStatus.SUCCESS
     assert dead_runs(home) == []
@@ -141,8 +140,8 @@ def test_a_lock_that_is_not_of_a_run_yet_is_given_a_minute(instance):
     """Its process is between taking the lock's file and the lock, or has not written its run down."""
     home = resolve_home()
     path = left_behind(home, "not-yet")
-    bury_the_dead(home, instance)
+    cancel_dead_runs(home, instance)
     assert path.exists()
     os.utime(path, (time.time() - 90,) * 2)
-    bury_the_dead(home, instance)
+    cancel_dead_runs(home, instance)
     assert not path.exists()
