@@ -31,14 +31,13 @@ from hydra_assets.storage.folder import (
     recordings,
     shown,
 )
+from hydra_assets.storage.health import LakeHealth, lake_health
 from hydra_assets.storage.look_log import log_look, looks_of
-from hydra_assets.storage.names import adopt_world, checked_name
+from hydra_assets.storage.names import WORLD_FILE, adopt_world, checked_name
 from hydra_assets.storage.restamp import restamped
 from hydra_assets.storage.validate import SCHEMA_FILE, checked, codes, days_of, read_schema, stamped, utc_day
 
-WORLD_FILE = "WORLD"
-
-__all__ = ["Folder", "Footnote", "Look", "ParquetLake"]
+__all__ = ["WORLD_FILE", "Folder", "Footnote", "Look", "ParquetLake"]
 
 
 class ParquetLake:
@@ -402,6 +401,10 @@ class ParquetLake:
             if progress is not None:
                 progress(folder)
         return good, bad
+
+    def health(self) -> LakeHealth:
+        """Facts and problems, without reading rows; see `storage.health`."""
+        return lake_health(self.base_path, self.world)
 
     def describe(self, folder: Folder) -> FolderFacts:
         """Files, rows and bytes of a folder, from its footers."""

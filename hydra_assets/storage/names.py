@@ -7,6 +7,7 @@ from pathlib import Path
 
 from hydra_assets.errors import InvalidNameError, WorldError
 
+WORLD_FILE = "WORLD"
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 
 

@@ -29,12 +29,14 @@ from hydra_assets.storage import certificate as certificates
 from hydra_assets.storage import facts, frame
 from hydra_assets.storage.capture import guard_withdrawal
 from hydra_assets.storage.facts import Fact
+from hydra_assets.storage.health import StoreHealth
 from hydra_assets.storage.migrations import configure, migrate
 from hydra_assets.storage.mirror import Frontier, Mirror, frontier_of
 from hydra_assets.storage.names import checked_name
 from hydra_assets.storage.publishes import PublishLog
 from hydra_assets.storage.recordings import Recordings
 from hydra_assets.storage.served import ServedLog
+from hydra_assets.storage.sqlite.health import store_health
 
 BUSY_TIMEOUT_S = 60
 _MONTH = re.compile(r"\d{4}-(0[1-9]|1[0-2])")
@@ -397,6 +399,10 @@ class FeatureStore:
             if verdict != "ok":
                 raise CorruptionError(f"{self.db_path}: {verdict}")
             return self._rows.verified()
+
+    def health(self) -> StoreHealth:
+        """Facts and problems, without reading rows; see `storage.health`."""
+        return store_health(self.db_path, self.world)
 
     @property
     def served_path(self) -> Path:
