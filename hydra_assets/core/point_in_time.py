@@ -1,17 +1,15 @@
 """The point-in-time rule, once: what of a set of recorded vintages could be known at an instant."""
 
 import numpy as np
-from numpy.typing import NDArray
 
-Ints = NDArray[np.int64]
-Flags = NDArray[np.bool_]
+from hydra_assets.core.arrays import Bools, Ints
 
 
 def known_vintages(
     group: Ints,
     available_at: Ints,
     recorded_at: Ints,
-    retracted: Flags,
+    retracted: Bools,
     *,
     known_at: int | None,
     recorded_by: int | None = None,
@@ -42,7 +40,7 @@ def recordings_that_count(
     group: Ints,
     available_at: Ints,
     recorded_at: Ints,
-    retracted: Flags,
+    retracted: Bools,
     *,
     recorded_by: int | None = None,
     stamped_at: Ints | None = None,
@@ -60,7 +58,7 @@ def recordings_that_count(
     return newest[~retracted[newest]]
 
 
-def visible_frontier(series: Ints, as_of: Ints, available_at: Ints) -> Flags:
+def visible_frontier(series: Ints, as_of: Ints, available_at: Ints) -> Bools:
     """
     Which vintages are ever served: True where no vintage of the series known as early has a greater as_of.
 
@@ -80,7 +78,7 @@ def visible_frontier(series: Ints, as_of: Ints, available_at: Ints) -> Flags:
     return np.asarray(lifted >= np.maximum.accumulate(lifted))
 
 
-def _last_of_each(*columns: Ints) -> Flags:
+def _last_of_each(*columns: Ints) -> Bools:
     """True on the last row of every run of equal values in sorted *columns*."""
     n = len(columns[0])
     last = np.zeros(n, dtype=np.bool_)

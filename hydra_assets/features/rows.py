@@ -3,10 +3,10 @@
 import numpy as np
 import pyarrow as pa
 
+from hydra_assets.core.arrays import Floats, Ints
 from hydra_assets.core.feature import Feature
 from hydra_assets.core.instants import instants
 from hydra_assets.core.tables.registry import FEATURE_SCHEMA, QUALITIES
-from hydra_assets.features.futures.panel import Floats, Ints
 
 TOLERANCE = 1e-12  # a value that moved by less than this x max(1, |old|) is no new vintage
 

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
+from hydra_assets.core.arrays import Ints
 from hydra_assets.core.instants import DAY_US, column_us
 from hydra_assets.core.point_in_time import visible_frontier
 from hydra_assets.errors import SchemaError
-from hydra_assets.features.futures.panel import Ints
 
 
 def require(table: pa.Table, columns: Sequence[str], name: str) -> None:

@@ -6,11 +6,10 @@ from dataclasses import dataclass
 from itertools import groupby
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from hydra_assets.core.instants import day_us
 from hydra_assets.core.months import Month
 from hydra_assets.core.option_rules import OptionRules
+from hydra_assets.core.rows import rows_between
 from hydra_assets.core.tables.registry import TABLES
 from hydra_assets.features.futures.continuous import build_continuous
 from hydra_assets.features.options import chain
@@ -64,10 +63,4 @@ def derived_months(
         inputs = {each: lake.read_vintages(each, market, first - how.look_back, last, key=TABLES[each].key) for each in how.inputs}
         rows = how.build(inputs, rules, first, last)
         for month in chunk:
-            yield month, of_month(rows, month)
-
-
-def of_month(rows: pa.Table, month: Month) -> pa.Table:
-    """The rows whose ``as_of`` lies in *month*."""
-    as_of = rows["as_of"].cast(pa.int64())
-    return rows.filter(pc.and_(pc.greater_equal(as_of, day_us(month.first)), pc.less_equal(as_of, day_us(month.last))))
+            yield month, rows_between(rows, month.first, month.last)

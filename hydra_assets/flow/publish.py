@@ -14,10 +14,10 @@ from hydra_assets.core.audit import lookahead_audit
 from hydra_assets.core.feature import Feature, Window
 from hydra_assets.core.months import Month
 from hydra_assets.core.option_rules import OptionRules
+from hydra_assets.core.rows import rows_between
 from hydra_assets.core.tables.registry import TABLES
 from hydra_assets.features import ALL, compute, of_family
 from hydra_assets.features.compute import INPUTS, evidence
-from hydra_assets.flow.derive import of_month
 from hydra_assets.storage.lake import ParquetLake
 from hydra_assets.storage.store import FeatureStore
 
@@ -91,7 +91,7 @@ def compute_months(
                 for key, at in found.items()
                 if Month.of(month.first - reach[name]) <= _month_of(key) <= month
             }
-            yield FeatureMonth(month, of_month(rows, month), used, audit)
+            yield FeatureMonth(month, rows_between(rows, month.first, month.last), used, audit)
 
 
 def publish_month(store: FeatureStore, family: str, market: str, computed: FeatureMonth, *, allow_retract: bool = False) -> int:

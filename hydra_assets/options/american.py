@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import gammaln
 
-from hydra_assets.options.black76 import Floats, price
+from hydra_assets.core.arrays import Floats
+from hydra_assets.options.black76 import price
 from hydra_assets.options.implied_vol import Status, implied_vol
 
 STEPS = (33, 65)

@@ -7,10 +7,10 @@ complementary error function, so that nothing cancels in the wings. Source: Blac
 """
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from scipy.special import erfcx, ndtr
 
-Floats = NDArray[np.float64]
+from hydra_assets.core.arrays import Floats
 
 SQRT2 = float(np.sqrt(2.0))
 INV_SQRT_2PI = float(1 / np.sqrt(2 * np.pi))

@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import ndtr
 
-from hydra_assets.options.black76 import INV_SQRT_2PI, Floats
+from hydra_assets.core.arrays import Floats
+from hydra_assets.options.black76 import INV_SQRT_2PI
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import erfcx, ndtr, ndtri
 
-from hydra_assets.options.black76 import INV_SQRT_2PI, SQRT2, Floats, minus_distance, time_value_and_slope
+from hydra_assets.core.arrays import Floats
+from hydra_assets.options.black76 import INV_SQRT_2PI, SQRT2, minus_distance, time_value_and_slope
 
 MOST_STEPS = 8  # two do, but for the ends of the domain
 CHUNK = 32768  # elements at once: larger pieces leave the cache, smaller ones pay for the calls

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from hydra_assets.core.arrays import Floats
 from hydra_assets.errors import InvalidValueError
-from hydra_assets.options.black76 import Floats
 from hydra_assets.options.svi import SAFELY, RawSvi, largest_phi, raw_by_ssvi
 
 MAX_STEPS = 30

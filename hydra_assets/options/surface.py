@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import ndtri
 
-from hydra_assets.options.black76 import Floats
+from hydra_assets.core.arrays import Floats
 from hydra_assets.options.svi import Chosen, RawSvi, Smile
 
 MOST_STEPS = 60

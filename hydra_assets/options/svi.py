@@ -12,7 +12,7 @@ from typing import Protocol, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from hydra_assets.options.black76 import Floats
+from hydra_assets.core.arrays import Floats
 
 REACH = 60.0  # |ln(K/F)| to which a slice is looked at: wings of SVI are heavy
 G_NODES = 401

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from hydra_assets.options.black76 import Floats
+from hydra_assets.core.arrays import Floats
 from hydra_assets.options.smile import SmileFit, fit_smiles
 from hydra_assets.options.svi import SAFELY, RawSvi
 

@@ -4,7 +4,7 @@ import datetime as dt
 import inspect
 import random
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from hydra_assets.core.feature import Feature
 from hydra_assets.core.instants import column_us, from_us
 from hydra_assets.core.months import Month
 from hydra_assets.core.option_rules import OptionRules
+from hydra_assets.core.rows import rows_between
 from hydra_assets.errors import UnknownFeatureError
 from hydra_assets.features import ALL
 from hydra_assets.flow.publish import evidence_of
@@ -103,7 +104,7 @@ def prove(
             continue
         parts, blows = [], []
         for year in years:
-            rows = _of_months(stored, year)
+            rows = rows_between(stored, year[0].first, year[-1].last)
             evidence = evidence_of(lake, family, market, year)
             want = None if full else sample
             tell = _teller(step, f"{market} {family} {year[0]}..{year[-1]} replay", rows.num_rows if full else min(sample, rows.num_rows))
@@ -179,17 +180,10 @@ def _years(stored: pa.Table, *, full: bool, seed: int) -> list[list[Month]]:
     if full or not groups:
         return groups
     valued = stored.filter(stored["value"].is_valid())
-    counts = [Counter(_of_months(valued, group)["feature_name"].to_pylist()) for group in groups]
+    counts = [Counter(rows_between(valued, group[0].first, group[-1].last)["feature_name"].to_pylist()) for group in groups]
     most = {name: max(count[name] for count in counts) for count in counts for name in count}
     rich = [sum(2 * count[name] >= most[name] for name in count) for count in counts]
     return [random.Random(seed).choice([group for group, n in zip(groups, rich, strict=True) if n == max(rich)])]  # noqa: S311  a reproducible sample
-
-
-def _of_months(rows: pa.Table, months: Iterable[Month]) -> pa.Table:
-    inside = sorted(months)
-    low, high = (dt.datetime.combine(day, dt.time(), dt.UTC) for day in (inside[0].first, inside[-1].last))
-    kind = rows.schema.field("as_of").type
-    return rows.filter(pc.and_(pc.greater_equal(rows["as_of"], pa.scalar(low, kind)), pc.less_equal(rows["as_of"], pa.scalar(high, kind))))
 
 
 def _instants(rows: pa.Table, *, full: bool, seed: int) -> list[tuple[int, dt.date]]:

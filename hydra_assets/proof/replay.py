@@ -1,6 +1,5 @@
 """Replay: served values, recomputed from the raw rows that had arrived by then; a seeded sample of them, or all."""
 
-import datetime as dt
 import random
 import struct
 from collections import Counter
@@ -11,8 +10,9 @@ from typing import Any, Literal
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from hydra_assets.core.instants import day_us, from_us, iso
+from hydra_assets.core.instants import from_us, iso
 from hydra_assets.core.option_rules import OptionRules
+from hydra_assets.core.rows import rows_between
 from hydra_assets.features import compute, of_family
 from hydra_assets.flow.publish import look_back
 
@@ -80,7 +80,7 @@ def replay(
     def recomputed(as_of: int, at: int, of: set[str]) -> dict[object, tuple[float | None, object]]:
         # What lies outside their windows cannot matter, and is not handed over: if it did, the numbers would differ.
         day, ours = from_us(as_of).date(), declared & of
-        cut = {name: _cut(_within(table, day - look_back(family, name, ours), day), at) for name, table in inputs.items()}
+        cut = {name: _cut(rows_between(table, day - look_back(family, name, ours), day), at) for name, table in inputs.items()}
         return _newest(compute(family, cut, market=market, start=day, end=day, rules=rules, names=ours))
 
     differing: list[Row] = []
@@ -115,7 +115,7 @@ def _explained(
     day, ours = from_us(as_of).date(), {str(row["feature_name"])}
     later: dict[int, list[tuple[str, Row]]] = {}
     for name, table in inputs.items():
-        near = _within(table, day - look_back(family, name, ours), day)
+        near = rows_between(table, day - look_back(family, name, ours), day)
         if near.num_rows:
             at = near["available_at"].cast(pa.timestamp("us", tz="UTC")).cast(pa.int64()).to_pylist()
             for i in (i for i, when in enumerate(at) if when > available):
@@ -163,13 +163,6 @@ def _grouped(rows: list[Row]) -> dict[tuple[int, int], list[Row]]:
     for row in rows:
         groups.setdefault((row["as_of"], row["available_at"]), []).append(row)
     return groups
-
-
-def _within(table: pa.Table, first: dt.date, last: dt.date) -> pa.Table:
-    if not table.num_rows:
-        return table
-    as_of = table["as_of"].cast(pa.int64())
-    return table.filter(pc.and_(pc.greater_equal(as_of, day_us(first)), pc.less_equal(as_of, day_us(last))))
 
 
 def _cut(table: pa.Table, available_us: int) -> pa.Table:

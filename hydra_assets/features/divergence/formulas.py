@@ -8,15 +8,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from hydra_assets.core.arrays import Floats, Ints
 from hydra_assets.core.feature import Feature, Window
 from hydra_assets.core.instants import DAY_US, EPOCH, column_us
+from hydra_assets.core.rows import rows_between
 from hydra_assets.core.sessions import session_days
 from hydra_assets.core.tables.registry import FEATURE_SCHEMA, OPTION_SMILES
 from hydra_assets.errors import SchemaError
-from hydra_assets.features.futures.arrivals import word_codes
-from hydra_assets.features.futures.panel import Floats, Ints
-from hydra_assets.features.options.smiles import within
-from hydra_assets.features.quality import MISSING, NORMAL, PARTIAL
+from hydra_assets.features.quality import MISSING, NORMAL, PARTIAL, quality_codes
 from hydra_assets.features.rows import feature_rows, in_order, moved
 from hydra_assets.features.vintages import Arrivals, Known, days_of, expand, require, unique_pairs
 
@@ -75,7 +74,7 @@ def _cells(table: pa.Table) -> tuple[Ints, Ints, Floats, Ints]:
     at = column_us(table["available_at"], what="available_at", rounding="ceil")
     order = np.argsort(at, kind="stable")
     value = table["value"].to_numpy(zero_copy_only=False).astype(float)
-    return days_of(table)[order], at[order], value[order], word_codes(table["quality"]).astype(np.int64)[order]
+    return days_of(table)[order], at[order], value[order], quality_codes(table["quality"]).astype(np.int64)[order]
 
 
 def _divergence(inputs: Mapping[str, pa.Table], feature: Feature, start: dt.date | None, end: dt.date | None) -> pa.Table:
@@ -139,10 +138,10 @@ def _answers(
 
 
 def _liquid(inputs: Mapping[str, pa.Table], feature: Feature, start: dt.date | None, end: dt.date | None) -> pa.Table:
-    level = within(_named(inputs["option_features"], LEVEL), start, end)
+    level = rows_between(_named(inputs["option_features"], LEVEL), start, end)
     smiles = inputs["option_smiles"]
     require(smiles, OPTION_SMILES.schema.names, "option_smiles")
-    smiles = within(smiles, start, end)
+    smiles = rows_between(smiles, start, end)
     if not level.num_rows or not smiles.num_rows:
         return FEATURE_SCHEMA.empty_table()
     days = np.unique(days_of(level))

@@ -9,11 +9,12 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from hydra_assets.core.arrays import Ints
 from hydra_assets.core.instants import DAY_US, EPOCH, column_us
 from hydra_assets.core.point_in_time import visible_frontier
 from hydra_assets.errors import SchemaError
-from hydra_assets.features.futures.panel import HIGH, LOW, OPEN_INTEREST, SETTLEMENT, VOLUME, Ints, Panel
-from hydra_assets.features.quality import DEGRADED, NORMAL, PARTIAL
+from hydra_assets.features.futures.panel import HIGH, LOW, OPEN_INTEREST, SETTLEMENT, VOLUME, Panel
+from hydra_assets.features.quality import quality_codes
 
 STATISTICS, BARS = "futures_statistics", "futures_bars"
 _COLUMNS = {
@@ -65,7 +66,7 @@ def lay_out(inputs: Inputs, *, multiplier: float) -> tuple[Panel, Arrivals] | No
     for name, table in tables.items():
         n = table.num_rows
         at = column_us(table["available_at"], what=f"{name}.available_at", rounding="ceil")
-        word = word_codes(table["quality"])
+        word = quality_codes(table["quality"])
         expiry = column_us(table["expiration"], what=f"{name}.expiration", rounding="floor")
         instrument = table["instrument"].to_numpy(zero_copy_only=False)
         day = column_us(table["as_of"], what=f"{name}.as_of", rounding="floor") // DAY_US
@@ -114,14 +115,6 @@ def lay_out(inputs: Inputs, *, multiplier: float) -> tuple[Panel, Arrivals] | No
 def _numbers(column: pa.ChunkedArray) -> np.ndarray:
     numbers = column.cast(pa.float64()).to_numpy(zero_copy_only=False)
     return np.where(np.isfinite(numbers), numbers, np.nan)
-
-
-def word_codes(column: pa.ChunkedArray) -> np.ndarray:
-    """Position of each quality word; a word that is none of an input's own counts as degraded."""
-    encoded = column.combine_chunks().dictionary_encode(null_encoding="encode")
-    words = {"normal": NORMAL, "partial": PARTIAL}
-    codes = np.array([words.get(word, DEGRADED) for word in encoded.dictionary.to_pylist()], dtype=np.int8)
-    return np.asarray(codes[encoded.indices.to_numpy(zero_copy_only=False)])
 
 
 def put(panel: Panel, arrivals: Arrivals, i: int) -> None:

@@ -7,13 +7,14 @@ from typing import Literal
 import numpy as np
 import pyarrow as pa
 
+from hydra_assets.core.arrays import Ints
 from hydra_assets.core.feature import Feature, Window
 from hydra_assets.core.instants import instants
 from hydra_assets.core.tables.registry import FUTURES_CONTINUOUS, QUALITIES
 from hydra_assets.errors import InvalidValueError
 from hydra_assets.features.futures.engine import play
 from hydra_assets.features.futures.formulas import Daily
-from hydra_assets.features.futures.panel import MEMORY, Ints, Panel
+from hydra_assets.features.futures.panel import MEMORY, Panel
 
 Method = Literal["difference", "ratio", "none"]
 METHODS = ("difference", "ratio", "none")

@@ -12,11 +12,12 @@ from collections.abc import Sequence
 import numpy as np
 import pyarrow as pa
 
+from hydra_assets.core.arrays import Ints
 from hydra_assets.core.feature import Feature
 from hydra_assets.core.instants import instants
 from hydra_assets.core.tables.registry import FEATURE_SCHEMA, QUALITIES
 from hydra_assets.features.futures.arrivals import BARS, KINDS, Arrivals, Inputs, lay_out
-from hydra_assets.features.futures.panel import HIGH, LOW, MEMORY, OPEN_INTEREST, SETTLEMENT, VOLUME, Ints, Panel
+from hydra_assets.features.futures.panel import HIGH, LOW, MEMORY, OPEN_INTEREST, SETTLEMENT, VOLUME, Panel
 from hydra_assets.features.futures.readiness import NEEDS, Need
 from hydra_assets.features.quality import DEGRADED, MISSING, NORMAL, PARTIAL, STALE
 from hydra_assets.features.rows import TOLERANCE

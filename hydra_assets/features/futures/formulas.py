@@ -11,8 +11,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from hydra_assets.core.arrays import Floats, Ints
 from hydra_assets.core.feature import Feature, Window
-from hydra_assets.features.futures.panel import OPEN_INTEREST, SETTLEMENT, YEAR_S, Floats, Ints, Panel
+from hydra_assets.features.futures.panel import OPEN_INTEREST, SETTLEMENT, YEAR_S, Panel
 
 DAYS_PER_YEAR = 252
 MEMORY = 252  # sessions that an exponential weighting sees

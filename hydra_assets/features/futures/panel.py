@@ -13,13 +13,10 @@ from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 import numpy as np
-from numpy.typing import NDArray
 
+from hydra_assets.core.arrays import Floats, Ints
 from hydra_assets.core.instants import DAY_US, from_us
 from hydra_assets.core.sessions import session_days
-
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
 
 MEMORY = 5  # sessions in which a contract must have been seen, and for which its open interest is carried
 BUSINESS_DAYS_LEFT = 10  # with exactly so many left the contract is out

@@ -13,14 +13,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from hydra_assets.core.arrays import Ints
 from hydra_assets.core.instants import DAY_US, EPOCH, column_us, instants, to_us
 from hydra_assets.core.option_rules import OptionRules
 from hydra_assets.core.sessions import session_days
 from hydra_assets.core.tables.registry import OPTION_CHAIN, QUALITIES, TABLES
 from hydra_assets.errors import SchemaError
-from hydra_assets.features.futures.arrivals import word_codes
-from hydra_assets.features.futures.panel import Ints
-from hydra_assets.features.quality import MISSING, NORMAL
+from hydra_assets.features.quality import MISSING, NORMAL, quality_codes
 from hydra_assets.features.vintages import Arrivals, Known, changed, days_of, require, unique_pairs
 from hydra_assets.options.american import european_vol
 from hydra_assets.options.greeks import greeks
@@ -227,7 +226,7 @@ def _columns(
     synthetic = np.zeros(len(row), dtype=bool)
     for name, source in _SOURCES:
         table, rows = tables[source], found[name]
-        words = np.maximum(words, np.where(rows >= 0, _taken(word_codes(table["quality"]), rows), NORMAL))
+        words = np.maximum(words, np.where(rows >= 0, _taken(quality_codes(table["quality"]), rows), NORMAL))
         if "synthetic" in table.column_names:
             synthetic |= (rows >= 0) & _taken(table["synthetic"].fill_null(False).to_numpy(zero_copy_only=False), rows).astype(bool)
     words = np.where(np.isnan(forward), MISSING, words)

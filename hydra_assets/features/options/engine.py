@@ -12,22 +12,22 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from hydra_assets.core.arrays import Floats, Ints
 from hydra_assets.core.feature import Feature
 from hydra_assets.core.instants import DAY_US, column_us
 from hydra_assets.core.option_rules import OptionRules
+from hydra_assets.core.rows import rows_between
 from hydra_assets.core.tables.registry import FEATURE_SCHEMA, OPTION_CHAIN, OPTION_DEFINITIONS, OPTION_SMILES
 from hydra_assets.errors import SchemaError
 from hydra_assets.features.futures import formulas as futures
-from hydra_assets.features.futures.arrivals import word_codes
 from hydra_assets.features.futures.engine import compute_daily
-from hydra_assets.features.futures.panel import Floats, Ints
 from hydra_assets.features.options.chain import INPUTS as RAW
 from hydra_assets.features.options.chain import build_chain, cut_us
 from hydra_assets.features.options.formulas import INTEREST
 from hydra_assets.features.options.open_interest import put_call_interest
-from hydra_assets.features.options.smiles import build_smiles, svi_of, within
+from hydra_assets.features.options.smiles import build_smiles, svi_of
 from hydra_assets.features.options.surface_states import Board, Flows, Slices
-from hydra_assets.features.quality import MISSING, NORMAL, PARTIAL
+from hydra_assets.features.quality import MISSING, NORMAL, PARTIAL, quality_codes
 from hydra_assets.features.rows import feature_rows, in_order, moved
 from hydra_assets.features.vintages import Arrivals, Known, changed, days_of, expand, require, unique_pairs
 from hydra_assets.options.greeks import greeks
@@ -66,10 +66,10 @@ def _of_smiles(
 ) -> pa.Table:
     chain = inputs["option_chain"] if "option_chain" in inputs else build_chain(inputs, rules=rules, start=start, end=end)
     require(chain, OPTION_CHAIN.schema.names, "option_chain")
-    chain = within(chain, start, end)
+    chain = rows_between(chain, start, end)
     smiles = inputs["option_smiles"] if "option_smiles" in inputs else build_smiles(chain, rules=rules)
     require(smiles, OPTION_SMILES.schema.names, "option_smiles")
-    smiles = within(smiles, start, end)
+    smiles = rows_between(smiles, start, end)
     if not smiles.num_rows:
         return FEATURE_SCHEMA.empty_table()
     joined = any(feature.needs for feature in features)
@@ -83,7 +83,7 @@ def _realised(inputs: Mapping[str, pa.Table], start: dt.date | None, end: dt.dat
         table = inputs["futures_features"]
         if not table.num_rows:
             return FEATURE_SCHEMA.empty_table()
-        return within(table.filter(pc.is_in(table["feature_name"], pa.array(REALISED))), start, end)
+        return rows_between(table.filter(pc.is_in(table["feature_name"], pa.array(REALISED))), start, end)
     if "futures_statistics" not in inputs:
         return FEATURE_SCHEMA.empty_table()
     wanted = [feature for feature in futures.FEATURES if feature.name in REALISED]
@@ -214,14 +214,14 @@ class _Days:
             svi=svi[row[order]],
             theta_error=column("theta_error")[order],
             tails=(column("tail_lo") + column("tail_hi"))[order],
-            word=word_codes(smiles["quality"])[row][order].astype(np.int64),
+            word=quality_codes(smiles["quality"])[row][order].astype(np.int64),
             n_liquid=smiles["n_liquid"].to_numpy()[row][order],
         )
         realised = {}
         for i, name in enumerate(REALISED):
             at = self.known.newest("realised", self.state_day * len(REALISED) + i, self.state_rank)
             values = self.realised["value"].to_numpy(zero_copy_only=False).astype(float) if self.realised.num_rows else np.zeros(0)
-            words = word_codes(self.realised["quality"]) if self.realised.num_rows else np.zeros(0, dtype=np.int8)
+            words = quality_codes(self.realised["quality"]) if self.realised.num_rows else np.zeros(0, dtype=np.int8)
             realised[name] = (_of(values, at), np.where(at >= 0, _of(words.astype(float), at), MISSING).astype(np.int64))
             self.realised_known[name] = at >= 0
         signs = (self.rules.dealer_sign_call, self.rules.dealer_sign_put)
@@ -259,7 +259,7 @@ class _Days:
 
         gamma = got.gamma * size * forward / 100
         word = np.full(n, NORMAL, dtype=np.int64)
-        np.maximum.at(word, state, np.maximum(word_codes(chain["quality"])[row], np.where(known, NORMAL, PARTIAL)).astype(np.int64))
+        np.maximum.at(word, state, np.maximum(quality_codes(chain["quality"])[row], np.where(known, NORMAL, PARTIAL)).astype(np.int64))
         return Flows(
             gex_call=summed(gamma, known & (right > 0)),
             gex_put=summed(gamma, known & (right < 0)),

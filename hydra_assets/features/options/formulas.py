@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from hydra_assets.core.arrays import Floats, Ints
 from hydra_assets.core.feature import Feature, Window
 from hydra_assets.features.futures import formulas as futures
-from hydra_assets.features.futures.panel import Floats, Ints
 from hydra_assets.features.options.surface_states import Board, Maturity
 from hydra_assets.features.quality import PARTIAL
 from hydra_assets.options.density import cumulative, quantile

@@ -8,13 +8,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from hydra_assets.core.arrays import Ints
 from hydra_assets.core.feature import Feature
 from hydra_assets.core.instants import DAY_US, EPOCH, column_us
 from hydra_assets.core.tables.registry import FEATURE_SCHEMA, OPTION_DEFINITIONS, OPTION_STATISTICS
-from hydra_assets.features.futures.arrivals import word_codes
-from hydra_assets.features.futures.panel import Ints
 from hydra_assets.features.options.chain import next_sessions
-from hydra_assets.features.quality import MISSING, NORMAL
+from hydra_assets.features.quality import MISSING, NORMAL, quality_codes
 from hydra_assets.features.rows import feature_rows, moved
 from hydra_assets.features.vintages import days_of, require
 
@@ -115,7 +114,7 @@ def _by_day(table: pa.Table) -> dict[int, list[Print]]:
         _known_at(table),
         table["instrument_id"].to_numpy(),
         table["value"].cast(pa.float64()).to_numpy(zero_copy_only=False).astype(float),
-        word_codes(table["quality"]),
+        quality_codes(table["quality"]),
         _stamped(table),
     ]
     return _grouped(table, columns)

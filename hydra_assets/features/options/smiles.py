@@ -12,13 +12,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from hydra_assets.core.instants import EPOCH, column_us, instants
+from hydra_assets.core.arrays import Floats, Ints
+from hydra_assets.core.instants import column_us, instants
 from hydra_assets.core.option_rules import OptionRules
+from hydra_assets.core.rows import rows_between
 from hydra_assets.core.tables.registry import OPTION_CHAIN, OPTION_SMILES, QUALITIES
 from hydra_assets.errors import SchemaError
-from hydra_assets.features.futures.arrivals import word_codes
-from hydra_assets.features.futures.panel import Floats, Ints
-from hydra_assets.features.quality import DEGRADED, MISSING, NORMAL, PARTIAL
+from hydra_assets.features.quality import DEGRADED, MISSING, NORMAL, PARTIAL, quality_codes
 from hydra_assets.features.vintages import Arrivals, Known, changed, days_of, expand, require, unique_pairs
 from hydra_assets.options.density import cumulative, moments
 from hydra_assets.options.smile import fit_smiles
@@ -53,7 +53,7 @@ def build_smiles(
     """
     rules = rules or OptionRules()
     require(chain, OPTION_CHAIN.schema.names, "option_chain")
-    chain = within(chain, start, end)
+    chain = rows_between(chain, start, end)
     if not chain.num_rows:
         return OPTION_SMILES.schema.empty_table()
     slices = _Slices(chain)
@@ -62,16 +62,6 @@ def build_smiles(
     table = pa.table(_columns(slices, owner, rank, fitted)).cast(OPTION_SMILES.schema)
     keep = changed(owner, *(_plain(table[name]) for name in table.column_names if name != "available_at"))
     return table.filter(pa.array(keep)).sort_by([("as_of", "ascending"), ("expiration", "ascending"), ("available_at", "ascending")])
-
-
-def within(table: pa.Table, start: dt.date | None, end: dt.date | None) -> pa.Table:
-    """Rows whose ``as_of`` lies on the days from *start* to *end*, both included; in one chunk."""
-    if table.num_rows and (start is not None or end is not None):
-        days = days_of(table)
-        low = -(2**62) if start is None else (start - EPOCH.date()).days
-        high = 2**62 if end is None else (end - EPOCH.date()).days
-        table = table.filter(pa.array((days >= low) & (days <= high)))
-    return table.combine_chunks()
 
 
 class _Slices:
@@ -132,7 +122,7 @@ def _fit(slices: _Slices, n: int, state: Ints, row: Ints, rules: OptionRules) ->
     forward, tau, strike = (column(name)[row] for name in ("forward", "tau", "strike"))
     vol, error, spread, gap, tick = (column(name)[row] for name in ("vol", "vol_error", "spread", "parity_gap", "tick"))
     liquid = chain["liquid"].to_numpy(zero_copy_only=False).astype(bool)[row] & np.isfinite(vol)
-    words = word_codes(chain["quality"])[row]
+    words = quality_codes(chain["quality"])[row]
     with np.errstate(invalid="ignore"):
         k = np.log(strike / forward)
     of_state = {name: _first_of(values, state, n) for name, values in (("forward", forward), ("tau", tau), ("tick", tick))}

@@ -10,7 +10,7 @@ from functools import cached_property
 
 import numpy as np
 
-from hydra_assets.features.futures.panel import Floats, Ints
+from hydra_assets.core.arrays import Floats, Ints
 from hydra_assets.features.quality import DEGRADED, MISSING, NORMAL, PARTIAL
 from hydra_assets.options.density import Moments, moments
 from hydra_assets.options.surface import Between, bracket

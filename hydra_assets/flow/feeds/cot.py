@@ -8,14 +8,14 @@ from dataclasses import dataclass, field
 from functools import partial
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from hydra_assets.config.home import Home
 from hydra_assets.config.load import Config
-from hydra_assets.core.instants import INSTANT, day_us, to_us
+from hydra_assets.core.instants import INSTANT, to_us
 from hydra_assets.core.market import Market
 from hydra_assets.core.months import Month
 from hydra_assets.core.releases import ReleaseCalendar
+from hydra_assets.core.rows import rows_between
 from hydra_assets.core.tables.registry import COT_DISAGGREGATED
 from hydra_assets.errors import NotPublishedError, SchemaError
 from hydra_assets.sources.cftc import CftcSource, CotArchive
@@ -105,11 +105,8 @@ def cot_months(fetched: CotFetch, market: Market, months: Sequence[Month], calen
             fetched.quarantined += answer.quarantined
             fetched.extra_columns = answer.extra_columns
             parsed[archive.name] = answer.table
-        table = parsed[archive.name]
-        as_of = table["as_of"].cast(pa.int64())
-        inside = pc.and_(pc.greater_equal(as_of, day_us(month.first)), pc.less_equal(as_of, day_us(month.last)))
         look = Look(SOURCE, month.first, month.last, (market.cftc_code,), archive.seen_at, versions=versions_of(calendar))
-        yield month, look.attach(table.filter(inside))
+        yield month, look.attach(rows_between(parsed[archive.name], month.first, month.last))
 
 
 def versions_of(calendar: ReleaseCalendar) -> dict[str, str]:

@@ -18,10 +18,10 @@ from databento.common.dbnstore import DBNStore
 
 from hydra_assets.config.home import Home
 from hydra_assets.config.load import Config, load_release_calendar
-from hydra_assets.core.instants import day_us
 from hydra_assets.core.market import Market
 from hydra_assets.core.months import Month
 from hydra_assets.core.option_rules import OptionRules
+from hydra_assets.core.rows import rows_between
 from hydra_assets.core.sessions import session_days
 from hydra_assets.core.tables.registry import TABLES
 from hydra_assets.sources.databento import Condition, DatabentoSource, Payload, Quote, Request
@@ -275,7 +275,7 @@ def raw_months(fetched: Fetched, lake: ParquetLake, months: Sequence[Month], led
         fetched.quarantined += parsed.quarantined
         touched = {Month.of(day) for day in run.days}
         for month in sorted(touched | _months_of(parsed.table)):
-            rows = _of_month(parsed.table, month)
+            rows = rows_between(parsed.table, month.first, month.last)
             days = [day for day in run.days if Month.of(day) == month]
             # Without days of its own in the run, nothing was looked at: an empty range says so.
             first, last = (days[0], days[-1]) if days else (month.first, month.first - dt.timedelta(1))
@@ -345,11 +345,6 @@ def _parse_defined(fetched: Fetched, store: DBNStore, known: pa.Table) -> Parsed
 def _months_of(table: pa.Table) -> set[Month]:
     keys = pc.strftime(pc.unique(pc.floor_temporal(table["as_of"], unit="month")), format="%Y-%m") if table.num_rows else []
     return {Month.of(str(key)) for key in keys}
-
-
-def _of_month(table: pa.Table, month: Month) -> pa.Table:
-    as_of = table["as_of"].cast(pa.int64())
-    return table.filter(pc.and_(pc.greater_equal(as_of, day_us(month.first)), pc.less_equal(as_of, day_us(month.last))))
 
 
 def _chicago(day: dt.date, clock: dt.time) -> dt.datetime:
