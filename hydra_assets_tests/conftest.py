@@ -1,4 +1,4 @@
-"""What many tests share: a home of their own, the real files, instants in one line."""
+"""Fixtures that many tests share: a home for each test, the demo's home, the real files, instants in one line."""
 
 import datetime as dt
 import fcntl
@@ -21,6 +21,11 @@ settings.load_profile("house")
 # A shell gives what it runs in the background no Ctrl-C; the programs that tests start and stop by one would inherit that, and go on.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# Hundreds of processes are started by these tests. Where the environment forbids bytecode beside the sources, each would compile
+# pandas and Dagster anew, which takes longer than most of them run; so it is kept in pytest's own folder.
+if os.environ.pop("PYTHONDONTWRITEBYTECODE", ""):
+    os.environ.setdefault("PYTHONPYCACHEPREFIX", str(Path(__file__).parents[1] / ".pytest_cache" / "bytecode"))
 
 SHARED = Path(__file__).parents[2] / "shared"
 
@@ -84,5 +89,5 @@ def demo(tmp_path_factory) -> Demo:
 
 
 def pytest_collection_modifyitems(items):
-    """What has a live daemon takes longest and mostly waits: it goes first."""
-    items.sort(key=lambda item: "test_live" not in item.nodeid and "test_browser" not in item.nodeid)
+    """Start the slow tests first: they mostly wait, and the last worker should not end with one."""
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)

@@ -18,7 +18,10 @@ from hydra_assets_tests.host.test_live import free_port, wait_for
 
 playwright = pytest.importorskip("playwright.sync_api", reason="the dependency group 'browser' is not installed")
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium on this machine (Debian: apt-get install chromium)")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium on this machine (Debian: apt-get install chromium)"),
+]
 
 ROOT = Path(__file__).parents[2]
 WAIT_MS = 90_000

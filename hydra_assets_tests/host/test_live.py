@@ -75,6 +75,7 @@ def dagster_dev(port):
         stop(process)
 
 
+@pytest.mark.slow
 def test_a_year_of_two_markets_from_the_ui_are_one_run_each_and_the_other_entrance_finds_all_of_it():
     keys = [str(key_of(market, month)) for market in ("HE", "LE") for month in months_between("2025-01", "2025-12")]
     port = free_port()
@@ -103,6 +104,7 @@ def test_a_year_of_two_markets_from_the_ui_are_one_run_each_and_the_other_entran
     assert len(outcome.checks) == sum(len(list(check.check_keys)) for check in definitions().asset_checks)
 
 
+@pytest.mark.slow
 def test_the_ui_shows_its_world_refuses_a_second_daemon_and_stops_whole():
     command = [str(Path(sys.executable).with_name("hydra-assets")), "ui", "--port"]
     port = free_port()

@@ -23,6 +23,7 @@ from hydra_assets.defs.partitions import key_of
 from hydra_assets.host.webserver import stop
 from hydra_assets_tests.host.test_live import BACKFILL, STATUS, ask, free_port, wait_for
 
+pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[2]
 MODULE = "hydra_assets_tests.support.minutely"
 MARKETS = ("GF", "HE", "LE")
