@@ -2,10 +2,10 @@
 
 import datetime as dt
 from dataclasses import dataclass
-from types import TracebackType
 
 import pyarrow as pa
 
+from hydra_assets.closing import Closing
 from hydra_assets.config.home import Home, resolve_home
 from hydra_assets.config.load import Config, config_text, load_config
 from hydra_assets.core.sessions import sessions as session_instants
@@ -16,7 +16,7 @@ from hydra_assets.storage.store import FeatureStore
 
 
 @dataclass(frozen=True)
-class Desk:
+class Desk(Closing):
     """
     One world's lake and store, opened.
 
@@ -38,12 +38,6 @@ class Desk:
     def close(self) -> None:
         """Close the store; the lake holds nothing open."""
         self.store.close()
-
-    def __enter__(self) -> "Desk":
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self.close()
 
 
 def open(world: str | None = None) -> Desk:

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
+from hydra_assets.closing import Closing
 from hydra_assets.errors import BudgetError
 
 BUSY_S = 60.0
@@ -60,7 +60,7 @@ class CapturedDay:
     fetches: int
 
 
-class Ledger:
+class Ledger(Closing):
     """The ledger in the SQLite file *path*; shared by processes."""
 
     def __init__(self, path: Path) -> None:
@@ -75,12 +75,6 @@ class Ledger:
     def close(self) -> None:
         """Close the file."""
         self._db.close()
-
-    def __enter__(self) -> "Ledger":
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self.close()
 
     # ---------------------------------------------------------------- money
 

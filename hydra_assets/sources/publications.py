@@ -4,7 +4,8 @@ import datetime as dt
 import sqlite3
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
+
+from hydra_assets.closing import Closing
 
 BUSY_S = 60.0
 _TABLE = """CREATE TABLE IF NOT EXISTS publications(
@@ -28,7 +29,7 @@ class Publication:
     sha256: str
 
 
-class Publications:
+class Publications(Closing):
     """The table of publications in the SQLite file *path*; shared by processes. The first observation of a report stays."""
 
     def __init__(self, path: Path) -> None:
@@ -54,12 +55,6 @@ class Publications:
     def close(self) -> None:
         """Close the file."""
         self._db.close()
-
-    def __enter__(self) -> "Publications":
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self.close()
 
 
 def _text(when: dt.datetime) -> str:
