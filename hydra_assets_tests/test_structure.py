@@ -13,7 +13,6 @@ from hydra_assets.core.tables.registry import FEATURE_TABLES, TABLES
 from hydra_assets.features import ALL
 from hydra_assets.features.compute import INPUTS
 from hydra_assets.proof.lint.linter import lint_source
-from hydra_assets.proof.lint.purity import READERS, is_lake, reader_of
 from hydra_assets.proof.lint.scope import Module
 from hydra_assets_tests.support.dagster_runs import definitions
 
@@ -29,15 +28,6 @@ ALLOWED = {
 # Which features there are is looked up among the installed packages; nothing of it is data.
 ALSO_ALLOWED = {("features/compute.py", "importlib.metadata")}
 MAY_USE_FEATURE_TABLES = ("option_features", "divergence_features")
-# Who is handed a family's inputs with every vintage in.
-HANDED_INPUTS = {
-    ("flow/publish.py", "compute_months"): "features.compute, a year at a time",
-    ("flow/publish.py", "evidence_of"): "the proofs",
-    ("defs/checks.py", "no_lookahead"): "the audit of what was stored",
-    ("defs/checks.py", "replayed"): "the replay of what was stored",
-    ("defs/checks.py", "poisoned"): "what later rows could do to what was known",
-    ("proof/prove.py", "prove"): "all proofs, side by side",
-}
 
 
 @cache
@@ -184,38 +174,28 @@ def test_an_import_that_reads_would_be_seen(text):
 # ---------------------------------------------------------------- who sees whole vintages
 
 
-def callers(matches):
-    """(file, function) of every call in the package that *matches*."""
-    return {
-        reader_of(node, module)
-        for module in modules()
-        for node in ast.walk(module.tree)
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute | ast.Name) and matches(node, module)
-    }
+def whole_vintages():
+    """(file, outermost function) of each read of whole vintages in the package; all of them must say why on their line."""
+    found = []
+    for module in modules():
+        text = module.path.read_text(encoding="utf-8")
+        assert [f for f in lint_source(text, module.path) if f.rule in ("whole-vintages", "acceptance")] == []
+        calls = {(n.lineno, n.col_offset + 1): n for n in ast.walk(module.tree) if isinstance(n, ast.Call)}
+        for finding in lint_source(text.replace("lookahead-ok", ""), module.path):
+            if finding.rule == "whole-vintages":
+                outwards = module.outwards(calls[finding.line, finding.column])
+                found.append((name_of(module), [outer.name for outer in outwards if isinstance(outer, ast.FunctionDef)][-1]))
+    return found
 
 
-def called(node):
-    return node.func.attr if isinstance(node.func, ast.Attribute) else node.func.id
+def test_each_read_of_whole_vintages_says_why_and_their_number_is_known():
+    assert len(whole_vintages()) == 18
 
 
-def test_whole_vintages_of_the_lake_are_read_by_those_on_the_list_alone():
-    def reads(node, module):
-        of_a_lake = called(node) == "read" and isinstance(node.func, ast.Attribute) and is_lake(node.func.value, module)
-        return called(node) == "read_vintages" or of_a_lake
-
-    assert callers(reads) == set(READERS)
-
-
-def test_a_familys_whole_inputs_are_handed_to_those_on_the_list_alone():
-    assert callers(
-        lambda node, m: (called(node) == "_read" and m.path.parts[-2:] == ("flow", "publish.py")) or called(node) == "evidence_of"
-    ) == set(HANDED_INPUTS)
-
-
-def test_in_defs_and_flow_only_builders_and_checks_read_whole_vintages():
-    """An asset hands what it read to a pure function; what is read by hand in an asset's own body would be its own affair."""
-    in_defs = {function for file, function in READERS if file.startswith("defs/")}
-    assert in_defs == {"load_input", "no_lookahead", "lake_check", "staleness"}
+def test_in_defs_only_builders_and_checks_read_whole_vintages():
+    """An asset hands rows to a pure function; it never reads vintages in its own body."""
+    in_defs = {function for file, function in whole_vintages() if file.startswith("defs/")}
+    assert in_defs == {"load_input", "no_lookahead", "replayed", "poisoned", "lake_check", "staleness"}
 
 
 def test_labels_are_imported_by_nobody_who_makes_features():

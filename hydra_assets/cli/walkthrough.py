@@ -132,11 +132,13 @@ def _side_by_side(desk: Desk) -> None:
 def _one_session(desk: Desk) -> None:
     """What of one synthetic session was known when, and what a join by its date would have used at noon."""
     day = _midnight(SESSION)
-    rows = desk.lake.read("futures_statistics", MARKET, SESSION, SESSION)
-    front = desk.lake.read("futures_continuous", MARKET, SESSION, SESSION)["contract"][-1].as_py()
+    rows = desk.lake.read("futures_statistics", MARKET, SESSION, SESSION)  # lookahead-ok: the demo shows when each print was known
+    continuous = desk.lake.read("futures_continuous", MARKET, SESSION, SESSION)  # lookahead-ok: names the contract to show
+    front = continuous["contract"][-1].as_py()
     prints = [row for row in rows.sort_by("stamped_at").to_pylist() if row["instrument"] == front]
     told = [(f"{row['stat'].replace('_', ' ')}{_kind(row['is_final'])}", number(row["value"]), row["available_at"]) for row in prints]
-    (bar,) = [row for row in desk.lake.read("futures_bars", MARKET, SESSION, SESSION).to_pylist() if row["instrument"] == front]
+    bars = desk.lake.read("futures_bars", MARKET, SESSION, SESSION)  # lookahead-ok: the demo shows when each bar was known
+    (bar,) = [row for row in bars.to_pylist() if row["instrument"] == front]
     told.append(("daily bar, last trade", number(bar["close"]), bar["available_at"]))
     for name in PRICED[:2]:
         (vintage, *_) = desk.store.get_feature_history(MARKET, name, day, day)

@@ -148,8 +148,9 @@ def lake_check(
         opened, judged, looked_at = lake.open(), Judgement(), "nothing"
         asked = asked_of(context, opened, asset)
         for market, months in asked.items():
+            first, last = months[0].first - before, months[-1].last
             tables = [
-                opened.read_vintages(name, market, months[0].first - before, months[-1].last, key=TABLES[name].key)
+                opened.read_vintages(name, market, first, last, key=TABLES[name].key)  # lookahead-ok: a check covers every vintage
                 for name in (asset, *([beside] if beside else []))
             ]
             looked_at = judge(judged, tables[0], market, months, *tables[1:])

@@ -60,7 +60,11 @@ def derived_months(
     for _, group in groupby(sorted(months), key=lambda month: month.year):
         chunk = list(group)
         first, last = chunk[0].first, chunk[-1].last
-        inputs = {each: lake.read_vintages(each, market, first - how.look_back, last, key=TABLES[each].key) for each in how.inputs}
+        start = first - how.look_back
+        inputs = {
+            each: lake.read_vintages(each, market, start, last, key=TABLES[each].key)  # lookahead-ok: the builder stamps its rows
+            for each in how.inputs
+        }
         rows = how.build(inputs, rules, first, last)
         for month in chunk:
             yield month, rows_between(rows, month.first, month.last)

@@ -98,6 +98,6 @@ def reports_due(calendar: ReleaseCalendar, lake: ParquetLake, market: Market, si
     out = [day for day in candidates if since < calendar.release(day).available_at <= now]
     if not out:
         return []
-    rows = lake.read("cot_disaggregated", market.symbol, out[0], out[-1])
+    rows = lake.read("cot_disaggregated", market.symbol, out[0], out[-1])  # lookahead-ok: only which reports are held
     held = {as_of.date() for as_of in rows["as_of"].to_pylist()} if rows.num_rows else set()
     return [day for day in out if day not in held]

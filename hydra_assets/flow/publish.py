@@ -68,7 +68,11 @@ def evidence_of(lake: ParquetLake, family: str, market: str, months: Sequence[Mo
 
 def _read(lake: ParquetLake, family: str, market: str, months: Sequence[Month], names: Iterable[str]) -> dict[str, pa.Table]:
     first, last = min(months).first, max(months).last
-    return {name: lake.read_vintages(name, market, first - look_back(family, name), last, key=TABLES[name].key) for name in names}
+    starts = {name: first - look_back(family, name) for name in names}
+    return {
+        name: lake.read_vintages(name, market, start, last, key=TABLES[name].key)  # lookahead-ok: engines stamp their rows
+        for name, start in starts.items()
+    }
 
 
 def compute_months(
@@ -119,7 +123,7 @@ def synthetic_inputs(lake: ParquetLake, market: str) -> Callable[[str, dt.dateti
     days: dict[str, list[dt.date]] = {}
     for name in sorted({window.dataset for resolved in windows.values() for window in resolved}):
         if "synthetic" in TABLES[name].schema.names and lake.folders(name, market):
-            table = lake.read(name, market, columns=["as_of", "synthetic"])
+            table = lake.read(name, market, columns=["as_of", "synthetic"])  # lookahead-ok: a flag shown beside values
             days[name] = sorted(as_of.date() for as_of in pc.unique(table.filter(table["synthetic"])["as_of"]).to_pylist())
 
     def uses(feature: str, as_of: dt.datetime) -> bool:

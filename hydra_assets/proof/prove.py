@@ -105,7 +105,7 @@ def prove(
         parts, blows = [], []
         for year in years:
             rows = rows_between(stored, year[0].first, year[-1].last)
-            evidence = evidence_of(lake, family, market, year)
+            evidence = evidence_of(lake, family, market, year)  # lookahead-ok: the proofs cut it at each instant
             want = None if full else sample
             tell = _teller(step, f"{market} {family} {year[0]}..{year[-1]} replay", rows.num_rows if full else min(sample, rows.num_rows))
             parts.append(replay(rows, evidence, family=family, market=market, sample=want, seed=seed, names=names, rules=rules, step=tell))

@@ -2,28 +2,8 @@
 
 import ast
 from collections.abc import Iterator
-from pathlib import Path
 
 from hydra_assets.proof.lint.scope import Hit, Module, argument, constant, method
-
-PACKAGE = Path(__file__).parents[2]
-
-# Who reads whole vintages, or rows as written, from the lake, and what for. All others name a known_at.
-READERS = {
-    ("flow/publish.py", "_read"): "what features.compute and the proofs are given",
-    ("flow/publish.py", "synthetic_inputs"): "the flags of synthetic rows, shown beside a value",
-    ("flow/derive.py", "derived_months"): "what the builders of derived tables are given",
-    ("flow/feeds/cot.py", "restamp_cot"): "the stamps that a mended calendar puts right",
-    ("storage/rebuild.py", "differences"): "a rebuilt store, held against the lake",
-    ("flow/due.py", "reports_due"): "which days are held: what is to be fetched",
-    ("labels.py", "forward_returns"): "labels, which are known only after the fact",
-    ("defs/io_managers.py", "load_input"): "an asset's own rows, handed to who asks Dagster for it",
-    ("defs/checks.py", "no_lookahead"): "a check, which looks at every vintage",
-    ("defs/freshness.py", "staleness"): "a check, which looks for the newest row",
-    ("defs/judging.py", "lake_check"): "a check, which looks at every vintage",
-    ("cli/walkthrough.py", "_one_session"): "the demo, which shows when each print was known",
-}
-
 
 _CLOCKS = {
     "pandas.Timestamp.now", "pandas.Timestamp.utcnow", "pandas.Timestamp.today", "time.time", "time.time_ns", "time.localtime",
@@ -95,33 +75,25 @@ def _is_path(node: ast.expr, module: Module) -> bool:
 
 
 def whole_vintages(node: ast.AST, module: Module) -> Iterator[Hit]:
-    """Rows of the lake without a reader's instant."""
-    if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute):
+    """Rows of the lake read without a ``known_at``."""
+    if not isinstance(node, ast.Call):
         return
-    name = node.func.attr
-    reads = name == "read_vintages" or (name == "read" and is_lake(node.func.value, module))
-    if reads and reader_of(node, module) not in READERS:
-        yield node, f".{name}(…) gives rows that were not yet known at the row's time"
+    name = method(node)
+    read = isinstance(node.func, ast.Attribute) and (name == "read_vintages" or (name == "read" and _is_lake(node.func.value, module)))
+    if read or module.dotted(node.func) == "hydra_assets.flow.publish.evidence_of":
+        yield node, f"{name}(…) gives rows that were not yet known at the row's time"
 
 
-def reader_of(node: ast.AST, module: Module) -> tuple[str, str]:
-    """File inside the package (else as given) and outermost named function of *node*; of a method, the method."""
-    path = module.path.resolve()
-    file = path.relative_to(PACKAGE).as_posix() if path.is_relative_to(PACKAGE) else str(module.path)
-    functions = [outer.name for outer in module.outwards(node) if isinstance(outer, ast.FunctionDef | ast.AsyncFunctionDef)]
-    return file, functions[-1] if functions else ""
-
-
-def is_lake(node: ast.AST, module: Module, depth: int = 3) -> bool:
+def _is_lake(node: ast.AST, module: Module, depth: int = 3) -> bool:
     """Whether an expression is a lake, by its name, its annotation or what it was made by."""
     if isinstance(node, ast.Attribute):
         return node.attr.lower().endswith("lake")
     if isinstance(node, ast.Call):
-        opened = isinstance(node.func, ast.Attribute) and node.func.attr == "open" and is_lake(node.func.value, module, depth)
+        opened = isinstance(node.func, ast.Attribute) and node.func.attr == "open" and _is_lake(node.func.value, module, depth)
         return opened or method(node) == "ParquetLake"
     if not isinstance(node, ast.Name):
         return False
     scope = module.scope(node)
     if node.id.lower().endswith("lake") or "Lake" in scope.annotation(node.id):
         return True
-    return depth > 0 and any(is_lake(value, module, depth - 1) for value in scope.values(node.id))
+    return depth > 0 and any(_is_lake(value, module, depth - 1) for value in scope.values(node.id))
