@@ -28,15 +28,16 @@ def doctor(
     from hydra_assets.doctor.machine import examine_machine
 
     home = resolve_home(world)
-    looks = (*examine_machine(home, port), *examine_home(home), *examine_dagster(home))
-    findings = [dataclasses.replace(found, told=mask(found.told)) for found in looks]
+    examined = (*examine_machine(home, port), *examine_home(home), *examine_dagster(home))
+    findings = [dataclasses.replace(found, message=mask(found.message)) for found in examined]
     counts = {status: sum(found.status == status for found in findings) for status in _COLOURS}
     if as_json:
-        print_json({"world": home.world, "home": home.root, **counts, "findings": [dataclasses.asdict(found) for found in findings]})
+        rows = [{"name": f.name, "status": f.status, "told": f.message, "remedy": f.remedy} for f in findings]
+        print_json({"world": home.world, "home": home.root, **counts, "findings": rows})
     else:
         for found in findings:
             colour = _COLOURS[found.status]
-            console.print(f"[{colour}]{found.status:<8}[/] [bold]{found.name}[/]  {_plain(found.told)}", soft_wrap=True, highlight=False)
+            console.print(f"[{colour}]{found.status:<8}[/] [bold]{found.name}[/]  {_plain(found.message)}", soft_wrap=True, highlight=False)
             if found.remedy:
                 console.print(f"         [dim]→[/] {_plain(found.remedy)}", soft_wrap=True, highlight=False)
         console.print(f"{counts['problem']} problem(s), {counts['warning']} warning(s), {counts['ok']} in order.", highlight=False)

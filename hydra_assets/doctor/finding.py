@@ -8,9 +8,17 @@ Status = Literal["ok", "warning", "problem"]
 
 @dataclass(frozen=True)
 class Finding:
-    """One line: what was looked at, how it stands, and, where it is not well, what to do."""
+    """
+    Result of one check of the installation.
+
+    Attributes:
+        name: subject of the check.
+        status: ``ok``, ``warning`` (nothing stops) or ``problem``.
+        message: facts found, naming the place.
+        remedy: action that mends it; empty for ``ok``.
+    """
 
     name: str
     status: Status
-    told: str
+    message: str
     remedy: str = ""

@@ -1,4 +1,4 @@
-"""The doctor's look at the machine, the installed packages, the settings, and whether there is a key; which one, nobody is told."""
+"""Findings on the machine, the installed packages, the settings and the vendor's key, which is never printed."""
 
 import datetime as dt
 import difflib
@@ -24,7 +24,7 @@ KEY = "DATABENTO_API_KEY"
 
 
 def examine_machine(home: Home, port: int) -> Iterator[Finding]:
-    """Whether the program can run here, and is set up as it reads."""
+    """Whether the program can run on this machine, with valid settings."""
     yield from _python()
     yield from _packages()
     yield from _variables()
@@ -44,24 +44,24 @@ def _packages() -> Iterator[Finding]:
     from packaging.requirements import Requirement
 
     try:
-        wanted = [Requirement(line) for line in importlib.metadata.requires(PACKAGE) or ()]
+        required = [Requirement(line) for line in importlib.metadata.requires(PACKAGE) or ()]
     except importlib.metadata.PackageNotFoundError:
         yield Finding("packages", "warning", f"{PACKAGE} runs from a folder and is not installed", "run it by uv run, or pip install it")
         return
     wrong = []
-    for requirement in wanted:
+    for requirement in required:
         try:
-            held = importlib.metadata.version(requirement.name)
+            installed = importlib.metadata.version(requirement.name)
         except importlib.metadata.PackageNotFoundError:
             wrong.append(f"{requirement.name} is missing")
             continue
-        if not requirement.specifier.contains(held, prereleases=True):
-            wrong.append(f"{requirement.name} {held} is not {requirement.specifier}")
+        if not requirement.specifier.contains(installed, prereleases=True):
+            wrong.append(f"{requirement.name} {installed} is not {requirement.specifier}")
     if wrong:
         yield Finding("packages", "problem", "; ".join(wrong), "install what requirements.lock says, or run uv sync")
     else:
-        told = f"{PACKAGE} {importlib.metadata.version(PACKAGE)}, dagster {importlib.metadata.version('dagster')}"
-        yield Finding("packages", "ok", f"{told}; all {len(wanted)} are as required")
+        versions = f"{PACKAGE} {importlib.metadata.version(PACKAGE)}, dagster {importlib.metadata.version('dagster')}"
+        yield Finding("packages", "ok", f"{versions}; all {len(required)} are as required")
 
 
 def _variables() -> Iterator[Finding]:
@@ -86,24 +86,24 @@ def _entry_points() -> Iterator[Finding]:
     found = 0
     names: list[str] = []
     for entry in sorted(importlib.metadata.entry_points(group=ENTRY_POINTS), key=lambda entry: entry.name):
-        whose = f"{entry.name} = {entry.value}" + (f" of {entry.dist.name}" if entry.dist is not None else "")
+        origin = f"{entry.name} = {entry.value}" + (f" of {entry.dist.name}" if entry.dist is not None else "")
         try:
             loaded = entry.load()
             features = [loaded] if isinstance(loaded, Feature) else list(loaded)
         except Exception as error:
             yield Finding(
-                "features of others", "problem", f"{whose}: {error!r}", "mend or uninstall that package: nothing computes until then"
+                "features of others", "problem", f"{origin}: {error!r}", "mend or uninstall that package: nothing computes until then"
             )
             continue
-        strange = [feature for feature in features if not isinstance(feature, Feature) or is_label(feature.name)]
-        if strange:
-            yield Finding("features of others", "problem", f"{whose}: {strange[0]!r} is no Feature", "let it give a Feature, or several")
+        unknown = [feature for feature in features if not isinstance(feature, Feature) or is_label(feature.name)]
+        if unknown:
+            yield Finding("features of others", "problem", f"{origin}: {unknown[0]!r} is no Feature", "let it give a Feature, or several")
             continue
         found += len(features)
         names += [feature.name for feature in features]
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
-        yield Finding("features of others", "problem", f"declared twice: {', '.join(twice)}", "rename one of each")
+    duplicates = sorted({name for name in names if names.count(name) > 1})
+    if duplicates:
+        yield Finding("features of others", "problem", f"declared twice: {', '.join(duplicates)}", "rename one of each")
     elif found:
         yield Finding("features of others", "ok", f"{found} by entry point: {', '.join(names)}")
 
@@ -123,12 +123,12 @@ def _time_zones() -> Iterator[Finding]:
 def _release_calendar() -> Iterator[Finding]:
     until = load_release_calendar().reviewed_until
     age = (dt.datetime.now(dt.UTC).date() - until).days
-    told = f"COT release exceptions are reviewed until {until}"
+    message = f"COT release exceptions are reviewed until {until}"
     if age > 0:
         remedy = "upgrade the package; until then later reports count as partial unless a live look saw them come out"
-        yield Finding("release calendar", "warning", f"{told}, {age} days ago", remedy)
+        yield Finding("release calendar", "warning", f"{message}, {age} days ago", remedy)
     else:
-        yield Finding("release calendar", "ok", told)
+        yield Finding("release calendar", "ok", message)
 
 
 def _port(port: int) -> Iterator[Finding]:
@@ -140,11 +140,11 @@ def _port(port: int) -> Iterator[Finding]:
 
 
 def _key(home: Home) -> Iterator[Finding]:
-    """Whether there is one; which one it is nobody is told."""
+    """Whether a key is set; the key itself is never printed."""
     present = bool(os.environ.get(KEY))
     if home.world != "live":
-        told = "not needed in the sample world" + ("; one is set, and nothing here uses it" if present else "")
-        yield Finding("key", "ok", told)
+        message = "not needed in the sample world" + ("; one is set, and nothing here uses it" if present else "")
+        yield Finding("key", "ok", message)
     elif not present:
         yield Finding("key", "warning", f"{KEY} is not set", "set it for futures from Databento; COT works without")
     elif not os.environ[KEY].startswith("db-"):

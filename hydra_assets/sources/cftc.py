@@ -23,6 +23,7 @@ from hydra_assets.errors import (
     VendorRefusedError,
     VendorUnavailableError,
 )
+from hydra_assets.sources.archive import FETCH_PREFIX
 from hydra_assets.sources.cftc_child import ARCHIVE
 from hydra_assets.sources.http import with_retries
 
@@ -123,7 +124,7 @@ class CftcSource:
         if held is not None and held.seen_at >= self._closed_at(name):
             return held
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".fetch-", dir=self.folder) as empty:
+        with tempfile.TemporaryDirectory(prefix=FETCH_PREFIX, dir=self.folder) as empty:
             answer = self._ask(year if name == str(year) else None, held, Path(empty))
             if answer["kind"] != "ok":
                 raise self._error(answer, year)

@@ -13,6 +13,7 @@ from databento.common.dbnstore import DBNStore
 from databento_dbn import DBNError
 
 from hydra_assets.errors import CorruptionError, VendorContentError, VendorError, VendorRefusedError, VendorUnavailableError
+from hydra_assets.sources.archive import FETCH_PREFIX
 from hydra_assets.sources.databento_client import Limits, client, our_errors
 from hydra_assets.sources.databento_parse import records_of
 from hydra_assets.sources.http import with_retries
@@ -187,7 +188,7 @@ class DatabentoSource:
         number = self.ledger.reserve(asked, usd=quote.usd, records=quote.records, size=quote.size, budget=self._budget, now=self._now())
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         try:
-            with tempfile.TemporaryDirectory(prefix=".fetch-", dir=self.folder) as empty:
+            with tempfile.TemporaryDirectory(prefix=FETCH_PREFIX, dir=self.folder) as empty:
                 got = Path(empty) / "answer.dbn.zst"
                 said = self._download(request, quote, got)
                 sha256 = hashlib.sha256(got.read_bytes()).hexdigest()

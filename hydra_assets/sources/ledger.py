@@ -1,5 +1,6 @@
 """The ledger: what was asked of a vendor that takes money, what it cost, what was kept, and which days are captured."""
 
+import contextlib
 import datetime as dt
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
@@ -58,6 +59,33 @@ class CapturedDay:
 
     last_modified: dt.date
     fetches: int
+
+
+@dataclass(frozen=True)
+class LedgerHealth:
+    """
+    Facts of a ledger that may be damaged or missing.
+
+    Attributes:
+        requests: number of requests ever made.
+        fault: SQLite's message on a damaged file; empty for a sound one.
+    """
+
+    requests: int = 0
+    fault: str = ""
+
+
+def ledger_health(path: Path) -> LedgerHealth | None:
+    """Examine the ledger *path* through a read-only connection; None if there is no such file."""
+    if not path.exists():
+        return None
+    try:
+        with contextlib.closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=5)) as db:
+            verdict = str(db.execute("PRAGMA quick_check").fetchone()[0])
+            count = int(db.execute("SELECT count(*) FROM requests").fetchone()[0])
+    except sqlite3.DatabaseError as error:
+        return LedgerHealth(fault=str(error))
+    return LedgerHealth(count, "" if verdict == "ok" else verdict)
 
 
 class Ledger(Closing):
