@@ -8,7 +8,6 @@ import pyarrow as pa
 from hydra_assets.closing import Closing
 from hydra_assets.config.home import Home, resolve_home
 from hydra_assets.config.load import Config, config_text, load_config
-from hydra_assets.core.sessions import sessions as session_instants
 from hydra_assets.core.tables.registry import FUTURES_CONTINUOUS
 from hydra_assets.features.futures.continuous import Method, adjusted
 from hydra_assets.storage.lake import ParquetLake
@@ -66,10 +65,9 @@ def sessions(market: str, start: dt.date | str, end: dt.date | str, at: str = "1
     Args:
         market: a configured symbol, for example ``HE``.
         start, end: first and last day, inclusive; dates or ISO text.
-        at: wall-clock time in the market's own zone; 18:30 is after the final settlement of CME livestock.
+        at: wall-clock time in the exchange's own zone; 18:30 Chicago is after the final settlement of livestock and grains.
     """
-    zone = load_config().market(market).timezone
-    return session_instants(_day(start), _day(end), at=at, timezone=zone)
+    return load_config().market(market).calendar.instants(_day(start), _day(end), at=at)
 
 
 def continuous(

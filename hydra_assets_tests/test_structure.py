@@ -25,8 +25,8 @@ ALLOWED = {
     "pyarrow.compute",
     "scipy", "hydra_assets.errors", "hydra_assets.core", "hydra_assets.options", "hydra_assets.features",
 }  # fmt: skip
-# Which features there are is looked up among the installed packages; nothing of it is data.
-ALSO_ALLOWED = {("features/compute.py", "importlib.metadata")}
+# Which features there are is looked up among the installed packages, and so are the exchanges' days; nothing of it is data.
+ALSO_ALLOWED = {("features/compute.py", "importlib.metadata"), ("core/exchange_days.py", "pandas_market_calendars")}
 MAY_USE_FEATURE_TABLES = ("option_features", "divergence_features")
 
 

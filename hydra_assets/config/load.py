@@ -15,6 +15,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import yaml
 
 from hydra_assets.config.home import base_folder
+from hydra_assets.core.calendar import CALENDARS, Calendar, calendar_named
 from hydra_assets.core.market import Market
 from hydra_assets.core.option_rules import OptionRules
 from hydra_assets.errors import ConfigError
@@ -251,7 +252,8 @@ def _mapping(value: object, file: str, where: str) -> dict[str, Any]:
 def _market(symbol: object, block: object, file: str) -> Market:
     if not isinstance(symbol, str) or not _SYMBOL.fullmatch(symbol):
         raise ConfigError(f"{file}: market {symbol!r} is not a usable name (put it in quotes if YAML reads it as something else)")
-    market = _build(Market, {**_mapping(block, file, f"market {symbol}"), "symbol": symbol}, file, f"market {symbol}: ")
+    place = f"market {symbol}: "
+    market = _build(Market, {**_mapping(block, file, f"market {symbol}"), "symbol": symbol}, file, place)
     if not re.fullmatch(r"[0-9A-Z+]{6}", market.cftc_code):
         raise ConfigError(f'{file}: market {symbol}: cftc_code {market.cftc_code!r} is not six characters; put it in quotes, like "054642"')
     if market.contract_multiplier <= 0 or market.tick <= 0:
@@ -260,6 +262,11 @@ def _market(symbol: object, block: object, file: str) -> Market:
         ZoneInfo(market.timezone)
     except (ZoneInfoNotFoundError, ValueError) as error:
         raise ConfigError(f"{file}: market {symbol}: timezone {market.timezone!r} is not an IANA zone such as America/Chicago") from error
+    if market.timezone != market.calendar.timezone:
+        raise ConfigError(
+            f"{file}: {place}timezone {market.timezone} is not that of its calendar {market.calendar.name}, {market.calendar.timezone};"
+            f" name its own calendar (known are {', '.join(sorted(CALENDARS))})"
+        )
     return market
 
 
@@ -280,6 +287,11 @@ def _build(kind: type[Block], values: Mapping[str, Any], file: str, place: str) 
 
 
 def _typed(kind: type, wanted: Any, value: Any, file: str, where: str) -> Any:
+    if wanted is Calendar:
+        try:
+            return calendar_named(str(value))
+        except ConfigError as error:
+            raise ConfigError(f"{file}: {where}: {error}") from error
     if isinstance(wanted, type) and dataclasses.is_dataclass(wanted):
         return _build(wanted, _mapping(value, file, where), file, f"{where}: ")
     if wanted == tuple[str, ...]:

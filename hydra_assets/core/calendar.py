@@ -1,17 +1,19 @@
 """Exchange calendars: the sessions of a market, its wall-clock times, and when the prints of a session are complete."""
 
 import datetime as dt
+from bisect import bisect_left, bisect_right
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
-import numpy as np
-from numpy.typing import NDArray
-
-from hydra_assets.core import sessions
-from hydra_assets.core.instants import EPOCH
+from hydra_assets.core import exchange_days
 from hydra_assets.errors import ConfigError, InvalidTimeError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 NOON = dt.time(12)
 
@@ -39,16 +41,24 @@ class Calendar:
     One exchange calendar.
 
     Attributes:
-        name: as in `pandas_market_calendars`, for example ``CMEGlobex_Livestock``.
+        name: what ``calendar:`` in the settings calls it; a name of `pandas_market_calendars`.
         timezone: IANA zone of the exchange.
-        settles_at: wall-clock time of the daily settlement.
-        quote_cut: wall-clock time up to which a day's option quotes count.
+        settles_at: wall-clock time of the daily settlement; early closes do not move it.
+        quote_cut: wall-clock time up to which a day's option quotes count; early closes do not move it.
+        sessions_from: the calendar of `pandas_market_calendars` whose days these are.
+        early_closes_from: the one whose early closes these are.
+        closed: days without a session that `sessions_from` has as one.
+        opened: sessions that `sessions_from` leaves out.
     """
 
     name: str
     timezone: str
     settles_at: DatedTime
     quote_cut: DatedTime
+    sessions_from: str
+    early_closes_from: str
+    closed: frozenset[dt.date] = frozenset()
+    opened: frozenset[dt.date] = frozenset()
 
     @property
     def zone(self) -> ZoneInfo:
@@ -56,14 +66,21 @@ class Calendar:
         return ZoneInfo(self.timezone)
 
     def is_session(self, day: dt.date) -> bool:
-        """Whether the market trades on *day*; early closes are sessions."""
-        return sessions.is_session(day)
+        """Whether the market trades and settles on *day*; early closes are sessions."""
+        if day in self.closed or day in self.opened:
+            return day in self.opened
+        return day in exchange_days.session_days(self.sessions_from, day.year)
+
+    def closes_early(self, day: dt.date) -> bool:
+        """Whether *day* is a session that ends before its usual hour."""
+        return self.is_session(day) and day in exchange_days.early_closes(self.early_closes_from, day.year)
 
     def session_days(self, start: dt.date, end: dt.date) -> list[dt.date]:
         """All sessions from *start* to *end*, both included."""
-        return sessions.session_days(start, end)
+        days = [day for year in range(start.year, end.year + 1) for day in _sessions_of(self, year)]
+        return days[bisect_left(days, start) : bisect_right(days, end)]
 
-    def session_numbers(self, start: dt.date, end: dt.date) -> NDArray[np.int64]:
+    def session_numbers(self, start: dt.date, end: dt.date) -> "NDArray[np.int64]":
         """Sessions from *start* to *end* as days since 1970-01-01, ascending; read-only."""
         return _numbers(self, start, end)
 
@@ -101,21 +118,75 @@ class Calendar:
         return [dt.datetime.combine(day, clock, self.zone) for day in self.session_days(start, end)]
 
 
+@lru_cache(maxsize=512)
+def _sessions_of(calendar: Calendar, year: int) -> tuple[dt.date, ...]:
+    days = exchange_days.session_days(calendar.sessions_from, year) | {day for day in calendar.opened if day.year == year}
+    return tuple(sorted(days - calendar.closed))
+
+
 @lru_cache(maxsize=64)
-def _numbers(calendar: Calendar, start: dt.date, end: dt.date) -> NDArray[np.int64]:
-    numbers = np.array([(day - EPOCH.date()).days for day in calendar.session_days(start, end)], dtype=np.int64)
+def _numbers(calendar: Calendar, start: dt.date, end: dt.date) -> "NDArray[np.int64]":
+    import numpy as np
+
+    numbers = np.array(calendar.session_days(start, end), dtype="datetime64[D]").astype(np.int64)
     numbers.flags.writeable = False
     return numbers
 
 
-_ALWAYS = dt.date(2010, 1, 1)
+def _juneteenth(year: int) -> dt.date:
+    day = dt.date(year, 6, 19)
+    return day + dt.timedelta({5: -1, 6: 1}.get(day.weekday(), 0))  # a Saturday is kept on Friday, a Sunday on Monday
+
+
+# ---------------------------------------------------------------- the calendars; to add one, add a block and its name to CALENDARS
+
+_FIRST = dt.date(2010, 1, 1)
+# Since 2022 the exchange closes agricultural products on Juneteenth; pandas_market_calendars 5.5 has them open.
+# With that its days are those of 16 years of real trades in LE, HE, GF and ZC, days of national mourning (2018-12-05, 2025-01-09) included.
+_JUNETEENTHS = frozenset(_juneteenth(year) for year in range(2022, 2100))
+_DAYS_OF_MOURNING = frozenset({dt.date(2018, 12, 5), dt.date(2025, 1, 9)})
+
+# Lean hogs settle on 12:59:30 to 13:00, unchanged by the shorter trading hours of 2016.
+_LIVESTOCK_SETTLEMENT = DatedTime(((_FIRST, dt.time(13)),))
 LIVESTOCK = Calendar(
     name="CMEGlobex_Livestock",
     timezone="America/Chicago",
-    settles_at=DatedTime(((_ALWAYS, dt.time(13)),)),
-    quote_cut=DatedTime(((_ALWAYS, dt.time(13)),)),
+    settles_at=_LIVESTOCK_SETTLEMENT,
+    quote_cut=_LIVESTOCK_SETTLEMENT,
+    sessions_from="CMEGlobex_Livestock",
+    early_closes_from="CMEGlobex_Livestock",
+    closed=_JUNETEENTHS,
 )
-CALENDARS: Mapping[str, Calendar] = {calendar.name: calendar for calendar in (LIVESTOCK,)}
+
+# 13:15; moved to 14:00 with the pit's close on 2012-06-25 (CME, 8 June 2012) and back on trade date 2013-04-08 (CBOT submission 13-092).
+_GRAINS_SETTLEMENT = DatedTime(
+    ((_FIRST, dt.time(13, 15)), (dt.date(2012, 6, 25), dt.time(14)), (dt.date(2013, 4, 8), dt.time(13, 15))),
+)
+GRAINS = Calendar(
+    name="CMEGlobex_Grains",
+    timezone="America/Chicago",
+    settles_at=_GRAINS_SETTLEMENT,
+    quote_cut=_GRAINS_SETTLEMENT,
+    sessions_from="CMEGlobex_Grains",
+    early_closes_from="CMEGlobex_Livestock",  # grains end at noon on the same days; their own calendar lists none
+    closed=_JUNETEENTHS,
+)
+
+# Crude oil and natural gas. Their Globex calendar has every half holiday (Martin Luther King Day, ...) open, but what trades then
+# belongs to the next trade date and nothing settles, so the days are the exchange's trade dates. Unverified: neither the days (mourning
+# included) nor the hour, 14:28-14:30 New York, has been held against a feed of ours.
+_ENERGY_SETTLEMENT = DatedTime(((_FIRST, dt.time(14, 30)),))
+ENERGY = Calendar(
+    name="CMEGlobex_Energy",
+    timezone="America/New_York",
+    settles_at=_ENERGY_SETTLEMENT,
+    quote_cut=_ENERGY_SETTLEMENT,
+    sessions_from="CME_TradeDate",
+    early_closes_from="CMEGlobex_Energy",
+    opened=_DAYS_OF_MOURNING,
+)
+
+CALENDARS: Mapping[str, Calendar] = {calendar.name: calendar for calendar in (LIVESTOCK, GRAINS, ENERGY)}
 DEFAULT_CALENDAR = LIVESTOCK
 
 

@@ -3,6 +3,7 @@
 import datetime as dt
 from dataclasses import dataclass
 
+from hydra_assets.core.calendar import Calendar
 from hydra_assets.errors import ConfigError
 
 
@@ -12,7 +13,7 @@ class OptionRules:
     The desk's rules; the defaults are the shipped settings (a test holds them equal).
 
     Attributes:
-        cut: wall-clock time, in the exchange's zone, up to which a day's quotes count.
+        cut: ``HH:MM`` in the exchange's zone, up to which a day's quotes count, in place of the calendar's own; empty: the calendar's.
         min_oi: contracts of open interest of the session before, below which an option is not liquid.
         max_spread_pct, max_spread_ticks: widest market of a liquid option, as a share of its mid or in ticks, whichever allows more.
         min_liquid_strikes: distinct strikes, each by its out-of-the-money side, that a full smile needs.
@@ -21,7 +22,7 @@ class OptionRules:
         dealer_sign_call, dealer_sign_put: sign of what dealers hold, for the net gamma exposure; the usual guess is +1 and -1.
     """
 
-    cut: str = "13:00"
+    cut: str = ""
     min_oi: int = 50
     max_spread_pct: float = 0.20
     max_spread_ticks: int = 2
@@ -37,12 +38,20 @@ class OptionRules:
                 raise ConfigError(f"options.{name} is {getattr(self, name)}; it must be 1 (dealers hold them) or -1 (dealers sold them)")
         if self.min_liquid_strikes < 1:
             raise ConfigError(f"thresholds.min_liquid_strikes is {self.min_liquid_strikes}; at least 1 is needed")
-        _ = self.cut_time
+        _ = self._own_cut
+
+    def cut_on(self, calendar: Calendar, day: dt.date) -> dt.datetime:
+        """UTC instant up to which option quotes of *day* count: `cut`, or the calendar's own."""
+        return calendar.cut(day) if self._own_cut is None else calendar.at(day, self._own_cut)
 
     @property
     def cut_time(self) -> dt.time:
-        """`cut` as a time of day; ConfigError where it is none."""
+        """`cut` as a time of day, 13:00 without one."""
+        return self._own_cut or dt.time(13)
+
+    @property
+    def _own_cut(self) -> dt.time | None:
         try:
-            return dt.time.fromisoformat(self.cut)
+            return dt.time.fromisoformat(self.cut) if self.cut else None
         except ValueError as error:
             raise ConfigError(f'options.cut {self.cut!r} is not a time of day; write HH:MM in quotes, like "13:00"') from error

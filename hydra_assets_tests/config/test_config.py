@@ -1,5 +1,6 @@
 """Settings: the shipped ones, one's own merged over them, and errors that name file, market and key."""
 
+import datetime as dt
 from importlib.resources import files
 from pathlib import Path
 
@@ -8,6 +9,8 @@ import yaml
 
 from hydra_assets.config.home import resolve_home
 from hydra_assets.config.load import load_config, user_config_template
+from hydra_assets.core.calendar import ENERGY, GRAINS, LIVESTOCK
+from hydra_assets.core.market import calendar_of
 from hydra_assets.errors import ConfigError
 
 ROOT = Path(__file__).parents[2]
@@ -62,6 +65,10 @@ def test_a_market_is_one_block(home):
         ("markets: {HE: {cftc_code: 54642}}", ["config.yaml", "market HE", "cftc_code"]),
         ('markets: {HE: {cftc_code: "54642"}}', ["market HE", "six characters"]),
         ("markets: {HE: {timezone: Chicago}}", ["market HE", "timezone", "'Chicago'"]),
+        ("markets: {HE: {timezone: America/New_York}}", ["config.yaml", "market HE", "America/New_York", "Livestock, America/Chicago"]),
+        ("markets: {HE: {calendar: CME_Hogs}}", ["config.yaml", "market HE", "'CME_Hogs'", "CMEGlobex_Grains", "CMEGlobex_Livestock"]),
+        ("markets: {HE: {calendar: [a]}}", ["market HE: calendar", "unknown"]),
+        ("options: {cut: noon}", ["options.cut", "'noon'", "HH:MM"]),
         ("markets: {HE: {tick: 0}}", ["market HE", "tick"]),
         ("markets: {no: {name: x}}", ["market False", "quotes"]),  # YAML reads it as a truth value
         ("thresholds: {min_io: 5}", ["config.yaml", "thresholds", "'min_io'", "'min_oi'"]),
@@ -114,3 +121,33 @@ def test_a_home_is_readable_by_its_owner_alone(home):
 @pytest.mark.parametrize("name", ["workspace.yaml", "dagster.yaml"])
 def test_the_installed_copies_are_the_same_files(name):
     assert (files("hydra_assets.config") / name).read_text() == (ROOT / name).read_text()
+
+
+GAS = """
+  name: Gas
+  exchange: NYMEX
+  timezone: America/New_York
+  calendar: CMEGlobex_Energy
+  dataset: GLBX.MDP3
+  price_unit: dollars per MMBtu
+  contract_multiplier: 10000
+  tick: 0.001
+  cftc_code: "023651"
+"""
+
+
+def test_a_market_has_the_calendar_it_names_and_else_the_livestock_one(home):
+    bellies = GAS.replace("  calendar: CMEGlobex_Energy\n", "").replace("New_York", "Chicago")
+    markets = own(home, f"markets:\n NG:{GAS} PB:{bellies}").markets
+    assert markets["NG"].calendar is ENERGY
+    assert markets["PB"].calendar is LIVESTOCK
+    shipped = {symbol: market.calendar for symbol, market in markets.items() if symbol not in ("NG", "PB")}
+    assert {symbol: calendar_of(symbol) for symbol in shipped} == shipped
+    assert {symbol for symbol in shipped if shipped[symbol] is GRAINS} == {"ZC", "ZO", "ZR"}
+
+
+def test_ones_own_cut_takes_the_place_of_the_calendars(home):
+    day = dt.date(2025, 7, 9)
+    assert [load_config().option_rules.cut_on(calendar, day).hour for calendar in (LIVESTOCK, GRAINS, ENERGY)] == [18, 18, 18]
+    assert load_config().option_rules.cut_on(GRAINS, day) == GRAINS.cut(day)
+    assert own(home, 'options: {cut: "12:30"}').option_rules.cut_on(GRAINS, day) == dt.datetime(2025, 7, 9, 17, 30, tzinfo=dt.UTC)
