@@ -14,75 +14,45 @@ from hydra_assets.definitions import definitions_for
 from hydra_assets.defs.partitions import MARKET_MONTH, key_of
 from hydra_assets.defs.resources import SecretlessResource
 from hydra_assets_tests.support.dagster_runs import definitions
+from hydra_assets_tests.support.snapshot import check_snapshot
 
 ROOT = Path(__file__).parents[2]
+SNAPSHOT = Path(__file__).with_name("definitions.json")
 
 
-def test_the_graph():
+def test_the_graph_and_its_checks_are_as_in_the_snapshot():
+    """Groups and dependencies, which checks block, and the names of jobs, schedules and sensors."""
+    built = definitions()
+    graph = built.resolve_asset_graph()
+    nodes = {key.path[-1]: graph.get(key) for key in graph.get_all_asset_keys()}
+    specs = [spec for check in built.asset_checks for spec in check.check_specs]
+    made = {
+        "assets": {name: {"group": n.group_name, "reads": sorted(k.path[-1] for k in n.parent_keys)} for name, n in nodes.items()},
+        "checks": {name: {s.name: "blocks" if s.blocking else "warns" for s in specs if s.asset_key.path[-1] == name} for name in nodes},
+        "jobs": sorted(job.name for job in built.jobs or ()),
+        "schedules": sorted(schedule.name for schedule in built.schedules or ()),
+        "sensors": sorted(sensor.name for sensor in built.sensors or ()),
+    }
+    check_snapshot(SNAPSHOT, made)
+    assert set(nodes) == set(TABLES)
+
+
+def test_every_asset_is_a_market_and_a_month_and_says_its_world():
     graph = definitions().resolve_asset_graph()
-    seen = {}
-    for key in graph.get_all_asset_keys():
-        node = graph.get(key)
-        seen[key.path[-1]] = (node.group_name, sorted(parent.path[-1] for parent in node.parent_keys))
+    for node in map(graph.get, graph.get_all_asset_keys()):
         assert node.partitions_def == MARKET_MONTH
         assert node.backfill_policy == dg.BackfillPolicy.single_run()
         assert node.metadata["world"].value == "sample"
         assert node.tags["world"] == "sample"
         assert node.description
-    options = ["option_definitions", "option_quotes", "option_statistics"]
-    raw = ["futures_bars", "futures_definitions", "futures_statistics"]
-    assert seen == {
-        "cot_disaggregated": ("raw", []),
-        "cot_features": ("features", ["cot_disaggregated"]),
-        "futures_definitions": ("raw", []),
-        "futures_bars": ("raw", ["futures_definitions"]),
-        "futures_statistics": ("raw", ["futures_definitions"]),
-        "futures_continuous": ("derived", ["futures_statistics"]),
-        "futures_features": ("features", raw),
-        "option_definitions": ("raw", []),
-        "option_quotes": ("raw", ["option_definitions"]),
-        "option_statistics": ("raw", ["option_definitions"]),
-        "option_chain": ("derived", ["futures_statistics", *options]),
-        "option_smiles": ("derived", ["option_chain"]),
-        "option_features": ("features", ["futures_features", "option_chain", options[0], "option_smiles", options[2]]),
-        "divergence_features": ("features", ["cot_features", "option_features", "option_smiles"]),
-    }
-    assert set(seen) == set(TABLES)
 
 
 def test_every_table_has_its_checks_and_what_would_be_wrong_blocks():
-    specs = [spec for check in definitions().asset_checks for spec in check.check_specs]
-    blocking = {(spec.asset_key.path[-1], spec.name): spec.blocking for spec in specs}
+    blocking = {(s.asset_key.path[-1], s.name): s.blocking for check in definitions().asset_checks for s in check.check_specs}
     every = {(name, check): check == "keys_unique" for name in TABLES for check in ("keys_unique", "open_findings", "staleness")}
     proofs = {(table.name, check): True for table in FEATURE_TABLES.values() for check in ("no_lookahead", "replay", "poison")}
-    assert blocking == {
-        **every,
-        **proofs,
-        **{(table.name, "served"): False for table in FEATURE_TABLES.values()},
-        ("cot_disaggregated", "cot_identity"): True,
-        ("cot_disaggregated", "coverage"): False,
-        ("cot_disaggregated", "jumps"): False,
-        ("futures_definitions", "coverage"): False,
-        ("futures_bars", "coverage"): False,
-        ("futures_bars", "outrights_only"): True,
-        ("futures_bars", "ohlc_sane"): False,
-        ("futures_statistics", "coverage"): False,
-        ("futures_statistics", "outrights_only"): True,
-        ("futures_statistics", "within_limits"): False,
-        ("futures_statistics", "near_last_trade"): False,
-        ("futures_statistics", "jumps"): False,
-        ("futures_statistics", "standing_still"): False,
-        ("option_chain", "missing_strikes"): False,
-        ("option_chain", "monotone"): False,
-        ("option_smiles", "parity"): False,
-        ("option_definitions", "coverage"): False,
-        ("option_definitions", "well_defined"): False,
-        ("option_quotes", "coverage"): False,
-        ("option_quotes", "options_only"): True,
-        ("option_quotes", "quotes_sane"): False,
-        ("option_statistics", "coverage"): False,
-        ("option_statistics", "options_only"): True,
-    }
+    served = {(table.name, "served"): False for table in FEATURE_TABLES.values()}
+    assert {**blocking, **every, **proofs, **served} == blocking
 
 
 def test_every_asset_writes_through_the_lakes_io_manager_and_runs_in_process():

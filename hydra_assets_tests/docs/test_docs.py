@@ -1,4 +1,4 @@
-"""The README says what is so: its outputs are printed by its commands, and the project speaks of itself alone."""
+"""README and pages hold true: their outputs are printed by their commands, and the project speaks of itself alone."""
 
 import re
 import subprocess
@@ -11,56 +11,110 @@ from hydra_assets.features import ALL
 from hydra_assets.features.catalogue import catalogue
 
 ROOT = Path(__file__).parents[2]
-README = (ROOT / "README.md").read_text(encoding="utf-8")
-SNIPPETS = re.findall(r"```python\n(.*?)```", README, re.S)
-BLOCKS = re.findall(r"<!-- output of: (.+?) -->\n```\n(.*?)\n```", README, re.S)
-# The wall clock, the machine's speed and the user's home are not part of the promise.
-VARYING = re.compile(r"recorded_at +│|Done in \d+ s|^hydra-assets demo  world")
+README = ROOT / "README.md"
+PAGES = sorted((ROOT / "docs" / "pages").glob("*.md"))
+TEXT = {page.name: page.read_text(encoding="utf-8") for page in (README, *PAGES)}
+SNIPPET = re.compile(r"```python\n(.*?)```", re.S)
+SHOWN = re.compile(r"<!-- output of: (.+?) -->\n```\n(.*?)\n?```", re.S)
+PART = re.compile(r"<!-- part of the output of: (.+?) -->\n```\n(.*?)\n```", re.S)
+DEMO = "hydra-assets demo -q"
 
 
 def kept(text):
-    return [line.rstrip() for line in text.strip().splitlines() if not VARYING.search(line)]
+    return [line.rstrip() for line in text.strip().splitlines()]
 
 
-@pytest.mark.parametrize(("command", "shown"), [b for b in BLOCKS if b[0].startswith("hydra-assets")], ids=lambda b: b[:30].split("\n")[0])
-def test_every_output_in_the_readme_is_what_the_command_prints(command, shown, demo):
-    printed = demo.printed if command.startswith("hydra-assets demo") else demo.run(*command.split()[1:]).stdout
+def shown_on(page):
+    """(command or snippet, the output shown); a snippet is the last one before its output."""
+    text, found = TEXT[page], []
+    for match in SHOWN.finditer(text):
+        what = match[1] if match[1] != "the snippet above" else SNIPPET.findall(text[: match.start()])[-1]
+        found.append((what, match[2]))
+    return found
+
+
+OUTPUTS = [(page, what, shown) for page in TEXT for what, shown in shown_on(page)]
+PARTS = [(page, what, shown) for page in TEXT for what, shown in PART.findall(TEXT[page])]
+
+
+@pytest.mark.parametrize(("page", "what", "shown"), OUTPUTS, ids=lambda value: str(value).split("\n")[0][:40])
+def test_every_output_is_what_is_printed(page, what, shown, demo, tmp_path):
+    if what.startswith("hydra-assets "):
+        words = [str(tmp_path / word) if word.endswith((".parquet", ".csv")) else word for word in what.split()[1:]]
+        printed = demo.run(*words).stdout.replace(f"{tmp_path}/", "")
+    else:
+        printed = demo.run("-c", what, program=sys.executable).stdout
     assert kept(printed) == kept(shown)
 
 
-def test_the_snippet_prints_what_the_readme_shows(demo):
-    snippet = SNIPPETS[0]
-    ((_, shown),) = [b for b in BLOCKS if b[0] == "the snippet above"]
-    assert kept(demo.run("-c", snippet, program=sys.executable).stdout) == kept(shown)
+@pytest.mark.parametrize(("page", "what", "shown"), PARTS, ids=lambda value: str(value).split("\n")[0][:40])
+def test_every_part_of_an_output_stands_in_it(page, what, shown, demo):
+    assert what == DEMO
+    assert "\n".join(kept(shown)) in "\n".join(kept(demo.printed))
 
 
-def test_the_snippets_on_delay_and_labels_run_and_keep_training_and_test_apart(demo):
-    before = "from datetime import timedelta\nimport hydra_assets\ndesk = hydra_assets.open()\nfeatures = ['fut_ret_1d']\n"
-    before += "times = hydra_assets.sessions('HE', '2025-10-01', '2025-10-31')\n"
-    check = (
-        "\nassert pc.sum(known).as_py() > 70 and pc.sum(test).as_py() > 30 and not pc.any(pc.and_(known, test)).as_py()\nprint(x.num_rows)"
-    )
-    printed = demo.run("-c", before + SNIPPETS[1] + SNIPPETS[2] + check, program=sys.executable).stdout
-    assert printed.strip() == "126"
+def test_no_part_of_the_demo_and_no_page_goes_unheld():
+    """The demo's tables (b), (c) and (d) stand on some page; (a) shows the wall clock."""
+    parts = "\n".join(shown for _, _, shown in PARTS)
+    assert [letter for letter in "bcd" if f"({letter}) " in parts] == ["b", "c", "d"]
+    assert {"README.md", "axes.md", "commands.md", "index.md", "join.md", "operating.md", "proofs.md", "recipes.md"} <= {
+        page for page, *_ in OUTPUTS
+    }
+
+
+def test_the_snippet_on_labels_keeps_training_and_test_apart(demo):
+    (snippet,) = [what for page, what, _ in OUTPUTS if page == "recipes.md" and "forward_returns" in what]
+    check = "\nassert pc.sum(known).as_py() > 70 and pc.sum(test).as_py() > 30 and not pc.any(pc.and_(known, test)).as_py()"
+    assert demo.run("-c", snippet + check, program=sys.executable).stdout.startswith("126 rows")
+
+
+def test_every_command_on_a_page_exists():
+    from typer.main import get_command
+
+    from hydra_assets.cli.main import app
+
+    known = set(get_command(app).commands)
+    for page, text in TEXT.items():
+        for name in re.findall(r"hydra-assets (?!hydra-assets)([a-z][a-z-]*)", text):
+            assert name in known, f"{page}: hydra-assets {name}"
+
+
+def test_a_newcomers_commands_in_the_readme_find_their_program():
+    """The program is on nobody's path yet: `uv run` finds it in the clone."""
+    shown = re.findall(r"`([^`\n]*hydra-assets [a-z][^`\n]*)`", TEXT["README.md"])
+    assert shown
+    assert [command for command in shown if not command.startswith("uv run ")] == []
 
 
 def test_the_catalogue_page_is_what_the_code_declares():
     page = (ROOT / "docs" / "features.md").read_text(encoding="utf-8")
     assert page == catalogue(ALL)
-    assert [page.count(f"| `{family}_") for family in ("cot", "fut", "opt", "div", "diag")] == [13, 23, 25, 1, 1]
+    assert [feature.name for feature in ALL if page.count(f"\n| `{feature.name}` |") != 1] == []
+    assert page.count("\n| `") == len(ALL)
     assert "`fut_basis_cash` needs the CME Lean Hog Index, which has no source here yet" in page
 
 
-def test_the_readme_shows_its_outputs_and_its_two_commands():
-    assert len(BLOCKS) == 6
-    assert "pip install uv && uv run hydra-assets demo\nuv run pytest\n" in README
-    assert "--require-hashes -r requirements.lock" in README
+def test_the_readme_has_its_two_commands_and_is_read_in_one_go():
+    assert "pip install uv && uv run hydra-assets demo\nuv run pytest\n" in TEXT["README.md"]
+    assert "--require-hashes -r requirements.lock" in TEXT["README.md"]
+    assert len(TEXT["README.md"].splitlines()) <= 160
 
 
-def test_the_map_of_the_house_names_what_is_there():
-    house = README.split("## The map of the house")[1].split("```")[1]
-    for name in re.findall(r"^  (\w+/|\w+\.py)", house, re.M):
-        assert (ROOT / "hydra_assets" / name).exists(), name
+def test_the_map_of_the_house_names_every_room_there_is():
+    house = TEXT["README.md"].split("## The map of the house")[1].split("```")[1]
+    named = set(re.findall(r"(?:^|\s{2,})(\w+/|\w+\.py)(?= )", house, re.M))
+    package = ROOT / "hydra_assets"
+    assert [name for name in sorted(named) if not (package / name).exists()] == []
+    rooms = {f"{path.parent.name}/" for path in package.glob("*/__init__.py")}
+    assert rooms - named == set()
+
+
+@pytest.mark.parametrize("page", ["README.md", "recipes.md", "CONTRIBUTING.md"])
+def test_every_file_that_a_recipe_names_exists(page):
+    text = TEXT.get(page) or (ROOT / page).read_text(encoding="utf-8")
+    files = re.findall(r"`((?:hydra_assets|hydra_assets_tests|docs|\.ci)/[\w./-]+)`", text)
+    assert files
+    assert [file for file in files if not (ROOT / file).exists()] == []
 
 
 def test_no_index_host_and_no_machine_path_stands_in_the_project():

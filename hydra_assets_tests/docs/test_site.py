@@ -1,70 +1,18 @@
-"""The site: it builds strictly and asks no host, and what its pages show is what the commands and snippets print."""
+"""The site builds strictly, and its pages ask no other host."""
 
 import re
 import shutil
 import subprocess
 import sys
 from html.parser import HTMLParser
-from pathlib import Path
 
 import pytest
 
 import hydra_assets
 from hydra_assets.features import ALL
-from hydra_assets_tests.docs.test_docs import kept
+from hydra_assets_tests.docs.test_docs import PAGES, ROOT
 
-ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
-PAGES = sorted((DOCS / "pages").glob("*.md"))
-TEXT = {page.name: page.read_text(encoding="utf-8") for page in PAGES}
-SNIPPET = re.compile(r"```python\n(.*?)```", re.S)
-SHOWN = re.compile(r"<!-- output of: (.+?) -->\n```\n(.*?)\n?```", re.S)
-PART = re.compile(r"<!-- part of the output of: (.+?) -->\n```\n(.*?)\n```", re.S)
-
-
-def shown_on(page):
-    """(what is run, what the page shows); a snippet is the last one before its output."""
-    text, found = TEXT[page], []
-    for match in SHOWN.finditer(text):
-        what = match[1] if match[1] != "the snippet above" else SNIPPET.findall(text[: match.start()])[-1]
-        found.append((what, match[2]))
-    return found
-
-
-OUTPUTS = [(page, what, shown) for page in TEXT for what, shown in shown_on(page)]
-
-
-@pytest.mark.parametrize(("page", "what", "shown"), OUTPUTS, ids=lambda value: str(value).split("\n")[0][:40])
-def test_every_output_on_a_page_is_what_is_printed(page, what, shown, demo, tmp_path):
-    if what.startswith("hydra-assets "):
-        words = [str(tmp_path / word) if word.endswith((".parquet", ".csv")) else word for word in what.split()[1:]]
-        printed = demo.run(*words).stdout.replace(f"{tmp_path}/", "")
-    else:
-        printed = demo.run("-c", what, program=sys.executable).stdout
-    assert kept(printed) == kept(shown)
-
-
-@pytest.mark.parametrize("page", [page for page in TEXT if PART.search(TEXT[page])])
-def test_every_part_of_an_output_stands_in_it(page, demo):
-    for what, shown in PART.findall(TEXT[page]):
-        assert what == "hydra-assets demo -q"
-        assert "\n".join(kept(shown)) in "\n".join(kept(demo.printed))
-
-
-def test_there_is_something_to_hold_the_pages_to():
-    assert len(OUTPUTS) >= 7
-    assert sum(len(PART.findall(text)) for text in TEXT.values()) == 2
-
-
-def test_every_command_on_a_page_exists():
-    from typer.main import get_command
-
-    from hydra_assets.cli.main import app
-
-    known = set(get_command(app).commands)
-    for page, text in TEXT.items():
-        for name in re.findall(r"hydra-assets (?!hydra-assets)([a-z][a-z-]*)", text):
-            assert name in known, f"{page}: hydra-assets {name}"
 
 
 class Addresses(HTMLParser):
