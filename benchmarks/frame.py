@@ -51,7 +51,7 @@ def fill(store: FeatureStore, markets: list[str], features: list[str], days: int
 def frontier(store: FeatureStore, markets: list[str], features: list[str]) -> dict[str, pl.DataFrame]:
     """What Polars and DuckDB join against."""
     out = {}
-    with store._reading():
+    with store._table.snapshot():
         found = {market: store._frontiers(market, features, None) for market in markets}
     for name in features:
         parts = [

@@ -16,8 +16,8 @@ from hydra_assets.sources.cftc import CftcSource
 from hydra_assets.sources.databento import DatabentoSource
 from hydra_assets.sources.ledger import Ledger
 from hydra_assets.sources.publications import Publications
-from hydra_assets.storage.findings import Findings
 from hydra_assets.storage.lake import ParquetLake
+from hydra_assets.storage.sqlite.findings import Findings
 from hydra_assets.storage.store import FeatureStore
 
 

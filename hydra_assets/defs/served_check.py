@@ -10,7 +10,6 @@ from hydra_assets.core.tables.registry import FEATURE_TABLES
 from hydra_assets.defs.judging import Judgement, asked_of, month_text, verdict_of
 from hydra_assets.defs.resources import FeatureStoreResource, FindingsResource, LakeResource
 from hydra_assets.proof.served import Fault, ServedComparison, served_versus_recomputed
-from hydra_assets.storage.served import ServedLog
 
 SAMPLE = 50  # vectors of a market
 REACH = dt.timedelta(120)  # a shutdown can hold a report back by two months
@@ -28,15 +27,14 @@ def served(family: str) -> dg.AssetChecksDefinition:
         opened, judged, settings = lake.open(), Judgement(), load_config()
         asked = asked_of(context, opened, asset)
         with store.open() as feature_store:
-            path = feature_store.served_path
-        if not path.exists():
+            handed_out = feature_store.served()
+        if not handed_out:
             nothing = "nothing was handed out with a log: get_features_at(…, log=True) keeps one"
             return dg.AssetCheckResult(passed=True, description=nothing, metadata={"verdict": "nothing_served", "looked_at": nothing})
         compared: list[ServedComparison] = []
         for market, months in asked.items():
             first, last = months[0].first, months[-1].last
-            with ServedLog(path) as log:
-                vectors = [v for v in log.read(market) if first <= v.query_time.date() <= last]
+            vectors = [v for v in handed_out if v.market == market and first <= v.query_time.date() <= last]
             dice = random.Random(settings.checks.replay_seed)  # noqa: S311  a reproducible sample
             sample = dice.sample(vectors, min(SAMPLE, len(vectors)))
             found = served_versus_recomputed(sample, opened, reach=REACH, families=[family], rules=settings.option_rules)

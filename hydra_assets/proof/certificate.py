@@ -8,9 +8,9 @@ from typing import Any
 
 import pyarrow as pa
 
-from hydra_assets.core.instants import INSTANT
 from hydra_assets.errors import UnknownFeatureError, WorldError
 from hydra_assets.storage.certificate import CALENDAR, code_sha256, fingerprint, read_certificate, settings_facts, shipped_sha256
+from hydra_assets.storage.question import Question
 from hydra_assets.storage.store import FeatureStore
 
 FIRST = 20
@@ -64,27 +64,12 @@ def verify(certificate: str | os.PathLike[str], store: FeatureStore, *, settings
         raise WorldError(f"{certificate}: made in the world {held['world']!r}; the store {store.db_path} is of {store.world!r}")
     notes = _notes(document, store, settings)
     try:
-        table = _made_again(query, held, store)
+        # The newest recording then, or the question's own cut: fixed-width text.
+        by = held["recorded_at"] if query["recorded_by"] is None else min(held["recorded_at"], query["recorded_by"])
+        table = store.answer(Question.from_document(query, by))
     except UnknownFeatureError as error:
         return Verification(False, reason=str(error), notes=notes)
     return _compared(table, document["result"], notes)
-
-
-def _made_again(query: Mapping[str, Any], held: Mapping[str, Any], store: FeatureStore) -> pa.Table:
-    by = held["recorded_at"] if query["recorded_by"] is None else min(held["recorded_at"], query["recorded_by"])  # fixed-width text
-    options: dict[str, Any] = {
-        "max_age": _span(query["max_age_us"]),
-        "delay": _span(query["delay_us"]),
-        "with_meta": query["with_meta"],
-        "recorded_by": dt.datetime.fromisoformat(by),
-    }
-    if "pairs" in query:
-        times = [dt.datetime.fromisoformat(time) for time in query["pairs"]["time"]]
-        pairs = pa.table({"market": pa.array(query["pairs"]["market"], pa.string()), "time": pa.array(times, INSTANT)})
-        return store.get_training_frame(pairs, features=query["features"], **options)
-    return store.get_training_frame(
-        query["markets"], [dt.datetime.fromisoformat(time) for time in query["times"]], query["features"], **options
-    )
 
 
 def _compared(table: pa.Table, then: Mapping[str, Any], notes: tuple[str, ...]) -> Verification:
@@ -120,7 +105,3 @@ def _notes(document: Mapping[str, Any], store: FeatureStore, settings: str | Non
     if store.newest_recorded() < dt.datetime.fromisoformat(document["store"]["recorded_at"]):
         notes.append(f"the store is older than the certificate: it holds nothing recorded after {store.newest_recorded().isoformat()}")
     return tuple(notes)
-
-
-def _span(us: int | None) -> dt.timedelta | None:
-    return None if us is None else dt.timedelta(microseconds=us)

@@ -16,9 +16,10 @@ from hydra_assets.core.option_rules import OptionRules
 from hydra_assets.features import of_family
 from hydra_assets.features.compute import INPUTS
 from hydra_assets.flow.publish import compute_months
-from hydra_assets.storage.frame import Asked, joined
+from hydra_assets.storage.frame import training_frame
 from hydra_assets.storage.lake import ParquetLake
 from hydra_assets.storage.mirror import frontier_of
+from hydra_assets.storage.question import Question
 from hydra_assets.storage.served import ServedVector
 
 Fault = Literal["mismatch", "missing", "extra"]
@@ -109,13 +110,9 @@ def served_versus_recomputed(
         for max_age, group in groupby(asked, key=lambda v: v.max_age):
             alike = list(group)
             times = np.array([to_us(v.query_time) for v in alike], dtype=np.int64)
-            answers = joined(
-                Asked([market] * len(alike), times),
-                names,
+            answers = training_frame(
+                Question([market] * len(alike), times, tuple(names), max_age=max_age),
                 {(market, name): frontier_of(rows.get(name, [])) for name in names},
-                max_age=max_age,
-                delay=None,
-                with_meta=False,
             )
             for name in names:
                 for vector, again in zip(alike, answers[name].to_pylist(), strict=True):

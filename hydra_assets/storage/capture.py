@@ -17,13 +17,13 @@ import pyarrow as pa
 from hydra_assets.core.instants import DAY_US, column_us, day_us, from_us, instants, to_us
 from hydra_assets.core.tables.registry import Stamps
 from hydra_assets.core.tolerance import same_numbers
-from hydra_assets.errors import ConflictError, RetractionError, SchemaError
+from hydra_assets.errors import ConflictError, SchemaError
 from hydra_assets.storage.folder import RETRACTED
+from hydra_assets.storage.withdrawal import guard_withdrawal
 
 _LOOK = b"hydra_look"
 CONFIRMED_WITHIN_US = 86_400_000_000  # a first sight so soon after the calendar's stamp confirms it
 _TIMES = ("as_of", "available_at", "stamped_at")
-MAX_WITHDRAWN = 0.2
 
 
 @dataclass(frozen=True)
@@ -204,15 +204,6 @@ def _derived(table: pa.Table, held: Held, *, key: Sequence[str], place: str, all
         part.append_column(RETRACTED, pa.array([flag] * part.num_rows, pa.bool_())) for part, flag in ((kept, False), (tombstones, True))
     ]
     return pa.concat_tables(marked, promote_options="default")
-
-
-def guard_withdrawal(gone: int, believed: int, place: str, *, allow_retract: bool) -> None:
-    """RetractionError where a recomputation would withdraw more than a fifth of what is believed."""
-    if gone > believed * MAX_WITHDRAWN and not allow_retract:
-        raise RetractionError(
-            f"{place}: {gone} of {believed} vintages would be withdrawn, more than a fifth; nothing was changed."
-            " If the computation was mended, pass allow_retract=True; if an input came empty, fetch it first"
-        )
 
 
 def _value_columns(table: pa.Table, key: Sequence[str]) -> list[str]:

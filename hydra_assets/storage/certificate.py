@@ -1,14 +1,13 @@
 """
-A training frame's certificate: all that is needed to make the frame again, and hashes that tell whether it is the same.
+A training frame's certificate: the question, the state of the store, and hashes of the answer, by which it is made again and compared.
 
 Nothing in it comes from the wall clock: the same question put to the same facts gives the same certificate, byte for byte.
 """
 
-import datetime as dt
 import hashlib
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -17,9 +16,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from hydra_assets.core.instants import iso, to_us
+from hydra_assets.core.instants import iso
 from hydra_assets.errors import ConfigError, CorruptionError, SchemaError
-from hydra_assets.storage.frame import Asked
+from hydra_assets.storage.question import Question
 from hydra_assets.version import __version__
 
 FORMAT = 1
@@ -34,8 +33,8 @@ _MIX = np.uint64(0x9E3779B97F4A7C15)
 
 def fingerprint(table: pa.Table) -> dict[str, Any]:
     """
-    Hashes of what a table says, whatever its chunks and buffers: of each column, each row (eight hexadecimal digits a row, in
-    one text) and the whole. Null, 0 and -0.0 are three different things.
+    Hashes of a table's cells, whatever its chunks and buffers: each column, each row (eight hexadecimal digits a row, in one
+    text) and the whole. Null, 0 and -0.0 are three different things.
 
     Args:
         table: text, instants of microseconds, float64.
@@ -58,7 +57,7 @@ def fingerprint(table: pa.Table) -> dict[str, Any]:
 
 
 def _canonical(column: pa.ChunkedArray, name: str) -> tuple[np.ndarray, np.ndarray, bytes]:
-    """Which cells hold something (uint8), each cell as one word (uint64), and all cells as bytes."""
+    """A mask of the cells that hold something (uint8), each cell in 64 bits (uint64), and all cells as bytes."""
     kind = column.type
     valid = pc.is_valid(column).to_numpy(zero_copy_only=False).astype(np.uint8)
     if kind == pa.float64():
@@ -78,42 +77,21 @@ def _canonical(column: pa.ChunkedArray, name: str) -> tuple[np.ndarray, np.ndarr
 # ---------------------------------------------------------------- the certificate
 
 
-def certificate_of(
-    table: pa.Table,
-    *,
-    asked: Asked,
-    features: Sequence[str],
-    max_age: dt.timedelta | None,
-    delay: dt.timedelta | None,
-    recorded_by: dt.datetime | None,
-    with_meta: bool,
-    world: str,
-    recorded_at: int,
-    settings: str | None,
-) -> dict[str, Any]:
+def certificate_of(table: pa.Table, question: Question, *, world: str, recorded_at: int, settings: str | None) -> dict[str, Any]:
     """
-    The certificate of *table*.
+    The certificate of *table*, the answer to *question*.
 
     Args:
-        asked, features, max_age, delay, recorded_by, with_meta: the question, as `FeatureStore.get_training_frame` took it.
         recorded_at: the newest recording the store held, microseconds UTC.
         settings: the text of the settings in force; None: those that are shipped.
     """
-    by = None if recorded_by is None else to_us(recorded_by, what="recorded_by", rounding="floor")
     document = {
         "format": FORMAT,
         "code": {"version": __version__, "sha256": code_sha256()},
         "config": settings_facts(settings),
         "release_calendar": {"sha256": shipped_sha256(*CALENDAR)},
         "store": {"world": world, "recorded_at": iso(recorded_at)},
-        "query": {
-            **_rows(asked),
-            "features": list(features),
-            "max_age_us": _us(max_age),
-            "delay_us": _us(delay),
-            "recorded_by": None if by is None else iso(by),
-            "with_meta": with_meta,
-        },
+        "query": question.as_document(),
         "result": fingerprint(table),
     }
     return {**document, "seal": _sha256(document)}
@@ -153,40 +131,26 @@ def read_certificate(path: str | os.PathLike[str]) -> dict[str, Any]:
     return {**document, "seal": seal}
 
 
-# ---------------------------------------------------------------- what the frame was made with
+# ---------------------------------------------------------------- code, settings and calendar in force
 
 
 def code_sha256() -> str:
-    """Of every module of the package, by its path."""
+    """Hash over every module of the package, by its path."""
     paths = sorted(path.relative_to(_PACKAGE).as_posix() for path in _PACKAGE.rglob("*.py"))
     return _sha256([[path, hashlib.sha256((_PACKAGE / path).read_bytes()).hexdigest()] for path in paths])
 
 
 def shipped_sha256(*names: str) -> str:
-    """Of tables that ship with the package, read as data."""
+    """Hash over tables that ship with the package, read as data."""
     shipped = files("hydra_assets.config")
     return _sha256([[name, hashlib.sha256((shipped / name).read_bytes()).hexdigest()] for name in names])
 
 
 def settings_facts(settings: str | None) -> dict[str, str]:
-    """Hash of the settings in force; of a store that was opened by itself, which knows none, of those that are shipped."""
+    """Hash of the settings in force; of the shipped ones for a store that was opened by itself, which knows none."""
     if settings is None:
         return {"of": "the shipped settings", "sha256": shipped_sha256(*SETTINGS)}
     return {"of": "the settings in force", "sha256": hashlib.sha256(settings.encode()).hexdigest()}
-
-
-def _rows(asked: Asked) -> dict[str, Any]:
-    """Markets and times where every market has the same times, as most frames do; else both for each row."""
-    times = [iso(int(us)) for us in asked.times]
-    markets = list(dict.fromkeys(asked.markets))
-    each = len(times) // len(markets) if markets else 0
-    if asked.markets == [market for market in markets for _ in range(each)] and times == times[:each] * len(markets):
-        return {"markets": markets, "times": times[:each]}
-    return {"pairs": {"market": asked.markets, "time": times}}
-
-
-def _us(span: dt.timedelta | None) -> int | None:
-    return None if span is None else span // dt.timedelta(microseconds=1)
 
 
 def _sha256(document: Any) -> str:

@@ -1,82 +1,52 @@
 """The training frame: for each market and time, what was known then, by a plain search on the visible frontier."""
 
 import datetime as dt
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from hydra_assets.core.instants import INSTANT, column_us, instants, to_us
+from hydra_assets.core.instants import INSTANT, instants
 from hydra_assets.core.tables.registry import QUALITIES
-from hydra_assets.errors import InvalidTimeError, SchemaError
+from hydra_assets.errors import InvalidTimeError
 from hydra_assets.storage.mirror import Frontier, frontier_of
+from hydra_assets.storage.question import Question
 
 _NEVER = -(2**63)
-_NO_WORD = -1
+_NO_QUALITY = -1
 _STALE = QUALITIES.index("stale")
-_WORDS = pa.array(QUALITIES, pa.string())
+_QUALITIES = pa.array(QUALITIES, pa.string())
 _NOTHING = frontier_of(())
 
 
-@dataclass(frozen=True)
-class Asked:
-    """The frame's rows: a market and an instant each, in the order asked."""
-
-    markets: list[str]
-    times: np.ndarray  # int64 microseconds UTC, as long as markets
-
-
-def asked(markets: Any, times: Iterable[dt.datetime] | None) -> Asked:
-    """Rows from markets x times, or from a table with the columns ``market`` and ``time``."""
-    if isinstance(markets, pd.DataFrame):
-        markets = pa.Table.from_pandas(markets, preserve_index=False)
-    if isinstance(markets, pa.Table):
-        if times is not None or not {"market", "time"} <= set(markets.column_names):
-            raise SchemaError(f"a table of pairs needs the columns market and time and no times beside it; it has {markets.column_names}")
-        return Asked(markets["market"].to_pylist(), column_us(markets["time"], what="time", rounding="floor"))
-    if times is None:
-        raise InvalidTimeError("times are missing: give markets and times, or one table with the columns market and time")
-    symbols = [markets] if isinstance(markets, str) else list(markets)
-    cuts = [to_us(t, what="time", rounding="floor") for t in times]
-    return Asked([m for m in symbols for _ in cuts], np.tile(np.array(cuts, dtype=np.int64), len(symbols)))
-
-
-def joined(
-    wanted: Asked,
-    names: Sequence[str],
-    frontiers: Mapping[tuple[str, str], Frontier],
-    *,
-    max_age: dt.timedelta | None,
-    delay: dt.timedelta | None,
-    with_meta: bool,
-) -> pa.Table:
+def training_frame(question: Question, frontiers: Mapping[tuple[str, str], Frontier]) -> pa.Table:
     """
-    The frame.
+    The answer to *question*, whose features are named.
 
     Args:
         frontiers: of the markets' features; a market that never had a feature has none of it.
-        max_age, delay, with_meta: as in `FeatureStore.get_training_frame`.
+    Raises:
+        InvalidTimeError: the delay is negative.
     """
     micro = dt.timedelta(microseconds=1)
-    late = 0 if delay is None else delay // micro
+    late = 0 if question.delay is None else question.delay // micro
     if late < 0:
-        raise InvalidTimeError(f"delay {delay} is negative: nothing is delivered before it exists")
-    oldest = None if max_age is None else max_age // micro
-    markets = pa.array(wanted.markets, pa.string())
-    columns: dict[str, Any] = {"market": markets, "time": instants(wanted.times)}
-    searches = [_Search(place, wanted.times[place], late, oldest) for place in _places(markets)]
+        raise InvalidTimeError(f"delay {question.delay} is negative: nothing is delivered before it exists")
+    oldest = None if question.max_age is None else question.max_age // micro
+    markets, rows = pa.array(question.markets, pa.string()), len(question.times)
+    columns: dict[str, Any] = {"market": markets, "time": instants(question.times)}
+    searches = [_Search(place, question.times[place], late, oldest) for place in _places(markets)]
     of_market = list(zip(pc.unique(markets).to_pylist(), searches, strict=True))
-    known = _Known(len(wanted.times))
-    for name in names:
+    stamps = _Stamps(rows)
+    for name in question.features or ():
         found = [(search, frontiers.get((market, name), _NOTHING)) for market, search in of_market]
-        columns[name] = _values(found, len(wanted.times))
-        if with_meta:
-            columns[f"{name}__as_of"], columns[f"{name}__available_at"] = known.instants(found)
-            columns[f"{name}__quality"] = _words(found, len(wanted.times))
+        columns[name] = _values(found, rows)
+        if question.with_meta:
+            columns[f"{name}__as_of"], columns[f"{name}__available_at"] = stamps.of(found)
+            columns[f"{name}__quality"] = _qualities(found, rows)
     return pa.table(columns)
 
 
@@ -89,23 +59,23 @@ def _values(found: "Sequence[tuple[_Search, Frontier]]", n: int) -> pa.Array:
     return pa.Array.from_buffers(pa.float64(), n, [pa.py_buffer(valid), pa.py_buffer(value)])
 
 
-def _words(found: "Sequence[tuple[_Search, Frontier]]", n: int) -> pa.Array:
+def _qualities(found: "Sequence[tuple[_Search, Frontier]]", n: int) -> pa.Array:
     """One feature's quality; null where nothing is known."""
-    word = np.empty(n, dtype=np.int8)
+    quality = np.empty(n, dtype=np.int8)
     for search, frontier in found:
-        word[search.place] = search.served(frontier, frontier.quality, _NO_WORD, _STALE)
-    return _WORDS.take(pa.array(word, mask=word == _NO_WORD))
+        quality[search.place] = search.served(frontier, frontier.quality, _NO_QUALITY, _STALE)
+    return _QUALITIES.take(pa.array(quality, mask=quality == _NO_QUALITY))
 
 
-class _Known:
-    """What describes each row and since when it was known; made once for all features with the same axes."""
+class _Stamps:
+    """``as_of`` and ``available_at`` of each row's values; made once for all features with the same axes."""
 
     def __init__(self, n: int) -> None:
         self._n = n
         self._made: dict[tuple[str, ...], tuple[pa.Array, pa.Array]] = {}
 
-    def instants(self, found: "Sequence[tuple[_Search, Frontier]]") -> tuple[pa.Array, pa.Array]:
-        """``as_of`` and ``available_at``."""
+    def of(self, found: "Sequence[tuple[_Search, Frontier]]") -> tuple[pa.Array, pa.Array]:
+        """Both columns of one feature."""
         key = tuple(frontier.axis for _, frontier in found)
         if key not in self._made:
             as_of, available = np.empty(self._n, dtype=np.int64), np.empty(self._n, dtype=np.int64)
@@ -120,7 +90,7 @@ class _Known:
 
 @dataclass(frozen=True)
 class _Found:
-    """Of one axis: where each instant's row lies (-1: nothing was known), and which are too old."""
+    """The answers of one axis: where each instant's row lies (-1: nothing was known), and which are too old."""
 
     at: np.ndarray
     old: np.ndarray | None
@@ -134,7 +104,7 @@ class _Search:
         self._found: dict[str, _Found] = {}
 
     def on(self, frontier: Frontier) -> _Found:
-        """Where *frontier* answers."""
+        """The answers of *frontier*, at each instant."""
         found = self._found.get(frontier.axis)
         if found is None:
             at = np.searchsorted(frontier.available_at, self._times - self._late, side="right") - 1

@@ -1,9 +1,9 @@
 """
 The mirror: the visible frontier of a store's series as memory-mapped columns, one Arrow file a market.
 
-It only ever says what the store says, sooner. A file names the store that it is of and, of every series, the newest recording it
-holds; of a series of which the store has a newer one what came since is read, the rest is taken over. A file that is absent,
-damaged or another store's is made anew; one that cannot be written is done without.
+It answers as the store does, sooner. A file names its store and, for each series, a watermark: the newest recording it holds.
+Only rows newer than a series' watermark are read. A file that is absent, damaged or another store's is made anew. If the file
+cannot be written, reads fall back to the store.
 """
 
 import contextlib
@@ -11,7 +11,7 @@ import hashlib
 import json
 import uuid
 import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,9 +21,9 @@ import pyarrow as pa
 
 from hydra_assets.core.point_in_time import visible_frontier
 from hydra_assets.core.tables.registry import QUALITIES
+from hydra_assets.storage.fact_table import FactTable
 
 FORMAT = "1"
-Read = Callable[[str, int | None], Sequence[Mapping[str, Any]] | None]
 _ABOUT = b"hydra_mirror"
 
 
@@ -45,7 +45,7 @@ class Frontier:
 
 
 def frontier_of(rows: Sequence[Mapping[str, Any]]) -> Frontier:
-    """Of the vintages that exist: those that no other one, known as early, hides."""
+    """The visible frontier: vintages that no later ``as_of``, available as early, supersedes."""
     as_of, available = (np.array([row[name] for row in rows], dtype=np.int64) for name in ("as_of", "available_at"))
     order = np.lexsort((as_of, available))
     kept = order[visible_frontier(np.zeros(len(order), dtype=np.int64), as_of[order], available[order])]
@@ -67,56 +67,57 @@ def _rows(frontier: Frontier) -> Iterator[dict[str, Any]]:
 
 class Mirror:
     """
-    The mirror of one store file.
+    The mirror of one store.
 
     Args:
-        db_path: the store; the mirror's files lie beside it.
-        identity: of the store: a file of another one is no help.
+        facts: the store's facts. Files lie beside its ``cache``; without one the mirror is kept in memory alone.
     """
 
-    def __init__(self, db_path: Path, identity: str) -> None:
-        self._db_path, self._identity = db_path, identity
+    def __init__(self, facts: FactTable) -> None:
+        self._facts = facts
         self._held: dict[str, tuple[dict[str, int], dict[str, Frontier]]] = {}
 
-    def frontiers(self, market: str, marks: Mapping[str, int], read: Read) -> Mapping[str, Frontier]:
-        """
-        The frontier of every series of *market*, as it is in the caller's snapshot.
-
-        Args:
-            marks: feature name to its newest recording there.
-            read: from the snapshot, the vintages of a feature that were recorded after an instant, or all that exist (None); it
-                answers None where one was withdrawn since.
-        """
+    def frontiers(self, market: str) -> Mapping[str, Frontier]:
+        """The frontier of every series of *market*; inside a snapshot of the facts."""
+        watermarks = self._facts.watermarks(market)
         known, held = self._held.get(market, ({}, {}))
-        if known != marks:
+        if known != watermarks:
             known, held = self._loaded(market)  # another process may have read on
-        if known != marks:
-            held = {name: held[name] if known.get(name) == at else self._read(name, known, held, read) for name, at in marks.items()}
-            known = dict(marks)
+        if known != watermarks:
+            held = {
+                name: held[name] if known.get(name) == at else self._refreshed(market, name, known.get(name), held)
+                for name, at in watermarks.items()
+            }
+            known = watermarks
             self._write(market, known, held)
         self._held[market] = (known, held)
         return held
 
-    def _read(self, name: str, known: Mapping[str, int], held: Mapping[str, Frontier], read: Read) -> Frontier:
+    def _refreshed(self, market: str, name: str, watermark: int | None, held: Mapping[str, Frontier]) -> Frontier:
         """
-        What is held and what came since. A hidden vintage stays hidden by what hides it, as long as that is not withdrawn; then, or
-        where the store was put back to an older state, all is read.
-        """
-        fresh = read(name, known[name]) if name in known else None
-        if fresh:
-            newer = {(row["as_of"], row["available_at"]): row for row in fresh}
-            return frontier_of([*(row for row in _rows(held[name]) if (row["as_of"], row["available_at"]) not in newer), *newer.values()])
-        return frontier_of(read(name, None) or ())
+        Merge new recordings into the cached frontier; re-read everything after a retraction or a rollback of the store.
 
-    def _path(self, market: str) -> Path:
-        return self._db_path.with_name(f"{self._db_path.name}.mirror-{market}.arrow")
+        A vintage that another one supersedes stays so as long as that one is not withdrawn.
+        """
+        fresh = None if watermark is None else self._facts.since(market, name, watermark)
+        if not fresh:
+            return frontier_of(self._facts.vintages(market, name))
+        newer = {(row["as_of"], row["available_at"]): row for row in fresh}
+        return frontier_of([*(row for row in _rows(held[name]) if (row["as_of"], row["available_at"]) not in newer), *newer.values()])
+
+    def _path(self, market: str) -> Path | None:
+        cache = self._facts.cache
+        return None if cache is None else cache.with_name(f"{cache.name}.mirror-{market}.arrow")
 
     def _loaded(self, market: str) -> tuple[dict[str, int], dict[str, Frontier]]:
+        path = self._path(market)
+        if path is None:
+            return {}, {}
         try:
-            with pa.memory_map(str(self._path(market))) as source:
+            with pa.memory_map(str(path)) as source:
                 table = pa.ipc.open_file(source).read_all()
             about = json.loads((table.schema.metadata or {})[_ABOUT])
-            if (about["format"], about["store"], about["market"]) != (FORMAT, self._identity, market):
+            if (about["format"], about["store"], about["market"]) != (FORMAT, self._facts.identity, market):
                 return {}, {}
             columns = {name: table[name].combine_chunks().to_numpy(zero_copy_only=True) for name in table.column_names}
             if _crc(columns) != about["crc"]:
@@ -129,7 +130,10 @@ class Mirror:
         except (OSError, KeyError, TypeError, ValueError, pa.ArrowException):
             return {}, {}  # absent or damaged: made anew
 
-    def _write(self, market: str, marks: Mapping[str, int], held: Mapping[str, Frontier]) -> None:
+    def _write(self, market: str, watermarks: Mapping[str, int], held: Mapping[str, Frontier]) -> None:
+        path = self._path(market)
+        if path is None:
+            return
         names, at, spans = sorted(held), 0, {}
         for name in names:
             spans[name] = (at, at + len(held[name].value))
@@ -140,20 +144,20 @@ class Mirror:
         }
         about = {
             "format": FORMAT,
-            "store": self._identity,
+            "store": self._facts.identity,
             "market": market,
-            "marks": dict(marks),
+            "marks": dict(watermarks),
             "series": spans,
             "axes": {name: held[name].axis for name in names},
             "crc": _crc(columns),
         }
         table = pa.table(columns).replace_schema_metadata({_ABOUT: json.dumps(about).encode()})
-        temporary = self._db_path.with_name(f".mirror-{uuid.uuid4().hex}")
+        temporary = path.with_name(f".mirror-{uuid.uuid4().hex}")
         with contextlib.suppress(OSError):  # a full disk or a folder that may not be written costs time, not answers
             try:
                 with pa.OSFile(str(temporary), "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
                     writer.write_table(table)
-                temporary.replace(self._path(market))
+                temporary.replace(path)
             finally:
                 temporary.unlink(missing_ok=True)
 

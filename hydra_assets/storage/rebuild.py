@@ -1,9 +1,6 @@
 """The store made anew from the lake's feature tables: built beside the old one, compared with the lake, swapped in one rename."""
 
-import contextlib
 import datetime as dt
-import os
-import sqlite3
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -13,15 +10,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from hydra_assets.core.tables.registry import TABLES
-from hydra_assets.errors import ConflictError, CorruptionError, LockTimeoutError
+from hydra_assets.errors import ConflictError, CorruptionError
 from hydra_assets.storage.facts import Fact, Vintage
 from hydra_assets.storage.folder import RECORDED, RETRACTED, Folder
 from hydra_assets.storage.lake import ParquetLake
+from hydra_assets.storage.sqlite.swap import SIDE_FILES, series_and_publishes, swap
 from hydra_assets.storage.store import FeatureStore
 
 _COMPARED = ["feature_name", "as_of", "available_at", "value", "quality"]
-_SIDE_FILES = ("-wal", "-shm")
-BUSY_S = 2.0
 
 
 @dataclass(frozen=True)
@@ -65,7 +61,7 @@ def rebuild_store(
         CorruptionError: what was built is not what the lake says; the old store stays.
     """
     held = {(folder.market, name) for folder in feature_folders(lake) for name in _names(lake, folder)}
-    series, publishes = _of_the_old(db_path)
+    series, publishes = series_and_publishes(db_path)
     dropped = tuple(sorted(f"{market} {name}" for market, name in series - held))
     if dropped and not drop_others:
         raise ConflictError(
@@ -81,9 +77,9 @@ def rebuild_store(
             if wrong:
                 raise CorruptionError(f"{fresh}: what was built is not what the lake says: {'; '.join(wrong)}; the old store stays")
             vintages = sum(store.vintages(market).num_rows for market in sorted({market for market, _ in held}))
-        backup = _swap(fresh, db_path)
+        backup = swap(fresh, db_path)
     finally:
-        for ending in ("", *_SIDE_FILES):
+        for ending in ("", *SIDE_FILES):
             fresh.with_name(fresh.name + ending).unlink(missing_ok=True)
     return Rebuilt(count, vintages, len(publishes), backup, dropped)
 
@@ -140,46 +136,3 @@ def _recordings(lake: ParquetLake, progress: Callable[[Folder], None] | None) ->
             yield fact, bool(gone), recorded
         if progress is not None:
             progress(folder)
-
-
-def _of_the_old(db_path: Path) -> tuple[set[tuple[str, str]], list[tuple[object, ...]]]:
-    """Series and publishes of the old store; nothing of one that is absent or cannot be read."""
-    if not db_path.exists():
-        return set(), []
-    with contextlib.suppress(sqlite3.DatabaseError), contextlib.closing(sqlite3.connect(db_path, timeout=BUSY_S)) as old:
-        return set(old.execute("SELECT market, feature_name FROM series")), old.execute("SELECT * FROM publishes").fetchall()
-    return set(), []
-
-
-def _swap(fresh: Path, db_path: Path) -> Path | None:
-    """*fresh* in the place of *db_path*, whose file stays under another name."""
-    if not db_path.exists():
-        fresh.replace(db_path)
-        return None
-    backup = db_path.with_name(f"{db_path.name}.before-{dt.datetime.now(dt.UTC):%Y%m%dT%H%M%S%fZ}")
-    with _alone(db_path):
-        os.link(db_path, backup)
-        for ending in _SIDE_FILES:  # of a damaged file alone: of a sound one they are merged by now
-            side = db_path.with_name(db_path.name + ending)
-            if side.exists():
-                side.rename(backup.with_name(backup.name + ending))
-        fresh.replace(db_path)
-    return backup
-
-
-@contextlib.contextmanager
-def _alone(db_path: Path) -> Iterator[None]:
-    """No other connection to *db_path*, its journal merged; a file that is no database any more needs neither."""
-    connection = sqlite3.connect(db_path, timeout=BUSY_S, isolation_level=None)
-    try:
-        try:
-            connection.execute("PRAGMA journal_mode=DELETE")  # refused while anyone else has the file open
-            connection.execute("BEGIN EXCLUSIVE")
-        except sqlite3.OperationalError as error:
-            if "locked" in str(error) or "busy" in str(error):
-                raise LockTimeoutError(f"{db_path}: is open elsewhere; stop the UI, its daemon and notebooks, and try again") from error
-        except sqlite3.DatabaseError:
-            pass
-        yield
-    finally:
-        connection.close()

@@ -1,29 +1,15 @@
-"""What was handed out: vectors of features as they were served, kept append-only beside the store, each row sealed to the one before."""
+"""Answers handed out: vectors of features as they were served, kept append-only, each row sealed to the one before."""
 
 import datetime as dt
 import hashlib
 import json
-import os
-import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
+from typing import Any, Protocol
 
-from hydra_assets.core.instants import from_us, iso, now_us, to_us
+from hydra_assets.core.instants import from_us, iso, to_us
 from hydra_assets.errors import CorruptionError
-from hydra_assets.storage.migrations import configure
-
-_TABLE = """CREATE TABLE IF NOT EXISTS served(
-    served_id INTEGER PRIMARY KEY,
-    served_at INTEGER NOT NULL,      -- us UTC: handed out
-    market TEXT NOT NULL,
-    query_time INTEGER NOT NULL,     -- us UTC: asked for
-    recorded_by INTEGER,             -- us UTC: what the store would have answered then
-    max_age_us INTEGER,
-    answer TEXT NOT NULL,            -- JSON: feature to number or null
-    seal TEXT NOT NULL)              -- SHA-256 over this row and the seal before it"""
-_COLUMNS = "served_id, served_at, market, query_time, recorded_by, max_age_us, answer, seal"
 
 
 @dataclass(frozen=True)
@@ -33,7 +19,8 @@ class ServedVector:
 
     Attributes:
         served_at: when it was handed out, by the writer's clock; strictly increasing.
-        recorded_by, max_age: as asked.
+        recorded_by: as requested.
+        max_age: as requested.
         values: feature to number; None is a known null or too old, absent was not known yet.
     """
 
@@ -45,87 +32,95 @@ class ServedVector:
     values: Mapping[str, float | None]
 
 
-class ServedLog:
-    """
-    The log of one store.
+class ServedLog(Protocol):
+    """The log of one store's answers; made by its first append."""
 
-    Args:
-        db_path: the SQLite file; made when it does not exist.
-    """
-
-    def __init__(self, db_path: str | os.PathLike[str]) -> None:
-        self.db_path = Path(db_path)
-        self._db = sqlite3.connect(self.db_path, timeout=60, isolation_level=None, check_same_thread=False)
-        try:
-            configure(self._db)
-            self._db.execute(_TABLE)
-        except sqlite3.DatabaseError as error:
-            self._db.close()
-            raise CorruptionError(f"{self.db_path}: {error}") from error
+    @property
+    def path(self) -> Path | None:
+        """The file that keeps it; None where none does."""
 
     def append(
-        self,
-        market: str,
-        query_time: int,
-        values: Mapping[str, float | None],
-        *,
-        recorded_by: int | None,
-        max_age: dt.timedelta | None,
+        self, market: str, query_time: int, values: Mapping[str, float | None], *, recorded_by: int | None, max_age: dt.timedelta | None
     ) -> None:
         """Keep one answer; instants in microseconds UTC."""
-        answer = json.dumps(values, allow_nan=False, sort_keys=True)
-        age = None if max_age is None else max_age // dt.timedelta(microseconds=1)
-        self._db.execute("BEGIN IMMEDIATE")
-        try:
-            last = self._db.execute("SELECT served_id, served_at, seal FROM served ORDER BY served_id DESC LIMIT 1").fetchone()
-            number, before, seal = last or (0, 0, "")
-            row = (number + 1, max(now_us(), before + 1), market, query_time, recorded_by, age, answer)
-            self._db.execute(f"INSERT INTO served({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)", (*row, _seal(row, seal)))
-            self._db.execute("COMMIT")
-        except BaseException:
-            self._db.execute("ROLLBACK")
-            raise
 
     def read(self, market: str | None = None, start: dt.datetime | None = None, end: dt.datetime | None = None) -> list[ServedVector]:
         """
-        What was handed out, in that order.
+        The answers in the order in which they were handed out.
 
         Args:
-            start, end: inclusive bounds of ``served_at``.
+            market: one market's; None: all.
+            start: inclusive bound of ``served_at``.
+            end: inclusive bound of ``served_at``.
         Raises:
             CorruptionError: a row was changed, or one before the last is gone.
         """
-        first = None if start is None else to_us(start, what="start", rounding="ceil")
-        last = None if end is None else to_us(end, what="end", rounding="floor")
-        vectors, seal = [], ""
-        for *facts, stored in self._db.execute(f"SELECT {_COLUMNS} FROM served ORDER BY served_id"):
-            if _seal(facts, seal) != stored:
-                raise CorruptionError(f"{self.db_path}: row {facts[0]}, served {iso(facts[1])}, or one before it is not as it was written")
-            seal = stored
-            _, served_at, symbol, query_time, recorded_by, age, answer = facts
-            if market in (None, symbol) and (first is None or served_at >= first) and (last is None or served_at <= last):
-                vectors.append(
-                    ServedVector(
-                        from_us(served_at),
-                        symbol,
-                        from_us(query_time),
-                        None if recorded_by is None else from_us(recorded_by),
-                        None if age is None else dt.timedelta(microseconds=age),
-                        json.loads(answer),
-                    )
-                )
-        return vectors
-
-    def close(self) -> None:
-        """Close the file; calling it twice is allowed."""
-        self._db.close()
-
-    def __enter__(self) -> "ServedLog":
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self.close()
 
 
-def _seal(row: Sequence[object], before: str) -> str:
+Answer = tuple[int, int, str, int, int | None, int | None, str]
+"""Number, served_at, market, query_time, recorded_by, max_age (instants and spans in microseconds), values as JSON."""
+
+
+def answer_row(
+    last: tuple[int, int],
+    now: int,
+    market: str,
+    query_time: int,
+    values: Mapping[str, float | None],
+    recorded_by: int | None,
+    max_age: dt.timedelta | None,
+) -> Answer:
+    """
+    The row that follows the *last* one.
+
+    Args:
+        last: number and ``served_at`` of the row before; (0, 0) for the first.
+        now: the writer's clock; ``served_at`` is later than the row before whatever it says.
+    """
+    age = None if max_age is None else max_age // dt.timedelta(microseconds=1)
+    number, before = last
+    return (number + 1, max(now, before + 1), market, query_time, recorded_by, age, json.dumps(values, allow_nan=False, sort_keys=True))
+
+
+def seal(row: Sequence[object], before: str) -> str:
+    """SHA-256 over a row and the seal before it."""
     return hashlib.sha256(json.dumps([before, *row]).encode()).hexdigest()
+
+
+def vectors_of(
+    rows: Iterator[Sequence[Any]], place: str, market: str | None, start: dt.datetime | None, end: dt.datetime | None
+) -> list[ServedVector]:
+    """
+    The vectors of sealed rows, every seal held against the one before.
+
+    Args:
+        rows: every row of the log in order, its seal last.
+        place: for the error.
+        market: one market's; None: all.
+        start: inclusive bound of ``served_at``.
+        end: inclusive bound of ``served_at``.
+    Raises:
+        CorruptionError: a seal does not hold.
+    """
+    first = None if start is None else to_us(start, what="start", rounding="ceil")
+    last = None if end is None else to_us(end, what="end", rounding="floor")
+    vectors, before = [], ""
+    for *row, stored in rows:
+        if seal(row, before) != stored:
+            raise CorruptionError(f"{place}: row {row[0]}, served {iso(row[1])}, or one before it is not as it was written")
+        before = stored
+        if market in (None, row[2]) and (first is None or row[1] >= first) and (last is None or row[1] <= last):
+            vectors.append(_vector(row))
+    return vectors
+
+
+def _vector(row: Sequence[Any]) -> ServedVector:
+    _, served_at, market, query_time, recorded_by, age, values = row
+    return ServedVector(
+        from_us(served_at),
+        market,
+        from_us(query_time),
+        None if recorded_by is None else from_us(recorded_by),
+        None if age is None else dt.timedelta(microseconds=age),
+        json.loads(values),
+    )

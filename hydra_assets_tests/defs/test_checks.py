@@ -12,8 +12,8 @@ from hydra_assets.config.load import load_release_calendar
 from hydra_assets.core.months import Month
 from hydra_assets.core.tables.registry import COT_DISAGGREGATED, COT_FEATURES
 from hydra_assets.defs.freshness import reports_expected
-from hydra_assets.storage.findings import Findings
 from hydra_assets.storage.lake import ParquetLake
+from hydra_assets.storage.sqlite.findings import Findings
 from hydra_assets_tests.conftest import at
 from hydra_assets_tests.support.dagster_runs import definitions, run, verdicts
 

@@ -23,8 +23,8 @@ from hydra_assets.config.load import load_release_calendar
 from hydra_assets.core.feature import Feature
 from hydra_assets.core.instants import INSTANT
 from hydra_assets.doctor import home as examine_home
-from hydra_assets.storage.findings import Findings
 from hydra_assets.storage.lake import ParquetLake
+from hydra_assets.storage.sqlite.findings import Findings
 from hydra_assets.storage.store import FeatureStore
 from hydra_assets_tests.conftest import at, rows
 

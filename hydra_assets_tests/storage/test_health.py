@@ -9,8 +9,8 @@ import pyarrow as pa
 import pytest
 
 from hydra_assets.core.instants import INSTANT
-from hydra_assets.storage.findings import Findings
 from hydra_assets.storage.health import FindingsHealth, LakeHealth, StoreHealth, lake_health
+from hydra_assets.storage.sqlite.findings import Findings
 from hydra_assets.storage.sqlite.health import findings_health, store_health
 from hydra_assets.storage.store import FeatureStore
 from hydra_assets_tests.conftest import at, rows
@@ -93,7 +93,7 @@ def test_a_store_in_order_and_each_of_its_faults(store):
 
 
 def test_health_takes_no_writers_lock(store):
-    with FeatureStore(store.db_path) as other, other._writing():
+    with FeatureStore(store.db_path) as other, other._table.transaction():
         assert store.health().problems == ()
 
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from hydra_assets.storage import frame, mirror
 from hydra_assets.storage.facts import Fact
 from hydra_assets.storage.mirror import frontier_of
-from hydra_assets.storage.recordings import Recordings
+from hydra_assets.storage.sqlite.fact_table import SqliteFactTable
 from hydra_assets.storage.store import FeatureStore
 from hydra_assets_tests.conftest import at
 
@@ -103,9 +103,9 @@ def filled(store):
 
 def reads(monkeypatch):
     """Which series are read row by row."""
-    seen, real = [], Recordings._checked
+    seen, real = [], SqliteFactTable._checked
     monkeypatch.setattr(
-        Recordings, "_checked", lambda self, series, row, place: (seen.append(place[-1]), real(self, series, row, place))[1]
+        SqliteFactTable, "_checked", lambda self, series, row, place: (seen.append(place[-1]), real(self, series, row, place))[1]
     )
     return seen
 

@@ -20,6 +20,7 @@ from hydra_assets.storage import rebuild
 from hydra_assets.storage.capture import Look
 from hydra_assets.storage.lake import ParquetLake
 from hydra_assets.storage.rebuild import differences, rebuild_store
+from hydra_assets.storage.sqlite import swap
 from hydra_assets.storage.store import FeatureStore
 from hydra_assets_tests.conftest import at
 from hydra_assets_tests.defs.test_revisions import load, weeks
@@ -114,7 +115,7 @@ def test_what_the_lake_never_held_stops_a_rebuild(history, lake, store):
 
 
 def test_a_store_that_is_open_elsewhere_is_not_swapped(history, lake, store, monkeypatch):
-    monkeypatch.setattr(rebuild, "BUSY_S", 0.05)
+    monkeypatch.setattr(swap, "BUSY_S", 0.05)
     with pytest.raises(LockTimeoutError, match="open elsewhere"):
         rebuild_store(lake, store.db_path)
     assert store.check() > 0
@@ -134,7 +135,7 @@ def test_what_does_not_agree_with_the_lake_is_not_put_in_its_place(history, lake
 def test_one_who_waits_for_the_old_file_gets_the_new_one(history, lake, store, monkeypatch):
     """Between opening and waiting, a rebuilt store took the file's place."""
     store.close()
-    from hydra_assets.storage import store as module
+    from hydra_assets.storage.sqlite import file as module
 
     real, swapped = module.configure, []
 

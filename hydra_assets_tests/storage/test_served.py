@@ -17,7 +17,7 @@ from hydra_assets.features import of_family
 from hydra_assets.flow.publish import compute_months, publish_month
 from hydra_assets.proof.served import ServedComparison, ServedRates, served_versus_recomputed
 from hydra_assets.storage.lake import Look, ParquetLake
-from hydra_assets.storage.served import ServedLog
+from hydra_assets.storage.sqlite.served import SqliteServedLog
 from hydra_assets.storage.store import FeatureStore
 from hydra_assets_tests.conftest import at
 from hydra_assets_tests.support.cot_history import weeks
@@ -71,7 +71,7 @@ def serve(store, times=TIMES, **options):
 
 
 def compared(store, lake, **options):
-    with ServedLog(store.served_path) as log:
+    with SqliteServedLog(store.served_path) as log:
         return served_versus_recomputed(log.read(), lake, **options)
 
 
@@ -93,7 +93,7 @@ def test_an_answer_is_kept_as_it_was_given(stocked):
     given = store.get_features_at("LE", TIMES[3], log=True, max_age=30 * DAY)
     then = store.newest_recorded()
     old = store.get_features_at("LE", TIMES[2], log=True, recorded_by=then)
-    with ServedLog(store.served_path) as log:
+    with SqliteServedLog(store.served_path) as log:
         first, second = log.read()
         assert log.read("HE") == []
         assert log.read("LE", start=second.served_at) == [second]
@@ -119,7 +119,7 @@ def test_a_log_that_was_changed_is_refused(stocked, change):
     serve(store, TIMES[:3])
     with sqlite3.connect(store.served_path) as plain:
         plain.execute(change)
-    with ServedLog(store.served_path) as log, pytest.raises(CorruptionError, match="not as it was written"):
+    with SqliteServedLog(store.served_path) as log, pytest.raises(CorruptionError, match="not as it was written"):
         log.read()
 
 
@@ -135,7 +135,7 @@ def test_writers_side_by_side_lose_nothing(stocked):
         thread.start()
     for thread in threads:
         thread.join()
-    with ServedLog(store.served_path) as log:
+    with SqliteServedLog(store.served_path) as log:
         vectors = log.read()
     assert len(vectors) == 4 * len(TIMES)
     assert len({vector.served_at for vector in vectors}) == len(vectors)
@@ -144,9 +144,9 @@ def test_writers_side_by_side_lose_nothing(stocked):
 def test_instants_of_handing_out_increase_though_the_clock_stands_still_or_is_set_back(stocked, monkeypatch):
     _, store = stocked
     clock = iter([to_us(at("2025-07-01")), to_us(at("2025-07-01")), to_us(at("2020-01-01"))])
-    monkeypatch.setattr("hydra_assets.storage.served.now_us", lambda: next(clock))
+    monkeypatch.setattr("hydra_assets.storage.sqlite.served.now_us", lambda: next(clock))
     serve(store, TIMES[:3])
-    with ServedLog(store.served_path) as log:
+    with SqliteServedLog(store.served_path) as log:
         assert [to_us(vector.served_at) - to_us(at("2025-07-01")) for vector in log.read()] == [0, 1, 2]
 
 
@@ -162,7 +162,7 @@ def test_what_was_served_rightly_is_recomputed_to_the_number(stocked):
     assert [r.feature for r in found.features] == NAMES
     assert rates(found) == {}
     by_name = {r.feature: r for r in found.features}
-    with ServedLog(store.served_path) as log:
+    with SqliteServedLog(store.served_path) as log:
         numbers = sum(vector.values["cot_mm_net"] is not None for vector in log.read())
     assert (by_name["cot_mm_net"].compared, by_name["cot_mm_net"].values) == (len(TIMES) + 4, numbers)
     assert numbers == len(TIMES) + 3  # of those with a max_age one was too old

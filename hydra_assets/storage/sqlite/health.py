@@ -8,7 +8,7 @@ from pathlib import Path
 
 from hydra_assets.core.instants import from_us
 from hydra_assets.storage.health import FindingsHealth, Problem, StoreHealth
-from hydra_assets.storage.migrations import STEPS
+from hydra_assets.storage.sqlite.migrations import STEPS
 
 _RESTORE = "restore it from a backup, or move it away and run hydra-assets store rebuild"
 

@@ -1,7 +1,6 @@
 """The store's schema, one step a version; `PRAGMA user_version` says how far a file has come."""
 
 import sqlite3
-import time
 
 from hydra_assets.errors import SchemaError
 
@@ -37,27 +36,13 @@ STEPS = (
             SELECT max(g.recorded_at) FROM facts g
             WHERE g.series_id = f.series_id AND g.as_of = f.as_of AND g.available_at = f.available_at);
     """,
-    # For the mirror: what it holds is told from what it lacks by each series' newest recording, and its store by a name.
+    # The mirror needs each series' newest recording as its watermark, and a name of the store.
     """
     CREATE TABLE newest(series_id INTEGER PRIMARY KEY REFERENCES series(series_id), recorded_at INTEGER NOT NULL) WITHOUT ROWID;
     INSERT INTO newest SELECT series_id, max(recorded_at) FROM facts GROUP BY series_id;
     INSERT INTO about VALUES ('identity', lower(hex(randomblob(16))));
     """,
 )
-
-
-def configure(connection: sqlite3.Connection) -> None:
-    """Durable settings; the busy handler does not cover the switch to WAL, so that one is tried again."""
-    for attempt in range(600):
-        try:
-            connection.execute("PRAGMA journal_mode=WAL")
-            break
-        except sqlite3.OperationalError:
-            if attempt == 599:
-                raise
-            time.sleep(0.1)
-    connection.execute("PRAGMA synchronous=FULL")
-    connection.execute("PRAGMA foreign_keys=ON")
 
 
 def migrate(connection: sqlite3.Connection) -> None:

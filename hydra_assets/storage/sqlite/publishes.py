@@ -1,0 +1,39 @@
+"""The table ``publishes`` of a store's file."""
+
+from collections.abc import Collection, Iterable, Sequence
+from typing import Any
+
+from hydra_assets.storage.sqlite.file import SqliteFile
+
+
+class PublishTable(SqliteFile):
+    """Publishes, inside whatever transaction or snapshot the caller has begun; see `FactTable`."""
+
+    def add_publishes(self, rows: Iterable[Sequence[Any]]) -> None:
+        """Append *rows*."""
+        self._db.executemany("INSERT INTO publishes VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
+
+    def newest_input(self, market: str, month: str, features: str, folder: str) -> int | None:
+        """The newest recording of *folder* that any publish of this scope has used."""
+        statement = "SELECT max(input_recorded_at) FROM publishes WHERE market = ? AND month = ? AND features = ? AND folder = ?"
+        newest: int | None = self._db.execute(statement, (market, month, features, folder)).fetchone()[0]
+        return newest
+
+    def last_inputs(self, market: str, features: Collection[str]) -> dict[str, dict[str, int]]:
+        """Month to the inputs of its newest publish that spoke for any of *features*."""
+        newest: dict[str, tuple[int, str]] = {}
+        for month, scope, at in self._db.execute(
+            "SELECT month, features, max(recorded_at) FROM publishes WHERE market = ? GROUP BY month, features", (market,)
+        ):
+            if not set(features).isdisjoint(scope.split(",")):
+                newest[month] = max(newest.get(month, (at, scope)), (at, scope))
+        used = "SELECT folder, input_recorded_at FROM publishes WHERE market = ? AND month = ? AND features = ? AND recorded_at = ?"
+        return {
+            month: {folder: recorded for folder, recorded in self._db.execute(used, (market, month, scope, at)) if folder}
+            for month, (at, scope) in newest.items()
+        }
+
+    def publishes(self, market: str | None = None) -> list[tuple[Any, ...]]:
+        """Rows, oldest first."""
+        statement = "SELECT * FROM publishes WHERE market = coalesce(?, market) ORDER BY recorded_at, folder"
+        return self._db.execute(statement, (market,)).fetchall()
