@@ -1,7 +1,6 @@
 """Fixtures that many tests share: a home for each test, the demo's home, the real files, instants in one line."""
 
 import datetime as dt
-import fcntl
 import os
 import signal
 from pathlib import Path
@@ -13,6 +12,7 @@ from hypothesis import settings
 from hydra_assets.core.instants import INSTANT
 from hydra_assets.storage.lake import ParquetLake
 from hydra_assets.storage.store import FeatureStore
+from hydra_assets_tests.support import laid_down
 from hydra_assets_tests.support.demo_home import Demo
 
 settings.register_profile("house", deadline=None, derandomize=True, print_blob=True)
@@ -76,16 +76,25 @@ def real_2025() -> Path:
 
 @pytest.fixture(scope="session")
 def demo(tmp_path_factory) -> Demo:
-    """Made once, whichever worker comes first; the others wait for it."""
-    base = tmp_path_factory.getbasetemp()
-    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "demo"
-    folder.mkdir(exist_ok=True)
-    with (folder / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        told = folder / "first.txt"
-        if not told.exists():
-            told.write_text(Demo(folder, "").run("demo", "-q").stdout)
-        return Demo(folder, told.read_text())
+    """The demo's home and what its first run printed."""
+
+    def make(folder):
+        (folder / "first.txt").write_text(Demo(folder, "").run("demo", "-q").stdout)
+
+    folder = laid_down.made_once(tmp_path_factory, "demo", make)
+    return Demo(folder, (folder / "first.txt").read_text())
+
+
+@pytest.fixture
+def cot_home(tmp_path_factory, home):
+    """This test's home, with COT of HE from September to November 2025 in it."""
+    laid_down.copy(laid_down.made_once(tmp_path_factory, "cot", laid_down.cot), home)
+
+
+@pytest.fixture
+def futures_home(tmp_path_factory, home):
+    """This test's home, with futures of HE in November and December 2025 in it, raw and features."""
+    laid_down.copy(laid_down.made_once(tmp_path_factory, "futures", laid_down.futures), home)
 
 
 def pytest_collection_modifyitems(items):

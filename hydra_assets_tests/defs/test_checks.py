@@ -43,8 +43,8 @@ def force_in(as_of="2025-10-21", available_at="2025-10-21", value=5.0, name="cot
 
 
 @pytest.fixture
-def made():
-    run(first="2025-09", last="2025-11")
+def made(cot_home):
+    """COT of three months."""
 
 
 # ---------------------------------------------------------------- lookahead and replay

@@ -55,8 +55,7 @@ def test_from_bytes_to_the_store_and_a_second_time_for_nothing():
             assert len(ledger.requests()) == asked
 
 
-def test_nothing_of_a_day_is_served_before_its_evening():
-    futures()
+def test_nothing_of_a_day_is_served_before_its_evening(futures_home):
     with hydra_assets.open() as desk:
         noon, evening = at("2025-12-03 18:00"), at("2025-12-04 00:00:02")
         day = at("2025-12-03")
@@ -193,8 +192,7 @@ def later(row, **values):
         ("futures_bars", "coverage", lambda row: later(row, as_of=at("2025-12-25"), available_at=at("2025-12-26")), False),
     ],
 )
-def test_a_check_sees_what_it_is_for(table, check, change, blocks):
-    futures()
+def test_a_check_sees_what_it_is_for(table, check, change, blocks, futures_home):
     vandalise(table, change)
     result = run(first="2025-12", last="2025-12", only=[table], raise_on_error=False)
     assert verdicts(result)[table, check] == "failed"
@@ -261,9 +259,8 @@ def test_an_instant_at_which_nothing_arrived_is_refused(monkeypatch):
     assert "no input inside its windows arrived at that instant" in failure.event_specific_data.error.to_string()
 
 
-def test_the_audit_knows_each_windows_needs():
+def test_the_audit_knows_each_windows_needs(futures_home):
     """One row at a time: on its own day's open interest, on too few sessions, on a day that is no session."""
-    futures()
     with hydra_assets.open() as desk:
         inputs = evidence_of(desk.lake, "futures", "HE", [Month(2025, 12)])
         features = of_family("futures")
