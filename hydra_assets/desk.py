@@ -8,7 +8,7 @@ import pyarrow as pa
 from hydra_assets.closing import Closing
 from hydra_assets.config.home import Home, resolve_home
 from hydra_assets.config.load import Config, config_text, load_config
-from hydra_assets.core.tables.registry import FUTURES_CONTINUOUS
+from hydra_assets.core.tables.futures import FUTURES_CONTINUOUS
 from hydra_assets.features.futures.continuous import Method, adjusted
 from hydra_assets.storage.lake import ParquetLake
 from hydra_assets.storage.store import FeatureStore

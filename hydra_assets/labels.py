@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from hydra_assets.config.home import resolve_home
 from hydra_assets.config.load import load_config
-from hydra_assets.core.tables.registry import FUTURES_STATISTICS
+from hydra_assets.core.tables.futures import FUTURES_STATISTICS
 from hydra_assets.features import labels
 from hydra_assets.storage.lake import ParquetLake
 

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from hydra_assets.config.load import load_config
 from hydra_assets.core.months import Month
-from hydra_assets.core.tables.registry import COT_GROUPS
+from hydra_assets.core.tables.cot import COT_GROUPS
 from hydra_assets.defs.judging import Judgement, final_settlements, lake_check, month_text
 
 _BEFORE = dt.timedelta(21)  # of the first month asked, so that its first session has sessions before it

@@ -2,7 +2,8 @@
 
 import dagster as dg
 
-from hydra_assets.core.tables.registry import TABLES, Table
+from hydra_assets.core.tables.registry import TABLES
+from hydra_assets.core.tables.table import Table
 from hydra_assets.defs.columns import column_schema
 from hydra_assets.defs.freshness import policy_of
 

@@ -9,7 +9,8 @@ import pyarrow as pa
 
 from hydra_assets.config.load import load_config
 from hydra_assets.core.months import Month
-from hydra_assets.core.tables.registry import OPTION_CHAIN, OPTION_SMILES, Table
+from hydra_assets.core.tables.options import OPTION_CHAIN, OPTION_SMILES
+from hydra_assets.core.tables.table import Table
 from hydra_assets.defs.judging import Judgement, lake_check, month_text
 
 NEAR = 0.1  # |ln(K/F)|

@@ -9,7 +9,8 @@ import pyarrow.compute as pc
 from hydra_assets.config.load import load_config
 from hydra_assets.core.audit import early_rows
 from hydra_assets.core.months import Month
-from hydra_assets.core.tables.registry import FEATURE_TABLES, TABLES, Table
+from hydra_assets.core.tables.registry import FEATURE_TABLES, TABLES
+from hydra_assets.core.tables.table import Table
 from hydra_assets.defs.anomaly_checks import ANOMALIES
 from hydra_assets.defs.chain_checks import CHAIN_CHECKS
 from hydra_assets.defs.cot_checks import cot_coverage, cot_identity

@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 
 from hydra_assets.config.load import load_release_calendar
 from hydra_assets.core.months import Month
-from hydra_assets.core.tables.registry import COT_GROUPS
+from hydra_assets.core.tables.cot import COT_GROUPS
 from hydra_assets.defs.judging import BLOCKS, Judgement, lake_check, month_text
 
 

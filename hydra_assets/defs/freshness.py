@@ -18,7 +18,8 @@ from hydra_assets.config.load import load_config, load_release_calendar
 from hydra_assets.core.months import Month, months_between
 from hydra_assets.core.releases import ReleaseCalendar
 from hydra_assets.core.sessions import session_days
-from hydra_assets.core.tables.registry import TABLES, Table
+from hydra_assets.core.tables.registry import TABLES
+from hydra_assets.core.tables.table import Table
 from hydra_assets.defs.judging import Judgement, asked_of, by_setting, of_partitions, verdict_of
 from hydra_assets.defs.resources import FindingsResource, LakeResource
 from hydra_assets.flow.feeds.databento import SCHEMAS, complete_at

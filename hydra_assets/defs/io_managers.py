@@ -11,7 +11,8 @@ import pyarrow.compute as pc
 
 from hydra_assets.core.instants import now_us
 from hydra_assets.core.months import Month
-from hydra_assets.core.tables.registry import TABLES, Table
+from hydra_assets.core.tables.registry import TABLES
+from hydra_assets.core.tables.table import Table
 from hydra_assets.defs.columns import column_schema
 from hydra_assets.defs.partitions import MARKET_MONTH, months_by_market, parts_of, refuse_shortened_range
 from hydra_assets.defs.resources import LakeResource
@@ -92,9 +93,7 @@ class HiveParquetIOManager(dg.ConfigurableIOManager):
 def _dataset(context: dg.OutputContext) -> Table:
     name = context.asset_key.path[-1]
     if name not in TABLES:
-        raise SchemaError(
-            f"asset {name!r} is no table of the lake; its shape belongs in core/tables/registry.py. Known are {sorted(TABLES)}"
-        )
+        raise SchemaError(f"asset {name!r} is no table of the lake; its shape belongs in core/tables/. Known are {sorted(TABLES)}")
     return TABLES[name]
 
 

@@ -10,7 +10,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from hydra_assets.core.months import Month
-from hydra_assets.core.tables.registry import OPTION_CHAIN, OPTION_FEATURES, OPTION_SMILES
+from hydra_assets.core.tables.features import OPTION_FEATURES
+from hydra_assets.core.tables.options import OPTION_CHAIN, OPTION_SMILES
 from hydra_assets.defs.pictures import Facts, by_date, picture_of, positioning, synthetic_note, table_of, term_structure
 from hydra_assets.features.options.smiles import svi_of
 from hydra_assets.options.density import density

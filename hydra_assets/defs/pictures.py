@@ -10,7 +10,8 @@ import dagster as dg
 import pyarrow.compute as pc
 
 from hydra_assets.core.months import Month
-from hydra_assets.core.tables.registry import COT_DISAGGREGATED, FUTURES_STATISTICS
+from hydra_assets.core.tables.cot import COT_DISAGGREGATED
+from hydra_assets.core.tables.futures import FUTURES_STATISTICS
 from hydra_assets.storage.lake import ParquetLake
 
 SIZE_IN, DPI = (7.0, 3.2), 90

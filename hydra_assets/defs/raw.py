@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from hydra_assets.config.load import load_config, load_release_calendar
 from hydra_assets.core.months import Month
-from hydra_assets.core.tables.registry import COT_DISAGGREGATED
+from hydra_assets.core.tables.cot import COT_DISAGGREGATED
 from hydra_assets.defs.coverage_calendar import report_calendar
 from hydra_assets.defs.partitions import MARKET_MONTH, key_of, months_by_market, parts_of
 from hydra_assets.defs.resources import CftcResource, LakeResource

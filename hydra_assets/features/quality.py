@@ -4,7 +4,7 @@ import numpy as np
 import pyarrow as pa
 
 from hydra_assets.core.arrays import Ints
-from hydra_assets.core.tables.registry import QUALITIES
+from hydra_assets.core.tables.table import QUALITIES
 
 NORMAL, PARTIAL, DEGRADED, STALE, MISSING = range(len(QUALITIES))
 _OF_INPUTS = {"normal": NORMAL, "partial": PARTIAL}

@@ -6,7 +6,8 @@ import pyarrow as pa
 from hydra_assets.core.arrays import Floats, Ints
 from hydra_assets.core.feature import Feature
 from hydra_assets.core.instants import instants
-from hydra_assets.core.tables.registry import FEATURE_SCHEMA, QUALITIES
+from hydra_assets.core.tables.features import FEATURE_SCHEMA
+from hydra_assets.core.tables.table import QUALITIES
 
 TOLERANCE = 1e-12  # a value that moved by less than this x max(1, |old|) is no new vintage
 

@@ -18,7 +18,7 @@ import pyarrow as pa
 
 from hydra_assets.core.instants import INSTANT, day_us, to_us
 from hydra_assets.core.releases import ReleaseCalendar
-from hydra_assets.core.tables.registry import COT_CONCENTRATION, COT_DISAGGREGATED, COT_GROUPS, COT_POSITIONS, COT_TRADERS
+from hydra_assets.core.tables.cot import COT_CONCENTRATION, COT_DISAGGREGATED, COT_GROUPS, COT_POSITIONS, COT_TRADERS
 from hydra_assets.errors import VendorContentError
 
 _GROUP = {"prod": "Prod_Merc", "swap": "Swap", "mm": "M_Money", "other": "Other_Rept", "nonrept": "NonRept"}

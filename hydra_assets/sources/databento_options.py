@@ -13,7 +13,7 @@ from databento.common.dbnstore import DBNStore
 
 from hydra_assets.core.instants import DAY_US
 from hydra_assets.core.market import Market
-from hydra_assets.core.tables.registry import OPTION_DEFINITIONS, OPTION_QUOTES, OPTION_STATISTICS
+from hydra_assets.core.tables.options import OPTION_DEFINITIONS, OPTION_QUOTES, OPTION_STATISTICS
 from hydra_assets.errors import VendorContentError
 from hydra_assets.sources.databento_parse import (
     DAY_NS,

@@ -11,7 +11,8 @@ from databento.common.dbnstore import DBNStore
 
 from hydra_assets.core.instants import DAY_US
 from hydra_assets.core.market import Market
-from hydra_assets.core.tables.registry import FUTURES_BARS, FUTURES_DEFINITIONS, FUTURES_STATISTICS, Table
+from hydra_assets.core.tables.futures import FUTURES_BARS, FUTURES_DEFINITIONS, FUTURES_STATISTICS
+from hydra_assets.core.tables.table import Table
 from hydra_assets.errors import VendorContentError
 
 SCALE = 1e9  # DBN prices are integers of 1e-9 price units

@@ -15,7 +15,7 @@ import pandas as pd
 import pyarrow as pa
 
 from hydra_assets.core.instants import DAY_US, column_us, day_us, from_us, instants, to_us
-from hydra_assets.core.tables.registry import Stamps
+from hydra_assets.core.tables.table import Stamps
 from hydra_assets.core.tolerance import same_numbers
 from hydra_assets.errors import ConflictError, SchemaError
 from hydra_assets.storage.folder import RETRACTED

@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 
 from hydra_assets.core.instants import INSTANT, iso, to_us
 from hydra_assets.core.label import is_label
-from hydra_assets.core.tables.registry import QUALITIES
+from hydra_assets.core.tables.table import QUALITIES
 from hydra_assets.core.tolerance import same_number
 from hydra_assets.errors import ConflictError, InvalidTimeError, InvalidValueError, LabelError
 from hydra_assets.storage.names import checked_name

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from hydra_assets.core.instants import INSTANT, instants
-from hydra_assets.core.tables.registry import QUALITIES
+from hydra_assets.core.tables.table import QUALITIES
 from hydra_assets.errors import InvalidTimeError
 from hydra_assets.storage.mirror import Frontier, frontier_of
 from hydra_assets.storage.question import Question

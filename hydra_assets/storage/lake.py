@@ -12,7 +12,7 @@ import pyarrow as pa
 from hydra_assets import log
 from hydra_assets.core.instants import INSTANT, column_us, from_us, now_us, to_us
 from hydra_assets.core.point_in_time import known_vintages, recordings_that_count
-from hydra_assets.core.tables.registry import Stamps
+from hydra_assets.core.tables.table import Stamps
 from hydra_assets.errors import CorruptionError, InvalidNameError, InvalidTimeError, InvalidValueError, SchemaError
 from hydra_assets.storage import files
 from hydra_assets.storage.capture import Held, Look, capture

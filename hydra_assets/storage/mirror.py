@@ -20,7 +20,7 @@ import numpy as np
 import pyarrow as pa
 
 from hydra_assets.core.point_in_time import visible_frontier
-from hydra_assets.core.tables.registry import QUALITIES
+from hydra_assets.core.tables.table import QUALITIES
 from hydra_assets.storage.fact_table import FactTable
 
 FORMAT = "1"

@@ -10,7 +10,7 @@ import pytest
 
 import hydra_assets
 from hydra_assets.core.months import Month, months_between
-from hydra_assets.core.tables.registry import COT_FEATURES
+from hydra_assets.core.tables.features import COT_FEATURES
 from hydra_assets.defs import retries as retrying
 from hydra_assets.defs.io_managers import HiveParquetIOManager
 from hydra_assets.defs.partitions import MARKET_MONTH, key_of, months_by_market, refuse_shortened_range

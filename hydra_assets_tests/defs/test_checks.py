@@ -10,7 +10,8 @@ import hydra_assets
 from hydra_assets.config.home import base_folder
 from hydra_assets.config.load import load_release_calendar
 from hydra_assets.core.months import Month
-from hydra_assets.core.tables.registry import COT_DISAGGREGATED, COT_FEATURES
+from hydra_assets.core.tables.cot import COT_DISAGGREGATED
+from hydra_assets.core.tables.features import COT_FEATURES
 from hydra_assets.defs.freshness import reports_expected
 from hydra_assets.storage.lake import ParquetLake
 from hydra_assets.storage.sqlite.findings import Findings

@@ -10,7 +10,8 @@ import hydra_assets
 from hydra_assets.config.load import load_config, load_release_calendar
 from hydra_assets.core.months import Month
 from hydra_assets.core.sessions import session_days
-from hydra_assets.core.tables.registry import FUTURES_STATISTICS, TABLES
+from hydra_assets.core.tables.futures import FUTURES_STATISTICS
+from hydra_assets.core.tables.registry import TABLES
 from hydra_assets.defs import anomaly_checks, freshness
 from hydra_assets.defs.freshness import COT_WINDOW, MARKET_WINDOW, newest_expected
 from hydra_assets.defs.judging import by_setting

@@ -13,7 +13,8 @@ from hydra_assets.config.load import load_release_calendar
 from hydra_assets.core.instants import day_us
 from hydra_assets.core.months import Month, months_between
 from hydra_assets.core.releases import ReleaseCalendar
-from hydra_assets.core.tables.registry import COT_DISAGGREGATED, FEATURE_TABLES
+from hydra_assets.core.tables.cot import COT_DISAGGREGATED
+from hydra_assets.core.tables.registry import FEATURE_TABLES
 from hydra_assets.defs import raw, revisions
 from hydra_assets.defs.partitions import key_of, parts_of
 from hydra_assets.defs.revisions import FIRST_TAG, LAST_TAG, ONE_TAG, REVISION_TAG, revision_of, revision_sensor

@@ -12,7 +12,8 @@ import pytest
 
 from hydra_assets.core.audit import early_rows
 from hydra_assets.core.sessions import session_days
-from hydra_assets.core.tables.registry import FEATURE_SCHEMA, OPTION_SMILES
+from hydra_assets.core.tables.features import FEATURE_SCHEMA
+from hydra_assets.core.tables.options import OPTION_SMILES
 from hydra_assets.errors import SchemaError
 from hydra_assets.features import compute, of_family
 from hydra_assets.features.compute import evidence

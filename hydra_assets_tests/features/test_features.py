@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 import pytest
 
 from hydra_assets.core.instants import DAY_US
-from hydra_assets.core.tables.registry import FEATURE_SCHEMA
+from hydra_assets.core.tables.features import FEATURE_SCHEMA
 from hydra_assets.errors import SchemaError, UnknownFeatureError
 from hydra_assets.features import compute, of_family
 from hydra_assets.features.cot import formulas as cot

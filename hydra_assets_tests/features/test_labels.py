@@ -13,7 +13,7 @@ from hydra_assets.core.instants import INSTANT
 from hydra_assets.core.months import Month
 from hydra_assets.core.option_rules import OptionRules
 from hydra_assets.core.sessions import session_days
-from hydra_assets.core.tables.registry import FUTURES_CONTINUOUS, FUTURES_STATISTICS
+from hydra_assets.core.tables.futures import FUTURES_CONTINUOUS, FUTURES_STATISTICS
 from hydra_assets.errors import InvalidTimeError, InvalidValueError, LabelError
 from hydra_assets.features.futures.continuous import adjusted, build_continuous
 from hydra_assets.features.labels import forward_returns

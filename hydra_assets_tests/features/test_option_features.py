@@ -14,7 +14,8 @@ from hydra_assets.config.load import load_config
 from hydra_assets.core.audit import early_rows
 from hydra_assets.core.option_rules import OptionRules
 from hydra_assets.core.sessions import session_days
-from hydra_assets.core.tables.registry import FEATURE_SCHEMA, QUALITIES
+from hydra_assets.core.tables.features import FEATURE_SCHEMA
+from hydra_assets.core.tables.table import QUALITIES
 from hydra_assets.errors import ConfigError, SchemaError, UnknownFeatureError
 from hydra_assets.features import compute, of_family
 from hydra_assets.features.options.chain import build_chain

@@ -4,7 +4,7 @@ import datetime as dt
 
 import pytest
 
-from hydra_assets.core.tables.registry import COT_DISAGGREGATED
+from hydra_assets.core.tables.cot import COT_DISAGGREGATED
 from hydra_assets.errors import VendorContentError
 from hydra_assets.sources.cftc_parse import parse_cot, reports_of
 from hydra_assets_tests.conftest import at

@@ -12,7 +12,7 @@ import pytest
 
 import hydra_assets
 from hydra_assets.core.months import Month, months_between
-from hydra_assets.core.tables.registry import COT_DISAGGREGATED
+from hydra_assets.core.tables.cot import COT_DISAGGREGATED
 from hydra_assets.errors import ConflictError, CorruptionError, LockTimeoutError
 from hydra_assets.flow.outdated import outdated_months
 from hydra_assets.flow.publish import compute_months, publish_month

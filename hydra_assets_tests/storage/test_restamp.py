@@ -9,7 +9,7 @@ import pytest
 from hydra_assets.config.load import load_config, load_release_calendar
 from hydra_assets.core.months import Month
 from hydra_assets.core.releases import ReleaseCalendar
-from hydra_assets.core.tables.registry import COT_DISAGGREGATED
+from hydra_assets.core.tables.cot import COT_DISAGGREGATED
 from hydra_assets.errors import InvalidTimeError, InvalidValueError, SchemaError
 from hydra_assets.flow.feeds.cot import restamp_cot, versions_of
 from hydra_assets.storage.capture import Look

@@ -11,7 +11,7 @@ import pytest
 
 from hydra_assets.core.instants import to_us
 from hydra_assets.core.months import Month, months_between
-from hydra_assets.core.tables.registry import COT_DISAGGREGATED
+from hydra_assets.core.tables.cot import COT_DISAGGREGATED
 from hydra_assets.errors import CorruptionError
 from hydra_assets.features import of_family
 from hydra_assets.flow.publish import compute_months, publish_month

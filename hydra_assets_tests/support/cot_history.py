@@ -7,7 +7,7 @@ import pyarrow as pa
 
 from hydra_assets.config.load import load_release_calendar
 from hydra_assets.core.instants import INSTANT, day_us, to_us
-from hydra_assets.core.tables.registry import COT_DISAGGREGATED
+from hydra_assets.core.tables.cot import COT_DISAGGREGATED
 from hydra_assets.sources.cftc_parse import parse_cot
 from hydra_assets.sources.sample.cot import cot_archive
 

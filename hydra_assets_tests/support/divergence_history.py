@@ -6,7 +6,8 @@ import math
 import pyarrow as pa
 
 from hydra_assets.core.sessions import session_days
-from hydra_assets.core.tables.registry import FEATURE_SCHEMA, OPTION_SMILES
+from hydra_assets.core.tables.features import FEATURE_SCHEMA
+from hydra_assets.core.tables.options import OPTION_SMILES
 from hydra_assets.sources.sample.curve import next_session
 from hydra_assets_tests.support.futures_history import ct
 from hydra_assets_tests.support.option_history import midnight

@@ -9,7 +9,7 @@ import pyarrow as pa
 from hydra_assets.config.load import load_config
 from hydra_assets.core.instants import day_us, to_us
 from hydra_assets.core.sessions import session_days
-from hydra_assets.core.tables.registry import FUTURES_BARS, FUTURES_STATISTICS
+from hydra_assets.core.tables.futures import FUTURES_BARS, FUTURES_STATISTICS
 from hydra_assets.sources.sample.curve import Curve, next_session
 
 CHICAGO = ZoneInfo("America/Chicago")

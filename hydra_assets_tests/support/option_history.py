@@ -7,13 +7,9 @@ import numpy as np
 import pyarrow as pa
 
 from hydra_assets.core.sessions import session_days
-from hydra_assets.core.tables.registry import (
-    FEATURE_SCHEMA,
-    FUTURES_STATISTICS,
-    OPTION_DEFINITIONS,
-    OPTION_QUOTES,
-    OPTION_STATISTICS,
-)
+from hydra_assets.core.tables.features import FEATURE_SCHEMA
+from hydra_assets.core.tables.futures import FUTURES_STATISTICS
+from hydra_assets.core.tables.options import OPTION_DEFINITIONS, OPTION_QUOTES, OPTION_STATISTICS
 from hydra_assets.options.american import american_price
 from hydra_assets.options.svi import RawSvi
 from hydra_assets.sources.sample.curve import next_session

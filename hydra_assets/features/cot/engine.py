@@ -10,7 +10,8 @@ import pyarrow as pa
 
 from hydra_assets.core.feature import Feature
 from hydra_assets.core.instants import DAY_US, column_us, day_us, instants
-from hydra_assets.core.tables.registry import FEATURE_SCHEMA, QUALITIES
+from hydra_assets.core.tables.features import FEATURE_SCHEMA
+from hydra_assets.core.tables.table import QUALITIES
 from hydra_assets.errors import SchemaError
 from hydra_assets.features.rows import TOLERANCE
 

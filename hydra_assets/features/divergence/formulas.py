@@ -13,7 +13,8 @@ from hydra_assets.core.feature import Feature, Window
 from hydra_assets.core.instants import DAY_US, EPOCH, column_us
 from hydra_assets.core.rows import rows_between
 from hydra_assets.core.sessions import session_days
-from hydra_assets.core.tables.registry import FEATURE_SCHEMA, OPTION_SMILES
+from hydra_assets.core.tables.features import FEATURE_SCHEMA
+from hydra_assets.core.tables.options import OPTION_SMILES
 from hydra_assets.errors import SchemaError
 from hydra_assets.features.quality import MISSING, NORMAL, PARTIAL, quality_codes
 from hydra_assets.features.rows import feature_rows, in_order, moved

@@ -10,7 +10,8 @@ import pyarrow as pa
 from hydra_assets.core.arrays import Ints
 from hydra_assets.core.feature import Feature, Window
 from hydra_assets.core.instants import instants
-from hydra_assets.core.tables.registry import FUTURES_CONTINUOUS, QUALITIES
+from hydra_assets.core.tables.futures import FUTURES_CONTINUOUS
+from hydra_assets.core.tables.table import QUALITIES
 from hydra_assets.errors import InvalidValueError
 from hydra_assets.features.futures.engine import play
 from hydra_assets.features.futures.formulas import Daily

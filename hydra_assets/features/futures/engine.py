@@ -15,7 +15,8 @@ import pyarrow as pa
 from hydra_assets.core.arrays import Ints
 from hydra_assets.core.feature import Feature
 from hydra_assets.core.instants import instants
-from hydra_assets.core.tables.registry import FEATURE_SCHEMA, QUALITIES
+from hydra_assets.core.tables.features import FEATURE_SCHEMA
+from hydra_assets.core.tables.table import QUALITIES
 from hydra_assets.features.futures.arrivals import BARS, KINDS, Arrivals, Inputs, lay_out
 from hydra_assets.features.futures.panel import HIGH, LOW, MEMORY, OPEN_INTEREST, SETTLEMENT, VOLUME, Panel
 from hydra_assets.features.futures.readiness import NEEDS, Need

@@ -17,7 +17,9 @@ from hydra_assets.core.arrays import Ints
 from hydra_assets.core.instants import DAY_US, EPOCH, column_us, instants, to_us
 from hydra_assets.core.option_rules import OptionRules
 from hydra_assets.core.sessions import session_days
-from hydra_assets.core.tables.registry import OPTION_CHAIN, QUALITIES, TABLES
+from hydra_assets.core.tables.options import OPTION_CHAIN
+from hydra_assets.core.tables.registry import TABLES
+from hydra_assets.core.tables.table import QUALITIES
 from hydra_assets.errors import SchemaError
 from hydra_assets.features.quality import MISSING, NORMAL, quality_codes
 from hydra_assets.features.vintages import Arrivals, Known, changed, days_of, require, unique_pairs

@@ -17,7 +17,8 @@ from hydra_assets.core.feature import Feature
 from hydra_assets.core.instants import DAY_US, column_us
 from hydra_assets.core.option_rules import OptionRules
 from hydra_assets.core.rows import rows_between
-from hydra_assets.core.tables.registry import FEATURE_SCHEMA, OPTION_CHAIN, OPTION_DEFINITIONS, OPTION_SMILES
+from hydra_assets.core.tables.features import FEATURE_SCHEMA
+from hydra_assets.core.tables.options import OPTION_CHAIN, OPTION_DEFINITIONS, OPTION_SMILES
 from hydra_assets.errors import SchemaError
 from hydra_assets.features.futures import formulas as futures
 from hydra_assets.features.futures.engine import compute_daily

@@ -11,7 +11,8 @@ import pyarrow.compute as pc
 from hydra_assets.core.arrays import Ints
 from hydra_assets.core.feature import Feature
 from hydra_assets.core.instants import DAY_US, EPOCH, column_us
-from hydra_assets.core.tables.registry import FEATURE_SCHEMA, OPTION_DEFINITIONS, OPTION_STATISTICS
+from hydra_assets.core.tables.features import FEATURE_SCHEMA
+from hydra_assets.core.tables.options import OPTION_DEFINITIONS, OPTION_STATISTICS
 from hydra_assets.features.options.chain import next_sessions
 from hydra_assets.features.quality import MISSING, NORMAL, quality_codes
 from hydra_assets.features.rows import feature_rows, moved

@@ -16,7 +16,8 @@ from hydra_assets.core.arrays import Floats, Ints
 from hydra_assets.core.instants import column_us, instants
 from hydra_assets.core.option_rules import OptionRules
 from hydra_assets.core.rows import rows_between
-from hydra_assets.core.tables.registry import OPTION_CHAIN, OPTION_SMILES, QUALITIES
+from hydra_assets.core.tables.options import OPTION_CHAIN, OPTION_SMILES
+from hydra_assets.core.tables.table import QUALITIES
 from hydra_assets.errors import SchemaError
 from hydra_assets.features.quality import DEGRADED, MISSING, NORMAL, PARTIAL, quality_codes
 from hydra_assets.features.vintages import Arrivals, Known, changed, days_of, expand, require, unique_pairs

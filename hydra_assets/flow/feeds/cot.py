@@ -16,7 +16,7 @@ from hydra_assets.core.market import Market
 from hydra_assets.core.months import Month
 from hydra_assets.core.releases import ReleaseCalendar
 from hydra_assets.core.rows import rows_between
-from hydra_assets.core.tables.registry import COT_DISAGGREGATED
+from hydra_assets.core.tables.cot import COT_DISAGGREGATED
 from hydra_assets.errors import NotPublishedError, SchemaError
 from hydra_assets.sources.cftc import CftcSource, CotArchive
 from hydra_assets.sources.cftc_parse import PARSER_VERSION, Quarantined, parse_cot
