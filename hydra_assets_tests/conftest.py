@@ -14,6 +14,7 @@ from hydra_assets.storage.lake import ParquetLake
 from hydra_assets.storage.store import FeatureStore
 from hydra_assets_tests.support import laid_down
 from hydra_assets_tests.support.demo_home import Demo
+from hydra_assets_tests.support.rude_vendor import rude_vendor  # noqa: F401  a fixture
 
 settings.register_profile("house", deadline=None, derandomize=True, print_blob=True)
 settings.load_profile("house")

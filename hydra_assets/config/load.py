@@ -136,6 +136,24 @@ class AlertSettings:
 
 
 @dataclass(frozen=True)
+class SampleSettings:
+    """
+    How the embedded vendor of the sample world behaves.
+
+    Attributes:
+        rude: behaviours of the real vendors, by name; ``all`` is every one.
+        max_days, max_bytes, bytes_per_s, first_byte_s, busy_polls: sizes of some of them.
+    """
+
+    rude: tuple[str, ...]
+    max_days: int
+    max_bytes: int
+    bytes_per_s: int
+    first_byte_s: float
+    busy_polls: int
+
+
+@dataclass(frozen=True)
 class Config:
     """All settings, typed."""
 
@@ -145,6 +163,7 @@ class Config:
     options: OptionSettings
     cftc: CftcSettings
     databento: DatabentoSettings
+    sample: SampleSettings
     checks: CheckSettings
     alerts: AlertSettings
     markets: Mapping[str, Market]
@@ -187,6 +206,9 @@ def load_config(path: Path | None = None) -> Config:
     merged, file = _merged(path)
     settings = dict(merged)
     markets = {symbol: _market(symbol, block, file) for symbol, block in _mapping(settings.pop("markets"), file, "markets").items()}
+    sample = _mapping(settings["sample"], file, "sample")
+    if isinstance(sample.get("rude"), str):  # one name needs no list around it
+        settings["sample"] = {**sample, "rude": [sample["rude"]]}
     config = _build(Config, {**settings, "markets": markets}, file, "")
     _ = config.option_rules  # a wrong word in it is told now
     if config.default_market not in markets:

@@ -18,6 +18,7 @@ from hydra_assets.core.releases import ReleaseCalendar
 from hydra_assets.core.rows import rows_between
 from hydra_assets.core.tables.cot import COT_DISAGGREGATED
 from hydra_assets.errors import NotPublishedError, SchemaError
+from hydra_assets.flow.feeds.sample import rudeness
 from hydra_assets.sources.cftc import CftcSource, CotArchive
 from hydra_assets.sources.cftc_parse import PARSER_VERSION, Quarantined, parse_cot
 from hydra_assets.storage.capture import Look
@@ -51,8 +52,10 @@ def open_cftc(home: Home, config: Config, calendar: ReleaseCalendar) -> Iterator
 
     # The embedded vendor serves the configured markets: with another set of them its archives are other archives.
     contracts = sorted((market.cftc_code, market.name) for market in config.markets.values())
-    served = hashlib.sha256(repr(contracts).encode()).hexdigest()[:12]
-    with SampleVendor(config.markets, calendar) as vendor:
+    rude = rudeness(config)
+    told = repr((contracts, rude.on) if rude.on else contracts)
+    served = hashlib.sha256(told.encode()).hexdigest()[:12]
+    with SampleVendor(config.markets, calendar, rude=rude) as vendor:
         yield source(home.archives / f"sample-{served}", base_url=vendor.url)
 
 

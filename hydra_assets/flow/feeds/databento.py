@@ -24,6 +24,7 @@ from hydra_assets.core.option_rules import OptionRules
 from hydra_assets.core.rows import rows_between
 from hydra_assets.core.sessions import session_days
 from hydra_assets.core.tables.registry import TABLES
+from hydra_assets.flow.feeds.sample import rudeness
 from hydra_assets.sources.databento import Condition, DatabentoSource, Payload, Quote, Request
 from hydra_assets.sources.databento_client import Limits
 from hydra_assets.sources.databento_options import FROM, OptionDefinitions, parse_option_definitions, parse_option_quotes
@@ -67,7 +68,7 @@ def open_databento(home: Home, config: Config, *, key: str, run: str = "by hand"
         from hydra_assets.sources.sample.databento import SAMPLE_KEY
         from hydra_assets.sources.sample.server import SampleVendor
 
-        with SampleVendor(config.markets, load_release_calendar(), cache=home.cache) as vendor:
+        with SampleVendor(config.markets, load_release_calendar(), cache=home.cache, rude=rudeness(config)) as vendor:
             budget = Budget(run, unattended=unattended)
             yield DatabentoSource(
                 SAMPLE_KEY, vendor.url, home.archives, ledger, budget=budget, limits=limits, max_attempts=asked.max_attempts

@@ -4,7 +4,7 @@ import datetime as dt
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol
 
 import databento_dbn as dbn
 import numpy as np
@@ -60,6 +60,20 @@ def last_modified(day: dt.date, now: dt.datetime) -> dt.date:
     """When the vendor last changed what it has of *day*, as of *now*."""
     mended = day + RESTATED_AFTER
     return mended if is_degraded(day) and mended <= now.date() else day + dt.timedelta(1)
+
+
+class Published(Protocol):
+    """The records of one parent symbol."""
+
+    @property
+    def schemas(self) -> tuple[str, ...]:
+        """The schemas that have records."""
+
+    def records(self, schema: str, low: int, high: int) -> np.ndarray:
+        """Records with low <= index time < high (nanoseconds), in order of that time."""
+
+    def lives(self, first: dt.date, last: dt.date) -> Lives:
+        """Raw symbols with their ids, first and last day, of what exists between *first* and *last*."""
 
 
 class MonthlyRecords(ABC):

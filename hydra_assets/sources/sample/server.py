@@ -19,7 +19,10 @@ from hydra_assets.core.market import Market
 from hydra_assets.core.releases import ReleaseCalendar
 from hydra_assets.sources.cftc import FIRST_YEAR, LAST_OF_HISTORY
 from hydra_assets.sources.sample.cot import Archive, cot_archive
-from hydra_assets.sources.sample.databento import DatabentoDesk
+from hydra_assets.sources.sample.databento import DatabentoDesk, Reply
+from hydra_assets.sources.sample.rude import POLITE, Rudeness
+from hydra_assets.sources.sample.rude_cot import NOT_THERE, rude_archive
+from hydra_assets.sources.sample.rude_http import RudeDelivery
 
 _YEAR = re.compile(r"/files/dea/history/fut_disagg_txt_(\d{4})\.zip")
 _HISTORY = f"/files/dea/history/fut_disagg_txt_hist_{FIRST_YEAR}_{LAST_OF_HISTORY}.zip"
@@ -40,6 +43,7 @@ class SampleVendor:
         port: on 127.0.0.1; 0 takes a free one.
         tls: serves https with it.
         now: its clock.
+        rude: behaviours of the real vendors.
     """
 
     def __init__(
@@ -51,10 +55,12 @@ class SampleVendor:
         port: int = 0,
         tls: ssl.SSLContext | None = None,
         now: Callable[[], dt.datetime] = _utc_now,
+        rude: Rudeness = POLITE,
     ) -> None:
         self._contracts = {market.cftc_code: market.name for market in markets.values()}
         self._calendar, self._now = calendar, now
-        self._databento = DatabentoDesk(markets, cache, now)
+        self._databento = DatabentoDesk(markets, cache, now, rude)
+        self._rude, self._delivery = rude, RudeDelivery(rude)
         self._made: dict[tuple[range, int], Archive | None] = {}
         self._lock = threading.Lock()
         vendor = self
@@ -102,17 +108,25 @@ class SampleVendor:
         out = sum(self._calendar.release(day).available_at <= now for day in dates)
         with self._lock:
             if (years, out) not in self._made:
-                self._made[years, out] = cot_archive(years, self._contracts, self._calendar, now)
+                made = cot_archive(years, self._contracts, self._calendar, now)
+                self._made[years, out] = made and rude_archive(made, self._rude)
             return self._made[years, out]
 
     def _answer(self, request: BaseHTTPRequestHandler) -> None:
         if request.path.startswith("/v0/"):
             body = request.rfile.read(int(request.headers.get("Content-Length") or 0))
-            reply = self._databento.answer(str(request.command), request.path, request.headers.get("Authorization"), body)
-            _send(request, reply.status, reply.body, reply.headers)
+            reply = self._databento.answer(str(request.command), request.path, request.headers.get("Authorization"), body, self.url)
+            reply = _ranged(reply, request.headers.get("Range"))
+            if self._delivery.is_polite or not _is_bulk(request.path):
+                _send(request, reply.status, reply.body, reply.headers)
+            else:
+                self._delivery.send(request, reply.status, reply.body, reply.headers, body)
             return
         years = _years(request.path)
         archive = self.archive(years) if years else None
+        if archive is None and years and self._rude.html_january:
+            _send(request, 200, NOT_THERE, {"Content-Type": "text/html; charset=utf-8"})
+            return
         if archive is None:
             _send(request, 404, b"not published\n", {"Content-Type": "text/plain"})
             return
@@ -129,6 +143,21 @@ def _years(path: str) -> range | None:
         return range(FIRST_YEAR, LAST_OF_HISTORY + 1)
     match = _YEAR.fullmatch(path)
     return range(int(match[1]), int(match[1]) + 1) if match and int(match[1]) > LAST_OF_HISTORY else None
+
+
+def _is_bulk(path: str) -> bool:
+    """Whether the answer is a stream or a file, not a word or two."""
+    return path.startswith(("/v0/timeseries.", "/v0/batch.download", "/v0/batch/download/"))
+
+
+def _ranged(reply: Reply, asked: str | None) -> Reply:
+    """The part of a file that a Range header asks for."""
+    match = re.fullmatch(r"bytes=(\d+)-(\d*)", asked or "")
+    if match is None or reply.status != 200 or "Accept-Ranges" not in reply.headers:
+        return reply
+    first, last = int(match[1]), min(int(match[2] or len(reply.body)), len(reply.body) - 1)
+    headers = {**reply.headers, "Content-Range": f"bytes {first}-{last}/{len(reply.body)}"}
+    return Reply(206, headers, reply.body[first : last + 1])
 
 
 def _send(request: BaseHTTPRequestHandler, status: int, body: bytes, headers: Mapping[str, str]) -> None:

@@ -25,7 +25,7 @@ TREES = (17, 33)  # 0.002 volatility points, a twelfth of a tick at the money
 CLOSE = dt.time(13)  # the futures settle by then: the instant of every value here
 SHORTEST = 2 / 24 / 365  # years; on the last day options expire at noon and are worth their exercise value at the close
 OPTION_IDS, COMBINATION_IDS = 2_000_000_000, 2_900_000_000  # futures and their spreads lie far below
-_STRIKES_PER_FUTURE = 500
+STRIKES_PER_FUTURE = 500
 _CALL_PUT = np.array([1.0, -1.0])
 
 
@@ -189,7 +189,7 @@ class Chain:
         ticks = (1.4 + 0.032 * value / listing.tick) * (1 + 0.16 * np.minimum(z, 4.0) ** 2 + 0.9 * np.maximum(tau, 0)[:, None])[..., None]
         spread = np.maximum(np.round(listing.width * ticks * np.exp(0.3 * dice.standard_normal(value.shape))), 1)
         interest, volume = self._interest(contract, places_of, strikes, forward, listed, dice)
-        numbers = OPTION_IDS + contract.instrument_id * 2 * _STRIKES_PER_FUTURE + (places_of % _STRIKES_PER_FUTURE)[:, None] * 2 + [0, 1]
+        numbers = OPTION_IDS + contract.instrument_id * 2 * STRIKES_PER_FUTURE + (places_of % STRIKES_PER_FUTURE)[:, None] * 2 + [0, 1]
         root = self.root + contract.symbol[len(symbol) :]
         symbols = np.array([[f"{root} {right}{strike * 100:.0f}" for right in "CP"] for strike in strikes], dtype="S71")
         return Series(

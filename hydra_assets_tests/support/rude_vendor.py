@@ -1,0 +1,44 @@
+"""The embedded vendor with chosen behaviours of the real ones, and the real client at it."""
+
+import datetime as dt
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+
+import databento
+import pytest
+from databento.historical.api.batch import BatchHttpAPI
+from databento.historical.api.metadata import MetadataHttpAPI
+from databento.historical.api.timeseries import TimeseriesHttpAPI
+
+from hydra_assets.config.load import load_config, load_release_calendar
+from hydra_assets.sources.sample.databento import SAMPLE_KEY
+from hydra_assets.sources.sample.rude import Rudeness
+from hydra_assets.sources.sample.server import SampleVendor
+
+NOW = dt.datetime(2026, 10, 1, 15, tzinfo=dt.UTC)
+SMALL = {"max_days": 40, "max_bytes": 50_000_000, "bytes_per_s": 40_000, "first_byte_s": 0.2, "busy_polls": 2}
+
+RudeVendor = Callable[..., SampleVendor]
+
+
+@contextmanager
+def serving(*names: str, markets=None, now=NOW, cache=None, **sizes) -> Iterator[SampleVendor]:
+    """A running vendor with the behaviours *names* (``all`` for every one), sizes small unless given."""
+    rude = Rudeness.of(names, **{**SMALL, **sizes})
+    with SampleVendor(markets or load_config().markets, load_release_calendar(), cache=cache, now=lambda: now, rude=rude) as vendor:
+        yield vendor
+
+
+@pytest.fixture
+def rude_vendor() -> Iterator[RudeVendor]:
+    """Starts vendors: ``rude_vendor("counts", "friday").url``; all of them end with the test."""
+    with ExitStack() as running:
+        yield lambda *names, **more: running.enter_context(serving(*names, **more))
+
+
+def real_client(url: str) -> databento.Historical:
+    """Databento's own client at *url*, nothing of it replaced but the address (it insists on https)."""
+    made = databento.Historical(SAMPLE_KEY, gateway="https://localhost")
+    for name, api in (("timeseries", TimeseriesHttpAPI), ("metadata", MetadataHttpAPI), ("batch", BatchHttpAPI)):
+        setattr(made, name, api(SAMPLE_KEY, url))
+    return made
