@@ -170,7 +170,7 @@ def keys_unique(dataset: Table) -> dg.AssetChecksDefinition:
             judged.rows += table.num_rows
             judged.values += table.num_rows
             if dataset.stamps != "derived":  # what a restamp withdrew or recorded again stands twice, rightly
-                again = [note.recorded_at for note in opened.footnotes(dataset.name, market, first, last) if note.reason is not None]
+                again = [note.recorded_at for note in opened.writes(dataset.name, market, first, last) if note.reason is not None]
                 table = table.filter(pc.invert(pc.or_(table[RETRACTED], pc.is_in(table[RECORDED], pa.array(again, pa.int64())))))
             counted = table.group_by([*names, *([RECORDED] if dataset.stamps == "derived" else [])]).aggregate([([], "count_all")])
             for row in counted.filter(pc.greater(counted["count_all"], 1)).select([*names, "count_all"]).to_pylist():

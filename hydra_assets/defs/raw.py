@@ -66,7 +66,7 @@ def cot_disaggregated(context: dg.AssetExecutionContext, cftc: CftcResource, lak
         yield from pairs
         for market, months in asked.items():
             for month in months:
-                sighted = opened.sightings(dataset.name, market, month.first, month.last, key=dataset.key)
+                sighted = opened.capture_stats(dataset.name, market, month.first, month.last, key=dataset.key)
                 facts = {"captured_live": sighted.live, "backfilled": sighted.backfilled}
                 context.add_asset_metadata(facts, partition_key=str(key_of(market, month)))
 

@@ -56,7 +56,9 @@ def to_compute_again(families: Sequence[str]) -> list[str]:
 def input_marks(lake: ParquetLake, family: str, market: str, first: Month, last: Month) -> dict[str, dt.datetime]:
     """Folder to its newest recording, of every input folder that the windows from *first* to *last* touch."""
     return {
-        key: at for name, back in reach_of(family).items() for key, at in lake.marks(name, market, first.first - back, last.last).items()
+        key: at
+        for name, back in reach_of(family).items()
+        for key, at in lake.watermarks(name, market, first.first - back, last.last).items()
     }
 
 
@@ -67,7 +69,7 @@ def restamped_since_publish(store: FeatureStore, lake: ParquetLake, family: str,
     def restamped(month: Month, used: Mapping[str, dt.datetime]) -> bool:
         for folder in inputs.newer(month, used):
             inside = Month(folder.year, folder.month)
-            for note in lake.footnotes(folder.data_type, market, inside.first, inside.last):
+            for note in lake.writes(folder.data_type, market, inside.first, inside.last):
                 if note.reason is not None and (folder.key not in used or note.recorded_at > to_us(used[folder.key])):
                     return True
         return False

@@ -83,7 +83,7 @@ def compute_months(
     for _, group in groupby(sorted(months), key=lambda month: month.year):
         chunk = list(group)
         # Marks before rows: a row that arrives between the two makes the mark too old, never too new.
-        marks = {name: lake.marks(name, market, chunk[0].first - before, chunk[-1].last) for name, before in reach.items()}
+        marks = {name: lake.watermarks(name, market, chunk[0].first - before, chunk[-1].last) for name, before in reach.items()}
         read = _read(lake, family, market, chunk, reach)
         audit = lookahead_audit({name: read[name] for name in evidence(family)}, of_family(family))
         inputs = {name: read[name] for name in INPUTS[family]}

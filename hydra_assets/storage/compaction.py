@@ -8,71 +8,74 @@ leaves a folder that reads the same, and a batch written beside a compaction is 
 import dataclasses
 import datetime as dt
 import json
-import time
 from collections.abc import Callable
-from pathlib import Path
 
 import pyarrow as pa
 
 from hydra_assets.errors import CorruptionError
 from hydra_assets.storage import files
-from hydra_assets.storage.folder import KEY, Folder, FolderReader, footnotes_of, joined, key_of
+from hydra_assets.storage.folder import KEY, Folder, FolderReader, concat, key_of, writes_of
 
 GRACE = dt.timedelta(hours=1)
 
 
-def compact_folder(reader: FolderReader, folder: Folder) -> Path | None:
+def compact_folder(reader: FolderReader, folder: Folder) -> str | None:
     """
-    Merge the files of *folder* that count into one; the base file's path, or None where there is nothing to merge.
+    Merge the files of *folder* that count into one; the base file's key, or None where there is nothing to merge.
 
     Raises:
-        CorruptionError: a file is bad, or what was written is not what was read; nothing was changed.
+        CorruptionError: a file is bad, or the rows written are not those that were read; nothing was changed.
     """
-    with files.lock(folder.path):
-        paths = files.live(reader.root, folder.path)
-        if len(paths) < 2:
+    storage = reader.storage
+    with storage.lock(folder.key):
+        keys = files.live(storage, folder.key)
+        if len(keys) < 2:
             return None
-        footers = [reader.footer(path) for path in paths]
-        table = joined([reader.with_hidden(path) for path in paths])
-        key = key_of(table)
-        replaces = [name for path, meta in zip(paths, footers, strict=True) for name in (*files.replaced_by(meta), path.name)]
+        footers = [reader.footer(key) for key in keys]
+        table = concat([reader.with_hidden(key) for key in keys])
+        row_key = key_of(table)
+        replaces = [name for key, meta in zip(keys, footers, strict=True) for name in (*files.replaced_by(meta), files.name_of(key))]
         metadata = {
             "recorded_at": str(max(int(meta["recorded_at"]) for meta in footers)),
             "world": reader.world,
             "replaces": json.dumps(replaces),
-            "history": json.dumps([dataclasses.asdict(note) for meta in footers for note in footnotes_of(meta)]),
-            **({"key": json.dumps(key)} if key else {}),
+            "history": json.dumps([dataclasses.asdict(write) for meta in footers for write in writes_of(meta)]),
+            **({"key": json.dumps(row_key)} if row_key else {}),
         }
         kept = {k: v for k, v in (table.schema.metadata or {}).items() if k != KEY}
         table = table.replace_schema_metadata(kept or None)
-        files.sweep(reader.root)
-        return files.put(reader.root, folder.path, table, day=None, metadata=metadata, check=_same_as(table, folder))
+        storage.sweep()
+        return files.put(storage, folder.key, table, day=None, metadata=metadata, check=_same_as(table, folder))
 
 
-def vacuum_folder(reader: FolderReader, folder: Folder, older_than: dt.timedelta) -> list[Path]:
+def vacuum_folder(reader: FolderReader, folder: Folder, older_than: dt.timedelta) -> list[str]:
     """
     Delete what base files of *folder* have replaced for longer than *older_than*, and never less than an hour; oldest first.
 
     A reader that has listed a file has that hour to open it. A base file is read whole before what it replaces goes.
+
+    Returns:
+        The keys of the files deleted.
     """
-    if not any(files.is_base(path) for path in files.committed(folder.path)):
+    storage = reader.storage
+    if not any(files.is_base(key) for key in files.committed(storage, folder.key)):
         return []
-    with files.lock(folder.path):
-        there = files.committed(folder.path)
-        since: dict[str, float] = {}
-        for base in filter(files.is_base, there):
-            made = base.stat().st_mtime
+    with storage.lock(folder.key):
+        present = files.committed(storage, folder.key)
+        replaced_for: dict[str, float] = {}  # seconds, by name
+        for base in filter(files.is_base, present):
+            age = storage.age_s(base)
             for name in files.replaced_by(reader.footer(base)):
-                since[name] = min(made, since.get(name, made))
-        before = time.time() - max(older_than, GRACE).total_seconds()
-        gone = [path for path in there if since.get(path.name, time.time()) <= before]
-        if gone:
-            for path in there:
-                if files.is_base(path) and path.name not in since:
-                    reader.get(path)
-        for path in gone:
-            files.delete(path)
-        return gone
+                replaced_for[name] = max(age, replaced_for.get(name, age))
+        grace = max(older_than, GRACE).total_seconds()
+        deleted = [key for key in present if replaced_for.get(files.name_of(key), 0.0) >= grace]
+        if deleted:
+            for key in present:
+                if files.is_base(key) and files.name_of(key) not in replaced_for:
+                    reader.get(key)
+        for key in deleted:
+            storage.delete(key)
+        return deleted
 
 
 def _same_as(table: pa.Table, folder: Folder) -> Callable[[pa.Table], None]:

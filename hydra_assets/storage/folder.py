@@ -1,10 +1,9 @@
-"""One month of the lake: which of its files count, and their rows with what the lake itself knows of each."""
+"""One month of the lake: the files that count, and their rows with the lake's own hidden columns."""
 
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
@@ -12,6 +11,7 @@ import pyarrow as pa
 
 from hydra_assets.errors import CorruptionError
 from hydra_assets.storage import files
+from hydra_assets.storage.backend import Storage
 
 RECORDED, RETRACTED, WRITTEN, SEEN = "_recorded_at", "_retracted", "_written_day", "_seen_at"
 HIDDEN = (RECORDED, RETRACTED, WRITTEN, SEEN)
@@ -24,7 +24,7 @@ HIDDEN_FIELDS = (
 KEY = b"hydra_key"
 PLACE = re.compile(r"data_type=(?P<data_type>[^/]+)/market=(?P<market>[^/]+)/year=(?P<year>\d{4})/month=(?P<month>\d{2})")
 LISTINGS = 10
-Answer = TypeVar("Answer")
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,6 @@ class Folder:
     market: str
     year: int
     month: int
-    path: Path
 
     @property
     def key(self) -> str:
@@ -43,14 +42,22 @@ class Folder:
         return f"data_type={self.data_type}/market={self.market}/year={self.year:04d}/month={self.month:02d}"
 
 
+def folder_of(key: str) -> Folder | None:
+    """The folder of a key; None where it is not one of a month."""
+    match = PLACE.fullmatch(key)
+    return match and Folder(match["data_type"], match["market"], int(match["year"]), int(match["month"]))
+
+
 @dataclass(frozen=True)
 class FolderFacts:
     """
-    What lies in a folder.
+    Facts of a folder.
 
     Attributes:
-        files: that count. replaced: by a compaction, and still on the disk.
-        rows: recorded in the files that count, tombstones among them. size: bytes of both.
+        files: how many count.
+        replaced: files that a compaction replaced, and that are still there.
+        rows: recorded in the files that count, tombstones among them.
+        size: bytes of all files.
         recorded_at: the newest recording, microseconds UTC.
     """
 
@@ -62,9 +69,9 @@ class FolderFacts:
 
 
 @dataclass(frozen=True)
-class Footnote:
+class WriteInfo:
     """
-    What a write said of itself.
+    The facts of one write, from its footer.
 
     Attributes:
         recorded_at: microseconds UTC.
@@ -82,82 +89,83 @@ class FolderReader:
     Reads the folders of one lake, every file checked; takes no lock.
 
     Args:
-        root: the lake.
-        world: whose files are believed.
+        storage: the lake's files.
+        world: files of another one are refused.
     """
 
-    def __init__(self, root: Path, world: str) -> None:
-        self.root, self.world = root, world
+    def __init__(self, storage: Storage, world: str) -> None:
+        self.storage, self.world = storage, world
 
-    def settled(self, folder: Path, read: Callable[[list[Path]], Answer]) -> Answer:
+    def with_live_files(self, folder: Folder, read: Callable[[list[str]], Result]) -> Result:
         """*read* of the files that count; listed again where one vanished (replaced, then vacuumed) in between."""
         for _ in range(LISTINGS):
             try:
-                return read(files.live(self.root, folder))
+                return read(files.live(self.storage, folder.key))
             except FileNotFoundError:
                 continue
-        raise CorruptionError(f"{folder}: {LISTINGS} times a file was gone between listing and reading; is something deleting files there?")
+        place = self.storage.path(folder.key)
+        raise CorruptionError(f"{place}: {LISTINGS} times a file was gone between listing and reading; is something deleting files there?")
 
     def rows(self, folder: Folder) -> list[pa.Table]:
         """The tables of a folder's files, oldest first, with the hidden columns."""
-        return self.settled(folder.path, lambda paths: [self.with_hidden(path) for path in paths])
+        return self.with_live_files(folder, lambda keys: [self.with_hidden(key) for key in keys])
 
-    def newest(self, folder: Path) -> int | None:
+    def newest(self, folder: Folder) -> int | None:
         """The newest recording in a folder, microseconds UTC."""
-        return self.settled(folder, lambda paths: max((int(self.footer(path)["recorded_at"]) for path in paths), default=None))
+        return self.with_live_files(folder, lambda keys: max((int(self.footer(key)["recorded_at"]) for key in keys), default=None))
 
-    def footnotes(self, folder: Path) -> list[Footnote]:
-        """Every write's, those that a compaction merged among them."""
-        return self.settled(folder, lambda paths: [note for path in paths for note in footnotes_of(self.footer(path))])
+    def writes(self, folder: Folder) -> list[WriteInfo]:
+        """Every write, those that a compaction merged among them."""
+        return self.with_live_files(folder, lambda keys: [write for key in keys for write in writes_of(self.footer(key))])
 
-    def describe(self, folder: Path) -> FolderFacts:
-        """From the footers, without reading rows."""
+    def describe(self, folder: Folder) -> FolderFacts:
+        """Facts of a folder from the footers, without reading rows."""
 
-        def told(paths: list[Path]) -> FolderFacts:
-            footers, there = [self.footer(path) for path in paths], files.committed(folder)
+        def facts(keys: list[str]) -> FolderFacts:
+            footers, present = [self.footer(key) for key in keys], files.committed(self.storage, folder.key)
             return FolderFacts(
-                files=len(paths),
-                replaced=len(there) - len(paths),
+                files=len(keys),
+                replaced=len(present) - len(keys),
                 rows=sum(int(meta["rows"]) for meta in footers),
-                size=sum(path.stat().st_size for path in there),
+                size=sum(self.storage.size(key) for key in present),
                 recorded_at=max((int(meta["recorded_at"]) for meta in footers), default=None),
             )
 
-        return self.settled(folder, told)
+        return self.with_live_files(folder, facts)
 
-    def footer(self, path: Path) -> dict[str, str]:
+    def footer(self, key: str) -> dict[str, str]:
         """Our footer of a file."""
-        return files.footer(self.root, path)
+        return files.footer(self.storage, key)
 
-    def get(self, path: Path) -> tuple[pa.Table, dict[str, str]]:
+    def get(self, key: str) -> tuple[pa.Table, dict[str, str]]:
         """Rows and footer of a file, every page checked; CorruptionError naming it, also where it is another world's."""
-        table, meta = files.get(self.root, path)
+        table, meta = files.get(self.storage, key)
         if meta["world"] != self.world:
-            raise CorruptionError(f"{path}: belongs to world {meta['world']}, this lake is {self.world}")
+            raise CorruptionError(f"{self.storage.path(key)}: belongs to world {meta['world']}, this lake is {self.world}")
         return table, meta
 
-    def with_hidden(self, path: Path) -> pa.Table:
-        """A file's rows with the hidden columns: of a base file its own, of a batch what its footer and name say."""
-        table, meta = self.get(path)
-        n, day = table.num_rows, files.day_of(path)
+    def with_hidden(self, key: str) -> pa.Table:
+        """A file's rows with the hidden columns: a base file has its own, a batch has them from its footer and name."""
+        table, meta = self.get(key)
+        n, day = table.num_rows, files.day_of(key)
         if "key" in meta:
             table = table.replace_schema_metadata({**(table.schema.metadata or {}), KEY: meta["key"].encode()})
         seen = int(meta["seen_at"]) if "seen_at" in meta else None
-        told = {RECORDED: int(meta["recorded_at"]), RETRACTED: False, WRITTEN: day, SEEN: seen}
+        hidden_values = {RECORDED: int(meta["recorded_at"]), RETRACTED: False, WRITTEN: day, SEEN: seen}
         for hidden in HIDDEN_FIELDS:
             if hidden.name not in table.column_names:
-                table = table.append_column(hidden, pa.repeat(pa.scalar(told[hidden.name], hidden.type), n))
+                table = table.append_column(hidden, pa.repeat(pa.scalar(hidden_values[hidden.name], hidden.type), n))
         return table
 
 
-def footnotes_of(meta: Mapping[str, str]) -> list[Footnote]:
-    """The notes that a file's footer carries."""
+def writes_of(meta: Mapping[str, str]) -> list[WriteInfo]:
+    """The writes that a file's footer tells of."""
     if "history" in meta:
-        return [Footnote(**note) for note in json.loads(meta["history"])]
-    return [Footnote(int(meta["recorded_at"]), json.loads(meta.get("versions", "{}")), meta.get("reason"))]
+        return [WriteInfo(**write) for write in json.loads(meta["history"])]
+    return [WriteInfo(int(meta["recorded_at"]), json.loads(meta.get("versions", "{}")), meta.get("reason"))]
 
 
-def joined(parts: Sequence[pa.Table]) -> pa.Table:
+def concat(parts: Sequence[pa.Table]) -> pa.Table:
     """Files' tables as one; it carries the newest key."""
     key = next((key_of(part) for part in reversed(parts) if key_of(part)), None)
     table = pa.concat_tables(parts, promote_options="default").combine_chunks()
@@ -170,7 +178,7 @@ def key_of(table: pa.Table) -> list[str] | None:
     return json.loads(raw) if raw else None
 
 
-def shown(table: pa.Table, columns: Sequence[str] | None = None) -> pa.Table:
+def without_hidden(table: pa.Table, columns: Sequence[str] | None = None) -> pa.Table:
     """*table* as it was written, without what the lake keeps beside it."""
     bare = table.drop_columns([name for name in HIDDEN if name in table.column_names])
     kept = {k: v for k, v in (table.schema.metadata or {}).items() if k != KEY}
@@ -178,8 +186,8 @@ def shown(table: pa.Table, columns: Sequence[str] | None = None) -> pa.Table:
     return bare.select(list(columns)) if columns is not None else bare
 
 
-def recordings(table: pa.Table) -> tuple[np.ndarray, np.ndarray]:
-    """When each row was recorded, and whether it withdraws its vintage."""
+def recording_columns(table: pa.Table) -> tuple[np.ndarray, np.ndarray]:
+    """The recording of each row (microseconds UTC), and whether it withdraws its vintage."""
     return table[RECORDED].to_numpy(), table[RETRACTED].fill_null(False).to_numpy(zero_copy_only=False)
 
 

@@ -1,19 +1,18 @@
 """Facts and problems of a lake and a store, for whoever renders them; read-only, without locks, and nothing is created."""
 
-import contextlib
 import datetime as dt
 import os
-import time
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
 from hydra_assets.core.instants import from_us
 from hydra_assets.core.tables.registry import TABLES
 from hydra_assets.errors import CorruptionError
 from hydra_assets.storage import files
-from hydra_assets.storage.folder import PLACE
-from hydra_assets.storage.names import WORLD_FILE
+from hydra_assets.storage.backend import Storage
+from hydra_assets.storage.folder import folder_of
+from hydra_assets.storage.local import LocalStorage
+from hydra_assets.storage.names import named_world
 
 Severity = Literal["warning", "problem"]
 
@@ -96,73 +95,62 @@ class FindingsHealth:
     problems: tuple[Problem, ...] = ()
 
 
-def lake_health(lake: str | os.PathLike[str], world: str) -> LakeHealth:
+def lake_health(lake: str | os.PathLike[str] | Storage, world: str) -> LakeHealth:
     """
     Examine a lake: its world, the newest file of every table (footer, place and world), its clock and its leftovers.
 
     Args:
-        lake: the root; it need not exist.
+        lake: the root, or its storage; it need not exist.
         world: the world that it should belong to.
     """
-    root = Path(lake)
-    if not root.exists():
+    storage = LocalStorage(lake) if isinstance(lake, str | os.PathLike) else lake
+    if not storage.exists():
         return LakeHealth()
-    named = _text(root / WORLD_FILE) or None
-    folders = sorted(root.glob("data_type=*/market=*/year=*/month=*"), key=lambda f: (f.parent.name, f.name), reverse=True)
-    held = {folder: found for folder in folders if (found := files.committed(folder))}
-    newest = {folder.parents[2].name: found[-1] for folder, found in reversed(held.items())}
-    stamps = [stamp for folder in folders if (stamp := files.last_stamp(folder)) is not None]
-    problems = [*_world_problems(root, named, world)] or [
-        found for path in sorted(newest.values()) for found in _file_problems(root, path, world)
-    ]
+    named = named_world(storage)
+    held = {folder: found for folder in _month_folders(storage) if (found := files.committed(storage, folder))}
+    newest = {folder.partition("/")[0]: found[-1] for folder, found in held.items()}
+    stamps = [stamp for folder in _month_folders(storage) if (stamp := storage.last_stamp(folder)) is not None]
+    problems = _world_problems(storage, named, world)
+    if not problems:
+        problems = [found for key in sorted(newest.values()) for found in _file_problems(storage, key, world)]
     return LakeHealth(
         world=named,
         tables=len(newest),
-        feature_months=frozenset(month for folder in held if (month := _feature_month(folder.relative_to(root).as_posix()))),
+        feature_months=frozenset(month for folder in held if (month := _feature_month(folder))),
         last_recorded_at=from_us(max(stamps)) if stamps else None,
-        orphans=tuple(_orphans(root)),
+        orphans=tuple(storage.orphans()),
         problems=tuple(problems),
     )
 
 
-def _world_problems(root: Path, named: str | None, world: str) -> list[Problem]:
+def _month_folders(storage: Storage) -> list[str]:
+    """Keys of all month folders, oldest month first."""
+    return sorted(storage.folders("data_type=*/market=*/year=*/month=*"), key=lambda key: key.split("/")[2:])
+
+
+def _world_problems(storage: Storage, named: str | None, world: str) -> list[Problem]:
     if named == world:
         return []
+    root = storage.path("")
     detail = f"{root} belongs to the world {named or 'of nobody'}, not to {world}"
     return [Problem("lake", str(root), detail, "put the right folder back from a backup; the two worlds never share one")]
 
 
-def _file_problems(root: Path, path: Path, world: str) -> list[Problem]:
+def _file_problems(storage: Storage, key: str, world: str) -> list[Problem]:
+    place = str(storage.path(key))
     try:
-        footer = files.footer(root, path)
+        footer = files.footer(storage, key)
     except (CorruptionError, OSError) as error:
         remedy = "restore that file from a backup, or move it away and run the backfill of its month"
-        return [Problem("lake", str(path), str(error), remedy)]
+        return [Problem("lake", place, str(error), remedy)]
     if footer["world"] == world:
         return []
-    detail = f"{path} belongs to the world {footer['world']}"
-    return [Problem("lake", str(path), detail, "move it away; the backfill fetches its own")]
+    return [Problem("lake", place, f"{place} belongs to the world {footer['world']}", "move it away; the backfill fetches its own")]
 
 
 def _feature_month(key: str) -> tuple[str, str] | None:
     """Market and month of a folder of features; None of any other."""
-    place = PLACE.fullmatch(key)
-    if place is None or place["data_type"] not in TABLES or TABLES[place["data_type"]].group != "features":
+    folder = folder_of(key)
+    if folder is None or folder.data_type not in TABLES or TABLES[folder.data_type].group != "features":
         return None
-    return place["market"], f"{place['year']}-{place['month']}"
-
-
-def _orphans(root: Path) -> list[str]:
-    found = []
-    for path in sorted((root / files.STAGING).glob("*")):
-        with contextlib.suppress(FileNotFoundError):
-            if time.time() - path.stat().st_mtime > files.ORPHAN_AGE_S:
-                found.append(str(path))
-    return found
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8").strip()
-    except OSError:
-        return ""
+    return folder.market, f"{folder.year:04d}-{folder.month:02d}"

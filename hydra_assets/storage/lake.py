@@ -15,29 +15,31 @@ from hydra_assets.core.point_in_time import known_vintages, recordings_that_coun
 from hydra_assets.core.tables.table import Stamps
 from hydra_assets.errors import CorruptionError, InvalidNameError, InvalidTimeError, InvalidValueError, SchemaError
 from hydra_assets.storage import files
+from hydra_assets.storage.backend import Storage
 from hydra_assets.storage.capture import Held, Look, capture
-from hydra_assets.storage.capture_stats import Sightings, sightings_of
+from hydra_assets.storage.capture_stats import CaptureStats, capture_stats_of
 from hydra_assets.storage.compaction import GRACE, compact_folder, vacuum_folder
 from hydra_assets.storage.folder import (
-    PLACE,
     RETRACTED,
     Folder,
     FolderFacts,
     FolderReader,
-    Footnote,
+    WriteInfo,
+    concat,
     empty,
-    joined,
+    folder_of,
     key_of,
-    recordings,
-    shown,
+    recording_columns,
+    without_hidden,
 )
 from hydra_assets.storage.health import LakeHealth, lake_health
+from hydra_assets.storage.local import LocalStorage
 from hydra_assets.storage.look_log import log_look, looks_of
-from hydra_assets.storage.names import WORLD_FILE, adopt_world, checked_name
+from hydra_assets.storage.names import adopt_world, checked_name
 from hydra_assets.storage.restamp import restamped
-from hydra_assets.storage.validate import SCHEMA_FILE, checked, codes, days_of, read_schema, stamped, utc_day
+from hydra_assets.storage.validate import codes, days_of, read_schema, stamped, utc_day, validated
 
-__all__ = ["WORLD_FILE", "Folder", "Footnote", "Look", "ParquetLake"]
+__all__ = ["Folder", "Look", "ParquetLake", "WriteInfo"]
 
 
 class ParquetLake:
@@ -46,16 +48,21 @@ class ParquetLake:
 
     Args:
         base_path: the lake's root; made when it does not exist.
+        storage: what keeps the files in place of a local folder.
         world: ``sample`` or ``live``; None adopts the root's, or ``sample`` for a new one.
     Raises:
         WorldError: the root belongs to the other world.
     """
 
-    def __init__(self, base_path: str | os.PathLike[str], *, world: str | None = None) -> None:
-        self.base_path = Path(base_path).expanduser().absolute()
-        self.base_path.mkdir(mode=0o750, parents=True, exist_ok=True)
-        self.world = adopt_world(self.base_path / WORLD_FILE, world, f"lake {self.base_path}")
-        self._reader = FolderReader(self.base_path, self.world)
+    def __init__(
+        self, base_path: str | os.PathLike[str] | None = None, *, world: str | None = None, storage: Storage | None = None
+    ) -> None:
+        if storage is None and base_path is None:
+            raise InvalidValueError("a lake needs a base_path, or a storage")
+        self._storage = storage if storage is not None else LocalStorage(base_path or "")
+        self.base_path = self._storage.path("")
+        self.world = adopt_world(self._storage, world, f"lake {self.base_path}")
+        self._reader = FolderReader(self._storage, self.world)
 
     # ---------------------------------------------------------------- writing
 
@@ -71,9 +78,9 @@ class ParquetLake:
             InvalidNameError, InvalidTimeError, SchemaError: naming what is wrong; nothing was written.
         """
         folder = self._folder(data_type, market, utc_day(date, "date"))
-        table = checked(table, folder, self.base_path)
-        with files.lock(folder.path) as stamps:
-            return self._put(table, folder, utc_day(date, "date"), stamps.next())
+        table = validated(table, folder, self._storage)
+        with self._storage.lock(folder.key) as clock:
+            return self._storage.path(self._put(table, folder, utc_day(date, "date"), clock.next()))
 
     def append_new(
         self,
@@ -101,14 +108,14 @@ class ParquetLake:
             RetractionError: see *allow_retract*.
         """
         folder = self._folder(data_type, market, utc_day(date, "date"))
-        table = checked(table, folder, self.base_path)
+        table = validated(table, folder, self._storage)
         names = [name for name in key if name != "as_of"]
         for name in (*names, "as_of", "available_at"):
             if name not in table.column_names:
                 raise SchemaError(f"{folder.key}: append_new needs the column {name!r}; the table has {table.column_names}")
-        with files.lock(folder.path) as clock:
+        with self._storage.lock(folder.key) as clock:
             held = self._load([folder])
-            looks = looks_of(folder.path)
+            looks = looks_of(self._storage, folder.key)
             group = None if stamps == "derived" or not held.num_rows else codes(held, [*names, "as_of"])
             rows, ignored = capture(
                 table, _held(held, group), key=names, stamps=stamps, look=look, looks=looks, place=folder.key, allow_retract=allow_retract
@@ -116,7 +123,7 @@ class ParquetLake:
             if rows.num_rows:
                 about = {"seen_at": str(look.seen_us), **({"versions": json.dumps(dict(look.versions))} if look.versions else {})}
                 self._put(rows, folder, utc_day(date, "date"), clock.next(), key=names, **about)
-            log_look(folder.path, look, ignored=ignored)
+            log_look(self._storage, folder.key, look, ignored=ignored)
             if ignored:
                 log.get("lake").warning(
                     "an outdated look was not believed", folder=folder.key, rows=ignored, seen_at=look.seen_at.isoformat()
@@ -144,21 +151,21 @@ class ParquetLake:
         folder = self._folder(data_type, market, utc_day(date, "date"))
         if not reason.strip():
             raise InvalidValueError(f"{folder.key}: a restamp needs a reason; it is all that later explains it")
-        if not folder.path.exists():
+        if not self._storage.names(folder.key):
             return 0
         names = [name for name in key if name != "as_of"]
-        with files.lock(folder.path) as clock:
-            rows = restamped(self._load([folder]), right, key=names, looks=looks_of(folder.path), place=folder.key)
+        with self._storage.lock(folder.key) as clock:
+            rows = restamped(self._load([folder]), right, key=names, looks=looks_of(self._storage, folder.key), place=folder.key)
             if rows.num_rows:
                 about = {"reason": reason, "versions": json.dumps(dict(versions))}
                 self._put(rows, folder, utc_day(date, "date"), clock.next(), key=names, **about)
                 log.get("lake").warning("stamps put right", folder=folder.key, rows=rows.num_rows, reason=reason)
             return int(rows.num_rows)
 
-    def _put(self, table: pa.Table, folder: Folder, day: dt.date, stamp: int, *, key: Sequence[str] = (), **about: str) -> Path:
-        files.sweep(self.base_path)
+    def _put(self, table: pa.Table, folder: Folder, day: dt.date, stamp: int, *, key: Sequence[str] = (), **about: str) -> str:
+        self._storage.sweep()
         metadata = {"recorded_at": str(stamp), "world": self.world, **about, **({"key": json.dumps(list(key))} if key else {})}
-        return files.put(self.base_path, folder.path, table, day=f"{day:%Y%m%d}", metadata=metadata)
+        return files.put(self._storage, folder.key, table, day=f"{day:%Y%m%d}", metadata=metadata)
 
     # ---------------------------------------------------------------- reading
 
@@ -175,7 +182,7 @@ class ParquetLake:
         tombstones = table[RETRACTED].to_numpy(zero_copy_only=False)
         if tombstones.any():
             table = table.filter(pa.array(~self._withdrawn(table)))
-        return shown(table, columns)
+        return without_hidden(table, columns)
 
     def read_vintages(
         self, data_type: str, market: str, start: dt.date | None = None, end: dt.date | None = None, *, key: Sequence[str] | None = None
@@ -187,15 +194,15 @@ class ParquetLake:
         """
         table = self._rows(data_type, market, start, end)
         if not table.num_rows:
-            return shown(table)
+            return without_hidden(table)
         names = key if key is not None else key_of(table)
         if names is None:
             raise SchemaError(f"{data_type}/{market}: written without a key; name it: read_vintages(..., key=[...])")
         group = codes(table, [*(name for name in names if name != "as_of"), "as_of"])
         rows = recordings_that_count(
-            group, column_us(table["available_at"], what="available_at"), *recordings(table), stamped_at=stamped(table)
+            group, column_us(table["available_at"], what="available_at"), *recording_columns(table), stamped_at=stamped(table)
         )
-        return shown(table.take(pa.array(np.sort(rows))), None)
+        return without_hidden(table.take(pa.array(np.sort(rows))), None)
 
     def recordings(self, data_type: str, market: str, start: dt.date | None = None, end: dt.date | None = None) -> pa.Table:
         """
@@ -235,19 +242,19 @@ class ParquetLake:
             self._wait_for_writers(data_type, market, by)
         table = self._rows(data_type, market, start, end)
         if not table.num_rows:
-            return shown(table)
+            return without_hidden(table)
         for name in ("as_of", "available_at"):
             if name not in table.column_names:
                 raise SchemaError(f"{data_type}/{market}: read_known needs the column {name!r}")
         rows = known_vintages(
             codes(table, [*(name for name in key if name != "as_of"), "as_of"]),
             column_us(table["available_at"], what="available_at"),
-            *recordings(table),
+            *recording_columns(table),
             known_at=cut,
             recorded_by=by,
             stamped_at=stamped(table),
         )
-        return shown(table.take(pa.array(rows)), None)
+        return without_hidden(table.take(pa.array(rows)), None)
 
     def export_known(self, path: str | os.PathLike[str], data_type: str, market: str, known_at: dt.datetime, *, key: Sequence[str]) -> Path:
         """Write `read_known` to one Parquet file at *path*, for tools that would otherwise glob tombstones and old vintages."""
@@ -280,7 +287,7 @@ class ParquetLake:
         made = []
         for folder in self._between(data_type, market, start, end):
             base = compact_folder(self._reader, folder)
-            made += [base] if base is not None else []
+            made += [self._storage.path(base)] if base is not None else []
             if progress is not None:
                 progress(folder)
         return made
@@ -292,13 +299,13 @@ class ParquetLake:
         Returns:
             The files deleted.
         """
-        files.sweep(self.base_path)
-        gone = []
+        self._storage.sweep()
+        deleted = []
         for folder in self.folders():
-            gone += vacuum_folder(self._reader, folder, older_than)
+            deleted += [self._storage.path(key) for key in vacuum_folder(self._reader, folder, older_than)]
             if progress is not None:
                 progress(folder)
-        return gone
+        return deleted
 
     # ---------------------------------------------------------------- looking around
 
@@ -309,53 +316,50 @@ class ParquetLake:
         Those that a base file replaced are not among them. Rows still need the point-in-time rule, tombstones and restatements lie
         among them: `export_known` gives a file without.
         """
-        return [path for folder in self._between(data_type, market, start, end) for path in self._reader.settled(folder.path, list)]
+        folders = self._between(data_type, market, start, end)
+        return [self._storage.path(key) for folder in folders for key in self._reader.with_live_files(folder, list)]
 
-    def footnotes(self, data_type: str, market: str, start: dt.date | None = None, end: dt.date | None = None) -> list[Footnote]:
-        """What each write of the range said of itself: versions, and the reason of a restamp."""
-        return [note for folder in self._between(data_type, market, start, end) for note in self._reader.footnotes(folder.path)]
+    def writes(self, data_type: str, market: str, start: dt.date | None = None, end: dt.date | None = None) -> list[WriteInfo]:
+        """The writes of the range: when, the versions that stamped and parsed them, and the reason of a restamp."""
+        return [write for folder in self._between(data_type, market, start, end) for write in self._reader.writes(folder)]
 
     def folders(self, data_type: str | None = None, market: str | None = None) -> list[Folder]:
         """Every month folder, in order of data type, market and month."""
         one_type = checked_name(data_type, "data_type") if data_type is not None else "*"
         one_market = checked_name(market, "market") if market is not None else "*"
-        found = []
-        for path in sorted(self.base_path.glob(f"data_type={one_type}/market={one_market}/year=*/month=*")):
-            match = PLACE.fullmatch(path.relative_to(self.base_path).as_posix())
-            if match:
-                found.append(Folder(match["data_type"], match["market"], int(match["year"]), int(match["month"]), path))
-        return found
+        keys = self._storage.folders(f"data_type={one_type}/market={one_market}/year=*/month=*")
+        return [folder for key in keys if (folder := folder_of(key)) is not None]
 
     def newest_recorded(self, folder_key: str) -> dt.datetime | None:
         """The newest recording in the folder of *folder_key*, or None."""
-        match = PLACE.fullmatch(folder_key)
-        if match is None:
+        folder = folder_of(folder_key)
+        if folder is None:
             raise InvalidNameError(f"{folder_key!r} is not a folder of a lake")
-        newest = self._reader.newest(self.base_path / folder_key)
+        newest = self._reader.newest(folder)
         return None if newest is None else from_us(newest)
 
-    def marks(self, data_type: str, market: str, start: dt.date | None = None, end: dt.date | None = None) -> dict[str, dt.datetime]:
+    def watermarks(self, data_type: str, market: str, start: dt.date | None = None, end: dt.date | None = None) -> dict[str, dt.datetime]:
         """Folder key to the newest recording in it, of every folder in the range that holds rows: what a publish used."""
-        newest = {folder.key: self._reader.newest(folder.path) for folder in self._between(data_type, market, start, end)}
+        newest = {folder.key: self._reader.newest(folder) for folder in self._between(data_type, market, start, end)}
         return {key: from_us(at) for key, at in newest.items() if at is not None}
 
     def unchanged_since(self, folder: Folder, recorded_at: dt.datetime) -> bool:
         """True where the folder's clock shows that nothing newer can be in it: one small read; else ask `newest_recorded`."""
-        last = files.last_stamp(folder.path)
+        last = self._storage.last_stamp(folder.key)
         return last is not None and last <= to_us(recorded_at, what="recorded_at", rounding="floor")
 
-    def sightings(
+    def capture_stats(
         self, data_type: str, market: str, start: dt.date | None = None, end: dt.date | None = None, *, key: Sequence[str]
-    ) -> Sightings:
+    ) -> CaptureStats:
         """How many of the vintages of a table stamped by us were captured live, and how many filled in later."""
-        return sightings_of(self._rows(data_type, market, start, end), key)
+        return capture_stats_of(self._rows(data_type, market, start, end), key)
 
     def looks(self, source: str | None = None) -> pa.Table:
         """Every logged look: folder, source, start, end, symbols, seen_at."""
         rows = [
             {"folder": folder.key, **look.as_dict()}
             for folder in self.folders()
-            for look in looks_of(folder.path)
+            for look in looks_of(self._storage, folder.key)
             if source is None or look.source == source
         ]
         schema = pa.schema(
@@ -390,9 +394,9 @@ class ParquetLake:
         """What `verify` finds: how many files are good, and what is wrong with each of the others."""
         good, bad = 0, []
         for folder in self.folders():
-            for path in files.committed(folder.path):
+            for key in files.committed(self._storage, folder.key):
                 try:
-                    self._reader.get(path)
+                    self._reader.get(key)
                     good += 1
                 except FileNotFoundError:
                     continue  # a vacuum took it
@@ -404,18 +408,17 @@ class ParquetLake:
 
     def health(self) -> LakeHealth:
         """Facts and problems, without reading rows; see `storage.health`."""
-        return lake_health(self.base_path, self.world)
+        return lake_health(self._storage, self.world)
 
     def describe(self, folder: Folder) -> FolderFacts:
         """Files, rows and bytes of a folder, from its footers."""
-        return self._reader.describe(folder.path)
+        return self._reader.describe(folder)
 
     # ---------------------------------------------------------------- inside
 
     def _folder(self, data_type: str, market: str, day: dt.date) -> Folder:
         checked_name(data_type, "data_type"), checked_name(market, "market")
-        path = self.base_path / f"data_type={data_type}" / f"market={market}" / f"year={day:%Y}" / f"month={day:%m}"
-        return Folder(data_type, market, day.year, day.month, path)
+        return Folder(data_type, market, day.year, day.month)
 
     def _between(self, data_type: str | None, market: str | None, start: dt.date | None, end: dt.date | None) -> list[Folder]:
         first = utc_day(start, "start") if start is not None else dt.date.min
@@ -424,7 +427,7 @@ class ParquetLake:
         return [f for f in self.folders(data_type, market) if months[0] <= (f.year, f.month) <= months[1]]
 
     def _rows(self, data_type: str, market: str, start: dt.date | None, end: dt.date | None) -> pa.Table:
-        schema = read_schema(self.base_path / f"data_type={checked_name(data_type, 'data_type')}" / SCHEMA_FILE)
+        schema = read_schema(self._storage, checked_name(data_type, "data_type"))
         table = self._load(self._between(data_type, market, start, end), schema)
         if (start is None and end is None) or not table.num_rows:
             return table
@@ -439,7 +442,7 @@ class ParquetLake:
     def _load(self, folders: Iterable[Folder], schema: pa.Schema | None = None) -> pa.Table:
         """All rows with the hidden columns; where there is none, an empty table of *schema*."""
         parts = [part for folder in folders for part in self._reader.rows(folder)]
-        return joined(parts) if parts else empty(schema if schema is not None else pa.schema([]))
+        return concat(parts) if parts else empty(schema if schema is not None else pa.schema([]))
 
     def _withdrawn(self, table: pa.Table) -> np.ndarray:
         """Tombstones, and every older recording of the vintages that they withdraw."""
@@ -447,7 +450,7 @@ class ParquetLake:
         vintage = codes(table, [*(key_of(table) or ()), "as_of", "available_at"])
         if stamp is not None:
             vintage = np.unique(np.stack([vintage, stamp]), axis=1, return_inverse=True)[1]
-        recorded, tombstone = recordings(table)
+        recorded, tombstone = recording_columns(table)
         last = np.full(vintage.max() + 1, -1, dtype=np.int64)
         np.maximum.at(last, vintage[tombstone], recorded[tombstone])
         return np.asarray(tombstone | (recorded < last[vintage]))
@@ -455,15 +458,15 @@ class ParquetLake:
     def _wait_for_writers(self, data_type: str, market: str, recorded_by: int) -> None:
         """A writer may hold an older stamp and not yet have renamed its file: pass through its lock before listing."""
         for folder in self.folders(data_type, market):
-            newest = self._reader.newest(folder.path)
+            newest = self._reader.newest(folder)
             if newest is None or recorded_by > newest:
-                with files.lock(folder.path):
+                with self._storage.lock(folder.key):
                     pass
 
 
 def _held(table: pa.Table, group: np.ndarray | None = None) -> Held:
     """What a capture compares with; of stamps by the vendor or us (*group* given), the vintages that exist alone."""
-    recorded, retracted = recordings(table)
+    recorded, retracted = recording_columns(table)
     if group is not None and retracted.any():
         available = column_us(table["available_at"], what="available_at")
         rows = recordings_that_count(group, available, recorded, retracted, stamped_at=stamped(table))

@@ -1,11 +1,9 @@
-"""What may be the name of a data type, a market or a feature, and which world a folder or file belongs to."""
+"""Names of data types, markets and features, and the world that a lake belongs to."""
 
-import contextlib
-import os
 import re
-from pathlib import Path
 
 from hydra_assets.errors import InvalidNameError, WorldError
+from hydra_assets.storage.backend import Storage
 
 WORLD_FILE = "WORLD"
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
@@ -18,22 +16,29 @@ def checked_name(name: object, what: str) -> str:
     return name
 
 
-def adopt_world(file: Path, world: str | None, what: str) -> str:
+def adopt_world(storage: Storage, world: str | None, what: str) -> str:
     """
-    The world written in *file*, which is made where it is missing.
+    The world that the root of *storage* names; *world*, or ``sample``, written down where it names none.
 
+    Args:
+        what: the lake, for the error.
     Raises:
         WorldError: *world* is another one.
     """
     if world is not None and not NAME.fullmatch(world):
         raise WorldError(f"world {world!r} is not a name")
-    if not file.exists():
-        temporary = file.with_name(f"{file.name}.{os.getpid()}")
-        temporary.write_text(world or "sample", encoding="utf-8")
-        with contextlib.suppress(FileExistsError):
-            os.link(temporary, file)  # of two who come first together one wins, and both read it
-        temporary.unlink()
-    held = file.read_text(encoding="utf-8").strip()
-    if world is not None and held != world:
-        raise WorldError(f"{what} belongs to the world {held!r} and was opened as {world!r}; each world has a home of its own")
-    return held
+    named = named_world(storage)
+    if named is None:
+        storage.create(WORLD_FILE, (world or "sample").encode())
+        named = named_world(storage) or ""
+    if world is not None and named != world:
+        raise WorldError(f"{what} belongs to the world {named!r} and was opened as {world!r}; each world has a home of its own")
+    return named
+
+
+def named_world(storage: Storage) -> str | None:
+    """The world that the root names; None where it names none."""
+    try:
+        return storage.read(WORLD_FILE).decode("utf-8").strip()
+    except FileNotFoundError:
+        return None

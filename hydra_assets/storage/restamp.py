@@ -13,7 +13,7 @@ from hydra_assets.core.instants import INSTANT, column_us, instants, iso
 from hydra_assets.core.point_in_time import recordings_that_count
 from hydra_assets.errors import InvalidTimeError, SchemaError
 from hydra_assets.storage.capture import Look, confirmed
-from hydra_assets.storage.folder import RECORDED, RETRACTED, SEEN, recordings
+from hydra_assets.storage.folder import RECORDED, RETRACTED, SEEN, recording_columns
 from hydra_assets.storage.validate import codes
 
 
@@ -40,7 +40,7 @@ def restamped(held: pa.Table, right: pa.Table, *, key: Sequence[str], looks: Seq
     wanted = {tuple(row[name] for name in names): row for row in right.to_pylist()}
     available, as_of = column_us(held["available_at"], what="available_at"), column_us(held["as_of"], what="as_of")
     group = codes(held, names)
-    order = recordings_that_count(group, available, *recordings(held))
+    order = recordings_that_count(group, available, *recording_columns(held))
     seen, rows = held[SEEN].to_pylist(), held.select(names).to_pylist()
     words = held["quality"].to_pylist() if "quality" in held.column_names else None
     moved: list[tuple[int, int, str | None]] = []

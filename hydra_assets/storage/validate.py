@@ -1,9 +1,7 @@
-"""The shape of a table on its way into the lake: UTC microseconds, rows of the folder's own month, one type a column."""
+"""Validation of a table on its way into the lake: UTC microseconds, rows of the folder's own month, one type a column."""
 
 import datetime as dt
-import os
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -11,13 +9,13 @@ import pyarrow.compute as pc
 
 from hydra_assets.core.instants import INSTANT, column_us, from_us, instants, to_us
 from hydra_assets.errors import InvalidTimeError, SchemaError
-from hydra_assets.storage import files
-from hydra_assets.storage.folder import HIDDEN, WRITTEN, Folder, shown
+from hydra_assets.storage.backend import Storage
+from hydra_assets.storage.folder import HIDDEN, WRITTEN, Folder, without_hidden
 
 SCHEMA_FILE = "_schema.arrow"
 
 
-def checked(table: pa.Table, folder: Folder, root: Path) -> pa.Table:
+def validated(table: pa.Table, folder: Folder, storage: Storage) -> pa.Table:
     """
     *table* as *folder* may hold it; the data type's schema grows by its new columns.
 
@@ -35,8 +33,8 @@ def checked(table: pa.Table, folder: Folder, root: Path) -> pa.Table:
         first = np.datetime64(f"{folder.year:04d}-{folder.month:02d}", "M")
         outside = int((days.astype("datetime64[M]") != first).sum())
         if outside:
-            stranger = days[days.astype("datetime64[M]") != first][0]
-            raise InvalidTimeError(f"{folder.key}: {outside} row(s) have an as_of outside the month, the first {stranger}")
+            outlier = days[days.astype("datetime64[M]") != first][0]
+            raise InvalidTimeError(f"{folder.key}: {outside} row(s) have an as_of outside the month, the first {outlier}")
     if (
         "available_at" in table.column_names
         and table.num_rows
@@ -46,24 +44,21 @@ def checked(table: pa.Table, folder: Folder, root: Path) -> pa.Table:
         early = pc.sum(pc.less(table["available_at"], table["as_of"])).as_py()
         if early:
             raise InvalidTimeError(f"{folder.key}: {early} row(s) have an available_at before their as_of")
-    _agree_on_schema(table.schema, folder, root)
+    _agree_on_schema(table.schema, folder, storage)
     return table
 
 
-def _agree_on_schema(schema: pa.Schema, folder: Folder, root: Path) -> None:
+def _agree_on_schema(schema: pa.Schema, folder: Folder, storage: Storage) -> None:
     """One type a column over the whole data type: a changed one would break every later read."""
-    home = root / f"data_type={folder.data_type}"
-    known = read_schema(home / SCHEMA_FILE)
-    if not _new_columns(known, schema, folder):
+    if not _new_columns(read_schema(storage, folder.data_type), schema, folder):
         return
-    with files.lock(home):
-        known = read_schema(home / SCHEMA_FILE)
+    home = f"data_type={folder.data_type}"
+    with storage.lock(home):
+        known = read_schema(storage, folder.data_type)
         fields = _new_columns(known, schema, folder)
         if fields:
-            fresh = pa.schema([*known, *(field.with_nullable(True).remove_metadata() for field in fields)])
-            temporary = home / f"{SCHEMA_FILE}.{os.getpid()}"
-            temporary.write_bytes(fresh.serialize().to_pybytes())
-            temporary.replace(home / SCHEMA_FILE)
+            grown = pa.schema([*known, *(field.with_nullable(True).remove_metadata() for field in fields)])
+            storage.replace(f"{home}/{SCHEMA_FILE}", grown.serialize().to_pybytes())
 
 
 def utc_day(date: dt.date, what: str) -> dt.date:
@@ -125,7 +120,7 @@ def codes(table: pa.Table, columns: Sequence[str]) -> np.ndarray:
     code = np.zeros(table.num_rows, dtype=np.int64)
     for name in columns:
         if name not in table.column_names:
-            raise SchemaError(f"key column {name!r} is not in the table; it has {shown(table).column_names}")
+            raise SchemaError(f"key column {name!r} is not in the table; it has {without_hidden(table).column_names}")
         encoded = table[name].combine_chunks().dictionary_encode(null_encoding="encode")
         indices = encoded.indices.to_numpy(zero_copy_only=False).astype(np.int64)
         code = np.unique(code * (len(encoded.dictionary) + 1) + indices, return_inverse=True)[1].astype(np.int64)
@@ -140,10 +135,10 @@ def stamped(table: pa.Table) -> np.ndarray | None:
     return stamps
 
 
-def read_schema(path: Path) -> pa.Schema:
-    """The columns of a data type."""
+def read_schema(storage: Storage, data_type: str) -> pa.Schema:
+    """The columns of a data type; none of one that was never written."""
     try:
-        return pa.ipc.read_schema(pa.py_buffer(path.read_bytes()))
+        return pa.ipc.read_schema(pa.py_buffer(storage.read(f"data_type={data_type}/{SCHEMA_FILE}")))
     except FileNotFoundError:
         return pa.schema([])
 

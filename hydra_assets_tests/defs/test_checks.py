@@ -138,7 +138,7 @@ def test_missing_and_unknown_reports_are_listed(made):
     assert [(row["report"], row["fault"]) for row in offences(told)] == [("2025-10-22", "no report date of the calendar")]
     run("LE", "2025-09", "2025-09")
     with hydra_assets.open() as desk:
-        folder = desk.lake.folders("cot_disaggregated", "LE")[0].path
+        folder = desk.lake.base_path / desk.lake.folders("cot_disaggregated", "LE")[0].key
     for path in folder.glob("*.parquet"):
         path.unlink()
     missing = [row["report"] for row in offences(check_alone("cot_disaggregated", "coverage")) if row["market"] == "LE"]

@@ -284,7 +284,7 @@ def test_a_corrected_calendar_moves_stamps_and_the_features_that_rest_on_them(ho
         was = desk.store.get_features_at("HE", at("2025-12-16"), recorded_by=believed)
         assert was["cot_mm_net"] is not None
         assert "cot_mm_net" not in desk.store.get_features_at("HE", at("2025-12-16"))
-        notes = desk.lake.footnotes("cot_disaggregated", "HE", day("2025-11-01"), day("2025-11-30"))
+        notes = desk.lake.writes("cot_disaggregated", "HE", day("2025-11-01"), day("2025-11-30"))
         assert shipped.version in notes[-1].reason
         assert notes[-1].versions["calendar"] == corrected.version
 

@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from hydra_assets.errors import CorruptionError, LockTimeoutError
-from hydra_assets.storage import compaction, files
+from hydra_assets.storage import compaction, files, local
 from hydra_assets.storage.capture import Look
 from hydra_assets.storage.lake import ParquetLake
 from hydra_assets_tests.conftest import at, rows
@@ -99,11 +99,11 @@ class Machine(RuleBasedStateMachine):
 
     @rule()
     def compact(self):
-        before = {name: (self.lake.read(name, "HE"), self.lake.marks(name, "HE")) for name in ("t", "d")}
+        before = {name: (self.lake.read(name, "HE"), self.lake.watermarks(name, "HE")) for name in ("t", "d")}
         self.lake.compact()
         for name, (read, marks) in before.items():
             assert self.lake.read(name, "HE").equals(read, check_metadata=True)
-            assert self.lake.marks(name, "HE") == marks
+            assert self.lake.watermarks(name, "HE") == marks
             assert len(self.lake.files(name, "HE")) <= 1
 
     @rule()
@@ -192,8 +192,8 @@ def test_a_vacuum_waits_an_hour_whatever_is_asked_and_takes_the_oldest_first(lak
     os.utime(base, (time.time() - 3700,) * 2)
     assert lake.vacuum(dt.timedelta(hours=2)) == []
     order = []
-    real = files.delete
-    monkeypatch.setattr(files, "delete", lambda path: (order.append(path), real(path)))
+    real = lake._storage.delete
+    monkeypatch.setattr(lake._storage, "delete", lambda key: (order.append(lake.base_path / key), real(key)))
     assert lake.vacuum() == batches == order
     assert lake.read("t", "HE")["value"].to_pylist() == [0, 1, 2]
 
@@ -223,7 +223,7 @@ def test_rows_that_do_not_survive_the_writing_stop_the_commit(lake, monkeypatch)
     with pytest.raises(CorruptionError, match="was not committed"):
         lake.compact()
     assert len(lake.files("t", "HE")) == 2
-    assert list((lake.base_path / files.STAGING).iterdir()) == []
+    assert list((lake.base_path / local.STAGING).iterdir()) == []
 
 
 def test_a_reader_that_meets_a_vanished_file_lists_again(lake, monkeypatch):
@@ -231,19 +231,19 @@ def test_a_reader_that_meets_a_vanished_file_lists_again(lake, monkeypatch):
         lake.write(cot(n), "t", "HE", FEB)
     real, met = files.get, []
 
-    def get(root, path):
+    def get(storage, key):
         if not met:  # between this reader's listing and its reading, a compaction and (an hour later) a vacuum
-            met.append(path)
-            ParquetLake(root).compact()
+            met.append(lake.base_path / key)
+            ParquetLake(lake.base_path).compact()
             aged(lake)
-            ParquetLake(root).vacuum()
-        return real(root, path)
+            ParquetLake(lake.base_path).vacuum()
+        return real(storage, key)
 
     monkeypatch.setattr(files, "get", get)
     assert lake.read("t", "HE")["value"].to_pylist() == [0, 1, 2]
     assert met
     assert not met[0].exists()
-    monkeypatch.setattr(files, "get", lambda root, path: (_ for _ in ()).throw(FileNotFoundError(path)))
+    monkeypatch.setattr(files, "get", lambda storage, key: (_ for _ in ()).throw(FileNotFoundError(key)))
     with pytest.raises(CorruptionError, match="deleting files there"):
         lake.read("t", "HE")
 
@@ -252,19 +252,19 @@ def test_both_wait_for_the_folders_writers_lock(lake, monkeypatch):
     """Two compactions that merged the same files side by side would make each row count twice."""
     for n in range(2):
         lake.write(cot(n), "t", "HE", FEB)
-    monkeypatch.setattr(files, "LOCK_TIMEOUT_S", 0.05)
+    monkeypatch.setattr(local, "LOCK_TIMEOUT_S", 0.05)
     (folder,) = lake.folders()
-    with files.lock(folder.path), pytest.raises(LockTimeoutError, match="month=02"):
+    with lake._storage.lock(folder.key), pytest.raises(LockTimeoutError, match="month=02"):
         lake.compact()
     lake.compact()
     aged(lake)
-    with files.lock(folder.path), pytest.raises(LockTimeoutError, match="month=02"):
+    with lake._storage.lock(folder.key), pytest.raises(LockTimeoutError, match="month=02"):
         lake.vacuum()
 
 
 def test_orphaned_staging_goes_after_an_hour(lake):
     lake.write(cot(1), "t", "HE", FEB)
-    old, young = (lake.base_path / files.STAGING / name for name in ("old", "young"))
+    old, young = (lake.base_path / local.STAGING / name for name in ("old", "young"))
     for folder in (old, young):
         folder.mkdir(parents=True)
     os.utime(old, (0, 0))

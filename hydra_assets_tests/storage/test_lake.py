@@ -180,10 +180,10 @@ def test_looks_and_marks_tell_what_was_asked_and_recorded(lake):
     (logged,) = lake.looks("cftc").to_pylist()
     folder = "data_type=cot/market=HE/year=2026/month=02"
     assert (logged["folder"], logged["symbols"], logged["seen_at"]) == (folder, ["054642"], at("2026-02-14"))
-    marks = lake.marks("cot", "HE", dt.date(2026, 1, 1), dt.date(2026, 12, 31))
+    marks = lake.watermarks("cot", "HE", dt.date(2026, 1, 1), dt.date(2026, 12, 31))
     assert list(marks) == [folder]
     assert marks[folder] == lake.newest_recorded(folder)
-    assert lake.marks("cot", "HE", dt.date(2026, 3, 1)) == {}
+    assert lake.watermarks("cot", "HE", dt.date(2026, 3, 1)) == {}
 
 
 def test_a_month_without_rows_still_has_its_columns(lake):

@@ -14,15 +14,15 @@ import pyarrow as pa
 import pytest
 
 from hydra_assets.errors import CorruptionError
-from hydra_assets.storage import files
+from hydra_assets.storage import local
 from hydra_assets.storage.capture import Look
 from hydra_assets.storage.lake import ParquetLake
 from hydra_assets_tests.conftest import at, rows
 
 HOLD_LOCK = """
-import sys, time, pathlib
-from hydra_assets.storage import files
-with files.lock(pathlib.Path(sys.argv[1])):
+import sys, time
+from hydra_assets.storage.local import LocalStorage
+with LocalStorage(sys.argv[1]).lock(""):
     print('held', flush=True)
     time.sleep(1.0)
 """
@@ -102,14 +102,14 @@ def test_strangers_symlinks_and_staging_are_not_read(tmp_path):
     (path.parent / "notes.txt").write_text("x")
     (path.parent / "batch_20260210_part.parquet").write_bytes(b"half")
     (path.parent / f"batch_20260210_{'0' * 32}_{'0' * 16}.parquet").symlink_to(path)
-    (lake.base_path / files.STAGING / "dead").mkdir(parents=True)
+    (lake.base_path / local.STAGING / "dead").mkdir(parents=True)
     assert lake.read("t", "HE").num_rows == 200
     assert lake.files("t", "HE") == [path]
 
 
 def test_a_killed_writers_staging_is_swept_after_an_hour_and_not_before(tmp_path):
     lake = ParquetLake(tmp_path / "lake", world="sample")
-    old, young = (lake.base_path / files.STAGING / name for name in ("old", "young"))
+    old, young = (lake.base_path / local.STAGING / name for name in ("old", "young"))
     for folder in (old, young):
         folder.mkdir(parents=True)
     os.utime(old, (time.time() - 7200, time.time() - 7200))
@@ -125,11 +125,11 @@ def test_a_full_disk_leaves_no_trace(tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(files.os, "fsync", full)
+        patch.setattr(local.os, "fsync", full)
         with pytest.raises(OSError, match="No space"):
             lake.write(some(), "t", "HE", FEB)
     assert lake.files("t", "HE") == []
-    assert list((lake.base_path / files.STAGING).iterdir()) == []
+    assert list((lake.base_path / local.STAGING).iterdir()) == []
 
 
 def _append(root: str, worker: int) -> int:
@@ -154,7 +154,7 @@ def test_recording_stamps_rise_strictly_even_when_the_clock_falls(tmp_path, monk
     folder = "data_type=t/market=HE/year=2026/month=02"
     seen = []
     for clock in (10_000_000, 5_000_000, 5_000_001, 20_000_000):
-        monkeypatch.setattr(files, "now_us", lambda clock=clock: clock)
+        monkeypatch.setattr(local, "now_us", lambda clock=clock: clock)
         lake.write(some(1), "t", "HE", FEB)
         seen.append(lake.newest_recorded(folder))
     assert seen == sorted(set(seen))

@@ -34,7 +34,7 @@ def test_a_stamp_that_was_too_early_moves_and_an_earlier_recorded_by_sees_what_w
     assert lake.read_known("cot", "HE", at(RELEASE), key=KEY, recorded_by=believed)["value"].to_pylist() == [1]
     assert vintages(lake) == [(1, "02-18 20:30")]
     assert lake.read("cot", "HE").num_rows == 1
-    first, second = lake.footnotes("cot", "HE")
+    first, second = lake.writes("cot", "HE")
     assert first.reason is None
     assert (second.reason, second.versions) == ("the calendar was corrected", {"calendar": "2"})
     assert restamp(lake, LATER) == 0  # and a second time for nothing
@@ -72,7 +72,7 @@ def test_nor_is_it_after_a_compaction(lake):
     lake.compact()
     assert restamp(lake, RELEASE) == 0
     assert len(lake.files("cot", "HE")) == 1
-    assert len(lake.footnotes("cot", "HE")) == 2
+    assert len(lake.writes("cot", "HE")) == 2
 
 
 def test_a_stamp_comes_no_earlier_than_a_look_in_which_the_row_was_absent(lake):
@@ -163,9 +163,9 @@ def test_a_report_is_stamped_anew_where_another_calendar_or_parser_stamped_it(la
 def test_sightings_tell_live_from_filled_in(lake):
     add(lake, cot(1), "2026-02-14")  # within a day of its release
     add(lake, cot(1, as_of="2026-02-03", available_at="2026-02-06 20:30"), "2026-02-14")
-    seen = lake.sightings("cot", "HE", key=KEY)
+    seen = lake.capture_stats("cot", "HE", key=KEY)
     assert (seen.live, seen.backfilled) == (1, 1)
     add(lake, cot(2), "2026-02-21")  # a restatement is known because it was seen
     lake.compact()
-    seen = lake.sightings("cot", "HE", key=KEY)
+    seen = lake.capture_stats("cot", "HE", key=KEY)
     assert (seen.live, seen.backfilled) == (2, 1)

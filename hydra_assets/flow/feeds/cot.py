@@ -124,7 +124,7 @@ def restamp_cot(lake: ParquetLake, market: Market, month: Month, calendar: Relea
     A report that we saw come out keeps the moment of its sight, whatever the calendar says.
     """
     dataset, versions = COT_DISAGGREGATED, versions_of(calendar)
-    old = [note.versions for note in lake.footnotes(dataset.name, market.symbol, month.first, month.last) if note.versions != versions]
+    old = [note.versions for note in lake.writes(dataset.name, market.symbol, month.first, month.last) if note.versions != versions]
     if not old:
         return 0
     first, last = month.first, month.last
