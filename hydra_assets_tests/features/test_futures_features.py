@@ -11,13 +11,13 @@ import pyarrow.compute as pc
 import pytest
 
 from hydra_assets.config.load import load_config
+from hydra_assets.core.calendar import LIVESTOCK
 from hydra_assets.core.instants import INSTANT
 from hydra_assets.core.market import CONTRACT_MULTIPLIERS
 from hydra_assets.core.sessions import session_days
 from hydra_assets.errors import SchemaError
 from hydra_assets.features import ALL, compute, of_family
 from hydra_assets.features.futures import formulas as futures
-from hydra_assets.sources.sample.curve import next_session
 from hydra_assets_tests.support.futures_features_oracle import RULES, Known, answer
 from hydra_assets_tests.support.futures_history import bar, ct, history, statistic, tables
 
@@ -205,11 +205,11 @@ def settle(c, day, value, **more):
 
 
 def interest(c, day, value, **more):
-    return statistic(*c, "open_interest", day, more.pop("at", None) or ct(next_session(day), "06:45"), value, **more)
+    return statistic(*c, "open_interest", day, more.pop("at", None) or ct(LIVESTOCK.next_session(day), "06:45"), value, **more)
 
 
 def traded(c, day, value):
-    return statistic(*c, "cleared_volume", day, ct(next_session(day), "06:45", 7), value)
+    return statistic(*c, "cleared_volume", day, ct(LIVESTOCK.next_session(day), "06:45", 7), value)
 
 
 def test_returns_over_a_missing_print():
@@ -318,7 +318,7 @@ def test_amihud_of_the_page_and_when_it_is_known():
     want = np.mean([0.01 / (20_000 * 400 * price[days.index(day) - k]) * 1e9 for k in range(1, 22)])
     assert (when, quality) == (ct(day, "06:45", 7), "normal")
     assert value == pytest.approx(want)
-    after = next_session(days[-1])
+    after = LIVESTOCK.next_session(days[-1])
     assert vintages(result, "fut_amihud_21", after)[0][0] == ct(after, "06:45", 7)  # exists before its day has traded
     assert not vintages(result, "fut_ret_1d", after)
 

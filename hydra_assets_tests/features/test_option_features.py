@@ -12,6 +12,7 @@ import pytest
 
 from hydra_assets.config.load import load_config
 from hydra_assets.core.audit import early_rows
+from hydra_assets.core.calendar import LIVESTOCK
 from hydra_assets.core.option_rules import OptionRules
 from hydra_assets.core.sessions import session_days
 from hydra_assets.core.tables.features import FEATURE_SCHEMA
@@ -22,7 +23,6 @@ from hydra_assets.features.options.chain import build_chain
 from hydra_assets.features.options.smiles import build_smiles
 from hydra_assets.features.options.surface_states import Board, Flows, Slices
 from hydra_assets.options.svi import RawSvi
-from hydra_assets.sources.sample.curve import next_session
 from hydra_assets_tests.features.test_futures_features import newest, vintages
 from hydra_assets_tests.support.futures_history import ct
 from hydra_assets_tests.support.option_features_oracle import Day, put_call
@@ -254,7 +254,7 @@ def test_time_runs_to_the_minute():
 def test_a_definition_restated_later_moves_an_option_to_no_other_future_before(calm):
     """On which future it was is what was said first: a later word reaches back to no row that was known without it."""
     tables, day = calm.tables(), calm.days[4]
-    late = ct(next_session(day), "10:00")
+    late = ct(LIVESTOCK.next_session(day), "10:00")
     restated = [
         row | {"underlying_id": 103, "available_at": late, "stamped_at": late}
         for row in tables["option_definitions"].to_pylist()
@@ -326,7 +326,7 @@ def test_an_option_that_ended_at_noon_has_no_row_that_day_and_no_feature_waits_f
 
 def test_the_ratio_does_not_wait_for_open_interest_of_options_that_ended(expiring):
     last, tables = expiring
-    monday = next_session(last)
+    monday = LIVESTOCK.next_session(last)
     rows = compute("options", tables, market="HE", names=["opt_pc_oi"], start=monday, end=monday).to_pylist()
     assert rows[0]["available_at"] == ct(monday, "06:45", 36)  # with that of the last strike of the options that live
 
@@ -684,7 +684,7 @@ def test_both_tails_beyond_the_strikes_count_together():
 def test_a_realised_volatility_that_is_corrected_makes_a_further_vintage(calm):
     day = calm.days[4]
     (first,) = [row for row in realised([day]).to_pylist() if row["feature_name"] == "fut_rv_252"]
-    later = first | {"available_at": ct(next_session(day), "10:00"), "value": 2 * first["value"]}
+    later = first | {"available_at": ct(LIVESTOCK.next_session(day), "10:00"), "value": 2 * first["value"]}
     given = {**calm.tables(), "futures_features": pa.Table.from_pylist([first, later], schema=FEATURE_SCHEMA)}
     names = ["opt_iv_rv_ratio"]
     before, after = vintages(compute("options", given, market="HE", names=names, start=day, end=day), *names, day)
@@ -742,7 +742,7 @@ def test_a_correction_makes_a_vintage_of_the_day_and_leaves_the_answers_before_a
         rows = vintages(got, name, day)
         assert rows == sorted(rows, key=lambda row: row[0])
         assert all(a[1:] != b[1:] for a, b in itertools.pairwise(rows))
-        assert rows[0][0] <= ct(next_session(day), "20:00")
+        assert rows[0][0] <= ct(LIVESTOCK.next_session(day), "20:00")
 
 
 def test_a_definition_that_is_restated_later_does_not_change_which_right_an_option_had(calm):
@@ -810,7 +810,9 @@ def test_the_ratio_was_known_with_open_interest_of_the_day_before_and_of_no_othe
     unprinted = f"option_statistics open_interest of {before(day)} was first printed"
     assert in_time(tables, "opt_pc_oi", day, ct(before(day), "06:45")).startswith(unprinted)
     assert in_time(tables, "opt_pc_oi", day, midnight(day)).startswith(unprinted)
-    assert in_time(tables, "opt_pc_oi", day, ct(next_session(day), "06:45")) == "no input inside its windows arrived at that instant"
+    assert (
+        in_time(tables, "opt_pc_oi", day, ct(LIVESTOCK.next_session(day), "06:45")) == "no input inside its windows arrived at that instant"
+    )
 
 
 @pytest.mark.parametrize(("name", "sessions"), [("opt_gex_call", {1}), ("opt_rr25_30", {1}), ("opt_pc_oi", {1, 2})])

@@ -18,12 +18,13 @@ from databento.common.error import BentoClientError, BentoError, BentoServerErro
 from databento_dbn import UNDEF_PRICE, UNDEF_STAT_QUANTITY, UNDEF_TIMESTAMP
 
 from hydra_assets.config.load import load_config
+from hydra_assets.core.calendar import LIVESTOCK
 from hydra_assets.errors import ConfigError, NotPublishedError
 from hydra_assets.flow.feeds.sample import rudeness
 from hydra_assets.sources.cftc import CftcSource
-from hydra_assets.sources.sample.curve import curve_of, next_session
+from hydra_assets.sources.sample.curve import curve_of
 from hydra_assets.sources.sample.databento import SAMPLE_KEY
-from hydra_assets.sources.sample.monthly import chicago, midnight
+from hydra_assets.sources.sample.monthly import clock_ns, midnight
 from hydra_assets.sources.sample.rude import POLITE, Rudeness, behaviours
 from hydra_assets.sources.sample.rude_cot import OATS
 from hydra_assets.sources.sample.rude_publisher import TRANSFORMATIONS
@@ -267,7 +268,7 @@ def test_one_settlement_comes_before_its_session_and_one_after_the_expiration(re
     rows = settled(records("after_expiry", start="2025-01-01", end="2026-01-01"))
     late = [row for row in rows if row["instrument_id"] in last and day(row["ts_ref"]) > last[row["instrument_id"]]]
     assert len(late) == 1
-    assert day(late[0]["ts_ref"]) == next_session(last[late[0]["instrument_id"]])
+    assert day(late[0]["ts_ref"]) == LIVESTOCK.next_session(last[late[0]["instrument_id"]])
 
 
 def test_some_quantities_are_undefined(records):
@@ -283,7 +284,7 @@ def test_grains_are_quoted_and_settled_a_quarter_of_an_hour_later(records):
         for names, begins in ((("grain_clock",), clock), ((), polite_clock)):
             rows = settled(records(*names, symbols="ZC.FUT", start=at, end=end))
             first = rows[rows["stat_flags"] == 2]["ts_recv"].astype(np.int64).min()
-            assert 0 <= first - chicago(D.fromisoformat(at), begins) < 60 * 10**9
+            assert 0 <= first - clock_ns(LIVESTOCK, D.fromisoformat(at), begins) < 60 * 10**9
     asked = {"schema": "bbo-1m", "symbols": "OZC.OPT", "start": "2025-10-01", "end": "2025-10-02"}
     polite, rude = records(**asked), records("grain_clock", **asked)
     assert len(polite) == len(rude)

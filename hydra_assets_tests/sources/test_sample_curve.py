@@ -8,7 +8,7 @@ import pytest
 
 import hydra_assets
 from hydra_assets.config.load import load_config
-from hydra_assets.core.sessions import session_days
+from hydra_assets.core.calendar import LIVESTOCK
 from hydra_assets.sources.sample import monthly
 from hydra_assets.sources.sample.curve import Curve, is_degraded
 from hydra_assets.sources.sample.databento import DatabentoDesk, Refused
@@ -59,7 +59,7 @@ def test_every_market_has_a_curve_that_trades_on_sessions_alone(symbol):
         assert len(rows) > 1000, schema
     bars = made.records("ohlcv-1d", midnight(D(2024, 1, 1)), midnight(D(2025, 1, 1)))
     days = {D(1970, 1, 1) + dt.timedelta(int(day)) for day in np.unique(bars["ts_event"] // (86_400 * 10**9))}
-    assert days == set(session_days(D(2024, 1, 1), D(2024, 12, 31)))
+    assert days == set(LIVESTOCK.session_days(D(2024, 1, 1), D(2024, 12, 31)))
     outright = bars[bars["close"] > 0]
     assert (outright["low"] <= outright["close"]).all()
     assert (outright["high"] >= outright["close"]).all()
@@ -69,7 +69,7 @@ def test_the_hogs_have_a_season_and_their_open_interest_moves_on():
     curve = Curve(MARKETS["HE"])
     spread = []
     for year in range(2012, 2026):
-        day = session_days(D(year, 1, 10), D(year, 1, 20))[0]
+        day = LIVESTOCK.session_days(D(year, 1, 10), D(year, 1, 20))[0]
         listed = {c.symbol[:3]: c for c in curve.listed_on(day) if c.month.year == year}
         june, december = (float(life.settle[i]) for life, i in (curve.at(listed[s], day) for s in ("HEM", "HEZ")))
         spread.append(june / december)
@@ -84,7 +84,7 @@ def test_the_hogs_have_a_season_and_their_open_interest_moves_on():
 def test_conditions_pending_at_the_end_and_degraded_days_mended_later():
     end = dt.datetime(2026, 6, 1, tzinfo=dt.UTC)
     assert condition(D(2026, 6, 1), NOW, end)[0] == "pending"
-    bad = next(day for day in session_days(D(2025, 1, 6), D(2026, 5, 1)) if is_degraded(day))
+    bad = next(day for day in LIVESTOCK.session_days(D(2025, 1, 6), D(2026, 5, 1)) if is_degraded(day))
     early, late = (dt.datetime.combine(bad + dt.timedelta(n), dt.time(12), dt.UTC) for n in (3, 30))
     assert condition(bad, early, early) == ("degraded", bad + dt.timedelta(1))
     assert condition(bad, late, late) == ("degraded", bad + monthly.RESTATED_AFTER)

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from hydra_assets.config.load import load_config
-from hydra_assets.core.sessions import session_days
+from hydra_assets.core.calendar import LIVESTOCK
 from hydra_assets.options.american import european_vol
 from hydra_assets.sources.sample.curve import Curve, is_degraded
-from hydra_assets.sources.sample.monthly import RESTATED_AFTER, chicago, midnight
+from hydra_assets.sources.sample.monthly import RESTATED_AFTER, clock_ns, midnight
 from hydra_assets.sources.sample.option_records import OptionPublisher
 from hydra_assets.sources.sample.records import Publisher
 from hydra_assets.sources.sample.smile import RATE, Chain
@@ -100,7 +100,7 @@ def test_strikes_are_listed_around_the_money_and_stay(hogs):
     assert series.listed[-1].sum() > series.listed[0].sum()  # the price moved
     first = series.strikes[series.listed[0]]
     assert first[0] < series.forward[0] < first[-1]
-    days = session_days(D(2025, 1, 1), D(2025, 12, 31))
+    days = LIVESTOCK.session_days(D(2025, 1, 1), D(2025, 12, 31))
     counts = [len(hogs.chain.on(day).number) for day in days]
     assert min(counts) > 100
     assert max(counts) < 180
@@ -110,7 +110,7 @@ def test_strikes_are_listed_around_the_money_and_stay(hogs):
 def test_few_strikes_are_liquid_and_on_some_days_too_few(hogs):
     """Open interest of at least 50 and a market no wider than a fifth, by each strike's out-of-the-money side."""
     tick, found = hogs.chain.listing.tick, []
-    for day in session_days(D(2025, 1, 1), D(2025, 12, 31)):
+    for day in LIVESTOCK.session_days(D(2025, 1, 1), D(2025, 12, 31)):
         chain = hogs.chain.on(day)
         out = chain.right * (chain.strike - chain.forward) >= 0
         tight = (chain.spread * tick <= 0.2 * chain.value) | (chain.spread <= 2)
@@ -121,7 +121,7 @@ def test_few_strikes_are_liquid_and_on_some_days_too_few(hogs):
     assert 8 <= median[1] <= 13
     assert median[4] < median[1] / 2
     assert 0.1 < np.mean(np.array(found)[:, 0] < 8) < 0.6
-    assert max(int(hogs.chain.on(day).interest.max()) for day in session_days(D(2025, 3, 1), D(2025, 6, 1))) < 3_000
+    assert max(int(hogs.chain.on(day).interest.max()) for day in LIVESTOCK.session_days(D(2025, 3, 1), D(2025, 6, 1))) < 3_000
 
 
 def test_quotes_have_the_flaws_of_real_ones(quotes, hogs):
@@ -152,10 +152,10 @@ def test_quotes_have_the_flaws_of_real_ones(quotes, hogs):
 def test_records_lie_in_the_session_some_at_the_cut_and_some_after(date, quotes):
     of_day = quotes[(quotes["ts_recv"] >= midnight(date)) & (quotes["ts_recv"] < midnight(date + dt.timedelta(1)))]
     at = of_day["ts_recv"].astype(np.int64)
-    assert chicago(date, "08:30") < at.min()
-    assert at.max() <= chicago(date, "13:05")
-    assert (at == chicago(date, "13:00")).sum() > 3
-    assert (at > chicago(date, "13:00")).sum() > 10
+    assert clock_ns(LIVESTOCK, date, "08:30") < at.min()
+    assert at.max() <= clock_ns(LIVESTOCK, date, "13:05")
+    assert (at == clock_ns(LIVESTOCK, date, "13:00")).sum() > 3
+    assert (at > clock_ns(LIVESTOCK, date, "13:00")).sum() > 10
 
 
 def test_on_the_last_day_nothing_is_quoted_after_noon(quotes, hogs):
@@ -163,11 +163,11 @@ def test_on_the_last_day_nothing_is_quoted_after_noon(quotes, hogs):
     numbers = hogs.chain.series(contract).numbers.ravel()
     of_day = quotes[np.isin(quotes["instrument_id"], numbers) & (quotes["ts_recv"] >= midnight(contract.last_day))]
     assert len(of_day) > 10
-    assert of_day["ts_recv"].max() <= chicago(contract.last_day, "12:00")
+    assert of_day["ts_recv"].max() <= clock_ns(LIVESTOCK, contract.last_day, "12:00")
 
 
 def test_a_degraded_day_lacks_quotes_until_it_is_mended():
-    bad = next(day for day in session_days(D(2025, 1, 6), D(2026, 4, 1)) if is_degraded(day))
+    bad = next(day for day in LIVESTOCK.session_days(D(2025, 1, 6), D(2026, 4, 1)) if is_degraded(day))
     early, late = (dt.datetime.combine(bad + dt.timedelta(n), dt.time(12), dt.UTC) for n in (3, RESTATED_AFTER.days + 10))
     asked = ("bbo-1m", midnight(bad), midnight(bad + dt.timedelta(1)))
     first, mended = (publisher(now=now).records(*asked) for now in (early, late))
@@ -182,11 +182,11 @@ def test_statistics_come_in_their_order(hogs):
     rows = rows[rows["ts_ref"] == midnight(day)]
     at, kind, flags = rows["ts_recv"].astype(np.int64), rows["stat_type"], rows["stat_flags"]
     soon, final = at[(kind == 3) & (flags == 2)], at[(kind == 3) & (flags == 3)]
-    assert chicago(day, "13:00") < soon.min()
-    assert soon.max() < chicago(day, "14:00")
-    assert chicago(day, "18:00") + 20 * 10**9 <= final.min()
-    assert np.quantile(final, 0.95) < chicago(day, "18:01")
+    assert clock_ns(LIVESTOCK, day, "13:00") < soon.min()
+    assert soon.max() < clock_ns(LIVESTOCK, day, "14:00")
+    assert clock_ns(LIVESTOCK, day, "18:00") + 20 * 10**9 <= final.min()
+    assert np.quantile(final, 0.95) < clock_ns(LIVESTOCK, day, "18:01")
     assert len(soon) == len(hogs.chain.on(day).number)
     for stat in (6, 9):
-        assert chicago(after, "06:40") < at[kind == stat].min()
-        assert at[kind == stat].max() < chicago(after, "07:00")
+        assert clock_ns(LIVESTOCK, after, "06:40") < at[kind == stat].min()
+        assert at[kind == stat].max() < clock_ns(LIVESTOCK, after, "07:00")

@@ -5,10 +5,10 @@ import math
 
 import pyarrow as pa
 
+from hydra_assets.core.calendar import LIVESTOCK
 from hydra_assets.core.sessions import session_days
 from hydra_assets.core.tables.features import FEATURE_SCHEMA
 from hydra_assets.core.tables.options import OPTION_SMILES
-from hydra_assets.sources.sample.curve import next_session
 from hydra_assets_tests.support.futures_history import ct
 from hydra_assets_tests.support.option_history import midnight
 
@@ -33,7 +33,7 @@ def history(sessions: int = 560) -> dict[str, pa.Table]:
     days = session_days(LAST - dt.timedelta(2 * sessions), LAST)[-sessions:]
     options, smiles = [], []
     for i, day in enumerate(days):
-        evening, morning = ct(day, "18:00", 10), ct(next_session(day), "07:30")
+        evening, morning = ct(day, "18:00", 10), ct(LIVESTOCK.next_session(day), "07:30")
         skew = 0.02 * math.sin(i / 9) + 0.00003 * i
         options.append(feature_row("opt_rr25_30", day, evening, skew))
         options.append(feature_row("opt_atm_iv_30", day, evening, 0.3))

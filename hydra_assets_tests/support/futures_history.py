@@ -7,10 +7,11 @@ import numpy as np
 import pyarrow as pa
 
 from hydra_assets.config.load import load_config
+from hydra_assets.core.calendar import LIVESTOCK
 from hydra_assets.core.instants import day_us, to_us
 from hydra_assets.core.sessions import session_days
 from hydra_assets.core.tables.futures import FUTURES_BARS, FUTURES_STATISTICS
-from hydra_assets.sources.sample.curve import Curve, next_session
+from hydra_assets.sources.sample.curve import Curve
 
 CHICAGO = ZoneInfo("America/Chicago")
 
@@ -68,7 +69,7 @@ def history(first: dt.date, last: dt.date, symbol="HE", *, contracts=None) -> di
     curve = Curve(load_config().market(symbol))
     days = session_days(first, last)
     evening = np.array([to_us(ct(day, "18:00")) for day in days])
-    morning = np.array([to_us(ct(next_session(day), "06:45")) for day in days])
+    morning = np.array([to_us(ct(LIVESTOCK.next_session(day), "06:45")) for day in days])
     midnight = np.array([day_us(day) for day in days])
     parts, bars = [], []
     for k, contract in enumerate(curve.contracts[:contracts]):

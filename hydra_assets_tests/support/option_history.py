@@ -6,13 +6,13 @@ import random
 import numpy as np
 import pyarrow as pa
 
+from hydra_assets.core.calendar import LIVESTOCK
 from hydra_assets.core.sessions import session_days
 from hydra_assets.core.tables.features import FEATURE_SCHEMA
 from hydra_assets.core.tables.futures import FUTURES_STATISTICS
 from hydra_assets.core.tables.options import OPTION_DEFINITIONS, OPTION_QUOTES, OPTION_STATISTICS
 from hydra_assets.options.american import american_price
 from hydra_assets.options.svi import RawSvi
-from hydra_assets.sources.sample.curve import next_session
 from hydra_assets_tests.support.futures_history import ct
 
 TICK = 0.025
@@ -63,7 +63,7 @@ class History:
         return self.wild and self.dice.random() < share
 
     def _day(self, day: dt.date, i: int) -> None:
-        after = next_session(day)
+        after = LIVESTOCK.next_session(day)
         for k, (symbol, (number, expiration)) in enumerate(FUTURES.items()):
             if ct(day, "23:59") > expiration:
                 continue
@@ -156,7 +156,7 @@ def realised(days: list[dt.date], *, late: dt.date | None = None) -> pa.Table:
     rows = []
     for i, day in enumerate(days):
         for name, value in (("fut_rv_21", 0.25 + 0.001 * i), ("fut_rv_252", 0.28)):
-            at = ct(day, "18:00", 900) if day != late else ct(next_session(day), "09:15")
+            at = ct(day, "18:00", 900) if day != late else ct(LIVESTOCK.next_session(day), "09:15")
             rows.append(
                 {"feature_name": name, "as_of": midnight(day), "available_at": at, "value": value, "unit": "vol ann", "quality": "normal"}
             )

@@ -11,18 +11,16 @@ import hashlib
 import itertools
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from zoneinfo import ZoneInfo
 
 import numpy as np
 from scipy.signal import lfilter
 
+from hydra_assets.core.calendar import NOON, Calendar
 from hydra_assets.core.market import Market
-from hydra_assets.core.sessions import session_days
 
 FIRST_DAY = dt.date(2010, 6, 7)  # Databento's own history of CME Globex begins here
 LISTED_AHEAD = dt.timedelta(560)
 MONTH_CODES = "FGHJKMNQUVXZ"
-CHICAGO = ZoneInfo("America/Chicago")
 
 
 @dataclass(frozen=True)
@@ -56,7 +54,14 @@ OTHER = Shape("HKNUZ", "before15", 100.0, 0.25, _GRAIN, 20_000)
 
 @dataclass(frozen=True)
 class Contract:
-    """One outright contract: ``symbol`` has one digit of the year and comes back after ten; ``number`` is its place in the listing."""
+    """
+    One outright contract.
+
+    Attributes:
+        symbol: has one digit of the year, and comes back after ten.
+        number: place in the listing.
+        expiration: noon, in the exchange's zone, of the last trading day.
+    """
 
     symbol: str
     instrument_id: int
@@ -64,11 +69,7 @@ class Contract:
     month: dt.date
     listed: dt.date
     last_day: dt.date
-
-    @property
-    def expiration(self) -> dt.datetime:
-        """Noon in Chicago of the last trading day."""
-        return dt.datetime.combine(self.last_day, dt.time(12), CHICAGO)
+    expiration: dt.datetime
 
 
 @dataclass(frozen=True)
@@ -86,10 +87,10 @@ class Life:
     preliminary: np.ndarray
 
 
-@lru_cache(maxsize=1)
-def calendar() -> tuple[list[dt.date], dict[dt.date, int]]:
+@lru_cache(maxsize=8)
+def session_index(calendar: Calendar) -> tuple[list[dt.date], dict[dt.date, int]]:
     """Every session from `FIRST_DAY` to the end of the last contract that can be listed, and each one's place."""
-    days = session_days(FIRST_DAY, dt.date(dt.datetime.now(dt.UTC).year + 4, 12, 31))
+    days = calendar.session_days(FIRST_DAY, dt.date(dt.datetime.now(dt.UTC).year + 4, 12, 31))
     return days, {day: i for i, day in enumerate(days)}
 
 
@@ -108,13 +109,15 @@ class Curve:
 
     def __init__(self, market: Market) -> None:
         self.market = market
+        self.calendar = market.calendar
+        self.days, self.places = session_index(market.calendar)
         self.shape = SHAPES.get(market.symbol, OTHER)
         self._lives: dict[int, Life] = {}
 
     @cached_property
     def contracts(self) -> list[Contract]:
         """Every contract that expires after `FIRST_DAY`, in order of expiration."""
-        days, places = calendar()
+        days = self.days
         base = 1000 * (1 + seed_of("id", self.market.symbol) % 800)
         made: list[Contract] = []
         for year in range(FIRST_DAY.year, days[-1].year):
@@ -125,12 +128,16 @@ class Curve:
                     # The exchange uses a number again: the same id is another contract ten years later.
                     number = base + (year % 10) * 12 + month.month - 1
                     listed = max(last - LISTED_AHEAD, FIRST_DAY)
-                    made.append(Contract(f"{self.market.symbol}{code}{year % 10}", number, len(made), month, listed, last))
-        return [contract for contract in made if contract.last_day in places]
+                    made.append(
+                        Contract(
+                            f"{self.market.symbol}{code}{year % 10}", number, len(made), month, listed, last, self.calendar.at(last, NOON)
+                        )
+                    )
+        return [contract for contract in made if contract.last_day in self.places]
 
     def _last_day(self, month: dt.date) -> dt.date:
         end = (month + dt.timedelta(32)).replace(day=1) - dt.timedelta(1)
-        days = session_days(month, end)
+        days = self.calendar.session_days(month, end)
         if self.shape.expiry == "tenth":
             return days[9]
         return days[-1] if self.shape.expiry == "last" else [day for day in days if day.day < 15][-1]
@@ -138,9 +145,8 @@ class Curve:
     @cached_property
     def _factors(self) -> tuple[np.ndarray, np.ndarray]:
         """Log level and log slope a year of the curve, by session: each wanders and returns."""
-        days, _ = calendar()
         dice = np.random.default_rng(seed_of("curve", self.market.symbol))
-        shocks = dice.standard_normal((len(days) + 400, 2))
+        shocks = dice.standard_normal((len(self.days) + 400, 2))
         level = lfilter([1.0], [1.0, -0.997], shocks[:, 0] * self.shape.vol / np.sqrt(252))
         slope = lfilter([1.0], [1.0, -0.99], shocks[:, 1] * 0.012)
         return level[400:], slope[400:]  # begun well before, so that the first day is like any other
@@ -152,7 +158,7 @@ class Curve:
         return self._lives[contract.number]
 
     def _live(self, contract: Contract) -> Life:
-        days, places = calendar()
+        days, places = self.days, self.places
         first = places[next(day for day in days[max(0, places[contract.last_day] - 420) :] if day >= contract.listed)]
         last = places[contract.last_day]
         n = last - first + 1
@@ -199,18 +205,13 @@ class Curve:
     def at(self, contract: Contract, day: dt.date) -> tuple[Life, int]:
         """The contract's life and the place of *day* in it."""
         life = self.life(contract)
-        return life, calendar()[1][day] - life.first
+        return life, self.places[day] - life.first
 
 
 @lru_cache(maxsize=32)
 def curve_of(market: Market) -> Curve:
     """The one curve of *market* in this process: what it has worked out serves every vendor that is started."""
     return Curve(market)
-
-
-def next_session(day: dt.date) -> dt.date:
-    """The first session after *day*."""
-    return next(d for d in session_days(day + dt.timedelta(1), day + dt.timedelta(10)))
 
 
 def is_degraded(day: dt.date) -> bool:

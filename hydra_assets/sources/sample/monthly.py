@@ -10,8 +10,9 @@ import databento_dbn as dbn
 import numpy as np
 import zstandard
 
+from hydra_assets.core.calendar import Calendar
 from hydra_assets.core.months import Month, months_between
-from hydra_assets.sources.sample.curve import CHICAGO, FIRST_DAY, is_degraded
+from hydra_assets.sources.sample.curve import FIRST_DAY, is_degraded
 
 CACHE_VERSION = "4"  # of the curve, the smile and their records: another one is another cache
 RESTATED_AFTER = dt.timedelta(20)  # a degraded day is mended so much later
@@ -34,9 +35,9 @@ def midnight(day: dt.date) -> int:
     return ns(dt.datetime.combine(day, dt.time(), dt.UTC))
 
 
-def chicago(day: dt.date, clock: str) -> int:
-    """*clock* in Chicago on *day*, as nanoseconds since 1970."""
-    return ns(dt.datetime.combine(day, dt.time.fromisoformat(clock), CHICAGO).astimezone(dt.UTC))
+def clock_ns(calendar: Calendar, day: dt.date, clock: str) -> int:
+    """*clock* (``HH:MM``) in the exchange's zone on *day*, as nanoseconds since 1970."""
+    return ns(calendar.at(day, dt.time.fromisoformat(clock)))
 
 
 def fixed(price: float) -> int:
@@ -82,16 +83,25 @@ class MonthlyRecords(ABC):
 
     Args:
         parent: like ``HE.FUT``.
+        calendar: of its market.
         cache: folder for encoded months; None encodes anew.
         now: its clock: it decides which version of a degraded day is served.
     """
 
     schemas: ClassVar[tuple[str, ...]]
 
-    def __init__(self, parent: str, cache: Path | None, now: Callable[[], dt.datetime]) -> None:
+    def __init__(self, parent: str, calendar: Calendar, cache: Path | None, now: Callable[[], dt.datetime]) -> None:
+        self.calendar = calendar
         self._now = now
         self._cache = cache / f"dbn-{CACHE_VERSION}" / parent if cache else None
         self._held: dict[tuple[str, Month], np.ndarray] = {}
+
+    def _at(self, day: dt.date, clock: str) -> int:
+        return clock_ns(self.calendar, day, clock)
+
+    def _sessions(self, month: Month, *, lag: int) -> list[dt.date]:
+        """Sessions of *month* and of the *lag* days before, whose records can be published in it."""
+        return self.calendar.session_days(max(month.first - dt.timedelta(lag), FIRST_DAY), month.last)
 
     @abstractmethod
     def _encode(self, schema: str, month: Month) -> np.ndarray:

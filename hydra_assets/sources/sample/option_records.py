@@ -14,15 +14,13 @@ import databento_dbn as dbn
 import numpy as np
 
 from hydra_assets.core.months import Month
-from hydra_assets.core.sessions import session_days
-from hydra_assets.sources.sample.curve import FIRST_DAY, calendar, chance, is_degraded, next_session, seed_of
+from hydra_assets.sources.sample.curve import FIRST_DAY, chance, is_degraded, seed_of
 from hydra_assets.sources.sample.monthly import (
     NS_PER_S,
     PUBLISHER,
     RESTATED_AFTER,
     Lives,
     MonthlyRecords,
-    chicago,
     dtype_of,
     midnight,
     ns,
@@ -46,12 +44,12 @@ class OptionPublisher(MonthlyRecords):
     schemas = ("definition", "bbo-1m", "statistics")
 
     def __init__(self, chain: Chain, cache: Path | None, now: Callable[[], dt.datetime]) -> None:
-        super().__init__(f"{chain.root}.OPT", cache, now)
+        super().__init__(f"{chain.root}.OPT", chain.curve.calendar, cache, now)
         self.chain = chain
 
     def lives(self, first: dt.date, last: dt.date) -> Lives:
         """Options, each from the day of its listing, and combinations."""
-        days, found = calendar()[0], []
+        days, found = self.chain.curve.days, []
         for contract in self.chain.curve.contracts:
             if contract.last_day < first or self.chain.begins(contract) > last:
                 continue
@@ -60,7 +58,7 @@ class OptionPublisher(MonthlyRecords):
                 for side in range(2):
                     name, number = series.symbols[strike, side].decode(), int(series.numbers[strike, side])
                     found.append((name, number, days[series.first + int(place)], contract.last_day))
-        for day in session_days(max(first, FIRST_DAY), last):
+        for day in self.calendar.session_days(max(first, FIRST_DAY), last):
             found += [(symbol, number, day, day) for symbol, number in self._combinations(day)]
         return found
 
@@ -74,8 +72,7 @@ class OptionPublisher(MonthlyRecords):
         make = {"definition": self._definitions, "bbo-1m": self._quotes, "statistics": self._statistics}[schema]
         low, high = midnight(month.first), midnight(month.next().first)
         # Statistics of a day can be published up to a week later: the morning after a holiday.
-        lag = dt.timedelta(7 if schema == "statistics" else 0)
-        days = session_days(max(month.first - lag, FIRST_DAY), month.last)
+        days = self._sessions(month, lag=7 if schema == "statistics" else 0)
         made = np.concatenate([np.zeros(0, dtype_of(schema)), *(make(day, self.chain.on(day)) for day in days)])
         made = made[(made["ts_recv"] >= low) & (made["ts_recv"] < high)]
         return np.asarray(made[np.argsort(made["ts_recv"], kind="stable")])
@@ -124,6 +121,7 @@ class OptionPublisher(MonthlyRecords):
     def _quotes(self, day: dt.date, chain: ChainDay) -> np.ndarray:
         market, tick, n = self.chain.curve.market.symbol, self.chain.listing.tick, len(chain.number)
         dice = np.random.default_rng(seed_of("quotes", market, day))
+        opens = self._at(day, OPENS)
         minute, there = _minutes(chain, dice)
         mid = _values_at(chain, minute, self.chain.curve.shape.vol, dice) / tick
         wide = np.maximum(np.round(chain.spread[:, None] * np.exp(0.12 * dice.standard_normal(minute.shape))), 1)
@@ -146,7 +144,6 @@ class OptionPublisher(MonthlyRecords):
             "bbo-1m",
             n * len(SLOTS),
         )  # fmt: skip
-        opens = chicago(day, OPENS)
         rows["instrument_id"], rows["ts_recv"] = np.repeat(chain.number, len(SLOTS)), (opens + minute * MINUTE).ravel()
         rows["bid_px_00"] = np.where(no_bid, np.where(zero_bid, 0, dbn.UNDEF_PRICE), _fixed(bid * tick)).ravel()
         rows["ask_px_00"] = np.where(zero_ask, 0, np.where(no_ask, dbn.UNDEF_PRICE, _fixed(ask * tick))).ravel()
@@ -168,21 +165,22 @@ class OptionPublisher(MonthlyRecords):
     def _statistics(self, day: dt.date, chain: ChainDay) -> np.ndarray:
         market, tick, n = self.chain.curve.market.symbol, self.chain.listing.tick, len(chain.number)
         dice = np.random.default_rng(seed_of("statistics", market, day))
-        after, rank = next_session(day), np.arange(n)
+        after, rank = self.calendar.next_session(day), np.arange(n)
         settle = np.round(chain.value / tick)
         preliminary = np.maximum(settle + np.where(dice.random(n) < 0.12, dice.choice([-1, 1], n), 0), 0)
         corrected, final = chance(1 / 80, "corrected options", market, day), settle.copy()
         wrong = int(np.argmax(chain.interest))
         if corrected:
             final[wrong] += 3
-        kinds, morning = _enum(dbn.StatType), chicago(after, "06:46")
-        soon, evening = chicago(day, "13:09") + rank * 2_000_125, chicago(day, "18:00") + 20 * NS_PER_S + rank * 200_000_125
+        kinds, morning = _enum(dbn.StatType), self._at(after, "06:46")
+        soon = self._at(day, "13:09") + rank * 2_000_125
+        evening = self._at(day, "18:00") + 20 * NS_PER_S + rank * 200_000_125
         parts = [
             self._said(day, chain.number, kinds.SETTLEMENT_PRICE, soon, preliminary, SETTLES_PRELIMINARY),
             self._said(day, chain.number, kinds.SETTLEMENT_PRICE, evening, final, SETTLES_FINAL),
         ]
         if corrected:
-            mended = chicago(after, "07:30" if chance(0.5, "early", market, day) else "15:10")
+            mended = self._at(after, "07:30" if chance(0.5, "early", market, day) else "15:10")
             one = slice(wrong, wrong + 1)
             parts.append(self._said(day, chain.number[one], kinds.SETTLEMENT_PRICE, np.array([mended]), settle[one], SETTLES_FINAL))
         traded = np.flatnonzero(chain.volume > 0)
@@ -195,7 +193,7 @@ class OptionPublisher(MonthlyRecords):
                     self._said(day, chain.number[one], kinds.OPEN_INTEREST, np.array([at]), chain.interest[one] * 10, action=action)
                 )
         # What the session says of itself carries no reference date, and no settlement flags.
-        spoken = self._said(day, chain.number[traded], kinds.OPENING_PRICE, chicago(day, OPENS) + traded * 900_000, settle[traded])
+        spoken = self._said(day, chain.number[traded], kinds.OPENING_PRICE, self._at(day, OPENS) + traded * 900_000, settle[traded])
         spoken["ts_ref"] = dbn.UNDEF_TIMESTAMP
         numbers = np.array([number for _, number in self._combinations(day)])
         combined = self._said(day, numbers, kinds.OPEN_INTEREST, np.full(COMBINATIONS, morning), np.zeros(COMBINATIONS))

@@ -8,16 +8,15 @@ from typing import Any
 import databento_dbn as dbn
 import numpy as np
 
+from hydra_assets.core.calendar import DEFAULT_CALENDAR
 from hydra_assets.core.months import Month
-from hydra_assets.core.sessions import is_session, session_days
-from hydra_assets.sources.sample.curve import FIRST_DAY, Contract, Curve, chance, is_degraded, next_session
+from hydra_assets.sources.sample.curve import FIRST_DAY, Contract, Curve, chance, is_degraded
 from hydra_assets.sources.sample.monthly import (
     NS_PER_S,
     PUBLISHER,
     RESTATED_AFTER,
     Lives,
     MonthlyRecords,
-    chicago,
     dtype_of,
     fixed,
     last_modified,
@@ -37,7 +36,7 @@ class Publisher(MonthlyRecords):
     schemas = ("definition", "ohlcv-1d", "statistics")
 
     def __init__(self, curve: Curve, cache: Path | None, now: Callable[[], dt.datetime]) -> None:
-        super().__init__(f"{curve.market.symbol}.FUT", cache, now)
+        super().__init__(f"{curve.market.symbol}.FUT", curve.calendar, cache, now)
         self.curve = curve
 
     def lives(self, first: dt.date, last: dt.date) -> Lives:
@@ -49,7 +48,7 @@ class Publisher(MonthlyRecords):
     def _encode(self, schema: str, month: Month) -> np.ndarray:
         make = {"definition": self._definitions, "ohlcv-1d": self._bars, "statistics": self._statistics}[schema]
         # What a day says can be published up to a week later: the morning after a holiday.
-        days = session_days(max(month.first - dt.timedelta(7), FIRST_DAY), month.last)
+        days = self._sessions(month, lag=7)
         low, high = midnight(month.first), midnight(month.next().first)
         made = sorted((record for day in days for record in make(day) if low <= record[0] < high), key=lambda record: record[0])
         return np.frombuffer(b"".join(body for _, body in made), dtype=dtype_of(schema))
@@ -113,7 +112,7 @@ class Publisher(MonthlyRecords):
                 yield at, _bar(number, at, [difference] * 4, 25)
 
     def _statistics(self, day: dt.date) -> Iterator[Record]:
-        ref, after = midnight(day), next_session(day)
+        ref, after = midnight(day), self.calendar.next_session(day)
         symbol, tick = self.curve.market.symbol, self.curve.market.tick
         kinds, actions = _enum(dbn.StatType), _enum(dbn.StatUpdateAction)
 
@@ -142,8 +141,8 @@ class Publisher(MonthlyRecords):
             )
             return at, bytes(message)
 
-        opened, soon, evening = (chicago(day, clock) for clock in ("08:30", "13:08", "18:00"))
-        morning = chicago(after, "06:45")
+        opened, soon, evening = (self._at(day, clock) for clock in ("08:30", "13:08", "18:00"))
+        morning = self._at(after, "06:45")
         # A final settlement that had to be corrected the next day; an open interest published, deleted and published again.
         corrected = chance(1 / 80, "corrected", symbol, day)
         retracted = chance(1 / 160, "retracted", symbol, day)
@@ -159,7 +158,7 @@ class Publisher(MonthlyRecords):
             yield said(number, settled, evening + 250_000 + k * 5_000_250, price=final, flags=SETTLES_FINAL)
             if wrong:
                 mended = "07:30" if chance(0.5, "early", symbol, day) else "15:10"
-                yield said(number, settled, chicago(after, mended), price=fixed(settle), flags=SETTLES_FINAL)
+                yield said(number, settled, self._at(after, mended), price=fixed(settle), flags=SETTLES_FINAL)
             volume, interest = int(life.volume[i]), int(life.open_interest[i])
             yield said(number, kinds.CLEARED_VOLUME, morning + k * 1_000_125, quantity=volume)
             if retracted and k == 3:
@@ -179,7 +178,7 @@ def condition(day: dt.date, now: dt.datetime, range_end: dt.datetime) -> tuple[s
     late = chance(1 / 60, "pending", day) and now - range_end < dt.timedelta(1) and day == range_end.date() - dt.timedelta(1)
     if late or midnight(day) >= ns(range_end):
         return "pending", day
-    return "degraded" if is_degraded(day) and is_session(day) else "available", last_modified(day, now)
+    return "degraded" if is_degraded(day) and DEFAULT_CALENDAR.is_session(day) else "available", last_modified(day, now)
 
 
 def _enum(kind: Any) -> Any:

@@ -5,7 +5,6 @@ import datetime as dt
 import databento_dbn as dbn
 import numpy as np
 
-from hydra_assets.core.sessions import session_days
 from hydra_assets.sources.sample.curve import Contract
 from hydra_assets.sources.sample.monthly import NS_PER_S, midnight
 from hydra_assets.sources.sample.rude_product import Product
@@ -41,7 +40,7 @@ def sundays(rows: np.ndarray, product: Product) -> np.ndarray:
     for number in np.unique(received).tolist():
         day = date_of(number)
         sunday = day - dt.timedelta((day.weekday() + 1) % 7)
-        if session_days(sunday, day)[:1] != [day]:
+        if product.curve.calendar.session_days(sunday, day)[:1] != [day]:
             continue  # another session lies between
         copies = rows[(received == number) & np.isin(rows["instrument_class"], _NAMED)].copy()
         back = np.uint64(midnight(day) - midnight(sunday))
@@ -84,7 +83,7 @@ def no_expiration(rows: np.ndarray, product: Product) -> np.ndarray:
     """The last outright of the first session of March without an expiration."""
     rows, received = rows.copy(), product.received(rows)
     for year in sorted({date_of(number).year for number in np.unique(received).tolist()}):
-        day = session_days(dt.date(year, 3, 1), dt.date(year, 3, 10))[0]
+        day = product.curve.calendar.session_days(dt.date(year, 3, 1), dt.date(year, 3, 10))[0]
         places = np.flatnonzero((received == number_of(day)) & np.isin(rows["instrument_class"], _NAMED))
         rows["expiration"][places[-1:]] = dbn.UNDEF_TIMESTAMP
     return rows

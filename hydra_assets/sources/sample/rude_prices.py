@@ -4,7 +4,7 @@ import datetime as dt
 
 import numpy as np
 
-from hydra_assets.sources.sample.curve import chance, next_session
+from hydra_assets.sources.sample.curve import chance
 from hydra_assets.sources.sample.monthly import fixed, midnight
 from hydra_assets.sources.sample.rude_product import Product
 from hydra_assets.sources.sample.rude_seeds import date_of, number_of
@@ -23,7 +23,7 @@ def long_hours(rows: np.ndarray, product: Product) -> np.ndarray:
     until = number_of(GRAIN_HOURS if product.is_grain else LIVESTOCK_HOURS)
     for i in np.flatnonzero((owner >= 0) & (received < until)).tolist():
         contract, day = product.curve.contracts[owner[i]], date_of(received[i])
-        following = next_session(day)
+        following = product.curve.calendar.next_session(day)
         if following > contract.last_day:
             continue
         life, k = product.curve.at(contract, following)

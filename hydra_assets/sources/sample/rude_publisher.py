@@ -7,7 +7,6 @@ from collections.abc import Mapping
 import numpy as np
 
 from hydra_assets.sources.sample import rude_definitions, rude_prices, rude_statistics
-from hydra_assets.sources.sample.curve import next_session
 from hydra_assets.sources.sample.monthly import Lives, Published, midnight
 from hydra_assets.sources.sample.rude import Rudeness
 from hydra_assets.sources.sample.rude_product import Product
@@ -145,7 +144,7 @@ def _handed_on(product: Product, first: dt.date, last: dt.date) -> list[tuple[in
     assert chain is not None  # noqa: S101  asked of options only
     handed = []
     for contract, after in itertools.pairwise(contracts):
-        since = next_session(contract.last_day)
+        since = product.curve.calendar.next_session(contract.last_day)
         if since > last or after.last_day < first or chain.begins(after) > since:
             continue
         old, new = chain.series(contract), chain.series(after)

@@ -6,9 +6,9 @@ from collections.abc import Callable
 import databento_dbn as dbn
 import numpy as np
 
-from hydra_assets.core.calendar import DatedTime
-from hydra_assets.sources.sample.curve import Contract, chance, next_session
-from hydra_assets.sources.sample.monthly import NS_PER_S, chicago, midnight
+from hydra_assets.core.calendar import GRAINS
+from hydra_assets.sources.sample.curve import Contract, chance
+from hydra_assets.sources.sample.monthly import NS_PER_S, clock_ns, midnight
 from hydra_assets.sources.sample.records import SETTLES_FINAL, SETTLES_PRELIMINARY
 from hydra_assets.sources.sample.rude_product import Product
 from hydra_assets.sources.sample.rude_seeds import DAY_NS, date_of, days_of, happens, number_of
@@ -20,9 +20,6 @@ DATED_SINCE = dt.date(2018, 1, 1)
 FAR = 365  # days to the last one from which a contract is seldom traded
 CHANGED_SHARE = 0.0035  # of contract-days before 2015 whose settlement changes between prints
 HOUR = 3600 * NS_PER_S
-GRAINS_SETTLE = DatedTime(
-    ((dt.date(2010, 6, 6), dt.time(13, 15)), (dt.date(2012, 6, 25), dt.time(14)), (dt.date(2013, 4, 8), dt.time(13, 15)))
-)
 _POLITE_SETTLE = dt.time(13, 8)
 
 Transformation = Callable[[np.ndarray, Product], np.ndarray]
@@ -61,7 +58,9 @@ def friday(rows: np.ndarray, product: Product) -> np.ndarray:
         of_day, day = counted & (ref == number), date_of(number)
         is_friday = day.weekday() == 4
         base = midnight(day + dt.timedelta(2)) + 18 * HOUR if is_friday else midnight(day + dt.timedelta(1)) + 2 * HOUR
-        morning = chicago(next_session(day), "06:45") - 120 * NS_PER_S  # a retraction precedes it
+        morning = (
+            clock_ns(product.curve.calendar, product.curve.calendar.next_session(day), "06:45") - 120 * NS_PER_S
+        )  # a retraction precedes it
         _move(rows, of_day, base - morning)
         weekday |= of_day & (not is_friday)
     again = rows[weekday & (rows["update_action"] == NEW)]
@@ -106,7 +105,7 @@ def early_final(rows: np.ndarray, product: Product) -> np.ndarray:
     """The final settlement of a contract's second session also on the evening before it, one contract a year."""
     parts = [rows]
     for contract in _each_year(rows, product, product.first_listed):
-        second = next_session(next_session(contract.listed - dt.timedelta(1)))
+        second = product.curve.calendar.next_session(product.curve.calendar.next_session(contract.listed - dt.timedelta(1)))
         early = _settlements(rows, contract.instrument_id, second)[-1:]
         early["ts_recv"], early["stat_flags"] = midnight(second) - HOUR // 2, SETTLES_FINAL
         early["ts_event"] = early["ts_recv"] - 250_000
@@ -118,8 +117,11 @@ def after_expiry(rows: np.ndarray, product: Product) -> np.ndarray:
     """The last settlement repeated for the session after the expiration, one contract a year."""
     parts = [rows]
     for contract in _each_year(rows, product, product.first_to_expire):
-        late, after = _settlements(rows, contract.instrument_id, contract.last_day)[-1:], next_session(contract.last_day)
-        late["ts_ref"], late["ts_recv"] = midnight(after), chicago(after, "18:00") + 90 * NS_PER_S
+        late, after = (
+            _settlements(rows, contract.instrument_id, contract.last_day)[-1:],
+            product.curve.calendar.next_session(contract.last_day),
+        )
+        late["ts_ref"], late["ts_recv"] = midnight(after), clock_ns(product.curve.calendar, after, "18:00") + 90 * NS_PER_S
         late["stat_flags"] = SETTLES_FINAL
         late["ts_event"] = late["ts_recv"] - 250_000
         parts.append(late)
@@ -149,7 +151,7 @@ def grain_delay(at: np.ndarray, clock: dt.time) -> np.ndarray:
     days = days_of(at)
     delay = np.zeros(len(at), dtype=np.int64)
     for number in np.unique(days).tolist():
-        settles = GRAINS_SETTLE.on(date_of(number))
+        settles = GRAINS.settles_at.on(date_of(number))
         minutes = (settles.hour - clock.hour) * 60 + settles.minute - clock.minute
         delay[days == number] = max(minutes, 0) * 60 * NS_PER_S
     return delay

@@ -18,7 +18,7 @@ from scipy.signal import lfilter
 from hydra_assets.core.market import Market
 from hydra_assets.options.american import american_price
 from hydra_assets.options.greeks import greeks
-from hydra_assets.sources.sample.curve import CHICAGO, FIRST_DAY, MONTH_CODES, Contract, Curve, calendar, curve_of, next_session, seed_of
+from hydra_assets.sources.sample.curve import FIRST_DAY, MONTH_CODES, Contract, Curve, curve_of, seed_of
 
 RATE = 0.045
 TREES = (17, 33)  # 0.002 volatility points, a twelfth of a tick at the money
@@ -121,7 +121,7 @@ class Chain:
         """The day from which *contract* is near enough to have options."""
         if contract.number not in self._begins:
             before = contract.number - self.listing.expiries
-            opened = next_session(self.curve.contracts[before].last_day) if before >= 0 else FIRST_DAY
+            opened = self.curve.calendar.next_session(self.curve.contracts[before].last_day) if before >= 0 else FIRST_DAY
             self._begins[contract.number] = max(contract.listed, opened)
         return self._begins[contract.number]
 
@@ -141,7 +141,7 @@ class Chain:
         parts: list[list[np.ndarray]] = []
         for k, contract in enumerate(contracts):
             made = self.series(contract)
-            i = calendar()[1][day] - made.first
+            i = self.curve.places[day] - made.first
             strike, side = np.nonzero(np.repeat(made.listed[i][:, None], 2, axis=1))
             n, cells = len(strike), (i, strike, side)
             parts.append(
@@ -162,12 +162,11 @@ class Chain:
     @cached_property
     def _weather(self) -> np.ndarray:
         """Level, skew and wings by session, common to all expiries: each wanders around 0 with a standard deviation of about 1."""
-        days, _ = calendar()
-        shocks = np.random.default_rng(seed_of("surface", self.curve.market.symbol)).standard_normal((len(days) + 400, 3))
+        shocks = np.random.default_rng(seed_of("surface", self.curve.market.symbol)).standard_normal((len(self.curve.days) + 400, 3))
         return np.stack([_wander(shocks[:, i], stay) for i, stay in enumerate((0.985, 0.97, 0.97))], axis=1)[400:]
 
     def _make(self, contract: Contract) -> Series:
-        days, places = calendar()
+        days, places = self.curve.days, self.curve.places
         life, symbol, listing = self.curve.life(contract), self.curve.market.symbol, self.listing
         first = places[days[bisect_right(days, self.begins(contract) - dt.timedelta(1))]]
         offset, n = first - life.first, places[contract.last_day] - first + 1
@@ -180,9 +179,8 @@ class Chain:
         places_of = np.arange(max(low[-1], 1), high[-1] + 1)
         listed = (places_of >= low[:, None]) & (places_of <= high[:, None])
         strikes = np.round(places_of * listing.grid, 6)
-        expiry = contract.expiration.astimezone(dt.UTC)
-        closes = [dt.datetime.combine(day, CLOSE, CHICAGO).astimezone(dt.UTC) for day in days[first : first + n]]
-        tau = np.array([(expiry - close).total_seconds() for close in closes]) / (365 * 86_400)
+        closes = [self.curve.calendar.at(day, CLOSE) for day in days[first : first + n]]
+        tau = np.array([(contract.expiration - close).total_seconds() for close in closes]) / (365 * 86_400)
         vol = self._vols(contract, first, np.log(strikes / forward[:, None]), np.maximum(tau, SHORTEST), dice)
         value, delta, gamma = _american(forward, strikes, tau, vol, listed)
         z = np.abs(np.log(strikes / forward[:, None])) / (vol * np.sqrt(np.maximum(tau, SHORTEST))[:, None])
