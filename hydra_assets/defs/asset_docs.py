@@ -37,7 +37,7 @@ def shown(spec: dg.AssetSpec, *, world: str, home: str) -> dg.AssetSpec:
         owners=OWNERS,
         tags={"world": world, "stamps": dataset.stamps, "cadence": "weekly" if dataset.name.startswith("cot_") else "daily"},
         kinds=_kinds(dataset, world),
-    ).replace_attributes(description=_description(dataset, spec.description), freshness_policy=policy_of(dataset.name))
+    ).replace_attributes(description=_description(dataset, spec.description), freshness_policy=policy_of(dataset))
 
 
 def _kinds(dataset: Table, world: str) -> set[str]:

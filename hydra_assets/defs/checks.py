@@ -1,143 +1,106 @@
-"""Checks that every table, and every family of features, gets: what was written is read again and judged by code that did not write it."""
+"""Asset checks of every table: one factory that gives each pure check of `checks/` its rows, and renders its report."""
 
-import random
+import datetime as dt
+from functools import partial
 
 import dagster as dg
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from hydra_assets.config.load import load_config
-from hydra_assets.core.audit import early_rows
+from hydra_assets.checks.check import Check, Scope
+from hydra_assets.checks.registry import CHECKS as PURE_CHECKS
+from hydra_assets.checks.report import CheckReport
+from hydra_assets.config.load import Config, load_config, load_release_calendar
+from hydra_assets.core.market import calendar_of
 from hydra_assets.core.months import Month
-from hydra_assets.core.tables.registry import FEATURE_TABLES, TABLES
+from hydra_assets.core.tables.registry import TABLES
 from hydra_assets.core.tables.table import Table
-from hydra_assets.defs.anomaly_checks import ANOMALIES
-from hydra_assets.defs.chain_checks import CHAIN_CHECKS
-from hydra_assets.defs.cot_checks import cot_coverage, cot_identity
-from hydra_assets.defs.freshness import STALENESS
-from hydra_assets.defs.futures_checks import FUTURES_CHECKS
-from hydra_assets.defs.judging import Judgement, Offence, asked_of, family_check, month_text, offence_table, verdict_of
-from hydra_assets.defs.option_checks import OPTION_CHECKS
+from hydra_assets.defs.check_result import check_result, failure_table, has_partitions, months_to_check
+from hydra_assets.defs.proof_checks import PROOFS
 from hydra_assets.defs.resources import FindingsResource, LakeResource
 from hydra_assets.defs.served_check import SERVED
-from hydra_assets.features import of_family
-from hydra_assets.features.compute import INPUTS
-from hydra_assets.flow.publish import evidence_of
-from hydra_assets.proof.poison import AHEAD, BEFORE, poison
-from hydra_assets.proof.replay import replay
+from hydra_assets.flow.feeds.databento import SCHEMAS, complete_at
 from hydra_assets.storage.folder import RECORDED, RETRACTED
 from hydra_assets.storage.lake import ParquetLake
-from hydra_assets.storage.store import FeatureStore
-
-# ---------------------------------------------------------------- feature tables
 
 
-def _names(family: str) -> list[str]:
-    return [feature.name for feature in of_family(family)]
+def severity_of(check: Check) -> dg.AssetCheckSeverity:
+    """Severity of a failure: the check's own, or the one in the settings; an error blocks what is downstream."""
+    if check.severity == "by_setting":
+        return dg.AssetCheckSeverity(getattr(load_config().checks.severity, check.name))
+    return dg.AssetCheckSeverity.ERROR if check.severity == "blocks" else dg.AssetCheckSeverity.WARN
 
 
-def no_lookahead(family: str) -> dg.AssetChecksDefinition:
-    """No stored value was available before the first print of an input that its windows require, in the store and in the lake."""
-    table = FEATURE_TABLES[family]
+def asset_check(check: Check, table: Table) -> dg.AssetChecksDefinition:
+    """The Dagster asset check of *check* on *table*."""
+    severity = severity_of(check)
 
-    def judge(judged: Judgement, lake: ParquetLake, store: FeatureStore, market: str, months: list[Month]) -> None:
-        inputs = evidence_of(lake, family, market, months)  # lookahead-ok: the audit compares stored values with first prints
-        features = of_family(family)
-        first, last = months[0].first, months[-1].last
-        for place, rows in (
-            ("store", store.vintages(market, _names(family), first, last)),
-            ("lake", lake.read_vintages(table.name, market, first, last, key=table.key)),  # lookahead-ok: the audit covers every vintage
-        ):
-            judged.rows += rows.num_rows
-            judged.values += rows.num_rows - rows["value"].null_count if rows.num_rows else 0
-            for row in early_rows(rows, inputs, features).to_pylist():
-                judged.accuse(market, month_text(row["as_of"]), place=place, **row)
+    @dg.asset_check(asset=table.name, name=check.name, blocking=severity is dg.AssetCheckSeverity.ERROR, description=check.description)
+    def judge(context: dg.AssetCheckExecutionContext, lake: LakeResource, findings: FindingsResource) -> dg.AssetCheckResult:
+        opened, report, config = lake.open(), CheckReport(), load_config()
+        now, alone = dt.datetime.now(dt.UTC), not has_partitions(context)
+        values = vars(config.checks) | vars(config.thresholds)
+        settings = {name: values[name] for name in check.settings}
+        scopes = months_to_check(context, opened, table.name)
+        for market, months in scopes.items():
+            scope = scope_of(config, table, market, months, now=now, alone=alone)
+            check(report, scope, *rows_for(check, scope, opened), **settings)
+        return check_result(report, findings, scopes, asset=table.name, check=check.name, severity=severity_of(check))
 
-    def looked_at(judged: Judgement) -> str:
-        return f"{judged.rows} rows of store and lake against their raw inputs, {judged.values} with a value"
-
-    return family_check("no_lookahead", str(no_lookahead.__doc__), family=family, judge=judge, looked_at=looked_at)
+    return judge
 
 
-def replayed(family: str) -> dg.AssetChecksDefinition:
-    """A seeded sample of served values equals what the raw rows that had arrived by then give."""
-
-    def judge(judged: Judgement, lake: ParquetLake, store: FeatureStore, market: str, months: list[Month]) -> None:
-        settings = load_config()
-        answer = replay(
-            store.vintages(market, _names(family), months[0].first, months[-1].last),
-            evidence_of(lake, family, market, months),  # lookahead-ok: the replay cuts them at each row's instant
-            family=family,
-            market=market,
-            sample=settings.checks.replay_sample,
-            seed=settings.checks.replay_seed,
-            rules=settings.option_rules,
-        )
-        judged.rows += answer.compared
-        judged.values += answer.values
-        judged.counts.update(exact=answer.exact, known=answer.known)
-        for row in answer.differing:
-            judged.accuse(market, month_text(row["as_of"]), **row)
-
-    def looked_at(judged: Judgement) -> str:
-        exact, known = judged.counts["exact"], judged.counts["known"]
-        if not known:
-            return "nothing but nulls stored"
-        return (
-            f"{judged.rows} sampled rows recomputed from the lake cut at their instant, {judged.values} with a value, {exact} of these"
-            f" equal to the last bit; {judged.values / known:.1%} of {known} stored values"
-        )
-
-    return family_check("replay", str(replayed.__doc__), family=family, judge=judge, looked_at=looked_at)
+def scope_of(config: Config, table: Table, market: str, months: list[Month], *, now: dt.datetime, alone: bool) -> Scope:
+    """What a judge may know of a market's months beside their rows."""
+    known = config.markets.get(market)  # the lake can hold a market that is configured no more
+    calendar = known.calendar if known else calendar_of(market)
+    computed = table.name not in SCHEMAS
+    return Scope(
+        table=table,
+        market=market,
+        months=months,
+        now=now,
+        calendar=calendar,
+        releases=load_release_calendar(),
+        # A computed table is complete with the last of its inputs, the statistics.
+        complete_at=calendar.prints_complete if computed else partial(complete_at, table.name, cut=config.option_rules.cut_time),
+        has_options=bool(known and known.option_roots),
+        alone=alone,
+    )
 
 
-def poisoned(family: str) -> dg.AssetChecksDefinition:
-    """Answers at a seeded instant stay bit for bit what they are when all that became known later is made absurd."""
-
-    def judge(judged: Judgement, lake: ParquetLake, store: FeatureStore, market: str, months: list[Month]) -> None:
-        settings = load_config()
-        known = store.vintages(market, _names(family), months[0].first, months[-1].last)
-        known = known.filter(known["value"].is_valid()) if known.num_rows else known
-        if not known.num_rows:
-            return
-        place = random.Random(settings.checks.replay_seed).randrange(known.num_rows)  # noqa: S311  a reproducible choice
-        day, at = known["as_of"][place].as_py().date(), known["available_at"][place].cast(pa.int64()).as_py()
-        # Of a long range the months around the day: an instant needs what windows reach, and no more.
-        near = [month for month in months if Month.of(day - BEFORE) <= month <= Month.of(day + AHEAD)]
-        blow = poison(
-            evidence_of(lake, family, market, near),  # lookahead-ok: the poison replaces later rows
-            family=family,
-            market=market,
-            at=at,
-            around=day,
-            seed=settings.checks.replay_seed,
-            rules=settings.option_rules,
-        )
-        judged.rows += blow.answers
-        judged.values += blow.answers
-        judged.counts["absurd"] += blow.absurd
-        for row in blow.moved:
-            judged.accuse(market, month_text(row["as_of"]), at=blow.at, **row)
-
-    def looked_at(judged: Judgement) -> str:
-        return f"{judged.values} values at an instant of each market, beside {judged.counts['absurd']} absurd rows that came later"
-
-    return family_check("poison", str(poisoned.__doc__), family=family, judge=judge, looked_at=looked_at)
+def rows_for(check: Check, scope: Scope, lake: ParquetLake) -> list[pa.Table]:
+    """Rows of the check's table, and of the one beside it, over the check's span."""
+    first, last = check.span(scope)
+    if check.reads == "recordings":
+        return [_recordings(lake, scope.table, scope.market, first, last)]
+    names = (scope.table.name, *([check.beside] if check.beside else []))
+    return [
+        lake.read_vintages(name, scope.market, first, last, key=TABLES[name].key)  # lookahead-ok: a check covers every vintage
+        for name in names
+    ]
 
 
-# ---------------------------------------------------------------- every table
+def _recordings(lake: ParquetLake, table: Table, market: str, first: dt.date, last: dt.date) -> pa.Table:
+    """Every write, past the lake's own reading, which would hide duplicates; with ``recording`` and ``restamped``."""
+    rows = lake.recordings(table.name, market, first, last)
+    if not rows.num_rows:  # never written, so that not even its columns are known
+        return rows
+    restamped = pa.array([False] * rows.num_rows)
+    if table.stamps != "derived":
+        again = [note.recorded_at for note in lake.writes(table.name, market, first, last) if note.reason is not None]
+        restamped = pc.or_(rows[RETRACTED], pc.is_in(rows[RECORDED], pa.array(again, pa.int64())))
+    return rows.append_column("recording", rows[RECORDED]).append_column("restamped", restamped)
 
 
-def open_findings(asset: str) -> dg.AssetChecksDefinition:
+def open_findings(table: Table) -> dg.AssetChecksDefinition:
     """No check of this table has an open finding in any market or month; red until each is looked at again and in order."""
 
-    @dg.asset_check(asset=asset, name="open_findings", blocking=False, description=open_findings.__doc__)
+    @dg.asset_check(asset=table.name, name="open_findings", blocking=False, description=open_findings.__doc__)
     def check(findings: FindingsResource) -> dg.AssetCheckResult:
-        with findings.open() as table:
-            found = table.open_of(asset)
-        shown: list[Offence] = [
-            {"market": f.market, "month": f.month, "check": f.check, "finding": f.finding, "found_at": f.found_at} for f in found
-        ]
+        with findings.open() as opened:
+            found = opened.open_of(table.name)
+        failures = [{name: getattr(f, name) for name in ("market", "month", "check", "finding", "found_at")} for f in found]
         return dg.AssetCheckResult(
             passed=not found,
             severity=dg.AssetCheckSeverity.WARN,
@@ -145,54 +108,16 @@ def open_findings(asset: str) -> dg.AssetChecksDefinition:
             metadata={
                 "verdict": "failed" if found else "passed",
                 "looked_at": "the findings of every market and month",
-                **({"offences": offence_table(shown)} if shown else {}),
+                **failure_table(failures),
             },
         )
 
     return check
 
 
-def keys_unique(dataset: Table) -> dg.AssetChecksDefinition:
-    """No vintage of a key stands twice: in one recording of a derived table (which may record it again), in all of a raw one."""
-    # Of a table that the vendor stamps, two prints of one number can become known at one instant: when both were missed at first.
-    names = [*dataset.key, "as_of", *(["stamped_at"] if dataset.stamps == "vendor" else []), "available_at"]
-
-    @dg.asset_check(asset=dataset.name, name="keys_unique", blocking=True, description=keys_unique.__doc__)
-    def check(context: dg.AssetCheckExecutionContext, lake: LakeResource, findings: FindingsResource) -> dg.AssetCheckResult:
-        opened, judged = lake.open(), Judgement()
-        asked = asked_of(context, opened, dataset.name)
-        for market, months in asked.items():
-            # Every recording, past the lake's own reading, which would hide what this looks for.
-            first, last = months[0].first, months[-1].last
-            table = opened.recordings(dataset.name, market, first, last)
-            if not table.num_rows:  # nothing was ever written, so that not even its columns are known
-                continue
-            judged.rows += table.num_rows
-            judged.values += table.num_rows
-            if dataset.stamps != "derived":  # what a restamp withdrew or recorded again stands twice, rightly
-                again = [note.recorded_at for note in opened.writes(dataset.name, market, first, last) if note.reason is not None]
-                table = table.filter(pc.invert(pc.or_(table[RETRACTED], pc.is_in(table[RECORDED], pa.array(again, pa.int64())))))
-            counted = table.group_by([*names, *([RECORDED] if dataset.stamps == "derived" else [])]).aggregate([([], "count_all")])
-            for row in counted.filter(pc.greater(counted["count_all"], 1)).select([*names, "count_all"]).to_pylist():
-                judged.accuse(market, month_text(row["as_of"]), rows=row.pop("count_all"), **row)
-        looked_at = f"{judged.rows} rows by {', '.join(names)}"
-        return verdict_of(
-            judged, findings, asked, asset=dataset.name, check="keys_unique", severity=dg.AssetCheckSeverity.ERROR, looked_at=looked_at
-        )
-
-    return check
-
-
-COT_CHECKS = [cot_identity(), cot_coverage()]
 CHECKS = [
-    *(keys_unique(dataset) for dataset in TABLES.values()),
-    *(open_findings(dataset.name) for dataset in TABLES.values()),
-    *(check(family) for family in INPUTS for check in (no_lookahead, replayed, poisoned)),
-    *COT_CHECKS,
-    *FUTURES_CHECKS,
-    *OPTION_CHECKS,
-    *CHAIN_CHECKS,
-    *ANOMALIES,
-    *STALENESS,
+    *(asset_check(check, table) for check in PURE_CHECKS for table in check.tables),
+    *(open_findings(table) for table in TABLES.values()),
+    *PROOFS,
     *SERVED,
 ]

@@ -1,13 +1,14 @@
-"""The check of what was handed out: vectors served with a log, held against what the lake gives for the same instants today."""
+"""The check of vectors served with a log, against what the lake gives for the same instants today."""
 
 import datetime as dt
 import random
 
 import dagster as dg
 
+from hydra_assets.checks.report import CheckReport
 from hydra_assets.config.load import load_config
 from hydra_assets.core.tables.registry import FEATURE_TABLES
-from hydra_assets.defs.judging import Judgement, asked_of, month_text, verdict_of
+from hydra_assets.defs.check_result import check_result, months_to_check
 from hydra_assets.defs.resources import FeatureStoreResource, FindingsResource, LakeResource
 from hydra_assets.proof.served import Fault, ServedComparison, served_versus_recomputed
 
@@ -24,36 +25,33 @@ def served(family: str) -> dg.AssetChecksDefinition:
     def check(
         context: dg.AssetCheckExecutionContext, lake: LakeResource, store: FeatureStoreResource, findings: FindingsResource
     ) -> dg.AssetCheckResult:
-        opened, judged, settings = lake.open(), Judgement(), load_config()
-        asked = asked_of(context, opened, asset)
+        opened, report, settings = lake.open(), CheckReport(), load_config()
+        scope = months_to_check(context, opened, asset)
         with store.open() as feature_store:
             handed_out = feature_store.served()
         if not handed_out:
             nothing = "nothing was handed out with a log: get_features_at(…, log=True) keeps one"
             return dg.AssetCheckResult(passed=True, description=nothing, metadata={"verdict": "nothing_served", "looked_at": nothing})
         compared: list[ServedComparison] = []
-        for market, months in asked.items():
+        for market, months in scope.items():
             first, last = months[0].first, months[-1].last
             vectors = [v for v in handed_out if v.market == market and first <= v.query_time.date() <= last]
-            dice = random.Random(settings.checks.replay_seed)  # noqa: S311  a reproducible sample
-            sample = dice.sample(vectors, min(SAMPLE, len(vectors)))
+            rng = random.Random(settings.checks.replay_seed)  # noqa: S311  a reproducible sample
+            sample = rng.sample(vectors, min(SAMPLE, len(vectors)))
             found = served_versus_recomputed(sample, opened, reach=REACH, families=[family], rules=settings.option_rules)
             compared.append(found)
-            judged.rows += found.vectors
-            judged.values += sum(rates.values for rates in found.features)
-            for offence in found.offences:
-                judged.accuse(market, month_text(offence["query_time"]), **{k: v for k, v in offence.items() if k != "market"})
-        looked_at = f"{judged.rows} vectors handed out, {judged.values} values of them and of the lake"
-        judgement = verdict_of(
-            judged, findings, asked, asset=asset, check="served", severity=dg.AssetCheckSeverity.WARN, looked_at=looked_at
-        )
-        return judgement._replace(metadata={**judgement.metadata, "rates": _rates(compared)})
+            report.count(found.vectors, sum(rates.values for rates in found.features))
+            for fault in found.offences:
+                report.add_failure(market, fault["query_time"], **{name: fact for name, fact in fault.items() if name != "market"})
+        report.looked_at = f"{report.rows} vectors handed out, {report.values} values of them and of the lake"
+        result = check_result(report, findings, scope, asset=asset, check="served", severity=dg.AssetCheckSeverity.WARN)
+        return result._replace(metadata={**result.metadata, "rates": _rates(compared)})
 
     return check
 
 
 def _rates(compared: list[ServedComparison]) -> dg.TableMetadataValue:
-    """Per feature, over all markets."""
+    """Rates of faults by feature, over all markets."""
     counts: dict[str, dict[str, int]] = {}
     for found in compared:
         for rates in found.features:

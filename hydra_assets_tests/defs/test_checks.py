@@ -9,10 +9,8 @@ import pytest
 import hydra_assets
 from hydra_assets.config.home import base_folder
 from hydra_assets.config.load import load_release_calendar
-from hydra_assets.core.months import Month
 from hydra_assets.core.tables.cot import COT_DISAGGREGATED
 from hydra_assets.core.tables.features import COT_FEATURES
-from hydra_assets.defs.freshness import reports_expected
 from hydra_assets.storage.lake import ParquetLake
 from hydra_assets.storage.sqlite.findings import Findings
 from hydra_assets_tests.conftest import at
@@ -146,28 +144,6 @@ def test_missing_and_unknown_reports_are_listed(made):
     stale = [row for row in offences(check_alone("cot_disaggregated", "staleness")) if row["market"] == "LE"]
     newest = load_release_calendar().newest_due(dt.datetime.now(dt.UTC) - dt.timedelta(7)).report_date
     assert [(row["newest"], row["expected"]) for row in stale] == [("None", str(newest))]  # run alone: at now
-
-
-def test_staleness_counts_from_the_release_that_was_due_and_not_from_the_tuesday():
-    calendar, october = load_release_calendar(), Month(2025, 10)
-    # The report of 30 September came out on 19 November: until a week after, September's newest is that of the 23rd.
-    assert reports_expected(calendar, [Month(2025, 9)], at("2025-11-26 20:29"), 7)[-1] == dt.date(2025, 9, 23)
-    assert reports_expected(calendar, [Month(2025, 9)], at("2025-11-26 20:30"), 7)[-1] == dt.date(2025, 9, 30)
-    assert reports_expected(calendar, [october], at("2025-11-20"), 7) == []
-    assert reports_expected(calendar, [october], at("2026-06-01"), 7)[-1] == dt.date(2025, 10, 28)
-
-
-def test_a_vintage_twice_is_caught_and_what_was_restated_is_not(made):
-    restated = raw_row(as_of=at("2025-10-28"), available_at=at("2025-12-30"))
-    lake().write(restated, "cot_disaggregated", "HE", OCTOBER)
-    assert check_alone("cot_disaggregated", "keys_unique").passed
-    lake().write(restated, "cot_disaggregated", "HE", OCTOBER)
-    (row,) = offences(check_alone("cot_disaggregated", "keys_unique"))
-    assert (row["market"], row["month"], row["rows"]) == ("HE", "2025-10", "2")
-    with hydra_assets.open() as desk:
-        twice = desk.lake.read("cot_features", "HE").slice(0, 1)
-        desk.lake.write(pa.concat_tables([twice, twice]), "cot_features", "HE", twice["as_of"][0].as_py())
-    assert len(offences(check_alone("cot_features", "keys_unique"))) == 1
 
 
 # ---------------------------------------------------------------- findings

@@ -8,10 +8,13 @@ import pyarrow.compute as pc
 import pytest
 
 import hydra_assets
+from hydra_assets.checks.days import due_sessions
+from hydra_assets.config.load import load_config
 from hydra_assets.core.audit import early_rows
 from hydra_assets.core.months import Month
+from hydra_assets.core.tables.registry import TABLES
 from hydra_assets.defs import retries as retrying
-from hydra_assets.defs.freshness import due_sessions
+from hydra_assets.defs.checks import scope_of
 from hydra_assets.defs.partitions import key_of
 from hydra_assets.defs.raw_databento import UNATTENDED_TAGS
 from hydra_assets.features import of_family
@@ -213,13 +216,16 @@ def test_staleness_and_coverage_see_missing_days(monkeypatch):
 
 
 def test_a_session_is_due_when_its_last_record_could_be_had():
-    month = [Month(2025, 12)]
+    def due(table, now, grace=0):
+        scope = scope_of(load_config(), TABLES[table], "HE", [Month(2025, 12)], now=at(now), alone=False)
+        return due_sessions(scope.calendar, scope.months, scope.now, scope.complete_at, grace=grace)
+
     # Statistics of the 3rd are complete at noon of the 4th, and delivered a day later.
-    assert due_sessions("futures_statistics", month, at("2025-12-05 17:59"))[-1] == dt.date(2025, 12, 2)
-    assert due_sessions("futures_statistics", month, at("2025-12-05 18:00"))[-1] == dt.date(2025, 12, 3)
-    assert due_sessions("futures_bars", month, at("2025-12-05 00:00"))[-1] == dt.date(2025, 12, 3)
-    assert due_sessions("futures_statistics", month, at("2025-12-05 18:00"), grace=1)[-1] == dt.date(2025, 12, 2)
-    assert due_sessions("futures_bars", month, at("2025-12-01 12:00")) == []
+    assert due("futures_statistics", "2025-12-05 17:59")[-1] == dt.date(2025, 12, 2)
+    assert due("futures_statistics", "2025-12-05 18:00")[-1] == dt.date(2025, 12, 3)
+    assert due("futures_bars", "2025-12-05 00:00")[-1] == dt.date(2025, 12, 3)
+    assert due("futures_statistics", "2025-12-05 18:00", grace=1)[-1] == dt.date(2025, 12, 2)
+    assert due("futures_bars", "2025-12-01 12:00") == []
 
 
 # ---------------------------------------------------------------- planted lookahead

@@ -1,0 +1,75 @@
+"""Checks of raw futures tables: outright contracts alone, and prices within bounds."""
+
+from typing import Any
+
+import pyarrow as pa
+
+from hydra_assets.checks.check import Scope, check, defined_by, only
+from hydra_assets.checks.report import CheckReport
+from hydra_assets.checks.settlements import final_settlements
+from hydra_assets.core.tables.futures import FUTURES_BARS, FUTURES_DEFINITIONS, FUTURES_STATISTICS
+
+
+@check("outrights_only", applies_to=defined_by(FUTURES_DEFINITIONS), severity="blocks", beside=FUTURES_DEFINITIONS.name)
+def outrights_only(report: CheckReport, scope: Scope, rows: pa.Table, definitions: pa.Table) -> str:
+    """No spread, no option: every row's id is an outright future of that day by its definition, and its symbol names one contract."""
+    report.count(rows.num_rows)
+    # Against every (id, symbol) defined in these months; the parser looked up the definition of the day alone.
+    defined = _columns(definitions, "instrument_id", "instrument", "instrument_class")
+    outrights = {(number, symbol) for number, symbol, kind in defined if kind == "F"}
+    groups = rows.group_by(["instrument_id", "instrument"]).aggregate([("as_of", "min")]) if rows.num_rows else rows
+    for number, symbol, as_of in _columns(groups, "instrument_id", "instrument", "as_of_min"):
+        if (number, symbol) not in outrights:
+            fault = "defined as no outright future"
+        elif not symbol.startswith(scope.market) or set(symbol) & set("-: "):
+            fault = f"no contract of {scope.market}"
+        else:
+            continue
+        report.add_failure(scope.market, as_of, instrument=symbol, instrument_id=number, fault=fault)
+    return f"{report.rows} rows against the definitions"
+
+
+@check("ohlc_sane", applies_to=only(FUTURES_BARS))
+def ohlc_sane(report: CheckReport, scope: Scope, rows: pa.Table) -> str:
+    """0 < low <= open, close <= high, and something was traded."""
+    report.count(rows.num_rows)
+    for row in rows.select(["instrument", "as_of", "open", "high", "low", "close", "volume"]).to_pylist() if rows.num_rows else []:
+        prices = [row[name] for name in ("open", "high", "low", "close")]
+        sane = None not in prices and 0 < row["low"] <= min(row["open"], row["close"]) <= max(row["open"], row["close"]) <= row["high"]
+        if not sane or not row["volume"]:
+            report.add_failure(scope.market, row["as_of"], **row)
+    return f"{report.rows} bars"
+
+
+@check("within_limits", applies_to=only(FUTURES_STATISTICS), beside=FUTURES_DEFINITIONS.name)
+def within_limits(report: CheckReport, scope: Scope, rows: pa.Table, definitions: pa.Table) -> str:
+    """No final settlement lies outside the price limits that the exchange defined for its day."""
+    limits = {key[:2]: key[2:] for key in _columns(definitions, "instrument_id", "as_of", "low_limit", "high_limit")}
+    for row in final_settlements(rows):
+        low, high = limits.get((row["instrument_id"], row["as_of"]), (None, None))
+        known = low is not None and high is not None
+        report.count(1, int(known))
+        if known and not low <= row["value"] <= high:
+            report.add_failure(scope.market, row["as_of"], **_settlement(row), low=low, high=high)
+    return f"{report.rows} final settlements against their day's limits, {report.values} with limits"
+
+
+@check("near_last_trade", applies_to=only(FUTURES_STATISTICS), beside=FUTURES_BARS.name)
+def near_last_trade(report: CheckReport, scope: Scope, rows: pa.Table, bars: pa.Table, *, settle_off_last: float) -> str:
+    """No final settlement is further from the day's last trade than `settle_off_last` allows."""
+    closes = {key[:2]: key[2] for key in _columns(bars, "instrument_id", "as_of", "close")}
+    for row in final_settlements(rows):
+        close = closes.get((row["instrument_id"], row["as_of"]))
+        report.count(1, int(bool(close)))
+        if close and abs(row["value"] / close - 1) > settle_off_last:
+            report.add_failure(scope.market, row["as_of"], **_settlement(row), last=close)
+    return f"{report.values} final settlements beside the day's last trade, {settle_off_last:.0%} apart at most"
+
+
+def _columns(table: pa.Table, *names: str) -> list[tuple[Any, ...]]:
+    """Rows of some columns; none of an empty table, which may have no columns."""
+    return list(zip(*(table[name].to_pylist() for name in names), strict=True)) if table.num_rows else []
+
+
+def _settlement(row: dict[str, Any]) -> dict[str, Any]:
+    return {"instrument": row["instrument"], "day": row["as_of"].date(), "settlement": row["value"]}
