@@ -19,10 +19,11 @@ from hydra_assets.config.home import Home
 from hydra_assets.config.load import load_config
 from hydra_assets.core.months import Month, months_between
 from hydra_assets.flow.derive import derived_months
-from hydra_assets.flow.feeds.databento import SCHEMAS, append_raw, fetch_plan, open_databento, plan_of, raw_months
+from hydra_assets.flow.feed import keep
+from hydra_assets.flow.feeds.databento import SCHEMAS, fetch_plan, open_databento, plan_of, raw_batches
 from hydra_assets.flow.publish import compute_months, publish_month
 from hydra_assets.sources.ledger import Ledger
-from hydra_assets.storage.lake import Look, ParquetLake
+from hydra_assets.storage.lake import ParquetLake
 from hydra_assets.storage.store import FeatureStore
 
 MARKET = "HE"
@@ -46,15 +47,13 @@ def ours(home: Home, months: list[Month]) -> None:
                 fetched = fetch_plan(source.fetch, plan_of(source, lake, data_type, market, months, today), synthetic=True)
             rows = 0
             with timed(f"{data_type}: parse, append"):
-                for month, table in raw_months(fetched, lake, months, source.ledger):
-                    rows += append_raw(lake, data_type, market, month, table)
+                for batch in raw_batches(fetched, lake):
+                    rows += keep(batch, lake, source.ledger)
             told = f"{fetched.records:,} records, {rows:,} rows, {len(fetched.payloads)} request(s), {fetched.left_out:,} of spreads"
             print(f"    {told} left out")
     with timed("futures_continuous: build, append"):
-        seen = dt.datetime.now(dt.UTC)
-        for month, table in derived_months(lake, "futures_continuous", MARKET, months, load_config().option_rules):
-            look = Look("bench", month.first, month.last, (MARKET,), seen)
-            lake.append_new(table, "futures_continuous", MARKET, month.first, key=(), stamps="derived", look=look)
+        for batch in derived_months(lake, "futures_continuous", MARKET, months, load_config().option_rules):
+            batch.append(lake)
     facts = spent = 0.0
     with FeatureStore(home.store, world="sample") as store:
         begun = time.perf_counter()

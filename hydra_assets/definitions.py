@@ -40,7 +40,7 @@ def definitions_for(home: Home) -> dg.Definitions:
         executor=dg.in_process_executor,
         resources={
             "lake": lake,
-            "lake_io": HiveParquetIOManager(lake=lake),
+            "lake_io": HiveParquetIOManager(lake=lake, ledger_path=str(home.ledger)),
             "store": FeatureStoreResource(db_path=str(home.store), world=home.world),
             "findings": FindingsResource(db_path=str(home.findings)),
             "cftc": CftcResource(base=str(home.base), world=home.world),

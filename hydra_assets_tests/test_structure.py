@@ -198,6 +198,17 @@ def test_in_defs_only_builders_and_checks_read_whole_vintages():
     assert in_defs == {"load_input", "no_lookahead", "replayed", "poisoned", "lake_check", "staleness"}
 
 
+def test_rows_reach_the_lake_through_batches_alone():
+    """`Batch.append` is the only caller of `append_new`."""
+    callers = {
+        name_of(module)
+        for module in modules()
+        for node in ast.walk(module.tree)
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "append_new"
+    }
+    assert callers == {"flow/batch.py"}
+
+
 def test_labels_are_imported_by_nobody_who_makes_features():
     users = {name_of(m) for m in modules() if any(n.endswith(".labels") or n == "hydra_assets.labels" for n in imports(m))}
     froms = {

@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from typing import Any
 
 import dagster as dg
-import pyarrow as pa
 
 from hydra_assets.config.load import load_config
 from hydra_assets.core.tables.registry import TABLES
@@ -12,8 +11,8 @@ from hydra_assets.defs.features import PICTURED, FeatureConfig
 from hydra_assets.defs.option_pictures import PICTURES
 from hydra_assets.defs.partitions import MARKET_MONTH, key_of, months_by_market
 from hydra_assets.defs.resources import LakeResource
+from hydra_assets.flow.batch import Batch
 from hydra_assets.flow.derive import DERIVATIONS, derived_months
-from hydra_assets.flow.publish import marked
 
 
 def derived_table(name: str) -> dg.AssetsDefinition:
@@ -33,10 +32,10 @@ def derived_table(name: str) -> dg.AssetsDefinition:
     def table(context: dg.AssetExecutionContext, config: FeatureConfig, lake: LakeResource) -> dg.Output[Any]:
         asked, opened, rules = months_by_market(context.partition_keys), lake.open(), load_config().option_rules
 
-        def months() -> Iterator[tuple[str, pa.Table]]:
+        def months() -> Iterator[tuple[str, Batch]]:
             for market, wanted in asked.items():
-                for month, rows in derived_months(opened, name, market, wanted, rules):
-                    yield key_of(market, month), marked(rows, allow_retract=config.allow_retract)
+                for batch in derived_months(opened, name, market, wanted, rules, allow_retract=config.allow_retract):
+                    yield key_of(market, batch.month), batch
                 for month in wanted[-PICTURED:] if name in PICTURES else ():
                     picture = PICTURES[name](opened, market, month)
                     context.add_asset_metadata(picture, partition_key=str(key_of(market, month)))

@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from typing import Any
 
 import dagster as dg
-import pyarrow as pa
 
 from hydra_assets.config.load import load_config
 from hydra_assets.core.tables.registry import FEATURE_TABLES
@@ -12,8 +11,9 @@ from hydra_assets.defs.option_pictures import PICTURES
 from hydra_assets.defs.partitions import MARKET_MONTH, key_of, months_by_market
 from hydra_assets.defs.resources import FeatureStoreResource, LakeResource
 from hydra_assets.features.compute import INPUTS
+from hydra_assets.flow.batch import Batch
 from hydra_assets.flow.outdated import restamped_since_publish
-from hydra_assets.flow.publish import compute_months, marked, publish_month
+from hydra_assets.flow.publish import batch_of, compute_months, publish_month
 
 PICTURED = 12  # months of a run, the newest ones: which of them the overview shows as the latest, Dagster leaves to chance
 
@@ -43,7 +43,7 @@ def feature_table(family: str) -> dg.AssetsDefinition:
     ) -> dg.Output[Any]:
         asked, rules = months_by_market(context.partition_keys), load_config().option_rules
 
-        def published() -> Iterator[tuple[str, pa.Table]]:
+        def published() -> Iterator[tuple[str, Batch]]:
             opened = lake.open()
             with store.open() as feature_store:
                 for market, months in asked.items():
@@ -55,7 +55,7 @@ def feature_table(family: str) -> dg.AssetsDefinition:
                         facts = publish_month(feature_store, family, market, computed, allow_retract=allow)
                         key = key_of(market, computed.month)
                         context.add_asset_metadata({"published_facts": facts, "inputs": len(computed.marks)}, partition_key=key)
-                        yield key, marked(computed.rows, allow_retract=allow)
+                        yield key, batch_of(family, market, computed, allow_retract=allow)
                     if dataset.name in PICTURES:
                         for month in months[-PICTURED:]:
                             picture = PICTURES[dataset.name](opened, market, month)

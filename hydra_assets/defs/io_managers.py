@@ -2,6 +2,8 @@
 
 import datetime as dt
 from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -9,7 +11,6 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from hydra_assets.core.instants import now_us
 from hydra_assets.core.months import Month
 from hydra_assets.core.tables.registry import TABLES
 from hydra_assets.core.tables.table import Table
@@ -17,8 +18,9 @@ from hydra_assets.defs.columns import column_schema
 from hydra_assets.defs.partitions import MARKET_MONTH, months_by_market, parts_of, refuse_shortened_range
 from hydra_assets.defs.resources import LakeResource
 from hydra_assets.errors import SchemaError
-from hydra_assets.flow.publish import ALLOW_RETRACT
-from hydra_assets.storage.capture import Look
+from hydra_assets.flow.batch import Batch
+from hydra_assets.flow.feed import keep
+from hydra_assets.sources.ledger import Ledger
 from hydra_assets.storage.lake import ParquetLake
 
 PREVIEW_ROWS = 5
@@ -30,52 +32,50 @@ class HiveParquetIOManager(dg.ConfigurableIOManager):
     """
     One asset, one table of the lake; one partition, one folder.
 
-    An asset gives a table for its one partition, or an iterable of ``(partition_key, table)``, appended as each comes: memory is
-    bounded by a month, and a killed range keeps what it had. A table may carry the `Look` that it came from.
+    An asset gives a table for its one partition, or an iterable of ``(partition_key, table or Batch)``, appended as each comes: memory
+    is bounded by a month, and a killed range keeps what it had.
+
+    Attributes:
+        ledger_path: where the days of batches that capture some are noted; needed for those alone.
     """
 
     lake: LakeResource
+    ledger_path: str = ""
 
     def handle_output(self, context: dg.OutputContext, obj: Any) -> None:
         """Append each month's new rows; metadata per partition: rows, new rows, files, and a preview of its own rows."""
         refuse_shortened_range(context.step_context.dagster_run.tags)
-        dataset = _dataset(context)
-        lake = self.lake.open()
-        keys = list(context.asset_partition_keys)
-        total = new = 0
-        counts: dict[str, tuple[int, int]] = {}
-        for key, table in _pairs(obj, keys):
-            market, month = parts_of(key)
-            rows = dataset.conform(table)
-            added = _append(lake, dataset, market, month, rows, Look.detach(table)[1], allow_retract=_allows_retract(table))
-            files = len(lake.files(dataset.name, market, month.first, month.last))
-            total, new = total + rows.num_rows, new + added
-            # A month can come in parts, where a day in its middle is a gap.
-            before = counts.get(key, (0, 0))
-            counts[key] = (before[0] + rows.num_rows, before[1] + added)
-            facts = {"dagster/partition_row_count": counts[key][0], "new_rows": counts[key][1], "files": files, "preview": _preview(rows)}
-            if "synthetic" in rows.column_names:
-                facts["synthetic_rows"] = f"{pc.sum(rows['synthetic']).as_py() or 0} of {rows.num_rows} rows are synthetic"
-            context.step_context.add_asset_metadata(facts, partition_key=key)
-        summary = []
-        for key in sorted(keys, key=parts_of):
-            market, month = parts_of(key)
-            rows_of, added_of = counts.get(key, (0, 0))
-            files = len(lake.files(dataset.name, market, month.first, month.last))
-            if key not in counts:
+        table, lake = _table(context), self.lake.open()
+        keys = {parts_of(key): key for key in context.asset_partition_keys}
+        counts: dict[tuple[str, Month], tuple[int, int]] = {}
+        with ExitStack() as stack:
+            ledger = stack.enter_context(Ledger(Path(self.ledger_path))) if self.ledger_path else None
+            for batch in _batches(obj, table, list(keys.values())):
+                place, added = (batch.market, batch.month), keep(batch, lake, ledger)
+                # A month can come in parts, where a day in its middle is a gap.
+                before = counts.get(place, (0, 0))
+                counts[place] = (before[0] + batch.rows.num_rows, before[1] + added)
+                if place in keys:
+                    context.step_context.add_asset_metadata(_facts(batch, lake, *counts[place]), partition_key=keys[place])
+        for (market, month), key in keys.items():
+            if (market, month) not in counts:
+                files = len(lake.files(table.name, market, month.first, month.last))
                 context.step_context.add_asset_metadata({"new_rows": 0, "files": files}, partition_key=key)
-            summary.append(_record(market, month, rows_of, added_of, files))
-        context.add_output_metadata(
-            {
-                "months": dg.MetadataValue.table(summary[-SUMMARY_MONTHS:], schema=_SUMMARY),
-                "run_rows": total,
-                "run_new_rows": new,
-                "world": lake.world,
-                "dagster/column_schema": column_schema(dataset),
-                "dagster/table_name": dataset.name,
-                "dagster/uri": str(lake.base_path / f"data_type={dataset.name}"),
-            }
-        )
+        newest = sorted(keys)[-SUMMARY_MONTHS:]
+        facts: dict[str, Any] = {
+            "months": dg.MetadataValue.table(
+                [_record(lake, table, *place, *counts.get(place, (0, 0))) for place in newest], schema=_SUMMARY
+            ),
+            "run_rows": sum(rows for rows, _ in counts.values()),
+            "run_new_rows": sum(new for _, new in counts.values()),
+            "world": lake.world,
+            "dagster/column_schema": column_schema(table),
+            "dagster/table_name": table.name,
+            "dagster/uri": str(lake.base_path / f"data_type={table.name}"),
+        }
+        if table.group == "raw":
+            facts["rows_of_other_months"] = sum(new for place, (_, new) in counts.items() if place not in keys)
+        context.add_output_metadata(facts)
 
     def load_input(self, context: dg.InputContext) -> pa.Table:
         """Every row of the partitions asked, one key or a range, as the lake holds it; a column ``market`` where several are asked."""
@@ -90,35 +90,32 @@ class HiveParquetIOManager(dg.ConfigurableIOManager):
         return pa.concat_tables(parts, promote_options="default")
 
 
-def _dataset(context: dg.OutputContext) -> Table:
+def _table(context: dg.OutputContext) -> Table:
     name = context.asset_key.path[-1]
     if name not in TABLES:
         raise SchemaError(f"asset {name!r} is no table of the lake; its shape belongs in core/tables/. Known are {sorted(TABLES)}")
     return TABLES[name]
 
 
-def _pairs(obj: Any, keys: list[str]) -> Iterator[tuple[str, pa.Table]]:
+def _batches(obj: Any, table: Table, keys: list[str]) -> Iterator[Batch]:
     if isinstance(obj, pd.DataFrame):
         obj = pa.Table.from_pandas(obj, preserve_index=False)
-    if isinstance(obj, pa.Table):
+    if isinstance(obj, (pa.Table, Batch)):
         if len(keys) != 1:
             raise SchemaError(f"one table for {len(keys)} partitions; give an iterable of (partition_key, table)")
-        yield keys[0], obj
-        return
+        obj = [(keys[0], obj)]
     if not isinstance(obj, Iterable):
         raise SchemaError(f"an asset gives a table or an iterable of (partition_key, table), not {type(obj).__name__}")
-    yield from obj
+    for key, rows in obj:
+        yield rows if isinstance(rows, Batch) else Batch(table, *parts_of(key), rows)
 
 
-def _append(lake: ParquetLake, dataset: Table, market: str, month: Month, rows: pa.Table, look: Look | None, *, allow_retract: bool) -> int:
-    look = look or Look("asset", month.first, month.last, (market,), dt.datetime.fromtimestamp(now_us() / 1e6, dt.UTC))
-    return lake.append_new(
-        rows, dataset.name, market, month.first, key=dataset.key, stamps=dataset.stamps, look=look, allow_retract=allow_retract
-    )
-
-
-def _allows_retract(table: Any) -> bool:
-    return isinstance(table, pa.Table) and (table.schema.metadata or {}).get(ALLOW_RETRACT) == b"true"
+def _facts(batch: Batch, lake: ParquetLake, rows: int, new_rows: int) -> dict[str, Any]:
+    files = len(lake.files(batch.table.name, batch.market, batch.month.first, batch.month.last))
+    facts = {"dagster/partition_row_count": rows, "new_rows": new_rows, "files": files, "preview": _preview(batch.rows)}
+    if "synthetic" in batch.rows.column_names:
+        facts["synthetic_rows"] = f"{pc.sum(batch.rows['synthetic']).as_py() or 0} of {batch.rows.num_rows} rows are synthetic"
+    return facts
 
 
 _SUMMARY = dg.TableSchema(
@@ -132,7 +129,8 @@ _SUMMARY = dg.TableSchema(
 )
 
 
-def _record(market: str, month: Month, rows: int, new_rows: int, files: int) -> dg.TableRecord:
+def _record(lake: ParquetLake, table: Table, market: str, month: Month, rows: int, new_rows: int) -> dg.TableRecord:
+    files = len(lake.files(table.name, market, month.first, month.last))
     return dg.TableRecord({"market": market, "month": str(month), "rows": rows, "new rows": new_rows, "files": files})
 
 

@@ -5,16 +5,16 @@ from collections.abc import Iterator
 from typing import Any
 
 import dagster as dg
-import pyarrow as pa
 
 from hydra_assets.config.load import load_config, load_release_calendar
 from hydra_assets.core.months import Month
 from hydra_assets.core.tables.cot import COT_DISAGGREGATED
 from hydra_assets.defs.coverage_calendar import report_calendar
-from hydra_assets.defs.partitions import MARKET_MONTH, key_of, months_by_market, parts_of
+from hydra_assets.defs.partitions import MARKET_MONTH, key_of, months_by_market
 from hydra_assets.defs.resources import CftcResource, LakeResource
 from hydra_assets.defs.retries import one_attempt
-from hydra_assets.flow.feeds.cot import CotFetch, cot_months, fetch_cot, restamp_cot
+from hydra_assets.flow.batch import Batch
+from hydra_assets.flow.feeds.cot import CotFetch, cot_batches, fetch_cot, restamp_cot
 from hydra_assets.sources.cftc import CftcSource
 from hydra_assets.sources.publications import Publication
 
@@ -39,15 +39,12 @@ def cot_disaggregated(context: dg.AssetExecutionContext, cftc: CftcResource, lak
     with cftc.open() as source:
         fetched = _fetched(context, source, every_month)
     # All of it is parsed before any of it is handed over: a broken file materialises nothing.
-    pairs = [
-        (key_of(market, month), table)
-        for market, months in asked.items()
-        for month, table in cot_months(fetched, config.market(market), months, calendar)
-    ]
-    _refuse_too_many_quarantined(fetched, sum(table.num_rows for _, table in pairs))
-    for key, table in pairs:
-        held = [as_of.date() for as_of in table["as_of"].to_pylist()]
-        context.add_asset_metadata(report_calendar(calendar, parts_of(key)[1], held, dt.datetime.now(dt.UTC)), partition_key=str(key))
+    batches = [batch for market, months in asked.items() for batch in cot_batches(fetched, config.market(market), months, calendar)]
+    _refuse_too_many_quarantined(fetched, sum(batch.rows.num_rows for batch in batches))
+    for batch in batches:
+        held = [as_of.date() for as_of in batch.rows["as_of"].to_pylist()]
+        facts = report_calendar(calendar, batch.month, held, dt.datetime.now(dt.UTC))
+        context.add_asset_metadata(facts, partition_key=str(key_of(batch.market, batch.month)))
     for market, months in asked.items():
         for month in months:
             if month.year in fetched.gaps:
@@ -57,13 +54,14 @@ def cot_disaggregated(context: dg.AssetExecutionContext, cftc: CftcResource, lak
         context.add_asset_metadata({**_facts(fetched), **_publications(seen.newest(8))})
     opened, dataset = lake.open(), COT_DISAGGREGATED
 
-    def handed_over() -> Iterator[tuple[dg.MultiPartitionKey, pa.Table]]:
+    def handed_over() -> Iterator[tuple[dg.MultiPartitionKey, Batch]]:
         # Stamps first: what the lake holds is then judged by the same calendar as what comes.
         for market, months in asked.items():
             for month in months:
                 moved = restamp_cot(opened, config.market(market), month, calendar)
                 context.add_asset_metadata({"restamped_rows": moved}, partition_key=str(key_of(market, month)))
-        yield from pairs
+        for batch in batches:
+            yield key_of(batch.market, batch.month), batch
         for market, months in asked.items():
             for month in months:
                 sighted = opened.capture_stats(dataset.name, market, month.first, month.last, key=dataset.key)

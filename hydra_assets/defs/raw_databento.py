@@ -6,7 +6,6 @@ from functools import partial
 from typing import Any
 
 import dagster as dg
-import pyarrow as pa
 
 from hydra_assets.config.load import load_config
 from hydra_assets.core.months import Month
@@ -15,7 +14,8 @@ from hydra_assets.defs.coverage_calendar import session_calendar
 from hydra_assets.defs.partitions import MARKET_MONTH, key_of, months_by_market
 from hydra_assets.defs.resources import DatabentoResource, LakeResource
 from hydra_assets.defs.retries import one_attempt
-from hydra_assets.flow.feeds.databento import SCHEMAS, Fetched, fetch_plan, plan_of, raw_months
+from hydra_assets.flow.batch import Batch
+from hydra_assets.flow.feeds.databento import SCHEMAS, Fetched, fetch_plan, plan_of, raw_batches
 from hydra_assets.sources.databento import DatabentoSource
 from hydra_assets.storage.lake import ParquetLake
 
@@ -52,13 +52,12 @@ def databento_table(name: str) -> dg.AssetsDefinition:
                 for symbol, months in asked.items()
             }
 
-        def months_of_all() -> Iterator[tuple[str, pa.Table]]:
-            with databento.ledger() as ledger:
-                for symbol, months in asked.items():
-                    for month, rows in raw_months(fetched[symbol], opened, months, ledger):
-                        yield key_of(symbol, month), rows
-                    _refuse_too_many_quarantined(fetched[symbol])
-                    _report(context, symbol, months, fetched[symbol])
+        def months_of_all() -> Iterator[tuple[str, Batch]]:
+            for symbol, months in asked.items():
+                for batch in raw_batches(fetched[symbol], opened):
+                    yield key_of(symbol, batch.month), batch
+                _refuse_too_many_quarantined(fetched[symbol])
+                _report(context, symbol, months, fetched[symbol])
 
         return dg.Output(months_of_all())
 
@@ -101,7 +100,6 @@ def _report(context: dg.AssetExecutionContext, symbol: str, months: list[Month],
             "records": fetched.records,
             "spreads_left_out": fetched.left_out,
             "repeated": fetched.repeated,
-            "rows_of_other_months": fetched.strays,
             "quarantined": dg.MetadataValue.md("\n".join(f"- {line}" for line in fetched.quarantined[:50]) or "none"),
         }
     )

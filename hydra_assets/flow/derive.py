@@ -15,6 +15,7 @@ from hydra_assets.features.futures.continuous import build_continuous
 from hydra_assets.features.options import chain
 from hydra_assets.features.options.chain import build_chain
 from hydra_assets.features.options.smiles import build_smiles
+from hydra_assets.flow.batch import Batch
 from hydra_assets.storage.lake import ParquetLake
 
 
@@ -53,8 +54,8 @@ DERIVATIONS: Mapping[str, Derivation] = {
 
 
 def derived_months(
-    lake: ParquetLake, name: str, market: str, months: Sequence[Month], rules: OptionRules
-) -> Iterator[tuple[Month, pa.Table]]:
+    lake: ParquetLake, name: str, market: str, months: Sequence[Month], rules: OptionRules, *, allow_retract: bool = False
+) -> Iterator[Batch]:
     """The months of the derived table *name*, ascending; computed a year at a time."""
     how = DERIVATIONS[name]
     for _, group in groupby(sorted(months), key=lambda month: month.year):
@@ -67,4 +68,4 @@ def derived_months(
         }
         rows = how.build(inputs, rules, first, last)
         for month in chunk:
-            yield month, rows_between(rows, month.first, month.last)
+            yield Batch(TABLES[name], market, month, rows_between(rows, month.first, month.last), allow_retract=allow_retract)

@@ -15,16 +15,16 @@ from hydra_assets.core.feature import Feature, Window
 from hydra_assets.core.months import Month
 from hydra_assets.core.option_rules import OptionRules
 from hydra_assets.core.rows import rows_between
-from hydra_assets.core.tables.registry import TABLES
+from hydra_assets.core.tables.registry import FEATURE_TABLES, TABLES
 from hydra_assets.features import ALL, compute, of_family
 from hydra_assets.features.compute import INPUTS, evidence
+from hydra_assets.flow.batch import Batch
 from hydra_assets.storage.lake import ParquetLake
 from hydra_assets.storage.store import FeatureStore
 
 # A window counts weeks from the Tuesday of a report; one week more covers a report moved to its Monday.
 _SPARE_DAYS = 7
 _DAYS_PER_SESSION = 366 / 249  # fewer sessions than any year has
-ALLOW_RETRACT = b"hydra_allow_retract"
 
 
 @dataclass(frozen=True)
@@ -117,6 +117,11 @@ def publish_month(store: FeatureStore, family: str, market: str, computed: Featu
     )
 
 
+def batch_of(family: str, market: str, computed: FeatureMonth, *, allow_retract: bool = False) -> Batch:
+    """The computed month on its way into the lake."""
+    return Batch(FEATURE_TABLES[family], market, computed.month, computed.rows, allow_retract=allow_retract)
+
+
 def synthetic_inputs(lake: ParquetLake, market: str) -> Callable[[str, dt.datetime], bool]:
     """Whether the window of a feature's value of a day holds a synthetic row of the lake."""
     windows = {feature.name: _resolved(feature) for feature in ALL}
@@ -158,11 +163,6 @@ def _reach(window: Window, day: dt.date) -> tuple[dt.date, dt.date]:
 def _holds(days: Sequence[dt.date], first: dt.date, last: dt.date) -> bool:
     at = bisect.bisect_left(days, first)
     return at < len(days) and days[at] <= last
-
-
-def marked(rows: pa.Table, *, allow_retract: bool) -> pa.Table:
-    """*rows* telling the lake's writer whether it may withdraw more than a fifth of a month."""
-    return rows.replace_schema_metadata({ALLOW_RETRACT: b"true"}) if allow_retract else rows
 
 
 def _month_of(folder_key: str) -> Month:

@@ -21,7 +21,6 @@ from hydra_assets.errors import ConflictError, SchemaError
 from hydra_assets.storage.folder import RETRACTED
 from hydra_assets.storage.withdrawal import guard_withdrawal
 
-_LOOK = b"hydra_look"
 CONFIRMED_WITHIN_US = 86_400_000_000  # a first sight so soon after the calendar's stamp confirms it
 _TIMES = ("as_of", "available_at", "stamped_at")
 
@@ -66,17 +65,6 @@ class Look:
         low, high = (day_us(day) for day in (self.start, self.end))
         held = (available_us <= self.seen_us) & (low <= as_of_us) & (as_of_us < high + DAY_US)
         return held if self.until is None else held & (available_us < to_us(self.until, what="Look.until"))
-
-    def attach(self, table: pa.Table) -> pa.Table:
-        """*table* carrying this look as schema metadata, from the fetch to the lake's writer."""
-        return table.replace_schema_metadata({**(table.schema.metadata or {}), _LOOK: self.to_json().encode()})
-
-    @staticmethod
-    def detach(table: pa.Table) -> "tuple[pa.Table, Look | None]":
-        """The table without its look, and the look that it carried, if any."""
-        metadata = dict(table.schema.metadata or {})
-        raw = metadata.pop(_LOOK, None)
-        return table.replace_schema_metadata(metadata or None), Look.from_dict(json.loads(raw)) if raw else None
 
     def to_json(self, **more: int) -> str:
         """One line of the look log."""

@@ -109,9 +109,9 @@ def test_a_month_alone_gives_the_stored_rows_bit_for_bit(shared):
         rules = load_config().option_rules
         for month in MONTHS:
             for name in ("option_chain", "option_smiles"):
-                ((_, rows),) = derived_months(desk.lake, name, "HE", [month], rules)
+                (batch,) = derived_months(desk.lake, name, "HE", [month], rules)
                 stored = vintages(desk, name, months=[month])
-                assert in_order(rows, name).equals(in_order(stored, name)), name
+                assert in_order(batch.rows, name).equals(in_order(stored, name)), name
             for family in ("options", "divergence"):
                 (computed,) = compute_months(desk.lake, family, "HE", [month], rules)
                 name = {"options": "option_features"}.get(family, "divergence_features")

@@ -128,10 +128,8 @@ def test_the_notebooks_labels_come_from_the_homes_lake():
         times = [ct(day, "18:30") for day in DAYS]
         got = hydra_assets.labels.forward_returns("HE", times, [1, 5])
         assert got.equals(forward_returns({"futures_statistics": rows}, market="HE", times=times, horizons=[1, 5]))
-        months = dict(derived_months(desk.lake, "futures_continuous", "HE", [Month(2023, 3), Month(2023, 4)], OptionRules()))
-        for month, table in months.items():
-            look = Look("test", month.first, month.last, ("HE",), at("2023-06-01"))
-            desk.lake.append_new(table, "futures_continuous", "HE", month.first, key=(), stamps="derived", look=look)
+        for batch in derived_months(desk.lake, "futures_continuous", "HE", [Month(2023, 3), Month(2023, 4)], OptionRules()):
+            batch.append(desk.lake)
     known = at("2023-03-20 12:00")
     early, late = (hydra_assets.continuous("HE", when) for when in (known, at("2023-06-01")))
     assert early.num_rows < late.num_rows

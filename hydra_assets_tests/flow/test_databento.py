@@ -30,7 +30,8 @@ from hydra_assets.errors import (
     VendorRefusedError,
     VendorUnavailableError,
 )
-from hydra_assets.flow.feeds.databento import append_raw, complete_at, fetch_plan, plan_of, raw_months
+from hydra_assets.flow.feed import keep
+from hydra_assets.flow.feeds.databento import complete_at, fetch_plan, plan_of, raw_batches
 from hydra_assets.sources.databento_client import Limits, client
 from hydra_assets.sources.databento_parse import Definitions, parse_bars, parse_definitions, parse_statistics
 from hydra_assets.sources.http import wait_before_retry
@@ -482,10 +483,10 @@ def lay(asking, lake, data_type, months, today=None):
     """Plan, fetch, append; the plan, and how many rows were new."""
     plan = plan_of(asking, lake, data_type, HE, months, today or NOW.date())
     fetched, new = fetch_plan(asking.fetch, plan, synthetic=True), 0
-    for month, rows in raw_months(fetched, lake, months, asking.ledger):
-        assert month in months
-        new += append_raw(lake, data_type, HE, month, rows)
-    return plan, new + fetched.strays
+    for batch in raw_batches(fetched, lake):
+        assert batch.captured is None or batch.month in months
+        new += keep(batch, lake, asking.ledger)
+    return plan, new
 
 
 def test_a_day_stays_open_until_its_last_record_can_have_come(tmp_path, lake):
@@ -646,22 +647,20 @@ def test_days_before_the_vendors_history_are_gaps(tmp_path, lake):
 # ---------------------------------------------------------------- killed, and resumed
 
 KILLED = """
-import os, sys, datetime as dt
+import sys
 from pathlib import Path
-from hydra_assets_tests.support.databento_vendor import source, NOW
+from hydra_assets_tests.support.databento_vendor import NOW, kill_before_capture, source
 from hydra_assets.core.months import months_between
-from hydra_assets_tests.flow.test_databento import HE, plan_of, fetch_plan, raw_months, append_raw
+from hydra_assets_tests.flow.test_databento import HE, keep, plan_of, fetch_plan, raw_batches
 from hydra_assets.storage.lake import ParquetLake
 url, folder, after = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3])
-lake, months, seen = ParquetLake(folder / "lake", world="sample"), months_between("2025-01", "2025-10"), 0
+lake, months = ParquetLake(folder / "lake", world="sample"), months_between("2025-01", "2025-10")
 with source(url, folder) as asking:
+    kill_before_capture(asking.ledger, after)
     for table in ("futures_definitions", "futures_bars", "futures_statistics"):
         got = fetch_plan(asking.fetch, plan_of(asking, lake, table, HE, months, NOW.date()), synthetic=True)
-        for month, rows in raw_months(got, lake, months, asking.ledger):
-            append_raw(lake, table, HE, month, rows)
-            seen += 1
-            if seen == after:
-                os.kill(os.getpid(), 9)
+        for batch in raw_batches(got, lake):
+            keep(batch, lake, asking.ledger)
 """
 
 

@@ -22,7 +22,8 @@ from hydra_assets.core.months import Month, months_between
 from hydra_assets.core.sessions import session_days
 from hydra_assets.core.tables.registry import TABLES as ALL_TABLES
 from hydra_assets.errors import BudgetError, VendorContentError, VendorRefusedError, VendorUnavailableError
-from hydra_assets.flow.feeds.databento import NO_ROOTS, append_raw, complete_at, fetch_plan, plan_of, raw_months
+from hydra_assets.flow.feed import keep
+from hydra_assets.flow.feeds.databento import NO_ROOTS, complete_at, fetch_plan, plan_of, raw_batches
 from hydra_assets.sources.databento_options import OptionDefinitions, parse_option_definitions, parse_option_quotes
 from hydra_assets.sources.databento_parse import parse_statistics
 from hydra_assets.sources.ledger import Budget, Ledger
@@ -284,10 +285,10 @@ def lay(asking, lake, data_type, months, *, market=HE, today=None, cut=CUT):
     """Plan, fetch, append; the plan, and how many rows were new."""
     plan = plan_of(asking, lake, data_type, market, months, today or asking._now().date(), cut=cut)
     fetched, new = fetch_plan(asking.fetch, plan, synthetic=True), 0
-    for month, rows in raw_months(fetched, lake, months, asking.ledger):
-        new += append_raw(lake, data_type, market, month, rows)
+    for batch in raw_batches(fetched, lake):
+        new += keep(batch, lake, asking.ledger)
     assert fetched.quarantined == []
-    return plan, new + fetched.strays
+    return plan, new
 
 
 @pytest.fixture(scope="module")
@@ -519,25 +520,24 @@ def test_over_budget_nothing_is_asked(tmp_path, lake):
 # ---------------------------------------------------------------- killed, and resumed
 
 KILLED = """
-import os, sys
+import sys
 from pathlib import Path
 from hydra_assets.core.months import months_between
-from hydra_assets.flow.feeds.databento import append_raw, fetch_plan, plan_of, raw_months
+from hydra_assets.flow.feed import keep
+from hydra_assets.flow.feeds.databento import fetch_plan, plan_of, raw_batches
 from hydra_assets.storage.lake import ParquetLake
-from hydra_assets_tests.support.databento_vendor import HE, NOW
+from hydra_assets_tests.support.databento_vendor import HE, NOW, kill_before_capture
 from hydra_assets_tests.support.databento_vendor import patient_source as source
 from hydra_assets_tests.support.option_history import History
 from hydra_assets_tests.defs.test_checks import check_alone, offences
 url, folder, after = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3])
-lake, months, seen = ParquetLake(folder / "lake", world="sample"), months_between("2024-12", "2025-01"), 0
+lake, months = ParquetLake(folder / "lake", world="sample"), months_between("2024-12", "2025-01")
 with source(url, folder) as asking:
+    kill_before_capture(asking.ledger, after)
     for table in ("option_definitions", "option_quotes", "option_statistics"):
         got = fetch_plan(asking.fetch, plan_of(asking, lake, table, HE, months, NOW.date()), synthetic=True)
-        for month, rows in raw_months(got, lake, months, asking.ledger):
-            append_raw(lake, table, HE, month, rows)
-            seen += 1
-            if seen == after:
-                os.kill(os.getpid(), 9)
+        for batch in raw_batches(got, lake):
+            keep(batch, lake, asking.ledger)
 """
 
 

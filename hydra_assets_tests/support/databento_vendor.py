@@ -1,6 +1,9 @@
 """Databento for tests: the embedded vendor's own answers, and a server in front of them with every fault."""
 
 import datetime as dt
+import itertools
+import os
+import signal
 import threading
 import time
 from contextlib import contextmanager
@@ -77,6 +80,18 @@ def source(url, folder, *, budget=None, limits=None, key=SAMPLE_KEY, now=NOW):
 def patient_source(url, folder, **more):
     """A source that gives the vendor time to think: a chain is worked out when it is first asked for."""
     return source(url, folder, limits=Limits(connect_timeout_s=2.0, read_timeout_s=60.0, deadline_s=120.0), **more)
+
+
+def kill_before_capture(ledger, number):
+    """Kill this process when the *number*-th batch is in the lake and its days are not yet in *ledger*."""
+    write, batches = ledger.capture, itertools.count(1)
+
+    def capture(*arguments):
+        if next(batches) == number:
+            os.kill(os.getpid(), signal.SIGKILL)
+        write(*arguments)
+
+    ledger.capture = capture
 
 
 def send(handler, reply: Reply, *, length=None):

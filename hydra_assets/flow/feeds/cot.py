@@ -17,7 +17,8 @@ from hydra_assets.core.months import Month
 from hydra_assets.core.releases import ReleaseCalendar
 from hydra_assets.core.rows import rows_between
 from hydra_assets.core.tables.cot import COT_DISAGGREGATED
-from hydra_assets.errors import NotPublishedError, SchemaError
+from hydra_assets.errors import NotPublishedError
+from hydra_assets.flow.batch import Batch
 from hydra_assets.flow.feeds.sample import rudeness
 from hydra_assets.sources.cftc import CftcSource, CotArchive
 from hydra_assets.sources.cftc_parse import PARSER_VERSION, Quarantined, parse_cot
@@ -88,9 +89,9 @@ def fetch_cot(fetch: Callable[[int], CotArchive], months: Sequence[Month]) -> Co
     return CotFetch(archives, gaps)
 
 
-def cot_months(fetched: CotFetch, market: Market, months: Sequence[Month], calendar: ReleaseCalendar) -> Iterator[tuple[Month, pa.Table]]:
+def cot_batches(fetched: CotFetch, market: Market, months: Sequence[Month], calendar: ReleaseCalendar) -> Iterator[Batch]:
     """
-    The rows of *market*, month by month, ascending; each table carries its `Look`.
+    The rows of *market*, month by month, ascending.
 
     A month of a gap year is not yielded: nothing was looked at. A month without a report is yielded empty: that it was looked
     at, and found empty, is what later tells a late report from one that had been there.
@@ -109,7 +110,7 @@ def cot_months(fetched: CotFetch, market: Market, months: Sequence[Month], calen
             fetched.extra_columns = answer.extra_columns
             parsed[archive.name] = answer.table
         look = Look(SOURCE, month.first, month.last, (market.cftc_code,), archive.seen_at, versions=versions_of(calendar))
-        yield month, look.attach(rows_between(parsed[archive.name], month.first, month.last))
+        yield Batch(COT_DISAGGREGATED, market.symbol, month, rows_between(parsed[archive.name], month.first, month.last), look)
 
 
 def versions_of(calendar: ReleaseCalendar) -> dict[str, str]:
@@ -145,12 +146,3 @@ def restamp_cot(lake: ParquetLake, market: Market, month: Month, calendar: Relea
 
 def _told(versions: Mapping[str, str]) -> str:
     return ", ".join(f"{name} {version}" for name, version in sorted(versions.items())) or "no known version"
-
-
-def append_cot(lake: ParquetLake, market: Market, month: Month, table: pa.Table) -> int:
-    """Append what the lake does not hold of *table*; the number of new rows."""
-    dataset = COT_DISAGGREGATED
-    rows, look = Look.detach(table)
-    if look is None:
-        raise SchemaError(f"{dataset.name} {market.symbol} {month}: the table does not say which look it came from; see cot_months")
-    return lake.append_new(rows, dataset.name, market.symbol, month.first, key=dataset.key, stamps=dataset.stamps, look=look)

@@ -24,6 +24,7 @@ from hydra_assets.core.option_rules import OptionRules
 from hydra_assets.core.rows import rows_between
 from hydra_assets.core.sessions import session_days
 from hydra_assets.core.tables.registry import TABLES
+from hydra_assets.flow.batch import Batch, Captured
 from hydra_assets.flow.feeds.sample import rudeness
 from hydra_assets.sources.databento import Condition, DatabentoSource, Payload, Quote, Request
 from hydra_assets.sources.databento_client import Limits
@@ -245,7 +246,6 @@ class Fetched:
     records: int = 0
     left_out: int = 0
     repeated: int = 0
-    strays: int = 0
     quarantined: list[str] = field(default_factory=list)
 
     @property
@@ -259,45 +259,30 @@ def fetch_plan(fetch: Callable[..., Payload], plan: Plan, *, synthetic: bool) ->
     return Fetched(plan, [fetch(plan.request(run), seen_since=run.seen_since) for run in plan.runs], synthetic)
 
 
-def raw_months(fetched: Fetched, lake: ParquetLake, months: Sequence[Month], ledger: Ledger) -> Iterator[tuple[Month, pa.Table]]:
+def raw_batches(fetched: Fetched, lake: ParquetLake) -> Iterator[Batch]:
     """
-    The rows of a table, month by month, ascending; each carries its `Look`, whose days are the run's.
+    The rows of a table, month by month, ascending within each run of days.
 
-    When the caller asks for the next one, the days of the one before are captured: the caller has appended it. Rows of the runs
-    that describe a day of a month not asked (a correction that came a week later) are appended here; nothing is lost.
+    Rows can describe a day of a month that was not asked for (a correction that came a week later): they come in a batch of their own,
+    which captures no day.
     """
     plan = fetched.plan
-    dataset, symbol = TABLES[plan.data_type], plan.market.symbol
+    table = TABLES[plan.data_type]
     for run, payload in zip(plan.runs, fetched.payloads, strict=True):
         request, parsed = plan.request(run), _parse(fetched, payload, run, lake)
         fetched.records += parsed.records
         fetched.left_out += parsed.left_out
         fetched.repeated += parsed.repeated
         fetched.quarantined += parsed.quarantined
-        touched = {Month.of(day) for day in run.days}
-        for month in sorted(touched | _months_of(parsed.table)):
-            rows = rows_between(parsed.table, month.first, month.last)
-            days = [day for day in run.days if Month.of(day) == month]
-            # Without days of its own in the run, nothing was looked at: an empty range says so.
-            first, last = (days[0], days[-1]) if days else (month.first, month.first - dt.timedelta(1))
+        for month in sorted({Month.of(day) for day in run.days} | _months_of(parsed.table)):
+            days = {day: run.changed[day] for day in run.days if Month.of(day) == month}
+            # No requested day lies in this month: log an empty range.
+            first, last = (min(days), max(days)) if days else (month.first, month.first - dt.timedelta(1))
             # Of a stamped table only what was stamped before the request's end was looked for.
-            until = request.end if dataset.stamps == "vendor" else None
+            until = request.end if table.stamps == "vendor" else None
             look = Look(SOURCE, first, last, (request.symbols,), payload.seen_at, until)
-            if month in months:
-                yield month, look.attach(rows)
-            else:
-                fetched.strays += lake.append_new(
-                    rows, dataset.name, symbol, month.first, key=dataset.key, stamps=dataset.stamps, look=look
-                )
-            if days:
-                ledger.capture(plan.data_type, symbol, [(day, run.changed[day]) for day in days], payload.seen_at)
-
-
-def append_raw(lake: ParquetLake, data_type: str, market: Market, month: Month, table: pa.Table) -> int:
-    """Append what the lake does not hold of *table*; the number of new rows."""
-    dataset, (rows, look) = TABLES[data_type], Look.detach(table)
-    assert look is not None  # noqa: S101  raw_months attached it
-    return lake.append_new(rows, data_type, market.symbol, month.first, key=dataset.key, stamps=dataset.stamps, look=look)
+            captured = Captured(days, payload.seen_at) if days else None
+            yield Batch(table, plan.market.symbol, month, rows_between(parsed.table, month.first, month.last), look, captured=captured)
 
 
 def _parse(fetched: Fetched, payload: Payload, run: Run, lake: ParquetLake) -> Parsed:
