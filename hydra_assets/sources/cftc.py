@@ -25,7 +25,7 @@ from hydra_assets.errors import (
 )
 from hydra_assets.sources.archive import FETCH_PREFIX
 from hydra_assets.sources.cftc_child import ARCHIVE
-from hydra_assets.sources.http import with_retries
+from hydra_assets.sources.http import utc_now, with_retries
 
 FIRST_YEAR, LAST_OF_HISTORY = 2006, 2016  # one archive holds the first eleven years
 HISTORY_MEMBER, YEAR_MEMBER = "F_Disagg06_16.txt", "f_year.txt"
@@ -67,10 +67,6 @@ class CotArchive:
         return body
 
 
-def _utc_now() -> dt.datetime:
-    return dt.datetime.now(dt.UTC)
-
-
 class CftcSource:
     """
     The CFTC, or whoever speaks like it at *base_url*.
@@ -93,7 +89,7 @@ class CftcSource:
         deadline_s: float = 120.0,
         max_zip_mb: int = 100,
         max_attempts: int = 5,
-        now: Callable[[], dt.datetime] = _utc_now,
+        now: Callable[[], dt.datetime] = utc_now,
     ) -> None:
         self.folder = archives / "cftc"
         self.base_url = base_url

@@ -14,9 +14,9 @@ from databento_dbn import DBNError
 
 from hydra_assets.errors import CorruptionError, VendorContentError, VendorError, VendorRefusedError, VendorUnavailableError
 from hydra_assets.sources.archive import FETCH_PREFIX
-from hydra_assets.sources.databento_client import Limits, client, our_errors
+from hydra_assets.sources.databento_client import Limits, client, mapped_errors
 from hydra_assets.sources.databento_parse import records_of
-from hydra_assets.sources.http import with_retries
+from hydra_assets.sources.http import utc_now, with_retries
 from hydra_assets.sources.ledger import Budget, Ledger
 
 _SPARE_BYTES = 1 << 20  # zstd of a small answer can be larger than its records, and the header is not billed
@@ -87,14 +87,10 @@ class Payload:
 
 @dataclass(frozen=True)
 class Condition:
-    """The vendor's word on a day (``available``, ``degraded``, ``pending``, ``missing``) and the date of its last change."""
+    """The vendor's status of a day (``available``, ``degraded``, ``pending``, ``missing``) and the date of its last change."""
 
-    word: str
+    status: str
     last_modified: dt.date | None
-
-
-def _utc_now() -> dt.datetime:
-    return dt.datetime.now(dt.UTC)
 
 
 class DatabentoSource:
@@ -118,24 +114,24 @@ class DatabentoSource:
         budget: Budget,
         limits: Limits | None = None,
         max_attempts: int = 5,
-        now: Callable[[], dt.datetime] = _utc_now,
+        now: Callable[[], dt.datetime] = utc_now,
     ) -> None:
         self.ledger, self.max_attempts = ledger, max_attempts
         self.folder = archives / "databento"
         self._key, self._gateway, self._budget, self._limits, self._now = key, gateway, budget, limits or Limits(), now
         self._client = client(key, gateway, self._limits)
-        self._told: dict[Any, Any] = {}  # free answers, each asked for once as long as this source is open
+        self._free_answers: dict[Any, Any] = {}  # each asked for once as long as this source is open
 
     # ---------------------------------------------------------------- free of charge
 
     def available(self, dataset: str, schema: str) -> tuple[dt.datetime, dt.datetime]:
         """From when (inclusive) to when (exclusive) the vendor has *schema*."""
         answer = self._once(f"Databento range of {dataset}", dataset, lambda: self._client.metadata.get_dataset_range(dataset))
-        told = answer.get("schema", {}).get(schema, answer)
+        found = answer.get("schema", {}).get(schema, answer)
         try:
-            start, end = (_instant(str(told[name])) for name in ("start", "end"))
+            start, end = (_instant(str(found[name])) for name in ("start", "end"))
         except (KeyError, ValueError) as error:
-            raise VendorContentError(f"Databento range of {dataset}: {told!r} is no range") from error
+            raise VendorContentError(f"Databento range of {dataset}: {found!r} is no range") from error
         return start, end
 
     def conditions(self, dataset: str, first: dt.date, last: dt.date) -> dict[dt.date, Condition]:
@@ -154,17 +150,17 @@ class DatabentoSource:
     def quote(self, request: Request) -> Quote:
         """What *request* would cost; asks nothing that costs."""
         arguments = request.arguments()
-        with our_errors(f"{request}: quote"):
+        with mapped_errors(f"{request}: quote"):
             usd = float(self._client.metadata.get_cost(**arguments))
             records = int(self._client.metadata.get_record_count(**arguments))
             size = int(self._client.metadata.get_billable_size(**arguments))
         return Quote(usd, records, size)
 
     def _once(self, place: str, key: Any, ask: Callable[[], Any]) -> Any:
-        if key not in self._told:
-            with our_errors(place):
-                self._told[key] = ask()
-        return self._told[key]
+        if key not in self._free_answers:
+            with mapped_errors(place):
+                self._free_answers[key] = ask()
+        return self._free_answers[key]
 
     # ---------------------------------------------------------------- paid
 
@@ -190,7 +186,7 @@ class DatabentoSource:
         try:
             with tempfile.TemporaryDirectory(prefix=FETCH_PREFIX, dir=self.folder) as empty:
                 got = Path(empty) / "answer.dbn.zst"
-                said = self._download(request, quote, got)
+                messages = self._download(request, quote, got)
                 sha256 = hashlib.sha256(got.read_bytes()).hexdigest()
                 path = self.folder / f"{sha256}.dbn.zst"
                 with got.open("rb") as written:
@@ -204,7 +200,7 @@ class DatabentoSource:
             raise
         seen_at = self._now()
         self.ledger.keep(number, sha256, seen_at)
-        return Payload(path, sha256, seen_at, quote.usd, tuple(said))
+        return Payload(path, sha256, seen_at, quote.usd, tuple(messages))
 
     def _download(self, request: Request, quote: Quote, path: Path) -> list[str]:
         bounded = Limits(
@@ -215,22 +211,22 @@ class DatabentoSource:
         )
         asking = client(self._key, self._gateway, bounded)
         try:
-            with our_errors(str(request)) as said:
+            with mapped_errors(str(request)) as messages:
                 store = asking.timeseries.get_range(**request.arguments(), path=path)
-            _whole(store, request, quote, said)
+            _whole(store, request, quote, messages)
         except (DBNError, ValueError) as error:
             if isinstance(error, VendorError):
                 raise
             raise VendorContentError(f"{request}: not DBN: {error}") from None
-        return said
+        return messages
 
 
-def _whole(store: DBNStore, request: Request, quote: Quote, said: list[str]) -> None:
+def _whole(store: DBNStore, request: Request, quote: Quote, messages: list[str]) -> None:
     """VendorContentError unless the answer is all that was asked for: truncated DBN reads as fewer rows without an error."""
-    cut = [text for text in said if "truncat" in text.lower()]
+    cut = [text for text in messages if "truncat" in text.lower()]
     if cut:
         raise VendorContentError(f"{request}: {cut[0]}")
-    with our_errors(str(request)) as while_reading:
+    with mapped_errors(str(request)) as while_reading:
         records = len(records_of(store, request.schema)) if quote.records else 0
     if records != quote.records or any("truncat" in text.lower() for text in while_reading):
         raise VendorContentError(f"{request}: {records:,} records came, {quote.records:,} were announced; nothing of it was kept")

@@ -29,7 +29,6 @@ from requests.auth import HTTPBasicAuth
 from hydra_assets.errors import ConfigError, VendorContentError, VendorError, VendorRefusedError, VendorUnavailableError
 from hydra_assets.sources.http import retry_after_seconds
 
-GATEWAY = "https://hist.databento.com"
 _CHUNK = 1 << 16
 _ZSTD, _DBN = b"\x28\xb5\x2f\xfd", b"DBN"
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -146,14 +145,14 @@ def client(key: str, gateway: str, limits: Limits) -> databento.Historical:
 
 
 @contextmanager
-def our_errors(what: str) -> Iterator[list[str]]:
+def mapped_errors(what: str) -> Iterator[list[str]]:
     """Databento's errors as ours, each naming *what* was asked; yields the warnings that came with the answer."""
-    said: list[str] = []
+    messages: list[str] = []
     try:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always", BentoWarning)
-            yield said
-            said += [str(w.message) for w in caught if issubclass(w.category, BentoWarning)]
+            yield messages
+            messages += [str(w.message) for w in caught if issubclass(w.category, BentoWarning)]
     except (BentoClientError, BentoServerError) as error:
         raise _of_status(error, what) from None
     except (requests.ConnectionError, requests.Timeout) as error:
@@ -169,8 +168,8 @@ def our_errors(what: str) -> Iterator[list[str]]:
 def _of_status(error: Any, what: str) -> VendorError:
     status = int(error.http_status)
     detail = (error.json_body or {}).get("detail") if isinstance(error.json_body, dict) else None
-    said = detail.get("message") if isinstance(detail, dict) else detail if isinstance(detail, str) else None
-    message = f"{what}: HTTP {status}{f', {said}' if said else ''}"
+    reason = detail.get("message") if isinstance(detail, dict) else detail if isinstance(detail, str) else None
+    message = f"{what}: HTTP {status}{f', {reason}' if reason else ''}"
     if status in _TRANSIENT:
         seconds = retry_after_seconds((error.headers or {}).get("Retry-After"), dt.datetime.now(dt.UTC))
         return VendorUnavailableError(message, retry_after=None if seconds is None else dt.timedelta(seconds=seconds))

@@ -1,4 +1,4 @@
-"""How vendors are asked again: which faults are worth another try, and how long to wait before it."""
+"""The clock of the sources, and their retries: which faults are worth another try, and how long to wait before it."""
 
 import datetime as dt
 import email.utils
@@ -13,6 +13,11 @@ FIRST_WAIT_S, LONGEST_WAIT_S = 2.0, 60.0
 LONGEST_RETRY_AFTER_S = 900.0
 CONTENT_ATTEMPTS = 2  # a body that arrived whole and wrong is asked for once more, not five times
 Answer = TypeVar("Answer")
+
+
+def utc_now() -> dt.datetime:
+    """The wall clock, aware."""
+    return dt.datetime.now(dt.UTC)
 
 
 def wait_before_retry(error: Exception, attempt: int, max_attempts: int) -> float | None:

@@ -11,7 +11,7 @@ from hydra_assets.config.load import load_config
 from hydra_assets.core.calendar import LIVESTOCK
 from hydra_assets.sources.sample import monthly
 from hydra_assets.sources.sample.curve import Curve, is_degraded
-from hydra_assets.sources.sample.databento import DatabentoDesk, Refused
+from hydra_assets.sources.sample.databento import FakeDatabento, Refused
 from hydra_assets.sources.sample.monthly import midnight
 from hydra_assets.sources.sample.records import Publisher, condition
 
@@ -71,11 +71,11 @@ def test_the_hogs_have_a_season_and_their_open_interest_moves_on():
     for year in range(2012, 2026):
         day = LIVESTOCK.session_days(D(year, 1, 10), D(year, 1, 20))[0]
         listed = {c.symbol[:3]: c for c in curve.listed_on(day) if c.month.year == year}
-        june, december = (float(life.settle[i]) for life, i in (curve.at(listed[s], day) for s in ("HEM", "HEZ")))
+        june, december = (float(history.settle[i]) for history, i in (curve.at(listed[s], day) for s in ("HEM", "HEZ")))
         spread.append(june / december)
     assert np.mean(spread) > 1.1
     contract = next(c for c in curve.contracts if c.symbol == "HEM5" and c.last_day.year == 2025)
-    interest = curve.life(contract).open_interest
+    interest = curve.history(contract).open_interest
     peak = int(np.argmax(interest))
     assert 15 < len(interest) - peak < 60
     assert interest[-1] < 0.05 * interest[peak]
@@ -94,7 +94,7 @@ def test_conditions_pending_at_the_end_and_degraded_days_mended_later():
 
 
 def test_it_refuses_as_databento_does():
-    desk = DatabentoDesk(MARKETS, None, lambda: NOW)
+    desk = FakeDatabento(MARKETS, None, lambda: NOW)
     assert desk.range_end == dt.datetime(2026, 6, 1, tzinfo=dt.UTC)
     asked = {
         "dataset": "GLBX.MDP3",

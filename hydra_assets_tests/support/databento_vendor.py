@@ -13,7 +13,7 @@ from hydra_assets.config.load import load_config
 from hydra_assets.sources.databento import DatabentoSource, Request
 from hydra_assets.sources.databento_client import Limits
 from hydra_assets.sources.ledger import Budget, Ledger
-from hydra_assets.sources.sample.databento import SAMPLE_KEY, DatabentoDesk, Reply
+from hydra_assets.sources.sample.databento import SAMPLE_KEY, FakeDatabento, Reply
 
 HE = load_config().market("HE")
 NOW = dt.datetime(2025, 12, 10, 15, tzinfo=dt.UTC)
@@ -32,7 +32,7 @@ class Vendor:
 
     def __init__(self, now=NOW):
         self.now, self.asked, self.fault = now, [], None
-        self.desk = DatabentoDesk({"HE": HE, "LE": load_config().market("LE")}, None, lambda: self.now)
+        self.desk = FakeDatabento({"HE": HE, "LE": load_config().market("LE")}, None, lambda: self.now)
         vendor = self
 
         class Handler(BaseHTTPRequestHandler):

@@ -76,7 +76,7 @@ def history(first: dt.date, last: dt.date, symbol="HE", *, contracts=None) -> di
         inside = np.array([contract.listed <= day <= contract.last_day for day in days])
         if not inside.any():
             continue
-        life = curve.life(contract)
+        life = curve.history(contract)
         place = curve.at(contract, next(d for d, i in zip(days, inside, strict=True) if i))[1] + np.arange(inside.sum())
         n = int(inside.sum())
         expiration = to_us(contract.expiration)

@@ -129,7 +129,7 @@ class Plan:
     def degraded(self, day: dt.date) -> bool:
         """Whether the vendor says that the day's data are of reduced quality."""
         condition = self.conditions.get(day)
-        return condition is not None and condition.word == "degraded"
+        return condition is not None and condition.status == "degraded"
 
     @property
     def of_options(self) -> bool:
@@ -205,8 +205,8 @@ def plan_of(
             plan.gaps[day] = f"the vendor's history begins {begins:%Y-%m-%d}"
         elif done > end:
             plan.gaps[day] = f"its last record can come until {done:%Y-%m-%d %H:%MZ}; the vendor has data until {end:%Y-%m-%d %H:%MZ}"
-        elif condition is not None and condition.word in ("pending", "missing"):
-            plan.gaps[day] = f"the vendor says {condition.word}"
+        elif condition is not None and condition.status in ("pending", "missing"):
+            plan.gaps[day] = f"the vendor says {condition.status}"
         elif held is not None and (modified <= held.last_modified or held.fetches >= MAX_FETCHES):
             plan.held += 1
         else:

@@ -21,7 +21,7 @@ import numpy as np
 from hydra_assets.core.releases import ReleaseCalendar
 from hydra_assets.sources.cftc_parse import SYNTHETIC
 
-REAL_CODE, REAL_YEAR = "054642", 2025
+REAL_CODE = "054642"
 WEEKS_PER_YEAR = 52.1775
 _GROUPS = ("Prod_Merc", "Swap", "M_Money", "Other_Rept", "NonRept")
 # Usual shares of open interest, long and short, in livestock.

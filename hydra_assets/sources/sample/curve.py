@@ -73,7 +73,7 @@ class Contract:
 
 
 @dataclass(frozen=True)
-class Life:
+class ContractHistory:
     """A contract's numbers by session of its life: arrays of one length."""
 
     first: int
@@ -112,7 +112,7 @@ class Curve:
         self.calendar = market.calendar
         self.days, self.places = session_index(market.calendar)
         self.shape = SHAPES.get(market.symbol, OTHER)
-        self._lives: dict[int, Life] = {}
+        self._histories: dict[int, ContractHistory] = {}
 
     @cached_property
     def contracts(self) -> list[Contract]:
@@ -145,25 +145,25 @@ class Curve:
     @cached_property
     def _factors(self) -> tuple[np.ndarray, np.ndarray]:
         """Log level and log slope a year of the curve, by session: each wanders and returns."""
-        dice = np.random.default_rng(seed_of("curve", self.market.symbol))
-        shocks = dice.standard_normal((len(self.days) + 400, 2))
+        rng = np.random.default_rng(seed_of("curve", self.market.symbol))
+        shocks = rng.standard_normal((len(self.days) + 400, 2))
         level = lfilter([1.0], [1.0, -0.997], shocks[:, 0] * self.shape.vol / np.sqrt(252))
         slope = lfilter([1.0], [1.0, -0.99], shocks[:, 1] * 0.012)
         return level[400:], slope[400:]  # begun well before, so that the first day is like any other
 
-    def life(self, contract: Contract) -> Life:
+    def history(self, contract: Contract) -> ContractHistory:
         """The numbers of one contract, on each session from its listing to its last day."""
-        if contract.number not in self._lives:
-            self._lives[contract.number] = self._live(contract)
-        return self._lives[contract.number]
+        if contract.number not in self._histories:
+            self._histories[contract.number] = self._make_history(contract)
+        return self._histories[contract.number]
 
-    def _live(self, contract: Contract) -> Life:
+    def _make_history(self, contract: Contract) -> ContractHistory:
         days, places = self.days, self.places
         first = places[next(day for day in days[max(0, places[contract.last_day] - 420) :] if day >= contract.listed)]
         last = places[contract.last_day]
         n = last - first + 1
-        dice = np.random.default_rng(seed_of("life", self.market.symbol, contract.month))
-        noise = dice.standard_normal((6, n))
+        rng = np.random.default_rng(seed_of("life", self.market.symbol, contract.month))
+        noise = rng.standard_normal((6, n))
         level, slope = (factor[first : last + 1] for factor in self._factors)
         left = np.array([(contract.last_day - day).days for day in days[first : last + 1]]) / 365
         # Nearer contracts move more (Samuelson); the season belongs to the delivery month.
@@ -188,7 +188,7 @@ class Curve:
         interest = np.floor(interest * np.minimum(1, age / 20))
         volume = np.floor(interest * 0.22 * np.exp(0.45 * noise[3] + 0.25 * noise[1]) * (0.3 + rise))
         preliminary = settle + tick * np.where(np.abs(noise[2]) > 1.2, np.sign(noise[2]), 0)
-        return Life(first, settle, opened, high, low, close, volume.astype(np.int64), interest.astype(np.int64), preliminary)
+        return ContractHistory(first, settle, opened, high, low, close, volume.astype(np.int64), interest.astype(np.int64), preliminary)
 
     def listed_on(self, day: dt.date) -> list[Contract]:
         """Contracts that trade on *day*, nearest first."""
@@ -202,10 +202,10 @@ class Curve:
             for i, (near, far) in enumerate(itertools.pairwise(listed))
         ]
 
-    def at(self, contract: Contract, day: dt.date) -> tuple[Life, int]:
+    def at(self, contract: Contract, day: dt.date) -> tuple[ContractHistory, int]:
         """The contract's life and the place of *day* in it."""
-        life = self.life(contract)
-        return life, self.places[day] - life.first
+        history = self.history(contract)
+        return history, self.places[day] - history.first
 
 
 @lru_cache(maxsize=32)

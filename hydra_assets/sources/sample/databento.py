@@ -65,7 +65,7 @@ class _Mapping:
     intervals: list[_Interval]
 
 
-class DatabentoDesk:
+class FakeDatabento:
     """
     Answers requests to ``/v0/...``.
 
@@ -256,7 +256,7 @@ class DatabentoDesk:
 def _mappings(publisher: Published, first: dt.date, last: dt.date) -> list[_Mapping]:
     """Raw symbols and the ids that they had; a symbol that came back has two intervals."""
     intervals: dict[str, list[_Interval]] = {}
-    for symbol, number, begins, ends in publisher.lives(first, last):
+    for symbol, number, begins, ends in publisher.symbology(first, last):
         low, high = max(first, begins), min(last, ends + dt.timedelta(1))
         if low < high:
             intervals.setdefault(symbol, []).append(_Interval(low, high, str(number)))

@@ -21,7 +21,7 @@ NS_PER_S = 1_000_000_000
 _HELD_BYTES = 64 << 20  # of encoded months kept in memory
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 
-Lives = list[tuple[str, int, dt.date, dt.date]]
+Symbology = list[tuple[str, int, dt.date, dt.date]]
 
 
 def ns(when: dt.datetime) -> int:
@@ -40,9 +40,19 @@ def clock_ns(calendar: Calendar, day: dt.date, clock: str) -> int:
     return ns(calendar.at(day, dt.time.fromisoformat(clock)))
 
 
-def fixed(price: float) -> int:
+def fixed(price: Any) -> np.ndarray:
     """DBN's fixed point: 1e-9 of a price unit."""
-    return round(price * 1e6) * 1000
+    return np.asarray(np.round(np.asarray(price, dtype=float) * 1e6).astype(np.int64) * 1000)
+
+
+def fixed_price(price: float) -> int:
+    """One price in DBN's fixed point."""
+    return int(fixed(price))
+
+
+def enum_of(kind: Any) -> Any:
+    """The encoder's stubs say that its enums' members are numbers; they are members."""
+    return kind
 
 
 def dtype_of(schema: str) -> np.dtype:
@@ -73,7 +83,7 @@ class Published(Protocol):
     def records(self, schema: str, low: int, high: int) -> np.ndarray:
         """Records with low <= index time < high (nanoseconds), in order of that time."""
 
-    def lives(self, first: dt.date, last: dt.date) -> Lives:
+    def symbology(self, first: dt.date, last: dt.date) -> Symbology:
         """Raw symbols with their ids, first and last day, of what exists between *first* and *last*."""
 
 
@@ -108,7 +118,7 @@ class MonthlyRecords(ABC):
         """The records whose index time lies in *month*, in order of it."""
 
     @abstractmethod
-    def lives(self, first: dt.date, last: dt.date) -> Lives:
+    def symbology(self, first: dt.date, last: dt.date) -> Symbology:
         """Raw symbols with their ids, first and last day, of what exists between *first* and *last*."""
 
     def records(self, schema: str, low: int, high: int) -> np.ndarray:

@@ -19,9 +19,11 @@ from hydra_assets.sources.sample.monthly import (
     NS_PER_S,
     PUBLISHER,
     RESTATED_AFTER,
-    Lives,
     MonthlyRecords,
+    Symbology,
     dtype_of,
+    enum_of,
+    fixed,
     midnight,
     ns,
 )
@@ -47,7 +49,7 @@ class OptionPublisher(MonthlyRecords):
         super().__init__(f"{chain.root}.OPT", chain.curve.calendar, cache, now)
         self.chain = chain
 
-    def lives(self, first: dt.date, last: dt.date) -> Lives:
+    def symbology(self, first: dt.date, last: dt.date) -> Symbology:
         """Options, each from the day of its listing, and combinations."""
         days, found = self.chain.curve.days, []
         for contract in self.chain.curve.contracts:
@@ -86,13 +88,13 @@ class OptionPublisher(MonthlyRecords):
             instrument_id=0,
             ts_event=midnight(day) - 7 * 3600 * NS_PER_S,
             ts_recv=midnight(day),
-            min_price_increment=_fixed(self.chain.listing.tick).item(),
-            display_factor=_fixed(0.01).item(),
+            min_price_increment=fixed(self.chain.listing.tick).item(),
+            display_factor=fixed(0.01).item(),
             raw_symbol="",
             asset=root,
             security_type="OOF",
-            instrument_class=_enum(dbn.InstrumentClass).CALL,
-            security_update_action=_enum(dbn.SecurityUpdateAction).ADD,
+            instrument_class=enum_of(dbn.InstrumentClass).CALL,
+            security_update_action=enum_of(dbn.SecurityUpdateAction).ADD,
             currency="USD",
             settl_currency="USD",
             strike_price_currency="USD",
@@ -102,7 +104,7 @@ class OptionPublisher(MonthlyRecords):
         rows = _many(blank, "definition", n + COMBINATIONS)
         options, combined = rows[:n], rows[n:]
         options["instrument_id"], options["raw_symbol"] = chain.number, chain.symbol
-        options["strike_price"], options["instrument_class"] = _fixed(chain.strike), np.where(chain.right > 0, b"C", b"P")
+        options["strike_price"], options["instrument_class"] = fixed(chain.strike), np.where(chain.right > 0, b"C", b"P")
         for name, values in (
             ("underlying", np.array([contract.symbol for contract in chain.contracts], dtype="S21")),
             ("underlying_id", np.array([contract.instrument_id for contract in chain.contracts])),
@@ -120,59 +122,59 @@ class OptionPublisher(MonthlyRecords):
 
     def _quotes(self, day: dt.date, chain: ChainDay) -> np.ndarray:
         market, tick, n = self.chain.curve.market.symbol, self.chain.listing.tick, len(chain.number)
-        dice = np.random.default_rng(seed_of("quotes", market, day))
+        rng = np.random.default_rng(seed_of("quotes", market, day))
         opens = self._at(day, OPENS)
-        minute, there = _minutes(chain, dice)
-        mid = _values_at(chain, minute, self.chain.curve.shape.vol, dice) / tick
-        wide = np.maximum(np.round(chain.spread[:, None] * np.exp(0.12 * dice.standard_normal(minute.shape))), 1)
-        bid = np.floor(mid - wide / 2 + 0.25 * wide * np.clip(dice.standard_normal(minute.shape), -1.5, 1.5) + 0.5)
+        minute, there = _minutes(chain, rng)
+        mid = _values_at(chain, minute, self.chain.curve.shape.vol, rng) / tick
+        wide = np.maximum(np.round(chain.spread[:, None] * np.exp(0.12 * rng.standard_normal(minute.shape))), 1)
+        bid = np.floor(mid - wide / 2 + 0.25 * wide * np.clip(rng.standard_normal(minute.shape), -1.5, 1.5) + 0.5)
         ask = np.maximum(bid, 0) + wide
-        odd = dice.random(minute.shape)
+        odd = rng.random(minute.shape)
         crossed = (odd > 0.994) & (bid > 1)
         bid, ask = np.where(crossed, ask, bid), np.where(crossed, bid, ask)
         no_bid = (bid < 1) | (odd < 0.012) | ((odd > 0.030) & (odd < 0.033))
         no_ask = ((odd > 0.012) & (odd < 0.024)) | ((odd > 0.030) & (odd < 0.033))
-        zero_ask, zero_bid = (odd > 0.024) & (odd < 0.028), dice.random(minute.shape) < 0.5
-        lost = dice.random(n) < 0.3  # packets, in the first version of a degraded day
+        zero_ask, zero_bid = (odd > 0.024) & (odd < 0.028), rng.random(minute.shape) < 0.5
+        lost = rng.random(n) < 0.3  # packets, in the first version of a degraded day
         if is_degraded(day) and day + RESTATED_AFTER > self._now().date():
             there[lost, 4] = False
         rows = _many(
             dbn.BBOMsg(
                 rtype=196, publisher_id=PUBLISHER, instrument_id=0, ts_event=dbn.UNDEF_TIMESTAMP, ts_recv=0, price=dbn.UNDEF_PRICE, size=0,
-                side=_enum(dbn.Side).NONE, flags=0x80, levels=_enum(dbn.BidAskPair(0, 0, 0, 0, 0, 0)),
+                side=enum_of(dbn.Side).NONE, flags=0x80, levels=enum_of(dbn.BidAskPair(0, 0, 0, 0, 0, 0)),
             ),
             "bbo-1m",
             n * len(SLOTS),
         )  # fmt: skip
         rows["instrument_id"], rows["ts_recv"] = np.repeat(chain.number, len(SLOTS)), (opens + minute * MINUTE).ravel()
-        rows["bid_px_00"] = np.where(no_bid, np.where(zero_bid, 0, dbn.UNDEF_PRICE), _fixed(bid * tick)).ravel()
-        rows["ask_px_00"] = np.where(zero_ask, 0, np.where(no_ask, dbn.UNDEF_PRICE, _fixed(ask * tick))).ravel()
+        rows["bid_px_00"] = np.where(no_bid, np.where(zero_bid, 0, dbn.UNDEF_PRICE), fixed(bid * tick)).ravel()
+        rows["ask_px_00"] = np.where(zero_ask, 0, np.where(no_ask, dbn.UNDEF_PRICE, fixed(ask * tick))).ravel()
         for side, gone in (("bid", no_bid), ("ask", no_ask | zero_ask)):
-            orders = 1 + dice.geometric(0.5, minute.shape)
+            orders = 1 + rng.geometric(0.5, minute.shape)
             rows[f"{side}_ct_00"] = np.where(gone, 0, orders).ravel()
-            rows[f"{side}_sz_00"] = np.where(gone, 0, orders * dice.geometric(0.08, minute.shape)).ravel()
+            rows[f"{side}_sz_00"] = np.where(gone, 0, orders * rng.geometric(0.08, minute.shape)).ravel()
         # The record's own ts_event and price are those of the last trade, if there was one that day: not of the quote.
-        trade = 1 + np.floor(dice.random(n) * 200)[:, None]
+        trade = 1 + np.floor(rng.random(n) * 200)[:, None]
         traded = ((chain.volume[:, None] > 0) & (minute > trade)).ravel()
         rows["ts_event"][traded] = np.broadcast_to(opens + trade.astype(np.int64) * MINUTE - 17_000_333, minute.shape).ravel()[traded]
-        rows["price"][traded], rows["size"][traded] = np.repeat(_fixed(np.maximum(np.round(chain.value / tick), 1) * tick), 6)[traded], 1
+        rows["price"][traded], rows["size"][traded] = np.repeat(fixed(np.maximum(np.round(chain.value / tick), 1) * tick), 6)[traded], 1
         rows["side"][traded] = b"A"
         combined = rows[:COMBINATIONS].copy()
-        combined["ts_recv"], combined["bid_px_00"], combined["ask_px_00"] = opens + 100 * MINUTE, _fixed(-0.5), _fixed(0.75)
+        combined["ts_recv"], combined["bid_px_00"], combined["ask_px_00"] = opens + 100 * MINUTE, fixed(-0.5), fixed(0.75)
         combined["instrument_id"] = [number for _, number in self._combinations(day)]
         return np.concatenate([rows[there.ravel()], combined])
 
     def _statistics(self, day: dt.date, chain: ChainDay) -> np.ndarray:
         market, tick, n = self.chain.curve.market.symbol, self.chain.listing.tick, len(chain.number)
-        dice = np.random.default_rng(seed_of("statistics", market, day))
+        rng = np.random.default_rng(seed_of("statistics", market, day))
         after, rank = self.calendar.next_session(day), np.arange(n)
         settle = np.round(chain.value / tick)
-        preliminary = np.maximum(settle + np.where(dice.random(n) < 0.12, dice.choice([-1, 1], n), 0), 0)
+        preliminary = np.maximum(settle + np.where(rng.random(n) < 0.12, rng.choice([-1, 1], n), 0), 0)
         corrected, final = chance(1 / 80, "corrected options", market, day), settle.copy()
         wrong = int(np.argmax(chain.interest))
         if corrected:
             final[wrong] += 3
-        kinds, morning = _enum(dbn.StatType), self._at(after, "06:46")
+        kinds, morning = enum_of(dbn.StatType), self._at(after, "06:46")
         soon = self._at(day, "13:09") + rank * 2_000_125
         evening = self._at(day, "18:00") + 20 * NS_PER_S + rank * 200_000_125
         parts = [
@@ -188,7 +190,7 @@ class OptionPublisher(MonthlyRecords):
         parts.append(self._said(day, chain.number, kinds.OPEN_INTEREST, morning + 2 * NS_PER_S + rank * 3_000_375, chain.interest))
         if chance(1 / 160, "retracted options", market, day):  # an open interest published, deleted, and published again
             early, one = morning - 60 * NS_PER_S, slice(wrong, wrong + 1)
-            for at, action in ((early, None), (early + 20 * NS_PER_S, _enum(dbn.StatUpdateAction).DELETE)):
+            for at, action in ((early, None), (early + 20 * NS_PER_S, enum_of(dbn.StatUpdateAction).DELETE)):
                 parts.append(
                     self._said(day, chain.number[one], kinds.OPEN_INTEREST, np.array([at]), chain.interest[one] * 10, action=action)
                 )
@@ -205,26 +207,26 @@ class OptionPublisher(MonthlyRecords):
         """One message an option: *values* in ticks where it is a price, else a quantity."""
         blank = dbn.StatMsg(
             publisher_id=PUBLISHER, instrument_id=0, ts_event=0, ts_recv=0, ts_ref=midnight(day), price=dbn.UNDEF_PRICE,
-            quantity=dbn.UNDEF_STAT_QUANTITY, stat_type=kind, update_action=action or _enum(dbn.StatUpdateAction).NEW, stat_flags=flags,
+            quantity=dbn.UNDEF_STAT_QUANTITY, stat_type=kind, update_action=action or enum_of(dbn.StatUpdateAction).NEW, stat_flags=flags,
         )  # fmt: skip
         rows = _many(blank, "statistics", len(numbers))
         rows["instrument_id"], rows["ts_recv"], rows["ts_event"] = numbers, at, at - 250_000
-        if kind in (_enum(dbn.StatType).SETTLEMENT_PRICE, _enum(dbn.StatType).OPENING_PRICE):
-            rows["price"] = _fixed(values * self.chain.listing.tick)
+        if kind in (enum_of(dbn.StatType).SETTLEMENT_PRICE, enum_of(dbn.StatType).OPENING_PRICE):
+            rows["price"] = fixed(values * self.chain.listing.tick)
         else:
             rows["quantity"] = values
         return rows
 
 
-def _minutes(chain: ChainDay, dice: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+def _minutes(chain: ChainDay, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """The minute, counted from the opening, of each possible record, and whether it is there; shape (options, slots)."""
     n, (low, high) = len(chain.number), SLOTS.T
-    chances = dice.random((n, len(SLOTS)))
+    chances = rng.random((n, len(SLOTS)))
     chances[:, 4] = 1 - chances[:, 4] ** 2  # the book of most options moves until the close
     minute = low + np.floor((high - low + 1) * np.minimum(chances, 0.999999)).astype(np.int64)
     busy = np.where(chain.interest >= 50, 1.0, 0.8)[:, None]
-    there = dice.random((n, len(SLOTS))) < ASKED * busy
-    silent, stale = dice.random(n), dice.random(n)
+    there = rng.random((n, len(SLOTS))) < ASKED * busy
+    silent, stale = rng.random(n), rng.random(n)
     idle = chain.interest < 50
     there[silent < np.where(idle, 0.22, 0.03)] = False
     gone_by_noon = stale < np.where(idle, 0.15, 0.05)
@@ -233,9 +235,9 @@ def _minutes(chain: ChainDay, dice: np.random.Generator) -> tuple[np.ndarray, np
     return minute, there
 
 
-def _values_at(chain: ChainDay, minute: np.ndarray, vol: float, dice: np.random.Generator) -> np.ndarray:
+def _values_at(chain: ChainDay, minute: np.ndarray, vol: float, rng: np.random.Generator) -> np.ndarray:
     """What the options are worth at each minute: the future goes from its opening to its settlement, with a swing of the day."""
-    swing, drift = (dice.standard_normal(len(chain.contracts))[chain.series][:, None] * chain.forward[:, None] for _ in range(2))
+    swing, drift = (rng.standard_normal(len(chain.contracts))[chain.series][:, None] * chain.forward[:, None] for _ in range(2))
     share = np.minimum(minute / CUT, 1.0)
     day_vol = vol / np.sqrt(252)
     move = (chain.opened - chain.forward)[:, None] * (1 - share) + 0.25 * day_vol * swing * np.sin(2 * np.pi * share)
@@ -248,13 +250,3 @@ def _values_at(chain: ChainDay, minute: np.ndarray, vol: float, dice: np.random.
 def _many(message: Any, schema: str, n: int) -> np.ndarray:
     """*n* records like *message*, to be filled in."""
     return np.repeat(np.frombuffer(bytes(message), dtype=dtype_of(schema)), n)
-
-
-def _fixed(price: Any) -> np.ndarray:
-    """DBN's fixed point: 1e-9 of a price unit."""
-    return np.asarray(np.round(np.asarray(price, dtype=float) * 1e6).astype(np.int64) * 1000)
-
-
-def _enum(kind: Any) -> Any:
-    """The encoder's stubs say that its enums' members are numbers; they are members."""
-    return kind

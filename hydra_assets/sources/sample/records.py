@@ -15,10 +15,11 @@ from hydra_assets.sources.sample.monthly import (
     NS_PER_S,
     PUBLISHER,
     RESTATED_AFTER,
-    Lives,
     MonthlyRecords,
+    Symbology,
     dtype_of,
-    fixed,
+    enum_of,
+    fixed_price,
     last_modified,
     midnight,
     ns,
@@ -39,7 +40,7 @@ class Publisher(MonthlyRecords):
         super().__init__(f"{curve.market.symbol}.FUT", curve.calendar, cache, now)
         self.curve = curve
 
-    def lives(self, first: dt.date, last: dt.date) -> Lives:
+    def symbology(self, first: dt.date, last: dt.date) -> Symbology:
         """Outright contracts, and the spreads of *first*."""
         outright = [(c.symbol, c.instrument_id, c.listed, c.last_day) for c in self.curve.contracts]
         spreads = self.curve.spreads_on(first) if first >= FIRST_DAY else []
@@ -56,7 +57,7 @@ class Publisher(MonthlyRecords):
     # ---------------------------------------------------------------- a day's records
 
     def _definitions(self, day: dt.date) -> Iterator[Record]:
-        at, market, classes = midnight(day), self.curve.market, _enum(dbn.InstrumentClass)
+        at, market, classes = midnight(day), self.curve.market, enum_of(dbn.InstrumentClass)
 
         def defined(symbol: str, number: int, kind: Any, contract: Contract, limits: tuple[int, int]) -> Record:
             message = dbn.InstrumentDefMsg(
@@ -64,13 +65,13 @@ class Publisher(MonthlyRecords):
                 instrument_id=number,
                 ts_event=at - 7 * 3600 * NS_PER_S,
                 ts_recv=at,
-                min_price_increment=fixed(market.tick),
-                display_factor=fixed(0.01),
+                min_price_increment=fixed_price(market.tick),
+                display_factor=fixed_price(0.01),
                 raw_symbol=symbol,
                 asset=market.symbol,
                 security_type="FUT",
                 instrument_class=kind,
-                security_update_action=_enum(dbn.SecurityUpdateAction).ADD,
+                security_update_action=enum_of(dbn.SecurityUpdateAction).ADD,
                 expiration=ns(contract.expiration),
                 activation=midnight(contract.listed),
                 low_limit_price=limits[0],
@@ -85,9 +86,9 @@ class Publisher(MonthlyRecords):
             return at, bytes(message)
 
         for contract in self.curve.listed_on(day):
-            life, i = self.curve.at(contract, day)
-            before = float(life.settle[max(i - 1, 0)])
-            limits = (fixed(before * 0.92), fixed(before * 1.08))
+            history, i = self.curve.at(contract, day)
+            before = float(history.settle[max(i - 1, 0)])
+            limits = (fixed_price(before * 0.92), fixed_price(before * 1.08))
             yield defined(contract.symbol, contract.instrument_id, classes.FUTURE, contract, limits)
         for symbol, number, near, _ in self.curve.spreads_on(day):
             yield defined(symbol, number, classes.FUTURE_SPREAD, near, (dbn.UNDEF_PRICE, dbn.UNDEF_PRICE))
@@ -96,25 +97,25 @@ class Publisher(MonthlyRecords):
         at = midnight(day)
         first_version = is_degraded(day) and day + RESTATED_AFTER > self._now().date()
         for contract in self.curve.listed_on(day):
-            life, i = self.curve.at(contract, day)
-            volume = int(life.volume[i])
+            history, i = self.curve.at(contract, day)
+            volume = int(history.volume[i])
             if not volume:
                 continue  # no trade, no record
             if first_version:
                 volume = max(1, volume * 3 // 4)  # packets were lost
-            prices = [fixed(float(series[i])) for series in (life.open, life.high, life.low, life.close)]
+            prices = [fixed_price(float(series[i])) for series in (history.open, history.high, history.low, history.close)]
             yield at, _bar(contract.instrument_id, at, prices, volume)
         for _, number, near, far in self.curve.spreads_on(day):
             a, i = self.curve.at(near, day)
             b, j = self.curve.at(far, day)
             if min(int(a.volume[i]), int(b.volume[j])) > 300:
-                difference = fixed(float(a.close[i] - b.close[j]))
+                difference = fixed_price(float(a.close[i] - b.close[j]))
                 yield at, _bar(number, at, [difference] * 4, 25)
 
     def _statistics(self, day: dt.date) -> Iterator[Record]:
         ref, after = midnight(day), self.calendar.next_session(day)
         symbol, tick = self.curve.market.symbol, self.curve.market.tick
-        kinds, actions = _enum(dbn.StatType), _enum(dbn.StatUpdateAction)
+        kinds, actions = enum_of(dbn.StatType), enum_of(dbn.StatUpdateAction)
 
         def said(
             number: int,
@@ -147,19 +148,19 @@ class Publisher(MonthlyRecords):
         corrected = chance(1 / 80, "corrected", symbol, day)
         retracted = chance(1 / 160, "retracted", symbol, day)
         for k, contract in enumerate(self.curve.listed_on(day)):
-            life, i = self.curve.at(contract, day)
-            number, settle = contract.instrument_id, float(life.settle[i])
+            history, i = self.curve.at(contract, day)
+            number, settle = contract.instrument_id, float(history.settle[i])
             # Session statistics carry no reference date, and no settlement flags.
-            yield said(number, kinds.OPENING_PRICE, opened + k * 900_000, price=fixed(float(life.open[i])), of=dbn.UNDEF_TIMESTAMP)
+            yield said(number, kinds.OPENING_PRICE, opened + k * 900_000, price=fixed_price(float(history.open[i])), of=dbn.UNDEF_TIMESTAMP)
             settled = kinds.SETTLEMENT_PRICE
-            yield said(number, settled, soon + k * 1_370_001, price=fixed(float(life.preliminary[i])), flags=SETTLES_PRELIMINARY)
+            yield said(number, settled, soon + k * 1_370_001, price=fixed_price(float(history.preliminary[i])), flags=SETTLES_PRELIMINARY)
             wrong = corrected and k == 1
-            final = fixed(settle + (2 * tick if wrong else 0))
+            final = fixed_price(settle + (2 * tick if wrong else 0))
             yield said(number, settled, evening + 250_000 + k * 5_000_250, price=final, flags=SETTLES_FINAL)
             if wrong:
                 mended = "07:30" if chance(0.5, "early", symbol, day) else "15:10"
-                yield said(number, settled, self._at(after, mended), price=fixed(settle), flags=SETTLES_FINAL)
-            volume, interest = int(life.volume[i]), int(life.open_interest[i])
+                yield said(number, settled, self._at(after, mended), price=fixed_price(settle), flags=SETTLES_FINAL)
+            volume, interest = int(history.volume[i]), int(history.open_interest[i])
             yield said(number, kinds.CLEARED_VOLUME, morning + k * 1_000_125, quantity=volume)
             if retracted and k == 3:
                 early = morning - 60 * NS_PER_S
@@ -169,7 +170,7 @@ class Publisher(MonthlyRecords):
         for k, (_, number, near, far) in enumerate(self.curve.spreads_on(day)):
             a, i = self.curve.at(near, day)
             b, j = self.curve.at(far, day)
-            price = fixed(float(a.settle[i] - b.settle[j]))
+            price = fixed_price(float(a.settle[i] - b.settle[j]))
             yield said(number, kinds.SETTLEMENT_PRICE, evening + 100_000_000 + k * 5_000_250, price=price, flags=SETTLES_FINAL)
 
 
@@ -179,11 +180,6 @@ def condition(day: dt.date, now: dt.datetime, range_end: dt.datetime) -> tuple[s
     if late or midnight(day) >= ns(range_end):
         return "pending", day
     return "degraded" if is_degraded(day) and DEFAULT_CALENDAR.is_session(day) else "available", last_modified(day, now)
-
-
-def _enum(kind: Any) -> Any:
-    """The encoder's stubs say that its enums' members are numbers; they are members."""
-    return kind
 
 
 def _bar(number: int, at: int, prices: list[int], volume: int) -> bytes:

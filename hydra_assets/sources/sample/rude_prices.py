@@ -5,7 +5,7 @@ import datetime as dt
 import numpy as np
 
 from hydra_assets.sources.sample.curve import chance
-from hydra_assets.sources.sample.monthly import fixed, midnight
+from hydra_assets.sources.sample.monthly import fixed_price, midnight
 from hydra_assets.sources.sample.rude_product import Product
 from hydra_assets.sources.sample.rude_seeds import date_of, number_of
 from hydra_assets.sources.sample.rude_statistics import grain_delay, in_order
@@ -26,8 +26,8 @@ def long_hours(rows: np.ndarray, product: Product) -> np.ndarray:
         following = product.curve.calendar.next_session(day)
         if following > contract.last_day:
             continue
-        life, k = product.curve.at(contract, following)
-        opened, volume = fixed(float(life.open[k])), int(life.volume[k])
+        history, k = product.curve.at(contract, following)
+        opened, volume = fixed_price(float(history.open[k])), int(history.volume[k])
         evening = rows[i : i + 1].copy()
         for name in ("open", "high", "low", "close"):
             evening[name] = opened

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from hydra_assets.sources.sample import rude_definitions, rude_prices, rude_statistics
-from hydra_assets.sources.sample.monthly import Lives, Published, midnight
+from hydra_assets.sources.sample.monthly import Published, Symbology, midnight
 from hydra_assets.sources.sample.rude import Rudeness
 from hydra_assets.sources.sample.rude_product import Product
 from hydra_assets.sources.sample.rude_seeds import DAY_NS, days_of, number_of
@@ -69,18 +69,18 @@ class RudePublisher:
         rows = rows[(at >= low) & (at < high)]
         return reused_ids(rows, self._product) if reused else rows
 
-    def lives(self, first: dt.date, last: dt.date) -> Lives:
+    def symbology(self, first: dt.date, last: dt.date) -> Symbology:
         """Raw symbols with their ids, first and last day, in the vendor's spelling of the time."""
-        lives = self._publisher.lives(first, last)
+        symbology = self._publisher.symbology(first, last)
         if self._rude.reused_ids and self._product.chain is not None:
             given = {own: (taken, since) for own, taken, since, _ in _handed_on(self._product, first, last)}
-            lives = [part for life in lives for part in _parted(life, given)]
+            symbology = [part for history in symbology for part in _parted(history, given)]
         if not self._rude.two_digit_years or last < rude_definitions.TWO_DIGITS_SINCE:
-            return lives
+            return symbology
         since, contracts = rude_definitions.TWO_DIGITS_SINCE, self._product.curve.contracts
         spelt = {(contract.symbol[-2:], contract.last_day): contract for contract in contracts if contract.number % 2 == 0}
-        named: Lives = []
-        for symbol, number, begins, ends in lives:
+        named: Symbology = []
+        for symbol, number, begins, ends in symbology:
             contract = spelt.get((symbol.partition(" ")[0][-2:], ends))
             if contract is None or "-" in symbol or ends < since:
                 named.append((symbol, number, begins, ends))
@@ -108,10 +108,10 @@ class LaterRoot:
         rows["instrument_id"] += _LATER_IDS
         return rows
 
-    def lives(self, first: dt.date, last: dt.date) -> Lives:
+    def symbology(self, first: dt.date, last: dt.date) -> Symbology:
         """Raw symbols with their ids, first and last day."""
-        lives = self._publisher.lives(max(first, LATER_ROOTS_SINCE), last)
-        return [(symbol, number + _LATER_IDS, max(begins, LATER_ROOTS_SINCE), ends) for symbol, number, begins, ends in lives]
+        symbology = self._publisher.symbology(max(first, LATER_ROOTS_SINCE), last)
+        return [(symbol, number + _LATER_IDS, max(begins, LATER_ROOTS_SINCE), ends) for symbol, number, begins, ends in symbology]
 
 
 def made_rude(publisher: Published, product: Product, rude: Rudeness) -> Published:
@@ -154,10 +154,10 @@ def _handed_on(product: Product, first: dt.date, last: dt.date) -> list[tuple[in
     return handed
 
 
-def _parted(life: tuple[str, int, dt.date, dt.date], given: Mapping[int, tuple[int, dt.date]]) -> Lives:
-    symbol, number, begins, ends = life
+def _parted(history: tuple[str, int, dt.date, dt.date], given: Mapping[int, tuple[int, dt.date]]) -> Symbology:
+    symbol, number, begins, ends = history
     taken = given.get(number)
     if taken is None or ends < taken[1]:
-        return [life]
-    before: Lives = [(symbol, number, begins, taken[1] - dt.timedelta(1))] if begins < taken[1] else []
+        return [history]
+    before: Symbology = [(symbol, number, begins, taken[1] - dt.timedelta(1))] if begins < taken[1] else []
     return [*before, (symbol, taken[0], max(begins, taken[1]), ends)]

@@ -18,18 +18,15 @@ from types import TracebackType
 from hydra_assets.core.market import Market
 from hydra_assets.core.releases import ReleaseCalendar
 from hydra_assets.sources.cftc import FIRST_YEAR, LAST_OF_HISTORY
+from hydra_assets.sources.http import utc_now
 from hydra_assets.sources.sample.cot import Archive, cot_archive
-from hydra_assets.sources.sample.databento import DatabentoDesk, Reply
+from hydra_assets.sources.sample.databento import FakeDatabento, Reply
 from hydra_assets.sources.sample.rude import POLITE, Rudeness
 from hydra_assets.sources.sample.rude_cot import NOT_THERE, rude_archive
 from hydra_assets.sources.sample.rude_http import RudeDelivery
 
 _YEAR = re.compile(r"/files/dea/history/fut_disagg_txt_(\d{4})\.zip")
 _HISTORY = f"/files/dea/history/fut_disagg_txt_hist_{FIRST_YEAR}_{LAST_OF_HISTORY}.zip"
-
-
-def _utc_now() -> dt.datetime:
-    return dt.datetime.now(dt.UTC)
 
 
 class SampleVendor:
@@ -54,12 +51,12 @@ class SampleVendor:
         cache: Path | None = None,
         port: int = 0,
         tls: ssl.SSLContext | None = None,
-        now: Callable[[], dt.datetime] = _utc_now,
+        now: Callable[[], dt.datetime] = utc_now,
         rude: Rudeness = POLITE,
     ) -> None:
         self._contracts = {market.cftc_code: market.name for market in markets.values()}
         self._calendar, self._now = calendar, now
-        self._databento = DatabentoDesk(markets, cache, now, rude)
+        self._databento = FakeDatabento(markets, cache, now, rude)
         self._rude, self._delivery = rude, RudeDelivery(rude)
         self._made: dict[tuple[range, int], Archive | None] = {}
         self._lock = threading.Lock()

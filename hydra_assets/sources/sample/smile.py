@@ -45,7 +45,7 @@ class Listing:
     wing: int
     expiries: int
     tick: float
-    crowd: float
+    peak_open_interest: float
     width: float
 
 
@@ -167,13 +167,13 @@ class Chain:
 
     def _make(self, contract: Contract) -> Series:
         days, places = self.curve.days, self.curve.places
-        life, symbol, listing = self.curve.life(contract), self.curve.market.symbol, self.listing
+        history, symbol, listing = self.curve.history(contract), self.curve.market.symbol, self.listing
         first = places[days[bisect_right(days, self.begins(contract) - dt.timedelta(1))]]
-        offset, n = first - life.first, places[contract.last_day] - first + 1
-        dice = np.random.default_rng(seed_of("series", symbol, contract.month))
-        forward, opened = life.settle[offset : offset + n], life.open[offset : offset + n]
+        offset, n = first - history.first, places[contract.last_day] - first + 1
+        rng = np.random.default_rng(seed_of("series", symbol, contract.month))
+        forward, opened = history.settle[offset : offset + n], history.open[offset : offset + n]
         # Strikes are listed in the morning, around what is known by then.
-        before = life.settle[np.maximum(np.arange(offset, offset + n) - 1, 0)]
+        before = history.settle[np.maximum(np.arange(offset, offset + n) - 1, 0)]
         low = np.minimum.accumulate(np.floor(before / listing.grid)).astype(int) - listing.wing
         high = np.maximum.accumulate(np.ceil(before / listing.grid)).astype(int) + listing.wing
         places_of = np.arange(max(low[-1], 1), high[-1] + 1)
@@ -181,12 +181,12 @@ class Chain:
         strikes = np.round(places_of * listing.grid, 6)
         closes = [self.curve.calendar.at(day, CLOSE) for day in days[first : first + n]]
         tau = np.array([(contract.expiration - close).total_seconds() for close in closes]) / (365 * 86_400)
-        vol = self._vols(contract, first, np.log(strikes / forward[:, None]), np.maximum(tau, SHORTEST), dice)
+        vol = self._vols(contract, first, np.log(strikes / forward[:, None]), np.maximum(tau, SHORTEST), rng)
         value, delta, gamma = _american(forward, strikes, tau, vol, listed)
         z = np.abs(np.log(strikes / forward[:, None])) / (vol * np.sqrt(np.maximum(tau, SHORTEST))[:, None])
         ticks = (1.4 + 0.032 * value / listing.tick) * (1 + 0.16 * np.minimum(z, 4.0) ** 2 + 0.9 * np.maximum(tau, 0)[:, None])[..., None]
-        spread = np.maximum(np.round(listing.width * ticks * np.exp(0.3 * dice.standard_normal(value.shape))), 1)
-        interest, volume = self._interest(contract, places_of, strikes, forward, listed, dice)
+        spread = np.maximum(np.round(listing.width * ticks * np.exp(0.3 * rng.standard_normal(value.shape))), 1)
+        interest, volume = self._interest(contract, places_of, strikes, forward, listed, rng)
         numbers = OPTION_IDS + contract.instrument_id * 2 * STRIKES_PER_FUTURE + (places_of % STRIKES_PER_FUTURE)[:, None] * 2 + [0, 1]
         root = self.root + contract.symbol[len(symbol) :]
         symbols = np.array([[f"{root} {right}{strike * 100:.0f}" for right in "CP"] for strike in strikes], dtype="S71")
@@ -194,11 +194,11 @@ class Chain:
             contract, first, strikes, numbers, symbols, opened, forward, listed, value, delta, gamma, spread, interest, volume
         )  # fmt: skip
 
-    def _vols(self, contract: Contract, first: int, k: np.ndarray, tau: np.ndarray, dice: np.random.Generator) -> np.ndarray:
+    def _vols(self, contract: Contract, first: int, k: np.ndarray, tau: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """Volatility of each session and strike: an SSVI slice a session."""
         n = len(tau)
         level, lean, wing = self._weather[first : first + n].T
-        own = _wander(dice.standard_normal((n + 200, 2)), 0.95)[200:]
+        own = _wander(rng.standard_normal((n + 200, 2)), 0.95)[200:]
         at_money = self.curve.shape.vol * np.exp(-0.3 * np.minimum(tau, 1.5)) * np.exp(0.17 * level + 0.05 * own[:, 0])
         season = np.sin(2 * np.pi * (contract.month.month - 3) / 12)  # upside is feared in summer, downside in winter
         rho = np.clip(0.22 * season - 0.05 + 0.16 * lean + 0.05 * own[:, 1], -0.7, 0.7)
@@ -216,7 +216,7 @@ class Chain:
         strikes: np.ndarray,
         forward: np.ndarray,
         listed: np.ndarray,
-        dice: np.random.Generator,
+        rng: np.random.Generator,
     ) -> tuple[np.ndarray, np.ndarray]:
         """Open interest that builds up out of the money of each day, more at round strikes, and what traded."""
         n, shape = len(forward), self.curve.shape
@@ -225,12 +225,12 @@ class Chain:
         flow /= max(float(flow.sum()), 1e-9)
         centre = np.log(strikes / forward[:, None])[..., None] - _CALL_PUT * 0.045
         round_strikes = np.where(places_of % 5 == 0, 1.4, np.where(places_of % 2 == 0, 1.15, 0.75))[:, None]
-        liking = round_strikes * np.exp(0.3 * dice.standard_normal((len(strikes), 2)))
+        liking = round_strikes * np.exp(0.3 * rng.standard_normal((len(strikes), 2)))
         thin = 0.15 if MONTH_CODES[contract.month.month - 1] in shape.thin else 1.0
-        traded = self.listing.crowd * thin * flow[:, None, None] * np.exp(-((centre / (0.33 * shape.vol)) ** 2)) * liking
-        traded = traded * listed[..., None] * np.exp(0.8 * dice.standard_normal(traded.shape))
-        interest = np.floor(np.cumsum(traded, axis=0) * np.exp(0.01 * dice.standard_normal(traded.shape)))
-        volume = np.where(dice.random(traded.shape) < 0.7, np.floor(traded * 1.6), 0)
+        traded = self.listing.peak_open_interest * thin * flow[:, None, None] * np.exp(-((centre / (0.33 * shape.vol)) ** 2)) * liking
+        traded = traded * listed[..., None] * np.exp(0.8 * rng.standard_normal(traded.shape))
+        interest = np.floor(np.cumsum(traded, axis=0) * np.exp(0.01 * rng.standard_normal(traded.shape)))
+        volume = np.where(rng.random(traded.shape) < 0.7, np.floor(traded * 1.6), 0)
         return interest.astype(np.int64), volume.astype(np.int64)
 
 
