@@ -8,8 +8,8 @@ import dagster as dg
 from hydra_assets.config.load import load_config
 from hydra_assets.core.tables.registry import TABLES
 from hydra_assets.defs.features import PICTURED, FeatureConfig
-from hydra_assets.defs.option_pictures import PICTURES
 from hydra_assets.defs.partitions import MARKET_MONTH, key_of, months_by_market
+from hydra_assets.defs.pictures import PICTURES
 from hydra_assets.defs.resources import LakeResource
 from hydra_assets.flow.batch import Batch
 from hydra_assets.flow.derive import DERIVATIONS, derived_months

@@ -1,122 +1,77 @@
-"""What a trader would look at, beside each feature table in the UI: a table of the numbers, and a picture of them."""
+"""Pictures beside a table in the UI: what each plot is given, and its form in Dagster."""
 
 import base64
 import datetime as dt
 import io
 from collections.abc import Callable, Mapping
-from typing import Any
 
 import dagster as dg
+import pyarrow as pa
 import pyarrow.compute as pc
 
 from hydra_assets.core.months import Month
 from hydra_assets.core.tables.cot import COT_DISAGGREGATED
+from hydra_assets.core.tables.features import OPTION_FEATURES
 from hydra_assets.core.tables.futures import FUTURES_STATISTICS
+from hydra_assets.core.tables.options import OPTION_CHAIN, OPTION_SMILES
+from hydra_assets.core.tables.table import Table
+from hydra_assets.plots import options as option_plots
+from hydra_assets.plots.cot import positioning
+from hydra_assets.plots.futures import term_structure
+from hydra_assets.plots.plot import Plot
 from hydra_assets.storage.lake import ParquetLake
 
-SIZE_IN, DPI = (7.0, 3.2), 90
 Facts = Mapping[str, dg.MetadataValue]
 _YEAR = dt.timedelta(363)
 
 
-def term_structure(lake: ParquetLake, market: str, month: Month) -> Facts:
-    """The newest curve of the month: final settlement and open interest by expiration."""
-    known = lake.read_known(
-        FUTURES_STATISTICS.name, market, dt.datetime.now(dt.UTC), key=FUTURES_STATISTICS.key, start=month.first, end=month.last
-    )
-    if not known.num_rows:
-        return {}
-    final = known.filter(pc.and_(pc.equal(known["stat"], "settlement"), pc.fill_null(known["is_final"], False)))
-    if not final.num_rows:
-        return {}
-    day = pc.max(final["as_of"]).as_py()
-    curve = [row for row in final.sort_by("expiration").to_pylist() if row["as_of"] == day and row["value"] is not None]
-    interest = {
-        (row["instrument"], row["expiration"]): row["value"]
-        for row in known.filter(pc.equal(known["stat"], "open_interest")).sort_by("as_of").to_pylist()
-    }
-    rows = [(row["instrument"], row["expiration"], row["value"], interest.get((row["instrument"], row["expiration"]))) for row in curve]
-    table = [
-        dg.TableRecord({"contract": name, "last trade": f"{end:%Y-%m-%d}", "settlement": value, "open interest": oi})
-        for name, end, value, oi in rows
-    ]
-    columns = [
-        dg.TableColumn("contract"),
-        dg.TableColumn("last trade"),
-        dg.TableColumn("settlement", "float"),
-        dg.TableColumn("open interest", "float"),
-    ]
-
-    def draw(axes: Any) -> None:
-        axes.plot([end for _, end, *_ in rows], [value for _, _, value, _ in rows], marker="o", color="#1f77b4")
-        for name, end, value, _ in rows:
-            axes.annotate(name, (end, value), textcoords="offset points", xytext=(0, 7), ha="center", fontsize=7)
-        axes.set_title(f"{market}: term structure of {day:%Y-%m-%d}{synthetic_note(curve)}", fontsize=10)
-        axes.set_ylabel("final settlement", fontsize=8)
-        by_date(axes)
-        axes.margins(y=0.12)
-
-    return {
-        "term_structure": dg.MetadataValue.table(table, schema=dg.TableSchema(columns=columns)),
-        "term_structure_picture": picture_of(draw),
-    }
+def _known(lake: ParquetLake, table: Table, market: str, first: dt.date, last: dt.date) -> pa.Table:
+    return lake.read_known(table.name, market, dt.datetime.now(dt.UTC), key=table.key, start=first, end=last)
 
 
-def positioning(lake: ParquetLake, market: str, month: Month) -> Facts:
-    """A year of managed money, producers and swap dealers, net, as known now."""
-    known = lake.read_known(
-        COT_DISAGGREGATED.name, market, dt.datetime.now(dt.UTC), key=COT_DISAGGREGATED.key, start=month.last - _YEAR, end=month.last
-    )
-    reports = known.sort_by("as_of").to_pylist() if known.num_rows else []
-    if not reports:
-        return {}
-    nets = {group: [row[f"{group}_long"] - row[f"{group}_short"] for row in reports] for group in ("mm", "prod", "swap")}
-    newest = [
-        dg.TableRecord({"report": f"{row['as_of']:%Y-%m-%d}", **{f"{group} net": nets[group][i] for group in nets}})
-        for i, row in list(enumerate(reports))[-6:]
-    ]
-    kinds = {"report": "string", **{f"{group} net": "int" for group in nets}}
-
-    def draw(axes: Any) -> None:
-        days = [row["as_of"] for row in reports]
-        for group, label in (("mm", "managed money"), ("prod", "producers"), ("swap", "swap dealers")):
-            axes.plot(days, nets[group], label=label, drawstyle="steps-post")
-        axes.axhline(0, color="grey", linewidth=0.6)
-        axes.set_title(f"{market}: net positions by report date{synthetic_note(reports)}", fontsize=10)
-        axes.set_ylabel("contracts", fontsize=8)
-        by_date(axes)
-        axes.legend(fontsize=7, loc="best")
-
-    return {"positioning": table_of(newest, kinds), "positioning_picture": picture_of(draw)}
+def _positioning(lake: ParquetLake, market: str, month: Month) -> Plot | None:
+    return positioning(market, _known(lake, COT_DISAGGREGATED, market, month.last - _YEAR, month.last))
 
 
-def table_of(rows: list[dg.TableRecord], kinds: Mapping[str, str]) -> dg.MetadataValue:
-    return dg.MetadataValue.table(rows, schema=dg.TableSchema(columns=[dg.TableColumn(name, kind) for name, kind in kinds.items()]))
+def _term_structure(lake: ParquetLake, market: str, month: Month) -> Plot | None:
+    return term_structure(market, _known(lake, FUTURES_STATISTICS, market, month.first, month.last))
 
 
-def synthetic_note(rows: list[dict[str, Any]]) -> str:
-    made = sum(bool(row["synthetic"]) for row in rows)
-    return "" if not made else " (synthetic)" if made == len(rows) else f" ({made} of {len(rows)} synthetic)"
+def _smiles(lake: ParquetLake, market: str, month: Month) -> Plot | None:
+    fits = option_plots.newest_fits(_known(lake, OPTION_SMILES, market, month.first, month.last))
+    if not fits.num_rows:
+        return None
+    day = pc.max(fits["as_of"]).as_py().date()
+    return option_plots.smiles(market, fits, _known(lake, OPTION_CHAIN, market, day, day))
 
 
-def by_date(axes: Any) -> None:
-    """Few, short dates along the axis."""
-    from matplotlib import dates
-
-    locator: Any = dates.AutoDateLocator(maxticks=7)  # type: ignore[no-untyped-call]
-    axes.xaxis.set_major_locator(locator)
-    axes.xaxis.set_major_formatter(dates.ConciseDateFormatter(locator))  # type: ignore[no-untyped-call]
+def _volatility(lake: ParquetLake, market: str, month: Month) -> Plot | None:
+    known = _known(lake, OPTION_FEATURES, market, month.first, month.last)
+    return option_plots.volatility(market, known, note=" (synthetic)" if lake.world == "sample" else "")
 
 
-def picture_of(*draws: Callable[[Any], None]) -> dg.MetadataValue:
-    from matplotlib.figure import Figure  # half a second: only where something is drawn
+def _attached(plot: Callable[[ParquetLake, str, Month], Plot | None]) -> Callable[[ParquetLake, str, Month], Facts]:
+    def facts(lake: ParquetLake, market: str, month: Month) -> Facts:
+        drawn = plot(lake, market, month)
+        return {} if drawn is None else {drawn.name: _table(drawn), f"{drawn.name}_picture": _picture(drawn)}
 
-    figure = Figure(figsize=SIZE_IN, dpi=DPI)
-    # Margins that fit every picture here: a layout engine would draw each one three times to find its own.
-    figure.subplots_adjust(left=0.115, right=0.985, top=0.90, bottom=0.15, wspace=0.12)
-    for axes, draw in zip(figure.subplots(1, len(draws), squeeze=False)[0], draws, strict=True):
-        draw(axes)
-        axes.tick_params(labelsize=7)
+    return facts
+
+
+def _table(plot: Plot) -> dg.MetadataValue:
+    schema = dg.TableSchema(columns=[dg.TableColumn(name, kind) for name, kind in plot.kinds.items()])
+    return dg.MetadataValue.table([dg.TableRecord(dict(row)) for row in plot.rows], schema=schema)
+
+
+def _picture(plot: Plot) -> dg.MetadataValue:
     body = io.BytesIO()
-    figure.savefig(body, format="png")
+    plot.figure.savefig(body, format="png")
     return dg.MetadataValue.md(f"![picture](data:image/png;base64,{base64.b64encode(body.getvalue()).decode()})")
+
+
+PICTURES: Mapping[str, Callable[[ParquetLake, str, Month], Facts]] = {
+    "cot_features": _attached(_positioning),
+    "futures_features": _attached(_term_structure),
+    "option_smiles": _attached(_smiles),
+    "option_features": _attached(_volatility),
+}

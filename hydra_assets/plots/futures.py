@@ -1,0 +1,55 @@
+"""Plot of the futures curve."""
+
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from hydra_assets.plots.plot import Plot, date_axis, figure_of, synthetic_note
+
+_KINDS = {"contract": "string", "last trade": "string", "settlement": "float", "open interest": "float"}
+
+
+def term_structure(market: str, known: pa.Table) -> Plot | None:
+    """
+    The newest curve: final settlement and open interest by expiration.
+
+    Args:
+        market: symbol.
+        known: rows of `futures_statistics` as known at one instant.
+
+    Returns:
+        The plot; None without a final settlement.
+    """
+    if not known.num_rows:
+        return None
+    final = known.filter(pc.and_(pc.equal(known["stat"], "settlement"), pc.fill_null(known["is_final"], False)))
+    if not final.num_rows:
+        return None
+    day = pc.max(final["as_of"]).as_py()
+    curve = [row for row in final.sort_by("expiration").to_pylist() if row["as_of"] == day and row["value"] is not None]
+    interest = {
+        (row["instrument"], row["expiration"]): row["value"]
+        for row in known.filter(pc.equal(known["stat"], "open_interest")).sort_by("as_of").to_pylist()
+    }
+    rows = [
+        {
+            "contract": row["instrument"],
+            "last trade": f"{row['expiration']:%Y-%m-%d}",
+            "settlement": row["value"],
+            "open interest": interest.get((row["instrument"], row["expiration"])),
+        }
+        for row in curve
+    ]
+
+    def draw(axes: Any) -> None:
+        axes.plot([row["expiration"] for row in curve], [row["value"] for row in curve], marker="o", color="#1f77b4")
+        for row in curve:
+            place = (row["expiration"], row["value"])
+            axes.annotate(row["instrument"], place, textcoords="offset points", xytext=(0, 7), ha="center", fontsize=7)
+        axes.set_title(f"{market}: term structure of {day:%Y-%m-%d}{synthetic_note(curve)}", fontsize=10)
+        axes.set_ylabel("final settlement", fontsize=8)
+        date_axis(axes)
+        axes.margins(y=0.12)
+
+    return Plot("term_structure", rows, _KINDS, figure_of(draw))

@@ -1,0 +1,56 @@
+"""A plot: a table of numbers, and the figure drawn of them."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+SIZE_IN, DPI = (7.0, 3.2), 90
+
+
+@dataclass(frozen=True)
+class Plot:
+    """
+    What the UI shows beside a month of a table.
+
+    Attributes:
+        name: metadata key.
+        rows: records of the table.
+        kinds: column to type: ``string``, ``int`` or ``float``.
+        figure: the picture.
+    """
+
+    name: str
+    rows: Sequence[Mapping[str, Any]]
+    kinds: Mapping[str, str]
+    figure: "Figure"
+
+
+def figure_of(*draws: Callable[[Any], None]) -> "Figure":
+    """One figure with the axes of each of *draws* side by side."""
+    from matplotlib.figure import Figure  # half a second: only where something is drawn
+
+    figure = Figure(figsize=SIZE_IN, dpi=DPI)
+    # Margins that fit every figure here: a layout engine would draw each one three times to find its own.
+    figure.subplots_adjust(left=0.115, right=0.985, top=0.90, bottom=0.15, wspace=0.12)
+    for axes, draw in zip(figure.subplots(1, len(draws), squeeze=False)[0], draws, strict=True):
+        draw(axes)
+        axes.tick_params(labelsize=7)
+    return figure
+
+
+def date_axis(axes: Any) -> None:
+    """Few, short dates along the axis."""
+    from matplotlib import dates
+
+    locator: Any = dates.AutoDateLocator(maxticks=7)  # type: ignore[no-untyped-call]
+    axes.xaxis.set_major_locator(locator)
+    axes.xaxis.set_major_formatter(dates.ConciseDateFormatter(locator))  # type: ignore[no-untyped-call]
+
+
+def synthetic_note(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Note for a title: how many of *rows* are synthetic; empty where none is."""
+    made = sum(bool(row["synthetic"]) for row in rows)
+    return "" if not made else " (synthetic)" if made == len(rows) else f" ({made} of {len(rows)} synthetic)"
