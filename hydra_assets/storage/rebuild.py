@@ -1,7 +1,6 @@
 """The store made anew from the lake's feature tables: built beside the old one, compared with the lake, swapped in one rename."""
 
 import datetime as dt
-import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +13,7 @@ from hydra_assets.errors import ConflictError, CorruptionError
 from hydra_assets.storage.facts import Fact, Vintage
 from hydra_assets.storage.folder import RECORDED, RETRACTED, Folder
 from hydra_assets.storage.lake import ParquetLake
-from hydra_assets.storage.sqlite.swap import SIDE_FILES, series_and_publishes, swap
+from hydra_assets.storage.sqlite.swap import beside, series_and_publishes, swap
 from hydra_assets.storage.store import FeatureStore
 
 _COMPARED = ["feature_name", "as_of", "available_at", "value", "quality"]
@@ -68,8 +67,7 @@ def rebuild_store(
             f"{db_path}: {len(dropped)} feature(s) are not in the lake and would be lost: {', '.join(dropped[:5])}"
             f"{', ...' if len(dropped) > 5 else ''}; write them again afterwards, and rebuild with --drop-others"
         )
-    fresh = db_path.with_name(f".{db_path.name}.rebuild-{uuid.uuid4().hex[:8]}")
-    try:
+    with beside(db_path) as fresh:
         with FeatureStore(fresh, world=lake.world) as store:
             count = store.restore(_recordings(lake, progress), publishes)
             store.check()
@@ -78,14 +76,11 @@ def rebuild_store(
                 raise CorruptionError(f"{fresh}: what was built is not what the lake says: {'; '.join(wrong)}; the old store stays")
             vintages = sum(store.vintages(market).num_rows for market in sorted({market for market, _ in held}))
         backup = swap(fresh, db_path)
-    finally:
-        for ending in ("", *SIDE_FILES):
-            fresh.with_name(fresh.name + ending).unlink(missing_ok=True)
     return Rebuilt(count, vintages, len(publishes), backup, dropped)
 
 
 def differences(lake: ParquetLake, store: FeatureStore) -> list[str]:
-    """Where the store believes something else than the lake's feature tables; a line for each table and market."""
+    """Differences between the store and the lake's feature tables; a line for each table and market."""
     found = []
     for name, market in sorted({(folder.data_type, folder.market) for folder in feature_folders(lake)}):
         there = lake.read_vintages(name, market, key=TABLES[name].key)  # lookahead-ok: every vintage is compared with the store

@@ -16,6 +16,12 @@ from hydra_assets_tests.conftest import at, rows
 FEB = dt.datetime(2026, 2, 10, tzinfo=dt.UTC)
 
 
+@pytest.fixture
+def lake(any_lake):
+    """Every implementation."""
+    return any_lake
+
+
 def cot(code="054642", as_of="2026-02-10", available_at="2026-02-13 20:30", value=1):
     return rows(cftc_code=[code], as_of=[as_of], available_at=[available_at], value=[value])
 

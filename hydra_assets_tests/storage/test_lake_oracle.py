@@ -6,12 +6,14 @@ import tempfile
 from pathlib import Path
 
 import pyarrow as pa
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from hydra_assets.core.instants import instants
 from hydra_assets.storage.capture import Look
 from hydra_assets.storage.lake import ParquetLake
+from hydra_assets_tests.storage.conftest import STORAGES
 
 FEB = dt.date(2026, 2, 1)
 BASE = dt.datetime(2026, 2, 3, tzinfo=dt.UTC)
@@ -44,12 +46,13 @@ def oracle(batches, when):
     return {key: value for key, (_, value) in best.items()}
 
 
+@pytest.mark.parametrize("kind", STORAGES)
 @settings(max_examples=40, suppress_health_check=list(HealthCheck))
 @given(st.lists(st.lists(ROW, min_size=1, max_size=5), max_size=4), st.integers(0, 20), st.lists(ROW, max_size=5))
-def test_read_known_is_the_rule_and_later_rows_change_nothing(batches, hours, later):
+def test_read_known_is_the_rule_and_later_rows_change_nothing(kind, batches, hours, later):
     root = Path(tempfile.mkdtemp())
     try:
-        lake, when = ParquetLake(root, world="sample"), BASE + dt.timedelta(hours=6 * hours)
+        lake, when = ParquetLake(storage=STORAGES[kind](root), world="sample"), BASE + dt.timedelta(hours=6 * hours)
         for rows in batches:
             lake.write(table(rows), "t", "HE", FEB)
 
@@ -66,13 +69,14 @@ def test_read_known_is_the_rule_and_later_rows_change_nothing(batches, hours, la
         shutil.rmtree(root)
 
 
+@pytest.mark.parametrize("kind", STORAGES)
 @settings(max_examples=40, suppress_health_check=list(HealthCheck))
 @given(st.lists(st.tuples(st.lists(ROW, max_size=4), st.integers(0, 30)), max_size=5))
-def test_captures_never_change_an_earlier_answer(looks):
+def test_captures_never_change_an_earlier_answer(kind, looks):
     """Whatever is downloaded again, an answer at an instant before the look was made stays."""
     root = Path(tempfile.mkdtemp())
     try:
-        lake, seen, promises = ParquetLake(root, world="sample"), BASE + 10 * DAY, []
+        lake, seen, promises = ParquetLake(storage=STORAGES[kind](root), world="sample"), BASE + 10 * DAY, []
         for rows, hours in looks:
             seen += dt.timedelta(hours=hours + 1)
             distinct = list({(c, a): (c, a, lag, v) for c, a, lag, v in rows}.values())

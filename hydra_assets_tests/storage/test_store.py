@@ -41,6 +41,12 @@ def put(store, value=1.0, as_of=TUESDAY, available_at=RELEASE, name="cot_mm_net"
 # ---------------------------------------------------------------- the rule
 
 
+@pytest.fixture
+def store(any_store):
+    """Every implementation, in all tests here but those of the file."""
+    return any_store
+
+
 def test_tuesdays_number_is_not_there_on_wednesday_nor_a_microsecond_early(store):
     put(store)
     assert store.get_features_at("HE", at("2025-10-08")) == {}
@@ -330,27 +336,27 @@ def test_explain_says_what_is_served_and_what_is_withheld_until_when(store):
 # ---------------------------------------------------------------- the file
 
 
-def test_a_person_sees_one_row_a_vintage_in_any_sqlite_client(store):
-    put(store, 1.0)
-    put(store, 5.0)
-    put(store, 2.0, available_at=at("2025-12-01"))
-    store.retract("HE", "cot_mm_net", TUESDAY, at("2025-12-01"))
-    with sqlite3.connect(store.db_path) as plain:
+def test_a_person_sees_one_row_a_vintage_in_any_sqlite_client(file_store):
+    put(file_store, 1.0)
+    put(file_store, 5.0)
+    put(file_store, 2.0, available_at=at("2025-12-01"))
+    file_store.retract("HE", "cot_mm_net", TUESDAY, at("2025-12-01"))
+    with sqlite3.connect(file_store.db_path) as plain:
         seen = plain.execute("SELECT market, feature_name, as_of, available_at, value, quality FROM features").fetchall()
         assert seen == [("HE", "cot_mm_net", "2025-10-07T00:00:00.000000Z", "2025-11-21T20:30:00.000000Z", 5.0, "normal")]
         assert plain.execute("PRAGMA journal_mode").fetchone() == ("wal",)
         assert plain.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall() == []
 
 
-def test_a_changed_row_is_noticed_whoever_changed_it(store):
-    put(store, 1.0)
-    with sqlite3.connect(store.db_path) as plain:
+def test_a_changed_row_is_noticed_whoever_changed_it(file_store):
+    put(file_store, 1.0)
+    with sqlite3.connect(file_store.db_path) as plain:
         plain.execute("UPDATE facts SET value = 2.0")
     for ask in (
-        lambda: store.get_features_at("HE", RELEASE),
-        lambda: store.get_feature_history("HE", "cot_mm_net", TUESDAY, TUESDAY),
-        lambda: store.get_training_frame(["HE"], [RELEASE]),
-        store.check,
+        lambda: file_store.get_features_at("HE", RELEASE),
+        lambda: file_store.get_feature_history("HE", "cot_mm_net", TUESDAY, TUESDAY),
+        lambda: file_store.get_training_frame(["HE"], [RELEASE]),
+        file_store.check,
     ):
         with pytest.raises(CorruptionError, match="checksum"):
             ask()

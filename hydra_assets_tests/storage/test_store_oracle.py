@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from hydra_assets.storage.store import FeatureStore
+from hydra_assets_tests.storage.conftest import FACT_TABLES
 
 CHICAGO = ZoneInfo("America/Chicago")
 NOON = dt.datetime(2025, 11, 1, 12, tzinfo=dt.UTC)
@@ -36,10 +37,12 @@ pairs = st.tuples(instants, instants).map(sorted)  # as_of <= available_at
 class Machine(RuleBasedStateMachine):
     """Writes, retracts and publishes; every answer is compared with a list of what was done."""
 
+    table = staticmethod(FACT_TABLES["sqlite"])
+
     def __init__(self):
         super().__init__()
         self.folder = Path(tempfile.mkdtemp())
-        self.store = FeatureStore(self.folder / "s.sqlite", world="sample")
+        self.store = FeatureStore.over(self.table(self.folder), world="sample")
         self.log = []  # (recorded_at, market, name, as_of, available_at, value, retracted)
         self.promises = []  # (recorded_by, market, query_time, answer)
 
@@ -116,6 +119,16 @@ class Machine(RuleBasedStateMachine):
 
 Machine.TestCase.settings = settings(max_examples=15, stateful_step_count=12, suppress_health_check=list(HealthCheck))
 TestStoreIsTheOracle = Machine.TestCase
+
+
+class MemoryMachine(Machine):
+    """The same over the facts in memory."""
+
+    table = staticmethod(FACT_TABLES["memory"])
+
+
+MemoryMachine.TestCase.settings = Machine.TestCase.settings
+TestStoreInMemoryIsTheOracle = MemoryMachine.TestCase
 
 
 @pytest.fixture(scope="module")

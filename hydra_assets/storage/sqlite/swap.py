@@ -4,6 +4,7 @@ import contextlib
 import datetime as dt
 import os
 import sqlite3
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,6 +21,17 @@ def series_and_publishes(db_path: Path) -> tuple[set[tuple[str, str]], list[tupl
     with contextlib.suppress(sqlite3.DatabaseError), contextlib.closing(sqlite3.connect(db_path, timeout=BUSY_S)) as old:
         return set(old.execute("SELECT market, feature_name FROM series")), old.execute("SELECT * FROM publishes").fetchall()
     return set(), []
+
+
+@contextlib.contextmanager
+def beside(db_path: Path) -> Iterator[Path]:
+    """A name beside *db_path* for a store that is to take its place; removed afterwards where it did not."""
+    fresh = db_path.with_name(f".{db_path.name}.rebuild-{uuid.uuid4().hex[:8]}")
+    try:
+        yield fresh
+    finally:
+        for ending in ("", *SIDE_FILES):
+            fresh.with_name(fresh.name + ending).unlink(missing_ok=True)
 
 
 def swap(fresh: Path, db_path: Path) -> Path | None:
