@@ -10,7 +10,7 @@ import pytest
 import hydra_assets
 from hydra_assets.checks.anomalies import settlement_jumps
 from hydra_assets.config.load import load_config, load_release_calendar
-from hydra_assets.core.sessions import session_days
+from hydra_assets.core.calendar import LIVESTOCK
 from hydra_assets.core.tables.futures import FUTURES_STATISTICS
 from hydra_assets.core.tables.registry import TABLES
 from hydra_assets.defs import checks
@@ -23,7 +23,7 @@ from hydra_assets_tests.support.dagster_runs import definitions, run, verdicts
 
 
 def test_the_policys_window_is_wider_than_any_regular_pause():
-    days = session_days(dt.date(2010, 1, 1), dt.date(2035, 1, 1))
+    days = LIVESTOCK.session_days(dt.date(2010, 1, 1), dt.date(2035, 1, 1))
     assert max(after - before for before, after in pairwise(days)) + dt.timedelta(hours=6) < WINDOWS["daily"]
     calendar = load_release_calendar()
     out = sorted({calendar.release(day).available_at for day in calendar.report_dates(dt.date(2014, 1, 1), dt.date(2026, 12, 1))})

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 import pytest
 
 from hydra_assets.core.audit import early_rows
-from hydra_assets.core.sessions import session_days
+from hydra_assets.core.calendar import LIVESTOCK
 from hydra_assets.core.tables.features import FEATURE_SCHEMA
 from hydra_assets.core.tables.options import OPTION_SMILES
 from hydra_assets.errors import SchemaError
@@ -23,7 +23,7 @@ from hydra_assets_tests.support.option_history import History, midnight, realise
 
 SKEW, POSITIONING, LEVEL = "opt_rr25_30", "cot_mm_z_156", "opt_atm_iv_30"
 FIRST = dt.date(2022, 6, 1)
-SESSIONS = session_days(FIRST, dt.date(2025, 11, 28))  # of which the last hundred have a full window
+SESSIONS = LIVESTOCK.session_days(FIRST, dt.date(2025, 11, 28))  # of which the last hundred have a full window
 WORDS = ("normal", "partial", "degraded", "stale", "missing")
 NOTHING = {"option_smiles": OPTION_SMILES.schema.empty_table()}
 

@@ -14,7 +14,6 @@ from hydra_assets.config.load import load_config
 from hydra_assets.core.calendar import LIVESTOCK
 from hydra_assets.core.instants import INSTANT
 from hydra_assets.core.market import CONTRACT_MULTIPLIERS
-from hydra_assets.core.sessions import session_days
 from hydra_assets.errors import SchemaError
 from hydra_assets.features import ALL, compute, of_family
 from hydra_assets.features.futures import formulas as futures
@@ -117,7 +116,7 @@ def test_every_vintage_is_what_the_definitions_give_on_what_was_known(case):
     """A sample of (day, instant) of every feature, also at instants between rows: the row in force equals the plain-Python answer."""
     seed, inputs, result = case
     dice = random.Random(seed)
-    days = session_days(D(2023, 2, 1), D(2023, 8, 31))
+    days = LIVESTOCK.session_days(D(2023, 2, 1), D(2023, 8, 31))
     arrivals = sorted(
         set(inputs["futures_statistics"]["available_at"].to_pylist()) | set(inputs["futures_bars"]["available_at"].to_pylist())
     )
@@ -197,7 +196,7 @@ J, K, M = (
     ("HEK3", dt.datetime(2023, 5, 12, 17, tzinfo=dt.UTC)),
     ("HEM3", dt.datetime(2023, 6, 14, 17, tzinfo=dt.UTC)),
 )
-MARCH = session_days(D(2023, 3, 1), D(2023, 4, 10))
+MARCH = LIVESTOCK.session_days(D(2023, 3, 1), D(2023, 4, 10))
 
 
 def settle(c, day, value, **more):
@@ -226,8 +225,8 @@ def test_returns_over_a_missing_print():
 
 def test_the_roll_counts_open_interest_and_ten_business_days():
     """Open interest 60, 5, 70: with twelve days left J stays (M is never compared with J); with ten left K and M remain, and M wins."""
-    twelve, ten = session_days(D(2023, 3, 1), J[1].date())[-13], session_days(D(2023, 3, 1), J[1].date())[-11]
-    days = session_days(D(2023, 3, 1), ten)
+    twelve, ten = LIVESTOCK.session_days(D(2023, 3, 1), J[1].date())[-13], LIVESTOCK.session_days(D(2023, 3, 1), J[1].date())[-11]
+    days = LIVESTOCK.session_days(D(2023, 3, 1), ten)
     rows = [interest(c, day, oi) for day in days for c, oi in ((J, 60), (K, 5), (M, 70))]
     rows += [settle(c, day, v) for day in days for c, v in ((J, 90), (K, 91), (M, 98.0 + days.index(day)))]
     result = compute("futures", tables(rows), market="HE")
@@ -240,7 +239,7 @@ def test_the_roll_counts_open_interest_and_ten_business_days():
 
 def test_carry_counts_the_hour_of_daylight_saving():
     g, j = ("HEG3", dt.datetime(2023, 2, 14, 18, tzinfo=dt.UTC)), ("HEJ3", dt.datetime(2023, 4, 14, 17, tzinfo=dt.UTC))
-    days = session_days(D(2023, 1, 3), D(2023, 1, 6))
+    days = LIVESTOCK.session_days(D(2023, 1, 3), D(2023, 1, 6))
     rows = [x for day in days for x in (interest(g, day, 900), interest(j, day, 100), settle(g, day, 90), settle(j, day, 92))]
     got = newest(compute("futures", tables(rows), market="HE"))
     assert got["fut_carry_ann", days[-1]][0] == pytest.approx(-0.136067, abs=5e-7)
@@ -249,7 +248,7 @@ def test_carry_counts_the_hour_of_daylight_saving():
 def test_contracts_that_expire_together_have_no_carry():
     g = ("HEG3", dt.datetime(2023, 2, 14, 18, tzinfo=dt.UTC))
     j = ("HEJ3", g[1])
-    days = session_days(D(2023, 1, 3), D(2023, 1, 6))
+    days = LIVESTOCK.session_days(D(2023, 1, 3), D(2023, 1, 6))
     rows = [x for day in days for x in (interest(g, day, 900), interest(j, day, 100), settle(g, day, 90), settle(j, day, 92))]
     got = newest(compute("futures", tables(rows), market="HE"))
     assert got["fut_carry_ann", days[-1]] == (None, "missing")
@@ -258,7 +257,7 @@ def test_contracts_that_expire_together_have_no_carry():
 
 def test_curvature_and_slope_of_the_page():
     base = dt.datetime(2023, 6, 14, 17, tzinfo=dt.UTC)
-    days = session_days(D(2023, 4, 3), D(2023, 4, 6))
+    days = LIVESTOCK.session_days(D(2023, 4, 3), D(2023, 4, 6))
 
     def curve(gaps, prices, interests):
         legs = [(f"HE{'MNQV'[i]}3", base + dt.timedelta(gap)) for i, gap in enumerate(gaps)]
@@ -309,7 +308,7 @@ def test_a_preliminary_print_is_nothing_and_a_deletion_takes_the_row_back():
 
 
 def test_amihud_of_the_page_and_when_it_is_known():
-    days = session_days(D(2023, 3, 1), D(2023, 4, 5))
+    days = LIVESTOCK.session_days(D(2023, 3, 1), D(2023, 4, 5))
     price = 90 * np.exp(0.01 * np.arange(len(days)))
     rows = [x for day, p in zip(days, price, strict=True) for x in (interest(M, day, 500), settle(M, day, p), traded(M, day, 20_000))]
     result = compute("futures", tables(rows), market="HE")
@@ -324,7 +323,7 @@ def test_amihud_of_the_page_and_when_it_is_known():
 
 
 def test_range_volatility_waits_for_the_bar_and_skips_impossible_ones():
-    days = session_days(D(2023, 3, 1), D(2023, 4, 5))
+    days = LIVESTOCK.session_days(D(2023, 3, 1), D(2023, 4, 5))
     rows = [interest(M, day, 500) for day in days]
     bars = [bar(*M, day, 102, 100) for day in days]
     bars[-3] = bar(*M, days[-3], 99, 100)
@@ -353,7 +352,7 @@ def test_ten_features_by_hand():
     """
     base = dt.datetime(2023, 6, 14, 17, tzinfo=dt.UTC)
     legs = [(f"HE{code}3", base + dt.timedelta(gap)) for code, gap in zip("MNQV", (0, 59, 94, 120), strict=True)]
-    days = session_days(D(2023, 3, 1), D(2023, 4, 14))
+    days = LIVESTOCK.session_days(D(2023, 3, 1), D(2023, 4, 14))
     rows, bars = [], []
     for i, day in enumerate(days):
         front = 90 * math.exp(0.01 * (i % 2))
@@ -401,7 +400,7 @@ def test_thin_legs_are_degraded_and_still_written():
 
 def test_a_symbol_that_comes_back_after_ten_years_is_another_contract():
     old = ("HEM3", dt.datetime(2013, 6, 14, 17, tzinfo=dt.UTC))
-    d13, d23 = session_days(D(2013, 3, 1), D(2013, 3, 8)), MARCH[:5]
+    d13, d23 = LIVESTOCK.session_days(D(2013, 3, 1), D(2013, 3, 8)), MARCH[:5]
     rows = [x for c, days in ((old, d13), (M, d23)) for i, day in enumerate(days) for x in (interest(c, day, 500), settle(c, day, 100 + i))]
     got = newest(compute("futures", tables(rows), market="HE"))
     assert ("fut_ret_1d", d23[0]) not in got  # nothing of the five sessions before: no candidate

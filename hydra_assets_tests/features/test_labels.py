@@ -9,10 +9,10 @@ import pyarrow.compute as pc
 import pytest
 
 import hydra_assets
+from hydra_assets.core.calendar import LIVESTOCK
 from hydra_assets.core.instants import INSTANT
 from hydra_assets.core.months import Month
 from hydra_assets.core.option_rules import OptionRules
-from hydra_assets.core.sessions import session_days
 from hydra_assets.core.tables.futures import FUTURES_CONTINUOUS, FUTURES_STATISTICS
 from hydra_assets.errors import InvalidTimeError, InvalidValueError, LabelError
 from hydra_assets.features.futures.continuous import adjusted, build_continuous
@@ -24,7 +24,7 @@ from hydra_assets_tests.features.test_futures_features import J, M, interest, se
 from hydra_assets_tests.support.futures_history import ct, history, statistic, tables
 
 D = dt.date
-DAYS = session_days(D(2023, 3, 1), D(2023, 4, 3))
+DAYS = LIVESTOCK.session_days(D(2023, 3, 1), D(2023, 4, 3))
 
 
 def rolling():
@@ -54,7 +54,7 @@ def test_a_forward_return_stays_within_one_contract_and_says_when_it_is_known():
 
 def test_a_contract_that_ends_too_soon_gives_way_to_the_next():
     (row,) = forward_returns(rolling(), market="HE", times=[ct(DAYS[3], "18:30")], horizons=[20]).to_pylist()
-    left = len(session_days(DAYS[4], J[1].date()))
+    left = len(LIVESTOCK.session_days(DAYS[4], J[1].date()))
     assert left > 20
     assert row["label_fwd_20d__contract"] == "HEJ3"
     dying = ("HEJ3", dt.datetime(2023, 3, 24, 17, tzinfo=dt.UTC))
@@ -94,7 +94,7 @@ def test_labels_of_a_history_agree_with_a_plain_computation():
     price = {
         (r["instrument"], r["as_of"].date()): r["value"] for r in inputs["futures_statistics"].to_pylist() if r["stat"] == "settlement"
     }
-    days = session_days(D(2024, 6, 3), D(2024, 12, 31))
+    days = LIVESTOCK.session_days(D(2024, 6, 3), D(2024, 12, 31))
     for row in table.to_pylist():
         day = row["time"].astimezone(ct(DAYS[0], "12:00").tzinfo).date()
         then = days[days.index(day) + 5]

@@ -14,7 +14,6 @@ from hydra_assets.config.load import load_config
 from hydra_assets.core.audit import early_rows
 from hydra_assets.core.calendar import LIVESTOCK
 from hydra_assets.core.option_rules import OptionRules
-from hydra_assets.core.sessions import session_days
 from hydra_assets.core.tables.features import FEATURE_SCHEMA
 from hydra_assets.core.tables.table import QUALITIES
 from hydra_assets.errors import ConfigError, SchemaError, UnknownFeatureError
@@ -41,7 +40,7 @@ def cut(inputs, at):
 
 
 def before(day, n=1):
-    return session_days(day - dt.timedelta(20), day - dt.timedelta(1))[-n]
+    return LIVESTOCK.session_days(day - dt.timedelta(20), day - dt.timedelta(1))[-n]
 
 
 def with_rows(tables, name, rows):

@@ -17,9 +17,9 @@ import pytest
 from databento.common.dbnstore import DBNStore
 
 import hydra_assets
+from hydra_assets.core.calendar import LIVESTOCK
 from hydra_assets.core.market import Market
 from hydra_assets.core.months import Month, months_between
-from hydra_assets.core.sessions import session_days
 from hydra_assets.core.tables.registry import TABLES as ALL_TABLES
 from hydra_assets.errors import BudgetError, VendorContentError, VendorRefusedError, VendorUnavailableError
 from hydra_assets.flow.feed import keep
@@ -373,7 +373,7 @@ def test_options_settle_after_their_futures_and_lie_on_them(laid, tmp_path):
 
 def first_chance(share, word):
     """The first session from 2024 on, Monday to Thursday, on which it happens."""
-    days = session_days(D(2024, 1, 2), D(2025, 10, 31))
+    days = LIVESTOCK.session_days(D(2024, 1, 2), D(2025, 10, 31))
     return next(day for day in days if chance(share, word, "HE", day) and day.weekday() < 4)
 
 

@@ -20,10 +20,10 @@ import pytest
 
 import hydra_assets.proof
 from hydra_assets.core.audit import early_rows
+from hydra_assets.core.calendar import LIVESTOCK
 from hydra_assets.core.feature import Answer, Feature, Window
 from hydra_assets.core.instants import column_us
 from hydra_assets.core.months import months_between
-from hydra_assets.core.sessions import sessions
 from hydra_assets.errors import LookaheadError
 from hydra_assets.features import of_family
 from hydra_assets.features.compute import evidence
@@ -287,7 +287,7 @@ def frame_of(path, leak):
 
 def times_of(family):
     first, last = MONTHS[family][0].first, MONTHS[family][-1].last
-    return sorted(t for clock in ("08:05", "12:00", "18:30") for t in sessions(first, last, at=clock, timezone="America/Chicago"))
+    return sorted(t for clock in ("08:05", "12:00", "18:30") for t in LIVESTOCK.instants(first, last, at=clock, timezone="America/Chicago"))
 
 
 def source(function):

@@ -9,10 +9,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
+from hydra_assets.core.calendar import LIVESTOCK
 from hydra_assets.core.feature import Answer, Window
 from hydra_assets.core.instants import column_us, from_us, to_us
 from hydra_assets.core.months import Month, months_between
-from hydra_assets.core.sessions import session_days
 from hydra_assets.core.tables.registry import TABLES
 from hydra_assets.features import compute, of_family
 from hydra_assets.features.compute import INPUTS
@@ -131,7 +131,7 @@ def test_no_registered_feature_is_moved_and_every_one_had_a_value_to_lose(histor
             assert told.answers == sum(told.by_feature.values()) > 0
             if family == "futures":  # the month before is looked at, too
                 day = from_us(at).date()
-                assert told.by_feature["fut_ret_1d"] > len(session_days(day.replace(day=1), day))
+                assert told.by_feature["fut_ret_1d"] > len(LIVESTOCK.session_days(day.replace(day=1), day))
             valued |= {name for name, n in told.by_feature.items() if n}
         assert valued == names - NO_SOURCE
         assert moved_later(inputs, family) >= names - NO_SOURCE

@@ -6,7 +6,6 @@ import math
 import pyarrow as pa
 
 from hydra_assets.core.calendar import LIVESTOCK
-from hydra_assets.core.sessions import session_days
 from hydra_assets.core.tables.features import FEATURE_SCHEMA
 from hydra_assets.core.tables.options import OPTION_SMILES
 from hydra_assets_tests.support.futures_history import ct
@@ -30,7 +29,7 @@ def smile(day: dt.date, at: dt.datetime, number: int, days_left: int, strikes: i
 
 def history(sessions: int = 560) -> dict[str, pa.Table]:
     """Inputs of `compute("divergence", …)` whose last *sessions* days end with `LAST`."""
-    days = session_days(LAST - dt.timedelta(2 * sessions), LAST)[-sessions:]
+    days = LIVESTOCK.session_days(LAST - dt.timedelta(2 * sessions), LAST)[-sessions:]
     options, smiles = [], []
     for i, day in enumerate(days):
         evening, morning = ct(day, "18:00", 10), ct(LIVESTOCK.next_session(day), "07:30")
@@ -42,7 +41,7 @@ def history(sessions: int = 560) -> dict[str, pa.Table]:
             options.append(feature_row("opt_rr25_30", day, morning, skew + 0.001, "degraded"))
             smiles.append(smile(day, morning, 1, 20 + i % 7, 8))
     reports = []
-    for day in session_days(days[0], LAST):
+    for day in LIVESTOCK.session_days(days[0], LAST):
         if day.weekday() == 1:
             at = ct(day + dt.timedelta(3), "14:30")
             reports.append(feature_row("cot_mm_z_156", day, at, math.cos(day.toordinal() / 40)))

@@ -9,7 +9,7 @@ import math
 from statistics import median
 from zoneinfo import ZoneInfo
 
-from hydra_assets.core.sessions import session_days
+from hydra_assets.core.calendar import LIVESTOCK
 
 CHICAGO = ZoneInfo("America/Chicago")
 
@@ -38,7 +38,7 @@ class Known:
         self.contracts = sorted({k[1] for k in self.value} | {k[0] for k in self.bars}, key=lambda c: (c[1], c[0]))
         days = [k[2] for k in self.value] + [k[1] for k in self.bars]
         ends = [c[1].astimezone(CHICAGO).date() for c in self.contracts]
-        self.days = session_days(min(days) - dt.timedelta(800), max(days + ends) + dt.timedelta(10))
+        self.days = LIVESTOCK.session_days(min(days) - dt.timedelta(800), max(days + ends) + dt.timedelta(10))
         self.place = {day: i for i, day in enumerate(self.days)}
         self._chain, self._r = {}, {}
 

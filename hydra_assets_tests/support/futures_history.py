@@ -9,7 +9,6 @@ import pyarrow as pa
 from hydra_assets.config.load import load_config
 from hydra_assets.core.calendar import LIVESTOCK
 from hydra_assets.core.instants import day_us, to_us
-from hydra_assets.core.sessions import session_days
 from hydra_assets.core.tables.futures import FUTURES_BARS, FUTURES_STATISTICS
 from hydra_assets.sources.sample.curve import Curve
 
@@ -67,7 +66,7 @@ def tables(statistics, bars=()):
 def history(first: dt.date, last: dt.date, symbol="HE", *, contracts=None) -> dict[str, pa.Table]:
     """The synthetic curve's prints from *first* to *last*, made column by column: ten years take a second."""
     curve = Curve(load_config().market(symbol))
-    days = session_days(first, last)
+    days = LIVESTOCK.session_days(first, last)
     evening = np.array([to_us(ct(day, "18:00")) for day in days])
     morning = np.array([to_us(ct(LIVESTOCK.next_session(day), "06:45")) for day in days])
     midnight = np.array([day_us(day) for day in days])

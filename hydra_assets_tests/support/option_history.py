@@ -7,7 +7,6 @@ import numpy as np
 import pyarrow as pa
 
 from hydra_assets.core.calendar import LIVESTOCK
-from hydra_assets.core.sessions import session_days
 from hydra_assets.core.tables.features import FEATURE_SCHEMA
 from hydra_assets.core.tables.futures import FUTURES_STATISTICS
 from hydra_assets.core.tables.options import OPTION_DEFINITIONS, OPTION_QUOTES, OPTION_STATISTICS
@@ -45,7 +44,7 @@ class History:
     """
 
     def __init__(self, first: dt.date, days: int, *, seed: int | None = None, strikes: int = 13, spread: int = 4) -> None:
-        self.days = session_days(first, first + dt.timedelta(2 * days + 10))[:days]
+        self.days = LIVESTOCK.session_days(first, first + dt.timedelta(2 * days + 10))[:days]
         self.dice = random.Random(seed)
         self.wild = seed is not None
         self.strikes, self.spread = strikes, spread
