@@ -87,7 +87,7 @@ def test_gaps_are_told_by_day_and_reason(monkeypatch):
 
     def conditions(self, dataset, first, last):
         told = real(self, dataset, first, last)
-        return {d: type(c)("pending" if d == dt.date(2025, 12, 9) else c.word, c.last_modified) for d, c in told.items()}
+        return {d: type(c)("pending" if d == dt.date(2025, 12, 9) else c.status, c.last_modified) for d, c in told.items()}
 
     monkeypatch.setattr(DatabentoSource, "conditions", conditions)
     result = futures()
@@ -207,7 +207,7 @@ def test_staleness_and_coverage_see_missing_days(monkeypatch):
 
     def conditions(self, dataset, first, last):
         told = real(self, dataset, first, last)
-        return {d: type(c)("pending" if d >= dt.date(2025, 12, 23) else c.word, c.last_modified) for d, c in told.items()}
+        return {d: type(c)("pending" if d >= dt.date(2025, 12, 23) else c.status, c.last_modified) for d, c in told.items()}
 
     monkeypatch.setattr(DatabentoSource, "conditions", conditions)
     told = verdicts(futures())

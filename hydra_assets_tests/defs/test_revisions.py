@@ -302,7 +302,7 @@ def test_a_day_that_databento_mends_is_a_new_vintage_seen_when_it_was_seen(monke
 
     def conditions(self, *words):
         told = real_conditions(self, *words)
-        return {d: type(c)(c.word, began.date() + dt.timedelta(1) if d == mended else c.last_modified) for d, c in told.items()}
+        return {d: type(c)(c.status, began.date() + dt.timedelta(1) if d == mended else c.last_modified) for d, c in told.items()}
 
     def records(self, schema, low, high):
         found = real_records(self, schema, low, high)
