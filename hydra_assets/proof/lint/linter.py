@@ -1,4 +1,4 @@
-"""Static lint: code that looks ahead, found without running it. A line that is right all the same says why: ``# lookahead-ok: reason``."""
+"""Static lint for code that looks ahead; ``# lookahead-ok: reason`` on a line accepts it."""
 
 import ast
 import os
@@ -19,11 +19,12 @@ from hydra_assets.proof.lint.whole_sample import whole_series
 @dataclass(frozen=True)
 class Rule:
     """
-    One rule.
+    One rule of the lint.
 
     Attributes:
-        find: a node and its module to what is wrong there.
-        remedy: what to write in its place.
+        name: shown in findings.
+        find: yields the hits of one node.
+        remedy: advice on the right code.
     """
 
     name: str
@@ -34,7 +35,7 @@ class Rule:
 ALL_RULES = (
     Rule("negative-shift", negative_shift, "shift forwards (.shift(1)) and let the row of t use what came before t"),
     Rule("centred-window", centred_window, "use a trailing window: .rolling(n) without center, or an ewm"),
-    Rule("backward-fill", backward_fill, "fill forwards (.ffill(), direction='backward'), or leave the gap null with a quality word"),
+    Rule("backward-fill", backward_fill, "fill forwards (.ffill(), direction='backward'), or leave the gap null, with a quality"),
     Rule("clock", clock, "take the instant as an argument; a feature has no clock"),
     Rule("io", io, "a feature is a pure function of its inputs: declare the table as an input and let features.compute hand it over"),
     Rule("whole-vintages", whole_vintages, "use lake.read_known(..., known_at=t), or FeatureStore.get_training_frame"),
@@ -46,7 +47,7 @@ _SKIPPED = {"__pycache__", "node_modules", "site-packages", "build", "dist"}
 
 @dataclass(frozen=True, order=True)
 class Finding:
-    """One place where code can see what was not yet known; line and column start at 1."""
+    """One place where code may use values that were not yet known; line and column start at 1."""
 
     path: str
     line: int
@@ -61,13 +62,15 @@ class Finding:
 
 def lint(paths: Iterable[str | os.PathLike[str]] | str | os.PathLike[str]) -> list[Finding]:
     """
-    What looks ahead in Python files.
+    Lint Python files.
 
     Args:
-        paths: files, or folders of which every ``*.py`` is read.
+        paths: files, or folders whose ``*.py`` files are read.
+
     Returns:
-        Findings by path, line and column. A comment ``# lookahead-ok: reason`` on any line of the expression accepts it; one
-        without a reason, or where there is nothing to accept, is a finding itself.
+        Findings by path, line and column. A comment ``# lookahead-ok: reason`` on any line of the expression accepts it; a
+        comment without a reason, or without anything to accept, is a finding itself.
+
     Raises:
         ConfigError: no such path.
     """
@@ -76,7 +79,7 @@ def lint(paths: Iterable[str | os.PathLike[str]] | str | os.PathLike[str]) -> li
 
 
 def lint_source(text: str, path: str | os.PathLike[str] = "<source>") -> list[Finding]:
-    """What looks ahead in one piece of source; *path* is what the findings name."""
+    """Lint one piece of source; the findings name *path*."""
     try:
         module = Module(ast.parse(text), Path(path))
     except (SyntaxError, ValueError) as error:
@@ -127,7 +130,7 @@ def _modules_of(folder: Path) -> Iterator[Path]:
 
 
 def _acceptances(text: str) -> dict[int, str]:
-    """Line to the reason given there; comments alone count, not text that looks like one."""
+    """Reasons by line number, from comments alone: a string that looks like one does not count."""
     tokens = tokenize.generate_tokens(StringIO(text).readline)
     marks = ((token.start[0], _ACCEPTED.search(token.string)) for token in tokens if token.type == tokenize.COMMENT)
     return {line: mark.group(1).strip() for line, mark in marks if mark}

@@ -1,4 +1,4 @@
-"""Rules of the lint on rows that come later: shifts and loops that reach ahead, windows with a half ahead, gaps filled from ahead."""
+"""Rules of the lint on later rows: negative shifts, loops that index ahead, centred windows, backward fills."""
 
 import ast
 from collections.abc import Iterator
@@ -7,7 +7,7 @@ from hydra_assets.proof.lint.scope import Function, Hit, Module, argument, const
 
 
 def negative_shift(node: ast.AST, module: Module) -> Iterator[Hit]:
-    """Rows moved backwards in time."""
+    """A later row moved to an earlier one, by a shift, a slice or a loop index."""
     if isinstance(node, ast.Call):
         name = method(node)
         if name in ("shift", "diff", "pct_change") and isinstance(node.func, ast.Attribute):
@@ -22,7 +22,7 @@ def negative_shift(node: ast.AST, module: Module) -> Iterator[Hit]:
         yield from _ahead_of_the_loop(node, module)
     elif isinstance(node, ast.Assign | ast.AugAssign):
         target = node.targets[0] if isinstance(node, ast.Assign) else node.target
-        # y[:-1] = x[1:]: every row is given the one after it.
+        # y[:-1] = x[1:] gives every row the one after it
         rows = _slice_of(target)
         if rows is not None and _number(rows.upper) < 0 and not _slice_start(target):
             for part in ast.walk(node.value):
@@ -37,7 +37,7 @@ def _negative(node: ast.expr, module: Module, depth: int = 3) -> bool:
     if isinstance(number, int | float):
         return number < 0
     if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
-        # -h: of a name that is itself a negative number, minus is plus.
+        # minus a name that holds a negative number is positive
         return not _negative(node.operand, module, depth)
     if isinstance(node, ast.Name) and depth:
         return any(_negative(value, module, depth - 1) for value in module.scope(node).values(node.id))
@@ -45,7 +45,7 @@ def _negative(node: ast.expr, module: Module, depth: int = 3) -> bool:
 
 
 def _ahead_of_the_loop(node: ast.Subscript, module: Module) -> Iterator[Hit]:
-    """``.iloc[i + 1]`` under a loop over i; ``out[i] = … x[i + 1]`` of any kind."""
+    """``.iloc[i + 1]`` in a loop over i, or any ``out[i] = … x[i + 1]``."""
     index = node.slice
     bounds = [index.lower] if isinstance(index, ast.Slice) else [index]
     ahead = max((_plus(bound, name) for bound in bounds for name in _loop_names(node, module)), default=0)
@@ -61,7 +61,7 @@ def _ahead_of_the_loop(node: ast.Subscript, module: Module) -> Iterator[Hit]:
 
 
 def _plus(node: ast.AST | None, name: str) -> int:
-    """k of ``name + k``."""
+    """The k of ``name + k``; 0 for any other expression."""
     if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
         for a, b in ((node.left, node.right), (node.right, node.left)):
             number = constant(b)
@@ -89,7 +89,7 @@ def _loop_names(node: ast.AST, module: Module) -> set[str]:
 
 
 def _stored_at(node: ast.AST, module: Module, otherwise: int) -> int:
-    """How far ahead of the loop the row is that the statement around *node* fills."""
+    """Offset from the loop index of the row that the statement around *node* fills."""
     for outer in module.outwards(node):
         if isinstance(outer, ast.Assign | ast.AugAssign):
             target = outer.targets[0] if isinstance(outer, ast.Assign) else outer.target
@@ -130,7 +130,7 @@ _TWO_SIDED = {
 
 
 def centred_window(node: ast.AST, module: Module) -> Iterator[Hit]:
-    """A window of which half, or all, lies ahead."""
+    """A window that reaches into later rows."""
     if not isinstance(node, ast.Call):
         return
     name = method(node)

@@ -1,4 +1,4 @@
-"""Rules of the lint on what comes from outside a computation: the clock, files and the network, whole vintages of the lake."""
+"""Rules of the lint on inputs from outside a computation: the clock, files and the network, whole vintages of the lake."""
 
 import ast
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ _CLOCKS = {
 
 
 def clock(node: ast.AST, module: Module) -> Iterator[Hit]:
-    """The time of day, read."""
+    """A reading of the clock."""
     if isinstance(node, ast.Call):
         name = module.dotted(node.func)
         if name in _CLOCKS or (
@@ -41,11 +41,11 @@ _READING_MODULES = ("pandas", "polars", "pyarrow", "numpy", "scipy.io")
 
 
 def io(node: ast.AST, module: Module) -> Iterator[Hit]:
-    """Anything from outside: a file, a database, the network, the environment."""
+    """A read or write outside the computation: file, database, network, environment."""
     if isinstance(node, ast.Import | ast.ImportFrom):
         names = [a.name for a in node.names] if isinstance(node, ast.Import) else [node.module or ""]
         for name in names:
-            if name.partition(".")[0] in _FILE_MODULES and not node_level(node):
+            if name.partition(".")[0] in _FILE_MODULES and not _relative_level(node):
                 yield node, f"imports {name}, which reaches outside"
     elif isinstance(node, ast.Attribute) and module.dotted(node) == "os.environ":
         yield node, "os.environ makes the answer depend on the machine"
@@ -58,8 +58,8 @@ def io(node: ast.AST, module: Module) -> Iterator[Hit]:
             yield node, f"{ast.unparse(node.func)}(…) reaches outside"
 
 
-def node_level(node: ast.Import | ast.ImportFrom) -> int:
-    """Dots of a relative import: what it names is the project's own."""
+def _relative_level(node: ast.Import | ast.ImportFrom) -> int:
+    """Number of dots of a relative import, which names a module of the project itself."""
     return node.level if isinstance(node, ast.ImportFrom) else 0
 
 
@@ -85,7 +85,7 @@ def whole_vintages(node: ast.AST, module: Module) -> Iterator[Hit]:
 
 
 def _is_lake(node: ast.AST, module: Module, depth: int = 3) -> bool:
-    """Whether an expression is a lake, by its name, its annotation or what it was made by."""
+    """Whether an expression is a lake, judged by its name, its annotation or the call that made it."""
     if isinstance(node, ast.Attribute):
         return node.attr.lower().endswith("lake")
     if isinstance(node, ast.Call):

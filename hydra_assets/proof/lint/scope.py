@@ -1,16 +1,16 @@
-"""What the names of a module stand for, as far as the lint must know: imports, values given to names, where an expression stands."""
+"""Names of a module as far as the lint needs them: imports, values assigned to names, the place of an expression."""
 
 import ast
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
 
-Hit = tuple[ast.expr | ast.stmt, str]  # where, and what is wrong there
+Hit = tuple[ast.expr | ast.stmt, str]  # node, message
 Function = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
 
 
 class Module:
-    """One parsed file: its tree, each node's parent, and what was imported under which name."""
+    """One parsed file: its tree, the parent of each node, and the imported names."""
 
     def __init__(self, tree: ast.Module, path: Path) -> None:
         self.tree, self.path = tree, path
@@ -19,7 +19,7 @@ class Module:
         for node in ast.walk(tree):
             if isinstance(node, ast.Import):
                 for name in node.names:
-                    # `import a.b` binds a, and a.b is then spelled out where it is used.
+                    # `import a.b` binds a alone; uses spell out a.b
                     self.imports[name.asname or name.name.partition(".")[0]] = name.name if name.asname else name.name.partition(".")[0]
             elif isinstance(node, ast.ImportFrom) and node.module:
                 for name in node.names:
@@ -27,7 +27,7 @@ class Module:
         self._scopes: dict[ast.AST, Scope] = {}
 
     def dotted(self, node: ast.AST) -> str:
-        """``pandas.read_csv`` for ``pd.read_csv``; names that are not imported as they are; empty for anything else."""
+        """Full name of an expression: ``pandas.read_csv`` for ``pd.read_csv``; empty unless it is a dotted name."""
         if isinstance(node, ast.Name):
             return self.imports.get(node.id, node.id)
         if isinstance(node, ast.Attribute):
@@ -36,7 +36,7 @@ class Module:
         return ""
 
     def imported(self, node: ast.AST) -> bool:
-        """Whether the leftmost name of a dotted expression is an import."""
+        """Whether the leftmost name of a dotted expression is imported."""
         while isinstance(node, ast.Attribute):
             node = node.value
         return isinstance(node, ast.Name) and node.id in self.imports
@@ -46,13 +46,13 @@ class Module:
         return next((outer for outer in self.outwards(node) if isinstance(outer, Function)), None)
 
     def outwards(self, node: ast.AST) -> Iterator[ast.AST]:
-        """The nodes around *node*, from the inside."""
+        """The nodes around *node*, innermost first."""
         while node in self.parents:
             node = self.parents[node]
             yield node
 
     def scope(self, node: ast.AST) -> "Scope":
-        """The names in sight of *node*."""
+        """The scope that *node* stands in."""
         owner = self.function_of(node) or self.tree
         if owner not in self._scopes:
             self._scopes[owner] = Scope(owner, None if owner is self.tree else self.scope(owner))
@@ -60,7 +60,7 @@ class Module:
 
 
 class Scope:
-    """Every expression that a function (or the module) gives to each name; of parameters their defaults and annotations."""
+    """Expressions assigned to each name of a function or module; parameters have their defaults and annotations."""
 
     def __init__(self, owner: ast.AST, outer: "Scope | None") -> None:
         self._owner, self._outer = owner, outer
@@ -72,7 +72,7 @@ class Scope:
             args = self._owner.args
             named = [*args.posonlyargs, *args.args]
             for arg in [*named, *args.kwonlyargs]:
-                given[arg.arg] = []  # hides a name of the module
+                given[arg.arg] = []  # shadows a module-level name
             defaults = [*zip(named[len(named) - len(args.defaults) :], args.defaults, strict=True)]
             for arg, default in [*defaults, *zip(args.kwonlyargs, args.kw_defaults, strict=True)]:
                 if default is not None:
@@ -90,17 +90,17 @@ class Scope:
         return given
 
     def values(self, name: str) -> list[ast.expr]:
-        """What is given to *name* here, or where it comes from."""
+        """Expressions assigned to *name* in this scope, else in an outer one."""
         if name in self._given:
             return self._given[name]
         return self._outer.values(name) if self._outer else []
 
     def binds(self, name: str) -> bool:
-        """Whether *name* is the code's own, and no built-in."""
+        """Whether the code itself defines *name*, so that it is no built-in."""
         return name in self._given or (self._outer is not None and self._outer.binds(name))
 
     def annotation(self, name: str) -> str:
-        """The annotation of a parameter, as text."""
+        """Annotation of a parameter, as text; empty without one."""
         if isinstance(self._owner, ast.FunctionDef | ast.AsyncFunctionDef):
             args = self._owner.args
             for arg in [*args.posonlyargs, *args.args, *args.kwonlyargs]:
@@ -110,7 +110,7 @@ class Scope:
 
 
 def _inside(owner: ast.AST) -> Iterator[ast.AST]:
-    """The nodes of a function's own body, not of the functions in it."""
+    """The nodes of a function's own body, without those of nested functions."""
     todo = list(ast.iter_child_nodes(owner))
     while todo:
         node = todo.pop(0)
@@ -136,7 +136,7 @@ def argument(call: ast.Call, position: int, *names: str) -> ast.expr | None:
 
 
 def constant(node: ast.AST | None) -> object:
-    """The value of a literal, signed numbers among them; None for anything else."""
+    """The value of a literal or signed number; None for anything else."""
     if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub) and isinstance(node.operand, ast.Constant):
         value = node.operand.value
         return -value if isinstance(value, int | float) else None
@@ -144,7 +144,7 @@ def constant(node: ast.AST | None) -> object:
 
 
 def chain(node: ast.AST) -> Iterator[ast.Call]:
-    """The calls of a method chain, from the right: ``x.groupby("a").rank()`` gives rank, then groupby."""
+    """The calls of a method chain, last first: ``x.groupby("a").rank()`` gives rank, then groupby."""
     while isinstance(node, ast.Call | ast.Attribute | ast.Subscript):
         if isinstance(node, ast.Call):
             yield node
@@ -154,5 +154,5 @@ def chain(node: ast.AST) -> Iterator[ast.Call]:
 
 
 def method(call: ast.Call) -> str:
-    """The last name of what is called."""
+    """The last part of the name of a called function."""
     return call.func.attr if isinstance(call.func, ast.Attribute) else call.func.id if isinstance(call.func, ast.Name) else ""
