@@ -56,7 +56,7 @@ class Home:
 
     @property
     def cache(self) -> Path:
-        """What can be made again."""
+        """Disposable caches."""
         return self.root / "cache"
 
     def create(self) -> None:

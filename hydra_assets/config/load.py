@@ -210,12 +210,12 @@ def load_config(path: Path | None = None) -> Config:
     if isinstance(sample.get("rude"), str):  # one name needs no list around it
         settings["sample"] = {**sample, "rude": [sample["rude"]]}
     config = _build(Config, {**settings, "markets": markets}, file, "")
-    _ = config.option_rules  # a wrong word in it is told now
+    _ = config.option_rules  # raises on a wrong setting now, not in the middle of a run
     if config.default_market not in markets:
         raise ConfigError(f"{file}: default_market {config.default_market!r} is none of the markets {', '.join(sorted(markets))}")
-    for check, word in dataclasses.asdict(config.checks.severity).items():
-        if word not in ("WARN", "ERROR"):
-            raise ConfigError(f"{file}: checks: severity: {check}: {word!r} is neither WARN nor ERROR")
+    for check, severity in dataclasses.asdict(config.checks.severity).items():
+        if severity not in ("WARN", "ERROR"):
+            raise ConfigError(f"{file}: checks: severity: {check}: {severity!r} is neither WARN nor ERROR")
     if not re.fullmatch(r"\d{4}-(0[1-9]|1[0-2])", config.start_month):
         raise ConfigError(f'{file}: start_month {config.start_month!r} is not a month; write it in quotes, like "2010-01"')
     return config

@@ -56,8 +56,8 @@ class CotArchive:
     @property
     def years(self) -> range:
         """The years whose reports it holds."""
-        first, _, last = self.name.partition("_")
-        return range(int(first), int(last or first) + 1)
+        years = [int(year) for year in re.findall(r"\d{4}", self.name)]
+        return range(years[0], years[-1] + 1)
 
     def read(self) -> bytes:
         """The bytes, compared with the hash under which they were kept."""

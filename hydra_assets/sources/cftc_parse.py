@@ -18,7 +18,7 @@ import pyarrow as pa
 
 from hydra_assets.core.instants import INSTANT, day_us, to_us
 from hydra_assets.core.releases import ReleaseCalendar
-from hydra_assets.core.tables.cot import COT_CONCENTRATION, COT_DISAGGREGATED, COT_GROUPS, COT_POSITIONS, COT_TRADERS
+from hydra_assets.core.tables.cot import COT_DISAGGREGATED, COT_GROUPS, COT_HOLDINGS
 from hydra_assets.errors import VendorContentError
 
 _GROUP = {"prod": "Prod_Merc", "swap": "Swap", "mm": "M_Money", "other": "Other_Rept", "nonrept": "NonRept"}
@@ -33,30 +33,24 @@ PARSER_VERSION = "1"  # raise it when rows may be read otherwise: the lake's sta
 SUPPRESSED = "."
 
 
-def _position_column(name: str) -> str:
-    if name == "open_interest":
-        return "Open_Interest_All"
-    group, side = name.rsplit("_", 1)
+def _position_column(group: str, side: str) -> str:
     # The file itself writes Swap__Positions_Short_All and Swap__Positions_Spread_All with two underscores.
     underscore = "__" if group == "swap" and side != "long" else "_"
     return f"{_GROUP[group]}{underscore}Positions_{_SIDE[side]}_All"
 
 
-def _trader_column(name: str) -> str:
-    if name == "traders_total":
-        return "Traders_Tot_All"
-    group, side = name.removeprefix("traders_").rsplit("_", 1)
-    return f"Traders_{_GROUP[group]}_{_SIDE[side]}_All"
-
-
-def _concentration_column(name: str) -> str:
-    kind, top, side = name.split("_")
-    return f"Conc_{kind.title()}_LE_{top.removeprefix('top')}_TDR_{_SIDE[side]}_All"
-
-
-POSITION_COLUMNS = {name: _position_column(name) for name in COT_POSITIONS}
-TRADER_COLUMNS = {name: _trader_column(name) for name in COT_TRADERS}
-CONCENTRATION_COLUMNS = {name: _concentration_column(name) for name in COT_CONCENTRATION}
+POSITION_COLUMNS = {"open_interest": "Open_Interest_All"} | {
+    f"{group}_{side}": _position_column(group, side) for group, side in COT_HOLDINGS
+}
+TRADER_COLUMNS = {"traders_total": "Traders_Tot_All"} | {
+    f"traders_{group}_{side}": f"Traders_{_GROUP[group]}_{_SIDE[side]}_All" for group, side in COT_HOLDINGS if group != "nonrept"
+}
+CONCENTRATION_COLUMNS = {
+    f"{kind}_top{count}_{side}": f"Conc_{kind.title()}_LE_{count}_TDR_{_SIDE[side]}_All"
+    for kind in ("gross", "net")
+    for count in (4, 8)
+    for side in ("long", "short")
+}
 NEEDED = (CODE, YYMMDD, *POSITION_COLUMNS.values(), *TRADER_COLUMNS.values(), *CONCENTRATION_COLUMNS.values())
 
 
@@ -219,7 +213,7 @@ def _row(cells: list[str], at: dict[str, int]) -> tuple[dict[str, object], str |
 
 
 def _unbalanced(row: dict[str, object]) -> str | None:
-    spreads = sum(int(str(row[name])) for name in COT_POSITIONS if name.endswith("_spread"))
+    spreads = sum(int(str(row[f"{group}_{side}"])) for group, side in COT_HOLDINGS if side == "spread")
     for side in ("long", "short"):
         total = spreads + sum(int(str(row[f"{group}_{side}"])) for group in COT_GROUPS)
         if total != row["open_interest"]:

@@ -9,14 +9,14 @@ _GROUPS = {
     "other": "other reportables",
     "nonrept": "non-reportable traders",
 }
-_SPREADING = ("swap", "mm", "other")
 COT_GROUPS = tuple(_GROUPS)
 
-_SIDES = [(group, side) for group in COT_GROUPS for side in ("long", "short")]
-_SPREADS = [(group, "spread") for group in _SPREADING]
-_HELD = [
-    Column(f"{group}_{side}", INTEGER, f"Contracts held {side} by {_GROUPS[group]}.", "contracts") for group, side in (*_SIDES, *_SPREADS)
-]
+# (group, side) of every position that the report prints; side is long, short or spread.
+COT_HOLDINGS = (
+    *((group, side) for group in COT_GROUPS for side in ("long", "short")),
+    *((group, "spread") for group in ("swap", "mm", "other")),
+)
+_HELD = [Column(f"{group}_{side}", INTEGER, f"Contracts held {side} by {_GROUPS[group]}.", "contracts") for group, side in COT_HOLDINGS]
 _SHARES = [
     Column(
         f"{kind}_top{count}_{side}",
@@ -30,15 +30,12 @@ _SHARES = [
 ]
 _COUNTED = [
     Column(f"traders_{group}_{side}", INTEGER, f"Number of traders {side} by {_GROUPS[group]}.", "traders")
-    for group, side in (*_SIDES, *_SPREADS)
+    for group, side in COT_HOLDINGS
     if group != "nonrept"
 ]
 _POSITIONS = [Column("open_interest", INTEGER, "Open interest.", "contracts"), *_HELD]
 _TRADERS = [Column("traders_total", INTEGER, "Number of reporting traders.", "traders"), *_COUNTED]
 
-COT_POSITIONS = tuple(column.name for column in _POSITIONS)
-COT_CONCENTRATION = tuple(column.name for column in _SHARES)
-COT_TRADERS = tuple(column.name for column in _TRADERS)
 
 COT_DISAGGREGATED = Table(
     name="cot_disaggregated",
