@@ -106,7 +106,7 @@ def messy(seed: int) -> dict[str, pa.Table]:
     return tables(rows, bars)
 
 
-@pytest.fixture(scope="module", params=[1, 2, 3])
+@pytest.fixture(scope="module", params=[1, pytest.param(2, marks=pytest.mark.slow), pytest.param(3, marks=pytest.mark.slow)])
 def case(request):
     inputs = messy(request.param)
     return request.param, inputs, compute("futures", inputs, market="HE")

@@ -664,6 +664,7 @@ with source(url, folder) as asking:
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("after", [3, 17])
 def test_a_killed_backfill_goes_on_where_it_was_and_pays_nothing_twice(tmp_path, after):
     with vendor() as running:

@@ -541,6 +541,7 @@ with source(url, folder) as asking:
 """
 
 
+@pytest.mark.slow
 def test_a_killed_backfill_goes_on_where_it_was_and_pays_nothing_twice(tmp_path):
     with vendor() as running:
 
