@@ -9,7 +9,7 @@ from hydra_assets.core.instants import column_us
 from hydra_assets.core.point_in_time import recordings_that_count
 from hydra_assets.storage.capture import confirmed
 from hydra_assets.storage.folder import SEEN, recording_columns
-from hydra_assets.storage.validate import codes
+from hydra_assets.storage.keys import key_codes
 
 
 @dataclass(frozen=True)
@@ -27,10 +27,8 @@ class CaptureStats:
 
 
 def capture_stats_of(held: pa.Table, key: Sequence[str]) -> CaptureStats:
-    """Counts over rows with the hidden columns."""
-    if not held.num_rows:
-        return CaptureStats(0, 0)
-    group = codes(held, [*(name for name in key if name != "as_of"), "as_of"])
+    """Counts over rows with the hidden columns, at least one."""
+    group = key_codes(held, key)
     available, seen = column_us(held["available_at"], what="available_at"), held[SEEN].to_pylist()
     order = recordings_that_count(group, available, *recording_columns(held)).tolist()
     restated = [bool(at) and group[order[at - 1]] == group[i] for at, i in enumerate(order)]

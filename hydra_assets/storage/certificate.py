@@ -41,11 +41,11 @@ def fingerprint(table: pa.Table) -> dict[str, Any]:
     """
     columns, rows = [], np.full(table.num_rows, 0xCBF29CE484222325, dtype=np.uint64)
     for name in table.column_names:
-        valid, words, payload = _canonical(table[name], name)
+        valid, cells, payload = _canonical(table[name], name)
         head = json.dumps([name, str(table[name].type), table.num_rows]).encode()
         digest = hashlib.sha256(head + valid.tobytes() + payload).hexdigest()
         columns.append({"name": name, "type": str(table[name].type), "sha256": digest})
-        for part in (valid.astype(np.uint64), words):
+        for part in (valid.astype(np.uint64), cells):
             rows = (rows ^ part) * _MIX
             rows ^= rows >> np.uint64(29)
     return {

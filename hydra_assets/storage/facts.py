@@ -35,11 +35,11 @@ class Fact:
 
     @property
     def vintage(self) -> Vintage:
-        """What a later recording of the same fact would share."""
+        """The part that a later recording of the same fact shares."""
         return (self.market, self.feature_name, self.as_of, self.available_at)
 
 
-def checked(market: Any, feature_name: Any, as_of: Any, available_at: Any, value: Any, quality: Any = "normal") -> Fact:
+def fact_of(market: Any, feature_name: Any, as_of: Any, available_at: Any, value: Any, quality: Any = "normal") -> Fact:
     """
     A Fact from what a caller gave.
 
@@ -48,7 +48,7 @@ def checked(market: Any, feature_name: Any, as_of: Any, available_at: Any, value
     """
     checked_name(market, "market"), checked_name(feature_name, "feature_name")
     if is_label(feature_name):
-        raise LabelError(f"{market} {feature_name}: a label is no feature; the store serves what was known, labels foretell it")
+        raise LabelError(f"{market} {feature_name}: a label is no feature; the store serves what was known, labels are known only later")
     described = to_us(as_of, what=f"{feature_name} as_of")
     known = to_us(available_at, what=f"{feature_name} available_at", rounding="ceil")
     if known < described:
@@ -88,7 +88,7 @@ def facts_of(rows: Any, *, market: str | None = None) -> list[Fact]:
     seen: dict[Vintage, Fact] = {}
     for row in _mappings(rows):
         try:
-            fact = checked(
+            fact = fact_of(
                 row.get("market", market),
                 row["feature_name"],
                 row["as_of"],
@@ -110,7 +110,7 @@ def facts_of(rows: Any, *, market: str | None = None) -> list[Fact]:
 def _plain(table: pa.Table, market: str | None) -> list[Fact] | None:
     """
     Facts of a table in the shape that `features.compute` gives, checked column by column; None where anything is not as it should be,
-    so that it is looked at row by row, and named.
+    so that each row is checked by itself, and the wrong one named.
     """
     shape = {"feature_name": pa.string(), "as_of": INSTANT, "available_at": INSTANT, "value": pa.float64()}
     shape |= {name: pa.string() for name in ("quality", "market") if name in table.column_names}
@@ -121,15 +121,15 @@ def _plain(table: pa.Table, market: str | None) -> list[Fact] | None:
     as_of, available = (table[name].cast(pa.int64()).to_numpy() for name in ("as_of", "available_at"))
     names = table["feature_name"].to_pylist()
     markets = table["market"].to_pylist() if "market" in shape else [market] * len(names)
-    words = table["quality"].to_pylist() if "quality" in shape else ["normal"] * len(names)
-    sane = not any(is_label(name) for name in set(names)) and set(words) <= set(QUALITIES) and bool((available >= as_of).all())
+    qualities = table["quality"].to_pylist() if "quality" in shape else ["normal"] * len(names)
+    sane = not any(is_label(name) for name in set(names)) and set(qualities) <= set(QUALITIES) and bool((available >= as_of).all())
     if not sane or not pc.all(pc.is_finite(table["value"]), min_count=0).as_py():
         return None
     for name in set(names):
         checked_name(name, "feature_name")
     for name in set(markets):
         checked_name(name, "market")
-    cells = zip(markets, names, as_of.tolist(), available.tolist(), table["value"].to_pylist(), words, strict=True)
+    cells = zip(markets, names, as_of.tolist(), available.tolist(), table["value"].to_pylist(), qualities, strict=True)
     found = [Fact(*row) for row in cells]
     return found if len({fact.vintage for fact in found}) == len(found) else None
 
@@ -142,7 +142,7 @@ def _mappings(rows: Iterable[Any]) -> Iterable[Mapping[str, Any]]:
 
 
 def same(a: Fact, b: Fact) -> bool:
-    """Whether two facts of one vintage say the same, up to float noise."""
+    """Whether two facts of one vintage have the same value, up to float noise, and quality."""
     return a.quality == b.quality and same_number(a.value, b.value)
 
 

@@ -12,11 +12,12 @@ import pyarrow as pa
 from hydra_assets import log
 from hydra_assets.core.instants import INSTANT, column_us, from_us, now_us, to_us
 from hydra_assets.core.point_in_time import known_vintages, recordings_that_count
+from hydra_assets.core.tables.registry import TABLES
 from hydra_assets.core.tables.table import Stamps
 from hydra_assets.errors import CorruptionError, InvalidNameError, InvalidTimeError, InvalidValueError, SchemaError
 from hydra_assets.storage import files
 from hydra_assets.storage.backend import Storage
-from hydra_assets.storage.capture import Held, Look, capture
+from hydra_assets.storage.capture import Existing, Look, capture
 from hydra_assets.storage.capture_stats import CaptureStats, capture_stats_of
 from hydra_assets.storage.compaction import GRACE, compact_folder, vacuum_folder
 from hydra_assets.storage.folder import (
@@ -33,11 +34,12 @@ from hydra_assets.storage.folder import (
     without_hidden,
 )
 from hydra_assets.storage.health import LakeHealth, lake_health
+from hydra_assets.storage.keys import key_codes
 from hydra_assets.storage.local import LocalStorage
 from hydra_assets.storage.look_log import log_look, looks_of
 from hydra_assets.storage.names import adopt_world, checked_name
 from hydra_assets.storage.restamp import restamped
-from hydra_assets.storage.validate import codes, days_of, read_schema, stamped, utc_day, validated
+from hydra_assets.storage.validate import days_of, read_schema, stamped, utc_day, validated
 
 __all__ = ["Folder", "Look", "ParquetLake", "WriteInfo"]
 
@@ -100,7 +102,7 @@ class ParquetLake:
         Args:
             key: columns that tell rows of one ``as_of`` apart.
             stamps: ``ours``, ``vendor`` or ``derived``: who decides ``available_at``.
-            look: what the source was asked and when; logged in the lake with the rows.
+            look: the request to the source, and its instant; logged in the lake with the rows.
             allow_retract: a derived table may lose more than a fifth of the month's vintages.
         Returns:
             Rows written, tombstones included.
@@ -116,9 +118,16 @@ class ParquetLake:
         with self._storage.lock(folder.key) as clock:
             held = self._load([folder])
             looks = looks_of(self._storage, folder.key)
-            group = None if stamps == "derived" or not held.num_rows else codes(held, [*names, "as_of"])
+            group = None if stamps == "derived" or not held.num_rows else key_codes(held, [*names, "as_of"])
             rows, ignored = capture(
-                table, _held(held, group), key=names, stamps=stamps, look=look, looks=looks, place=folder.key, allow_retract=allow_retract
+                table,
+                _existing(held, group),
+                key=names,
+                stamps=stamps,
+                look=look,
+                looks=looks,
+                place=folder.key,
+                allow_retract=allow_retract,
             )
             if rows.num_rows:
                 about = {"seen_at": str(look.seen_us), **({"versions": json.dumps(dict(look.versions))} if look.versions else {})}
@@ -126,7 +135,7 @@ class ParquetLake:
             log_look(self._storage, folder.key, look, ignored=ignored)
             if ignored:
                 log.get("lake").warning(
-                    "an outdated look was not believed", folder=folder.key, rows=ignored, seen_at=look.seen_at.isoformat()
+                    "an outdated look was not applied", folder=folder.key, rows=ignored, seen_at=look.seen_at.isoformat()
                 )
             return int(rows.num_rows)
 
@@ -137,12 +146,13 @@ class ParquetLake:
         Put right stamps of ours that turned out wrong: a calendar corrected, a parser mended.
 
         Each such vintage is withdrawn by a tombstone and appended with the right stamp; an earlier ``recorded_by`` still sees what
-        was believed. A row stamped with the moment of its own sight, and every restatement, stay: see `storage.restamp`.
+        stood. A row stamped with the moment of its own sight, and every restatement, stay: see `storage.restamp`.
 
         Args:
             right: *key*, ``as_of``, ``available_at`` and perhaps ``quality`` as they should be; rows that it does not name stay.
             date: in the month.
-            reason: for the footer. versions: of what says so now, for the footer.
+            reason: for the footer.
+            versions: of the calendar and parser that stamp now, for the footer.
         Returns:
             Rows written, tombstones included.
         Raises:
@@ -195,10 +205,7 @@ class ParquetLake:
         table = self._rows(data_type, market, start, end)
         if not table.num_rows:
             return without_hidden(table)
-        names = key if key is not None else key_of(table)
-        if names is None:
-            raise SchemaError(f"{data_type}/{market}: written without a key; name it: read_vintages(..., key=[...])")
-        group = codes(table, [*(name for name in names if name != "as_of"), "as_of"])
+        group = key_codes(table, _row_key(data_type, key, table))
         rows = recordings_that_count(
             group, column_us(table["available_at"], what="available_at"), *recording_columns(table), stamped_at=stamped(table)
         )
@@ -219,7 +226,7 @@ class ParquetLake:
         market: str,
         known_at: dt.datetime,
         *,
-        key: Sequence[str],
+        key: Sequence[str] | None = None,
         start: dt.date | None = None,
         end: dt.date | None = None,
         recorded_by: dt.datetime | None = None,
@@ -229,7 +236,7 @@ class ParquetLake:
 
         Args:
             known_at: inclusive cut on ``available_at``.
-            key: with or without ``as_of``.
+            key: with or without ``as_of``; default the table's own.
             recorded_by: inclusive cut on the recording: what this lake would have answered then.
         Raises:
             InvalidTimeError: naive, or *recorded_by* lies in the future.
@@ -247,7 +254,7 @@ class ParquetLake:
             if name not in table.column_names:
                 raise SchemaError(f"{data_type}/{market}: read_known needs the column {name!r}")
         rows = known_vintages(
-            codes(table, [*(name for name in key if name != "as_of"), "as_of"]),
+            key_codes(table, _row_key(data_type, key, table)),
             column_us(table["available_at"], what="available_at"),
             *recording_columns(table),
             known_at=cut,
@@ -256,7 +263,9 @@ class ParquetLake:
         )
         return without_hidden(table.take(pa.array(rows)), None)
 
-    def export_known(self, path: str | os.PathLike[str], data_type: str, market: str, known_at: dt.datetime, *, key: Sequence[str]) -> Path:
+    def export_known(
+        self, path: str | os.PathLike[str], data_type: str, market: str, known_at: dt.datetime, *, key: Sequence[str] | None = None
+    ) -> Path:
         """Write `read_known` to one Parquet file at *path*, for tools that would otherwise glob tombstones and old vintages."""
         import pyarrow.parquet as pq
 
@@ -349,10 +358,11 @@ class ParquetLake:
         return last is not None and last <= to_us(recorded_at, what="recorded_at", rounding="floor")
 
     def capture_stats(
-        self, data_type: str, market: str, start: dt.date | None = None, end: dt.date | None = None, *, key: Sequence[str]
+        self, data_type: str, market: str, start: dt.date | None = None, end: dt.date | None = None, *, key: Sequence[str] | None = None
     ) -> CaptureStats:
         """How many of the vintages of a table stamped by us were captured live, and how many filled in later."""
-        return capture_stats_of(self._rows(data_type, market, start, end), key)
+        table = self._rows(data_type, market, start, end)
+        return capture_stats_of(table, _row_key(data_type, key, table)) if table.num_rows else CaptureStats(0, 0)
 
     def looks(self, source: str | None = None) -> pa.Table:
         """Every logged look: folder, source, start, end, symbols, seen_at."""
@@ -391,7 +401,7 @@ class ParquetLake:
         return good
 
     def inspect(self, *, progress: Callable[[Folder], None] | None = None) -> tuple[int, list[str]]:
-        """What `verify` finds: how many files are good, and what is wrong with each of the others."""
+        """The findings of `verify`: how many files are good, and the fault of each of the others."""
         good, bad = 0, []
         for folder in self.folders():
             for key in files.committed(self._storage, folder.key):
@@ -447,7 +457,7 @@ class ParquetLake:
     def _withdrawn(self, table: pa.Table) -> np.ndarray:
         """Tombstones, and every older recording of the vintages that they withdraw."""
         stamp = stamped(table)
-        vintage = codes(table, [*(key_of(table) or ()), "as_of", "available_at"])
+        vintage = key_codes(table, [*(key_of(table) or ()), "as_of", "available_at"])
         if stamp is not None:
             vintage = np.unique(np.stack([vintage, stamp]), axis=1, return_inverse=True)[1]
         recorded, tombstone = recording_columns(table)
@@ -464,11 +474,27 @@ class ParquetLake:
                     pass
 
 
-def _held(table: pa.Table, group: np.ndarray | None = None) -> Held:
-    """What a capture compares with; of stamps by the vendor or us (*group* given), the vintages that exist alone."""
+def _existing(table: pa.Table, group: np.ndarray | None) -> Existing:
+    """Existing rows for `capture`; retracted vintages are dropped unless the table is derived (no *group*)."""
     recorded, retracted = recording_columns(table)
     if group is not None and retracted.any():
         available = column_us(table["available_at"], what="available_at")
         rows = recordings_that_count(group, available, recorded, retracted, stamped_at=stamped(table))
-        return Held(table.take(pa.array(rows)), recorded[rows], retracted[rows])
-    return Held(table, recorded, retracted)
+        return Existing(table.take(pa.array(rows)), recorded[rows], retracted[rows])
+    return Existing(table, recorded, retracted)
+
+
+def _row_key(data_type: str, key: Sequence[str] | None, table: pa.Table) -> list[str]:
+    """
+    The columns that tell rows apart, ``as_of`` last: *key*, else the known table's own, else that of the footers.
+
+    Raises:
+        SchemaError: another key than the known table's own, or none at all.
+    """
+    own = TABLES[data_type].key if data_type in TABLES else None
+    names = next((each for each in (key, own, key_of(table)) if each is not None), None)
+    if names is None:
+        raise SchemaError(f"{data_type}: written without a key; name it: key=[...]")
+    if own is not None and {*names, "as_of"} != {*own, "as_of"}:
+        raise SchemaError(f"{data_type}: its key is {list(own)}, not {list(names)}")
+    return [*(name for name in names if name != "as_of"), "as_of"]

@@ -3,7 +3,7 @@
 import json
 
 from hydra_assets.storage.backend import Storage
-from hydra_assets.storage.capture import Look
+from hydra_assets.storage.look import Look
 
 LOOKS_FILE = "_looks.jsonl"
 

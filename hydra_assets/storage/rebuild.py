@@ -1,4 +1,4 @@
-"""The store made anew from the lake's feature tables: built beside the old one, compared with the lake, swapped in one rename."""
+"""Rebuild of the store from the lake's feature tables: built beside the old one, compared with the lake, swapped in one rename."""
 
 import datetime as dt
 from collections.abc import Callable, Iterator
@@ -22,10 +22,12 @@ _COMPARED = ["feature_name", "as_of", "available_at", "value", "quality"]
 @dataclass(frozen=True)
 class Rebuilt:
     """
-    What a rebuild made.
+    The result of a rebuild.
 
     Attributes:
-        recordings: facts written. vintages: of them believed today. publishes: taken over from the old store.
+        recordings: facts written.
+        vintages: those of them that stand today.
+        publishes: taken over from the old store.
         backup: where the old file lies now; None where there was none.
         dropped: series of the old store that the lake does not hold.
     """
@@ -112,7 +114,7 @@ def _recordings(lake: ParquetLake, progress: Callable[[Folder], None] | None) ->
         day = dt.date(folder.year, folder.month, 1)
         table = lake.recordings(folder.data_type, folder.market, day, _last(day)).sort_by(RECORDED)
         times = {name: table[name].cast(pa.int64()).to_pylist() for name in ("as_of", "available_at", RECORDED)}
-        believed: dict[Vintage, tuple[float | None, str] | None] = {}
+        current: dict[Vintage, tuple[float | None, str] | None] = {}
         for name, as_of, available, value, quality, recorded, gone in zip(
             table["feature_name"].to_pylist(),
             times["as_of"],
@@ -125,9 +127,9 @@ def _recordings(lake: ParquetLake, progress: Callable[[Folder], None] | None) ->
         ):
             fact = Fact(folder.market, name, as_of, available, value, quality)
             now = None if gone else (value, quality)
-            if believed.get(fact.vintage) == now:
+            if current.get(fact.vintage) == now:
                 continue  # recorded again for another reason than its value, or withdrawn without having been there
-            believed[fact.vintage] = now
+            current[fact.vintage] = now
             yield fact, bool(gone), recorded
         if progress is not None:
             progress(folder)

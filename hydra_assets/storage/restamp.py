@@ -1,7 +1,7 @@
 """
-A stamp of ours that was wrong, put right: the vintage withdrawn by a tombstone and appended where it belongs.
+Correction of our own stamps: the vintage is withdrawn by a tombstone and appended under the right stamp.
 
-An earlier ``recorded_by`` still sees what was believed. What a live sight says is never brought forward by a table.
+An earlier ``recorded_by`` still sees the wrong one. No table brings forward a stamp that a live sight gave.
 """
 
 from collections.abc import Sequence
@@ -12,9 +12,9 @@ import pyarrow as pa
 from hydra_assets.core.instants import INSTANT, column_us, instants, iso
 from hydra_assets.core.point_in_time import recordings_that_count
 from hydra_assets.errors import InvalidTimeError, SchemaError
-from hydra_assets.storage.capture import Look, confirmed
+from hydra_assets.storage.capture import Look, confirmed, flagged
 from hydra_assets.storage.folder import RECORDED, RETRACTED, SEEN, recording_columns
-from hydra_assets.storage.validate import codes
+from hydra_assets.storage.keys import key_codes
 
 
 def restamped(held: pa.Table, right: pa.Table, *, key: Sequence[str], looks: Sequence[Look], place: str) -> pa.Table:
@@ -39,10 +39,10 @@ def restamped(held: pa.Table, right: pa.Table, *, key: Sequence[str], looks: Seq
     names = [*(name for name in key if name != "as_of"), "as_of"]
     wanted = {tuple(row[name] for name in names): row for row in right.to_pylist()}
     available, as_of = column_us(held["available_at"], what="available_at"), column_us(held["as_of"], what="as_of")
-    group = codes(held, names)
+    group = key_codes(held, names)
     order = recordings_that_count(group, available, *recording_columns(held))
     seen, rows = held[SEEN].to_pylist(), held.select(names).to_pylist()
-    words = held["quality"].to_pylist() if "quality" in held.column_names else None
+    qualities = held["quality"].to_pylist() if "quality" in held.column_names else None
     moved: list[tuple[int, int, str | None]] = []
     for at, i in enumerate(order.tolist()):
         if at and group[order[at - 1]] == group[i]:
@@ -59,11 +59,11 @@ def restamped(held: pa.Table, right: pa.Table, *, key: Sequence[str], looks: Seq
             stamp = min(stamp, int(available[order[at + 1]]) - 1)
         if stamp < as_of[i]:
             raise InvalidTimeError(f"{place}: {rows[i]} would be available at {iso(stamp)}, before its as_of")
-        word = words[i] if words else None
-        if words and answer.get("quality"):
-            word = "normal" if answer["quality"] == "partial" and confirmed(seen[i], stamp) else answer["quality"]
-        if stamp != available[i] or (words and word != words[i]):
-            moved.append((i, stamp, word))
+        quality = qualities[i] if qualities else None
+        if qualities and answer.get("quality"):
+            quality = "normal" if answer["quality"] == "partial" and confirmed(seen[i], stamp) else answer["quality"]
+        if stamp != available[i] or (qualities and quality != qualities[i]):
+            moved.append((i, stamp, quality))
     return _written(held, available, moved)
 
 
@@ -76,8 +76,5 @@ def _written(held: pa.Table, available: np.ndarray, moved: Sequence[tuple[int, i
     fresh = fresh.set_column(at, fresh.schema.field(at), stamps)
     if "quality" in columns:
         at = fresh.column_names.index("quality")
-        fresh = fresh.set_column(at, fresh.schema.field(at), pa.array([word for *_, word in moved], fresh.schema.field(at).type))
-    flagged = [
-        table.append_column(RETRACTED, pa.array([flag] * table.num_rows, pa.bool_())) for table, flag in ((gone, True), (fresh, False))
-    ]
-    return pa.concat_tables(flagged)
+        fresh = fresh.set_column(at, fresh.schema.field(at), pa.array([quality for *_, quality in moved], fresh.schema.field(at).type))
+    return pa.concat_tables([flagged(gone, withdraws=True), flagged(fresh, withdraws=False)])

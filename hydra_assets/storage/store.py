@@ -91,7 +91,7 @@ class FeatureStore(Closing):
         self, market: str, feature_name: str, as_of: dt.datetime, available_at: dt.datetime, value: float | None, quality: str = "normal"
     ) -> int:
         """Record one value; 1, or 0 where the newest recording of its vintage says the same already."""
-        return self._record([facts.checked(market, feature_name, as_of, available_at, value, quality)])
+        return self._record([facts.fact_of(market, feature_name, as_of, available_at, value, quality)])
 
     def write_features(self, rows: Any) -> int:
         """
@@ -110,7 +110,7 @@ class FeatureStore(Closing):
 
     def retract(self, market: str, feature_name: str, as_of: dt.datetime, available_at: dt.datetime) -> int:
         """Withdraw a vintage by a further fact; 1, or 0 where it does not exist (any more)."""
-        withdrawn = facts.checked(market, feature_name, as_of, available_at, None)
+        withdrawn = facts.fact_of(market, feature_name, as_of, available_at, None)
         with self._table.transaction() as stamp:
             if not self._table.current([withdrawn]):
                 return 0

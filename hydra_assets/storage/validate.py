@@ -1,7 +1,6 @@
 """Validation of a table on its way into the lake: UTC microseconds, rows of the folder's own month, one type a column."""
 
 import datetime as dt
-from collections.abc import Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -10,7 +9,7 @@ import pyarrow.compute as pc
 from hydra_assets.core.instants import INSTANT, column_us, from_us, instants, to_us
 from hydra_assets.errors import InvalidTimeError, SchemaError
 from hydra_assets.storage.backend import Storage
-from hydra_assets.storage.folder import HIDDEN, WRITTEN, Folder, without_hidden
+from hydra_assets.storage.folder import HIDDEN, WRITTEN, Folder
 
 SCHEMA_FILE = "_schema.arrow"
 
@@ -26,7 +25,7 @@ def validated(table: pa.Table, folder: Folder, storage: Storage) -> pa.Table:
         raise SchemaError(f"{folder.key}: a pyarrow.Table is needed, not {type(table).__name__}")
     clash = [name for name in table.column_names if name in HIDDEN or table.column_names.count(name) > 1]
     if clash:
-        raise SchemaError(f"{folder.key}: column names {clash} are the lake's own or stand twice")
+        raise SchemaError(f"{folder.key}: column names {clash} are the lake's own or duplicates")
     table = _utc(table, folder.key)
     if table.num_rows and _has_days(table):
         days = days_of(table)
@@ -113,18 +112,6 @@ def days_of(table: pa.Table) -> np.ndarray:
         else column.cast(pa.date32()).cast(pa.int32()).to_numpy()
     )
     return np.asarray(days, dtype=np.int64).astype("datetime64[D]")
-
-
-def codes(table: pa.Table, columns: Sequence[str]) -> np.ndarray:
-    """One integer per distinct combination of *columns*."""
-    code = np.zeros(table.num_rows, dtype=np.int64)
-    for name in columns:
-        if name not in table.column_names:
-            raise SchemaError(f"key column {name!r} is not in the table; it has {without_hidden(table).column_names}")
-        encoded = table[name].combine_chunks().dictionary_encode(null_encoding="encode")
-        indices = encoded.indices.to_numpy(zero_copy_only=False).astype(np.int64)
-        code = np.unique(code * (len(encoded.dictionary) + 1) + indices, return_inverse=True)[1].astype(np.int64)
-    return code
 
 
 def stamped(table: pa.Table) -> np.ndarray | None:

@@ -196,3 +196,17 @@ def test_a_month_without_rows_still_has_its_columns(lake):
     lake.write(cot(), "cot", "HE", FEB)
     assert lake.read("cot", "LE").schema == lake.read("cot", "HE").schema
     assert lake.read("cot", "HE", dt.date(2025, 1, 1), dt.date(2025, 1, 31)).column_names == cot().column_names
+
+
+def test_a_known_table_is_read_by_its_own_key_and_by_no_other(lake):
+    lake.write(cot(value=1), "cot_disaggregated", "HE", FEB)
+    lake.write(cot(value=2, available_at="2026-02-20 20:30"), "cot_disaggregated", "HE", FEB)
+    for key in ({}, {"key": ["cftc_code"]}, {"key": ("as_of", "cftc_code")}):
+        assert lake.read_known("cot_disaggregated", "HE", at("2026-02-14"), **key)["value"].to_pylist() == [1]
+    with pytest.raises(SchemaError, match=r"cot_disaggregated: its key is \['cftc_code'\], not \['value'\]"):
+        lake.read_known("cot_disaggregated", "HE", at("2026-02-14"), key=["value"])
+    lake.write(cot(), "cot", "HE", FEB)
+    with pytest.raises(SchemaError, match="without a key; name it"):
+        lake.read_known("cot", "HE", at("2026-02-14"))
+    lake.write(rows(as_of=["2026-02-10"], available_at=["2026-02-13 20:30"], settlement=[1.0]), "futures_continuous", "HE", FEB)
+    assert lake.read_known("futures_continuous", "HE", at("2026-02-14")).num_rows == 1  # one row a day: no key but the day

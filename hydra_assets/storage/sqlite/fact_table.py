@@ -131,23 +131,25 @@ class SqliteFactTable(PublishTable):
         return found
 
     def known(self, market: str, cut: int, recorded_by: int | None, feature: str | None = None) -> dict[str, Mapping[str, Any]]:
-        """
-        The row of the point-in-time rule, of each feature.
+        """The row of the point-in-time rule, of each feature."""
+        statement = "SELECT feature_name, series_id FROM series WHERE market = ? ORDER BY feature_name"
+        wanted = [(name, series) for name, series in self._db.execute(statement, (market,)) if feature in (None, name)]
+        found = ((name, self._known(series, cut, recorded_by, f"{market} {name}")) for name, series in wanted)
+        return {name: row for name, row in found if row is not None}
 
-        ``as_of <= cut`` follows from ``as_of <= available_at``, and lets the seek start at the right place.
+    def _known(self, series: int, cut: int, recorded_by: int | None, place: str) -> Mapping[str, Any] | None:
         """
-        statement = (
+        One seek.
+
+        ``as_of <= cut`` follows from ``as_of <= available_at``, and lets the seek start at the right place. The cursor must end
+        with this call: SQLite's module prepares the statement anew while an older cursor of it is open.
+        """
+        rows = self._db.execute(
             f"SELECT {_COLUMNS} FROM facts WHERE series_id = ? AND as_of <= ? AND available_at <= ?"
-            " ORDER BY as_of DESC, available_at DESC, recorded_at DESC"
+            " ORDER BY as_of DESC, available_at DESC, recorded_at DESC",
+            (series, cut, cut),
         )
-        found = {}
-        every = "SELECT feature_name, series_id FROM series WHERE market = ? AND feature_name = coalesce(?, feature_name) ORDER BY 1"
-        for name, series in self._db.execute(every, (market, feature)).fetchall():
-            rows = self._db.execute(statement, (series, cut, cut))
-            row = next(self._newest_of_each(rows, series, recorded_by, f"{market} {name}"), None)
-            if row is not None:
-                found[name] = row
-        return found
+        return next(self._newest_of_each(rows, series, recorded_by, place), None)
 
     def vintages(
         self, market: str, feature: str, first: int | None = None, last: int | None = None, recorded_by: int | None = None
