@@ -94,7 +94,7 @@ def continuous(
     home.create()
     load_config().market(market)
     lake = ParquetLake(home.lake, world=home.world)
-    known = lake.read_known(FUTURES_CONTINUOUS.name, market, known_at, key=FUTURES_CONTINUOUS.key, start=start, end=end)
+    known = lake.read_known(FUTURES_CONTINUOUS.name, market, known_at, start=start, end=end)
     return adjusted(FUTURES_CONTINUOUS.conform(known) if known.num_rows else FUTURES_CONTINUOUS.schema.empty_table(), method)
 
 

@@ -44,6 +44,6 @@ def forward_returns(market: str, times: Sequence[dt.datetime], horizons: Sequenc
     rows = FUTURES_STATISTICS.schema.empty_table()
     if times:
         first, last = min(times).date() - _BEFORE, max(times).date() + dt.timedelta(2 * max(horizons, default=1)) + _AFTER
-        name, key = FUTURES_STATISTICS.name, FUTURES_STATISTICS.key
-        rows = lake.read_vintages(name, market, first, last, key=key)  # lookahead-ok: labels, each with its own available_at
+        name = FUTURES_STATISTICS.name
+        rows = lake.read_vintages(name, market, first, last)  # lookahead-ok: labels, each with its own available_at
     return labels.forward_returns({FUTURES_STATISTICS.name: rows}, market=market, times=times, horizons=horizons)

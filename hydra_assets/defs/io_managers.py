@@ -85,7 +85,7 @@ class HiveParquetIOManager(dg.ConfigurableIOManager):
         parts = []
         for market, months in asked.items():
             first, last = months[0].first, months[-1].last
-            table = lake.read_vintages(name, market, first, last, key=TABLES[name].key)  # lookahead-ok: an asset's own rows
+            table = lake.read_vintages(name, market, first, last)  # lookahead-ok: an asset's own rows
             parts.append(table.append_column("market", pa.array([market] * table.num_rows, pa.string())) if len(asked) > 1 else table)
         return pa.concat_tables(parts, promote_options="default")
 

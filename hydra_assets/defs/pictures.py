@@ -26,7 +26,7 @@ _YEAR = dt.timedelta(363)
 
 
 def _known(lake: ParquetLake, table: Table, market: str, first: dt.date, last: dt.date) -> pa.Table:
-    return lake.read_known(table.name, market, dt.datetime.now(dt.UTC), key=table.key, start=first, end=last)
+    return lake.read_known(table.name, market, dt.datetime.now(dt.UTC), start=first, end=last)
 
 
 def _positioning(lake: ParquetLake, market: str, month: Month) -> Plot | None:

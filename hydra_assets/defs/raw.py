@@ -64,7 +64,7 @@ def cot_disaggregated(context: dg.AssetExecutionContext, cftc: CftcResource, lak
             yield key_of(batch.market, batch.month), batch
         for market, months in asked.items():
             for month in months:
-                sighted = opened.capture_stats(dataset.name, market, month.first, month.last, key=dataset.key)
+                sighted = opened.capture_stats(dataset.name, market, month.first, month.last)
                 facts = {"captured_live": sighted.live, "backfilled": sighted.backfilled}
                 context.add_asset_metadata(facts, partition_key=str(key_of(market, month)))
 

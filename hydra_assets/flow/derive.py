@@ -63,7 +63,7 @@ def derived_months(
         first, last = chunk[0].first, chunk[-1].last
         start = first - how.look_back
         inputs = {
-            each: lake.read_vintages(each, market, start, last, key=TABLES[each].key)  # lookahead-ok: the builder stamps its rows
+            each: lake.read_vintages(each, market, start, last)  # lookahead-ok: the builder stamps its rows
             for each in how.inputs
         }
         rows = how.build(inputs, rules, first, last)

@@ -70,7 +70,7 @@ def _read(lake: ParquetLake, family: str, market: str, months: Sequence[Month], 
     first, last = min(months).first, max(months).last
     starts = {name: first - look_back(family, name) for name in names}
     return {
-        name: lake.read_vintages(name, market, start, last, key=TABLES[name].key)  # lookahead-ok: engines stamp their rows
+        name: lake.read_vintages(name, market, start, last)  # lookahead-ok: engines stamp their rows
         for name, start in starts.items()
     }
 

@@ -85,7 +85,7 @@ def differences(lake: ParquetLake, store: FeatureStore) -> list[str]:
     """Differences between the store and the lake's feature tables; a line for each table and market."""
     found = []
     for name, market in sorted({(folder.data_type, folder.market) for folder in feature_folders(lake)}):
-        there = lake.read_vintages(name, market, key=TABLES[name].key)  # lookahead-ok: every vintage is compared with the store
+        there = lake.read_vintages(name, market)  # lookahead-ok: every vintage is compared with the store
         features = sorted(set(there["feature_name"].to_pylist())) if there.num_rows else []
         served = store.vintages(market, features)
         a, b = (_ordered(table) for table in (there, served))

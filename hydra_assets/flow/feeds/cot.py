@@ -129,7 +129,7 @@ def restamp_cot(lake: ParquetLake, market: Market, month: Month, calendar: Relea
     if not old:
         return 0
     first, last = month.first, month.last
-    held = lake.read_vintages(dataset.name, market.symbol, first, last, key=dataset.key)  # lookahead-ok: every stamp is reviewed
+    held = lake.read_vintages(dataset.name, market.symbol, first, last)  # lookahead-ok: every stamp is reviewed
     reports = sorted({(row["cftc_code"], row["as_of"]) for row in held.select(["cftc_code", "as_of"]).to_pylist()})
     releases = [calendar.release(as_of.astimezone(dt.UTC).date()) for _, as_of in reports]
     right = pa.table(
