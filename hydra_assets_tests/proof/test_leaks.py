@@ -287,7 +287,7 @@ def frame_of(path, leak):
 
 def times_of(family):
     first, last = MONTHS[family][0].first, MONTHS[family][-1].last
-    return sorted(t for clock in ("08:05", "12:00", "18:30") for t in LIVESTOCK.instants(first, last, at=clock, timezone="America/Chicago"))
+    return sorted(t for clock in ("08:05", "12:00", "18:30") for t in LIVESTOCK.instants(first, last, at=clock))
 
 
 def source(function):
