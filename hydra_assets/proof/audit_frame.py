@@ -1,4 +1,4 @@
-"""Audit of a user's own frame: which of its numbers were not yet known at their row's time, and which would have been right."""
+"""Audit of a user's own frame: numbers that were not yet known at their row's time, and the right ones."""
 
 import datetime as dt
 from collections.abc import Callable, Sequence
@@ -15,20 +15,25 @@ from hydra_assets.proof.user_frame import UserFrame, feature_columns, user_frame
 from hydra_assets.storage.store import FeatureStore
 
 TOLERANCE = 1e-9
-_NOISE = 1e-15  # absolute, for noise around zero
+_NOISE = 1e-15  # absolute tolerance around zero
 Verdict = Literal["passed", "failed", "unproven"]
 
 
 @dataclass(frozen=True)
 class Cell:
     """
-    A number that was not yet available.
+    A number that was used before it was available.
 
     Attributes:
+        feature: the column.
+        time: instant of the row.
+        market: of the row.
+        value: the number in the frame.
+        right: the value known at *time*; None if none was.
         row: position in the frame, from 0.
-        value, right: what stands there, and what was known at *time*; None where nothing was.
-        as_of, available_at: of the vintage that has this number; of several, the one available first.
-        early_days: how long before it existed it was used, at least.
+        as_of: of the vintage with this number; the one available first, of several.
+        available_at: of the same vintage.
+        early_days: days from *time* to ``available_at``.
     """
 
     feature: str
@@ -45,13 +50,19 @@ class Cell:
 @dataclass(frozen=True)
 class FeatureAudit:
     """
-    One feature's column.
+    Counts of one feature's column.
 
     Attributes:
-        cells: its values; right: those that were known then; early: those that were not.
-        stale: available, but not the newest; unknown: of no vintage of this store; null: empty cells.
-        naive_values, naive_days, naive_worst_days: what a join by ``as_of`` alone would have used before it existed at these
-            rows: how many values, on how many days, and the earliest by how many days.
+        feature: the column.
+        cells: number of values.
+        right: number of values known at their row's time.
+        early: number of values not yet available.
+        stale: number of values that were available and not the newest.
+        unknown: number of values of no vintage of the store.
+        null: number of empty cells.
+        naive_values: number of values that a join by ``as_of`` alone would have used too early at these rows.
+        naive_days: number of days with such a value.
+        naive_worst_days: largest number of days by which one was early.
     """
 
     feature: str
@@ -69,11 +80,13 @@ class FeatureAudit:
 @dataclass(frozen=True)
 class FrameAudit:
     """
-    What an audit found.
+    Result of an audit.
 
     Attributes:
-        cells: every number used before it was available, by row. features: the counts of each column.
-        ignored: columns that are no features of this store.
+        rows: number of rows.
+        cells: every number used before it was available, by row.
+        features: counts of each column.
+        ignored: columns that are no features of the store.
     """
 
     rows: int
@@ -83,7 +96,7 @@ class FrameAudit:
 
     @property
     def verdict(self) -> Verdict:
-        """``unproven`` where no number of the frame is one of the store's: nothing can be said of the others."""
+        """``unproven`` if no number of the frame equals one of the store, so that nothing can be said."""
         if self.cells:
             return "failed"
         return "passed" if any(feature.right + feature.stale for feature in self.features) else "unproven"
@@ -109,21 +122,25 @@ def audit(
     """
     Look for lookahead in a frame that was made elsewhere.
 
-    A number is accused where it is not the right one for its row and equals, within the tolerance, a vintage that became
-    available only later. Where it equals an older vintage as well, the rest of its column decides: numbers that can only be early
-    against numbers that can only be stale. A number that no vintage has is counted as unknown and not accused.
+    A number counts as early if it is not the right one for its row and equals, within the tolerance, a vintage that became
+    available only later. If it also equals an older vintage, the majority of the column's unambiguous numbers, early or stale,
+    decides. A number of no vintage counts as unknown, never as early.
 
     Args:
         frame: pandas, Arrow, polars; one row a market and instant.
-        store: what to audit against; default the home's (`hydra_assets.open`).
+        store: to audit against; default the home's (`hydra_assets.open`).
         time: the column (or pandas index) of aware instants, at which each row was used.
         market: the column of markets, or, where there is none of that name, the market of all rows.
-        features: columns to look at; default every column that is a feature.
+        features: columns to audit; default every column that is a feature.
         tolerance: relative; a frame that was rounded needs a wider one. Columns of 32 bits get at least 5e-7.
-        timezone: the zone of instants that have none; without it they are refused.
-        progress: called with each feature before it is looked at.
+        timezone: zone of naive instants; without it they are refused.
+        progress: called with the name of each feature before its audit.
+
     Raises:
-        SchemaError, InvalidTimeError, InvalidValueError, UnknownFeatureError: the frame cannot be used as it is.
+        SchemaError: a missing, duplicate or non-numeric column.
+        InvalidTimeError: a naive, null or unreadable instant.
+        InvalidValueError: a row without a market.
+        UnknownFeatureError: the store holds no features of a market.
     """
     rows = user_frame(frame, time=time, market=market, timezone=timezone)
     if store is None:
@@ -153,26 +170,26 @@ def _audited(
     places = {symbol: np.flatnonzero(np.array(rows.markets, dtype=object) == symbol) for symbol in markets}
     pairs = pa.table({"market": pa.array(rows.markets, pa.string()), "time": instants(rows.times)})
     cells: list[Cell] = []
-    counted = []
+    counts = []
     for name in names:
         if progress is not None:
             progress(name)
         numbers, precision = rows.numbers(name)
         right = store.get_training_frame(pairs, features=[name])[name].to_numpy(zero_copy_only=False).astype(float)
-        looked = []
+        columns = []
         for symbol, at in places.items():
             column = _column(store, symbol, name, rows.times[at], numbers[at], right[at], at, max(tolerance, precision))
-            looked.append((rows.times[at], column))
-        cells += [cell for _, column in looked for cell in column.cells]
-        counted.append(_counts(name, numbers, looked))
+            columns.append((rows.times[at], column))
+        cells += [cell for _, column in columns for cell in column.cells]
+        counts.append(_counts(name, numbers, columns))
     cells.sort(key=lambda cell: (cell.row, names.index(cell.feature)))
     ignored = [name for name in rows.names if name not in names and name not in beside]
-    return FrameAudit(len(rows.times), tuple(cells), tuple(counted), tuple(ignored))
+    return FrameAudit(len(rows.times), tuple(cells), tuple(counts), tuple(ignored))
 
 
 @dataclass(frozen=True)
 class _Column:
-    """One feature of one market: its early cells, how many are right and stale, and what the naive join would have taken."""
+    """Counts of one feature in one market, its early cells, and the choice of the naive join."""
 
     cells: list[Cell]
     right: int
@@ -190,7 +207,6 @@ def _column(
     places: np.ndarray,
     tolerance: float,
 ) -> _Column:
-    """One feature of one market."""
     vintages = store.vintages(market, [name])
     as_of, available = column_us(vintages["as_of"], what="as_of"), column_us(vintages["available_at"], what="available_at")
     value = vintages["value"].to_numpy(zero_copy_only=False).astype(float)
@@ -202,21 +218,21 @@ def _column(
     wrong = np.flatnonzero(np.isfinite(numbers) & ~fits)
     margin = tolerance * np.abs(numbers[wrong]) + _NOISE
     low, high = np.searchsorted(held, numbers[wrong] - margin, "left"), np.searchsorted(held, numbers[wrong] + margin, "right")
-    early: list[tuple[int, int]] = []  # place in the column, vintage
-    doubtful: list[tuple[int, int]] = []
+    early: list[tuple[int, int]] = []  # position in the column, vintage
+    ambiguous: list[tuple[int, int]] = []
     stale = 0
     for i, a, b in zip(wrong.tolist(), low.tolist(), high.tolist(), strict=True):
         same = order[a:b]
         later = same[available[same] > times[i]]
         if len(later):
             first = int(later[np.argmin(available[later])])
-            (early if len(later) == len(same) else doubtful).append((i, first))
+            (early if len(later) == len(same) else ambiguous).append((i, first))
         elif len(same):
             stale += 1
     if len(early) >= stale:
-        early += doubtful
+        early += ambiguous
     else:
-        stale += len(doubtful)
+        stale += len(ambiguous)
     cells = [
         Cell(
             feature=name,

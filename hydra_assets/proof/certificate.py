@@ -1,4 +1,4 @@
-"""Verify a certificate: the frame is made again from the facts recorded by then, and compared bit by bit."""
+"""Verification of a certificate: its frame is made again from the facts recorded by then and compared bit for bit."""
 
 import datetime as dt
 import os
@@ -18,7 +18,7 @@ FIRST = 20
 
 @dataclass(frozen=True)
 class ChangedCell:
-    """A cell in a row and a column that differ; *value* is what it holds now (the certificate keeps hashes, no values)."""
+    """A cell in a row and a column that differ; *value* is today's, since the certificate keeps only hashes."""
 
     row: int
     market: str
@@ -30,13 +30,15 @@ class ChangedCell:
 @dataclass(frozen=True)
 class Verification:
     """
-    What became of a frame.
+    Result of a verification.
 
     Attributes:
-        identical: bit for bit, columns and rows in their order.
-        columns, rows: those that differ; missing or further ones too. cells: the first of them.
-        reason: why the frame could not be made again, or differs in shape; empty where it is not so.
-        notes: what else is not as it was then: code, settings, calendar, an older store. None of it is a difference.
+        identical: whether the frames are equal bit for bit, columns and rows in order.
+        columns: names that differ, including missing and additional ones.
+        rows: positions that differ.
+        cells: the first differing cells.
+        reason: why the frame could not be made again, or how its shape differs; empty otherwise.
+        notes: changes since then in code, settings, calendar or store, which are no differences of the frame.
     """
 
     identical: bool
@@ -52,11 +54,13 @@ def verify(certificate: str | os.PathLike[str], store: FeatureStore, *, settings
     Make the frame of *certificate* again and compare.
 
     Args:
-        certificate: the file that `FeatureStore.get_training_frame(..., certificate=path)` wrote.
+        certificate: file written by `FeatureStore.get_training_frame(..., certificate=path)`.
         store: of the same world.
-        settings: the text of the settings in force, for a note where they changed.
+        settings: text of the current settings, for a note if they changed.
+
     Raises:
-        CorruptionError: no certificate, or one that was changed. WorldError: the store is of the other world.
+        CorruptionError: not a certificate, or an edited one.
+        WorldError: the store belongs to the other world.
     """
     document = read_certificate(certificate)
     held, query = document["store"], document["query"]
@@ -76,10 +80,10 @@ def _compared(table: pa.Table, then: Mapping[str, Any], notes: tuple[str, ...]) 
     now = fingerprint(table)
     if now == then:
         return Verification(True, notes=notes)
-    before, after = ({c["name"]: c for c in told["columns"]} for told in (then, now))
+    before, after = ({c["name"]: c for c in facts["columns"]} for facts in (then, now))
     columns = tuple(name for name in {**before, **after} if before.get(name) != after.get(name))
     size = 8  # hexadecimal digits of a row
-    hashes = [[told["row_hashes"][i : i + size] for i in range(0, len(told["row_hashes"]), size)] for told in (then, now)]
+    hashes = [[facts["row_hashes"][i : i + size] for i in range(0, len(facts["row_hashes"]), size)] for facts in (then, now)]
     if then["rows"] != now["rows"] or [c["name"] for c in then["columns"]] != [c["name"] for c in now["columns"]]:
         shape = f"it had {then['rows']} rows and {len(before)} columns, and has {now['rows']} and {len(after)}"
         return Verification(False, columns, reason=shape, notes=notes)

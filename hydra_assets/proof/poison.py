@@ -1,9 +1,9 @@
 """
-Poison: what becomes known after an instant is made absurd, and every answer at the instant must stay what it is, bit for bit.
+Poison: rows that become available after an instant get absurd values, and every answer at the instant must stay equal bit for bit.
 
-In a scratch copy of the inputs, rows that become available after t get absurd values; beside them stand revisions of old rows,
-instruments that never were, and the same keys twice. A computation that looks ahead anywhere is moved by one of them.
-What is revised is limited, and the newest rows come first: poison costs about the same however long the history is.
+The poisoned copy of the inputs also holds revisions of old rows, unknown instruments and duplicate keys, all available only after
+the instant. A computation that looks ahead anywhere is moved by one of them. The number of revised rows is limited, newest first,
+so the cost does not grow with the history.
 """
 
 import datetime as dt
@@ -19,27 +19,29 @@ from hydra_assets.core.option_rules import OptionRules
 from hydra_assets.core.tables.registry import TABLES
 from hydra_assets.features import compute
 
-# Stated once for a contract, and refused loudly where two rows disagree.
+# One value a contract: an engine raises if two rows disagree, so poison leaves it alone.
 FIXED = ("multiplier",)
 TIMES = ("as_of", "available_at", "stamped_at")
 NUMBERED = ("instrument_id", "underlying_id")
 MINUTE_US = 60_000_000
-# Days of which answers are looked at; a computation is given those ahead, too, for what it does with them shows in the others.
+# Range of compared answers around a day; later days are computed too, since an engine could carry their effect backwards.
 BEFORE, AHEAD = dt.timedelta(31), dt.timedelta(14)
-NEWEST, OLDER = 900, 100  # rows of a table that are revised at most: the newest ones, and of those before them some at random
-ALIEN = 10**10  # added to an id: the vendor's have 32 bits
-LATER_DAYS = (-40, 30, 400)  # few, for each makes a contract of its own of every instrument
+NEWEST, OLDER = 900, 100  # most rows of a table to revise: the newest ones, and a random sample of the others
+ALIEN = 10**10  # added to an id; the vendor's ids have 32 bits
+LATER_DAYS = (-40, 30, 400)  # few, since each shift makes another contract of every instrument
 
 
 @dataclass(frozen=True)
 class Poisoned:
     """
-    What poison did to the answers at one instant.
+    Effect of poison on the answers at one instant.
 
     Attributes:
-        at: the instant. answers: feature values known then, with a value, of the days looked at.
+        at: the instant, ISO 8601.
+        answers: number of non-null feature values known then, over the compared days.
         moved: ``feature_name, as_of, honest, poisoned`` of every answer that changed.
-        by_feature: name to answers with a value. absurd: how many poisoned rows there were.
+        by_feature: number of non-null answers by feature name.
+        absurd: number of poisoned rows.
     """
 
     at: str
@@ -51,11 +53,17 @@ class Poisoned:
 
 def poisoned(inputs: Mapping[str, pa.Table], at: int, *, seed: int) -> tuple[dict[str, pa.Table], int]:
     """
-    *inputs* with all that becomes available after *at* (microseconds UTC) made absurd, and how many such rows there are.
+    Poison every row of *inputs* that becomes available after *at*.
 
-    Rows known at *at* are handed over as they are, in their order.
+    Args:
+        inputs: data type to every vintage.
+        at: microseconds UTC; rows known then stay as they are, in their order.
+        seed: of the random values.
+
+    Returns:
+        The poisoned inputs, and the number of poisoned rows.
     """
-    dice = np.random.default_rng(seed)
+    rng = np.random.default_rng(seed)
     made, count = {}, 0
     for name, table in inputs.items():
         if not table.num_rows:
@@ -63,13 +71,13 @@ def poisoned(inputs: Mapping[str, pa.Table], at: int, *, seed: int) -> tuple[dic
             continue
         available = column_us(table["available_at"], what="available_at", rounding="ceil")
         known, later = table.filter(pa.array(available <= at)), table.filter(pa.array(available > at))
-        old, keys = _revised(known, dice), TABLES[name].key
+        old, keys = _revised(known, rng), TABLES[name].key
         parts = [
             known,
-            _absurd(later, dice, keys),
-            _absurd(later.slice(0, later.num_rows // 2), dice, keys),  # the same keys twice
-            _stamped(_absurd(old, dice, keys), at + 1),  # revisions of old rows, the instant after
-            _stamped(_absurd(_renamed(old), dice), at + MINUTE_US),  # instruments that never were
+            _corrupted(later, rng, keys),
+            _corrupted(later.slice(0, later.num_rows // 2), rng, keys),  # duplicate keys
+            _stamped(_corrupted(old, rng, keys), at + 1),  # revisions of old rows, an instant later
+            _stamped(_corrupted(_with_unknown_instruments(old), rng), at + MINUTE_US),  # unknown instruments
         ]
         made[name] = pa.concat_tables([part.cast(table.schema) for part in parts])
         count += made[name].num_rows - known.num_rows
@@ -92,27 +100,32 @@ def poison(
     Compare the answers at one instant with and without poison.
 
     Args:
-        inputs: data type to every vintage that the windows may touch, of the family's evidence.
+        inputs: data type to every vintage in reach of the windows, of the family's evidence.
+        family: whose features are computed.
+        market: symbol of the market.
         at: microseconds UTC.
-        around: answers are looked at of the month of days before this one, and of two weeks after it; default the day of *at*,
-            which for what was published or corrected much later is too late.
-        names: features to look at; default all. computing: `features.compute`, or what is to be tested in its place.
+        seed: of the random values.
+        around: centre of the compared days, from BEFORE to AHEAD; default the day of *at*, which is too late for rows published
+            or corrected much later.
+        names: features to compare; default all.
+        rules: option rules; default the shipped settings.
+        computing: `features.compute`, or a function to test in its place.
     """
     day = around or from_us(at).date()
     start, end = day - BEFORE, day + AHEAD
-    absurd, count = poisoned(inputs, at, seed=seed)
+    corrupted, count = poisoned(inputs, at, seed=seed)
     answers = []
-    for given in (inputs, absurd):
+    for given in (inputs, corrupted):
         rows = computing(family, given, market=market, start=start, end=end, rules=rules)
         rows = rows.filter(pa.array(column_us(rows["available_at"], what="available_at") <= at))
         answers.append(_by_vintage(rows, names))
-    honest, told = answers
+    honest, changed = answers
     moved = []
-    for key in sorted(honest.keys() | told.keys()):
-        if honest.get(key) != told.get(key):
+    for key in sorted(honest.keys() | changed.keys()):
+        if honest.get(key) != changed.get(key):
             feature, as_of, available = key
             place = {"feature_name": feature, "as_of": iso(as_of)[:10], "available_at": iso(available)}
-            moved.append({**place, "honest": _shown(honest.get(key)), "poisoned": _shown(told.get(key))})
+            moved.append({**place, "honest": _shown(honest.get(key)), "poisoned": _shown(changed.get(key))})
     by_feature: dict[str, int] = {}
     for (feature, *_), (value, _) in honest.items():
         by_feature[feature] = by_feature.get(feature, 0) + (value is not None)
@@ -120,7 +133,7 @@ def poison(
 
 
 def _by_vintage(rows: pa.Table, names: Sequence[str] | None) -> dict[tuple[str, int, int], tuple[str | None, str]]:
-    """(feature, as_of, available_at) to the value's own bits and its word."""
+    """Exact value and quality by (feature, as_of, available_at)."""
     values = [None if v is None else float(v).hex() for v in rows["value"].to_pylist()]
     times = (rows[n].cast(pa.int64()).to_pylist() for n in ("as_of", "available_at"))
     cells = zip(rows["feature_name"].to_pylist(), *times, values, rows["quality"].to_pylist(), strict=True)
@@ -133,40 +146,40 @@ def _shown(cell: tuple[str | None, str] | None) -> str:
     return f"{None if cell[0] is None else float.fromhex(cell[0])} ({cell[1]})"
 
 
-def _revised(known: pa.Table, dice: np.random.Generator) -> pa.Table:
-    """A third of the rows known, at most the newest ones and a few before them."""
+def _revised(known: pa.Table, rng: np.random.Generator) -> pa.Table:
+    """Rows to revise: a random third, or of a long table the NEWEST rows and OLDER random others."""
     n = known.num_rows
     if n <= 3 * NEWEST:
-        return known.take(pa.array(dice.permutation(n)[: -(-n // 3)]))
+        return known.take(pa.array(rng.permutation(n)[: -(-n // 3)]))
     order = np.argsort(column_us(known["as_of"], what="as_of", rounding="floor"), kind="stable")
-    return known.take(pa.array(np.r_[order[-NEWEST:], dice.choice(order[:-NEWEST], OLDER, replace=False)]))
+    return known.take(pa.array(np.r_[order[-NEWEST:], rng.choice(order[:-NEWEST], OLDER, replace=False)]))
 
 
-def _absurd(table: pa.Table, dice: np.random.Generator, keys: Sequence[str] = ()) -> pa.Table:
-    """*table* with every number, flag, date and word of quality changed beyond belief; times, names and *keys* stay."""
+def _corrupted(table: pa.Table, rng: np.random.Generator, keys: Sequence[str] = ()) -> pa.Table:
+    """*table* with absurd numbers, flags, dates and qualities; times, names and *keys* stay."""
     n = table.num_rows
     for i, field in enumerate(table.schema):
         if not n or field.name in (*TIMES, *FIXED, *NUMBERED, *keys):
             continue
         if pa.types.is_floating(field.type):
-            column: pa.Array = pa.array(dice.choice([-1e9, -3.5, 1e-9, 7e6, 1e12], n) * dice.uniform(0.5, 2, n))
+            column: pa.Array = pa.array(rng.choice([-1e9, -3.5, 1e-9, 7e6, 1e12], n) * rng.uniform(0.5, 2, n))
         elif pa.types.is_integer(field.type):
-            column = pa.array(dice.integers(1, 10**9, n))
+            column = pa.array(rng.integers(1, 10**9, n))
         elif pa.types.is_boolean(field.type):
-            column = pa.array(dice.random(n) < 0.5)
+            column = pa.array(rng.random(n) < 0.5)
         elif pa.types.is_timestamp(field.type):
-            shift = pa.array(dice.choice(LATER_DAYS, n) * DAY_US)
+            shift = pa.array(rng.choice(LATER_DAYS, n) * DAY_US)
             column = pc.add(table[field.name].cast(INSTANT).cast(pa.int64()), shift).cast(INSTANT)
         elif field.name == "quality":
             column = pa.array(["degraded"] * n)
-        else:  # names and words
+        else:  # names
             continue
         table = table.set_column(i, field, column.cast(field.type))
     return table
 
 
 def _stamped(table: pa.Table, at: int) -> pa.Table:
-    """*table* as it would have become known at *at*, by the vendor's stamp too."""
+    """*table* with *at* as ``available_at`` and ``stamped_at``."""
     for name in ("available_at", "stamped_at"):
         if name in table.column_names:
             i = table.column_names.index(name)
@@ -175,8 +188,8 @@ def _stamped(table: pa.Table, at: int) -> pa.Table:
     return table
 
 
-def _renamed(table: pa.Table) -> pa.Table:
-    """*table* of instruments that never were."""
+def _with_unknown_instruments(table: pa.Table) -> pa.Table:
+    """*table* with symbols and ids of no existing instrument."""
     for name in ("instrument", "instrument_id"):
         if name in table.column_names:
             i, column = table.column_names.index(name), table[name]

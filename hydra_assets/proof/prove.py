@@ -1,4 +1,4 @@
-"""All proofs of a market's features side by side: replay, poison, lint, and how much of what is stored they cover."""
+"""All proofs of a market's features: replay, poison, lint, and the share of stored values that they cover."""
 
 import datetime as dt
 import inspect
@@ -25,20 +25,26 @@ from hydra_assets.proof.replay import Replay, replay
 from hydra_assets.storage.lake import ParquetLake
 from hydra_assets.storage.store import FeatureStore
 
-INSTANTS = 3  # at which a sampled proof poisons
+INSTANTS = 3  # poisoned ones of a sampled proof
 Step = Callable[[int], None]
 
 
 @dataclass(frozen=True)
 class Proof:
     """
-    One feature's proofs.
+    Proofs of one feature.
 
     Attributes:
-        replayed, exact: values recomputed from what was known, and those of them equal to the last bit. stored: values there are.
-        differing: rows that came out otherwise. poisoned: values looked at under poison. moved: rows that poison changed.
-        lint: findings in the feature's own module.
-        first: the first fault in words, or nothing.
+        feature: its name.
+        family: its family.
+        replayed: number of values recomputed from rows known at the time.
+        exact: number of these that are equal bit for bit.
+        stored: number of non-null values in the store.
+        differing: number of rows with another value or quality.
+        poisoned: number of values compared under poison.
+        moved: number of rows that poison changed.
+        lint: number of findings in the feature's module.
+        first: description of the first fault; empty without one.
     """
 
     feature: str
@@ -59,18 +65,26 @@ class Proof:
 
     @property
     def verdict(self) -> str:
-        """``failed``, ``proven``, or ``unproven`` where there was no value to look at."""
+        """``failed``, ``proven``, or ``unproven`` without a value to compare."""
         if self.differing or self.moved or self.lint:
             return "failed"
         return "proven" if self.replayed and self.poisoned else "unproven"
 
 
 def chosen(names: Sequence[str] | None) -> list[Feature]:
-    """The features of *names*, all of them by default; UnknownFeatureError naming those that are not registered."""
+    """
+    Registered features by name.
+
+    Args:
+        names: default all.
+
+    Raises:
+        UnknownFeatureError: names of no registered feature.
+    """
     known = {feature.name: feature for feature in ALL}
-    strangers = [name for name in names or () if name not in known]
-    if strangers:
-        raise UnknownFeatureError(f"unknown feature(s) {strangers}; hydra-assets catalogue lists all of them")
+    unknown = [name for name in names or () if name not in known]
+    if unknown:
+        raise UnknownFeatureError(f"unknown feature(s) {unknown}; hydra-assets catalogue lists all of them")
     return list(ALL) if not names else [known[name] for name in names]
 
 
@@ -87,11 +101,21 @@ def prove(
     step: Callable[[str, int, int], None] | None = None,
 ) -> Iterator[Proof]:
     """
-    The proofs of *features* in the months that the store holds, a family at a time.
+    Prove *features* over the months that the store holds, a family at a time.
 
     Args:
-        full: recompute every row, and poison once a month; else *sample* rows a family and a few instants.
-        step: told what is under way, how much of it is done, and of how much.
+        lake: raw and derived tables.
+        store: the served values.
+        market: symbol of the market.
+        features: to prove.
+        rules: option rules.
+        full: recompute every row and poison once a month; else a sample of one year.
+        sample: rows to recompute a family, without *full*.
+        seed: of the sample.
+        step: called with the current task, the work done and the total.
+
+    Yields:
+        One proof a feature.
     """
     lints = {path: len(lint([path])) if path is not None else 0 for path in {source_of(feature) for feature in features}}
     for family in dict.fromkeys(feature.family for feature in features):
@@ -102,34 +126,38 @@ def prove(
         if not years:
             yield from (Proof(f.name, family, 0, 0, 0, 0, 0, 0, lints[source_of(f)]) for f in ours)
             continue
-        parts, blows = [], []
+        parts, results = [], []
         for year in years:
             rows = rows_between(stored, year[0].first, year[-1].last)
             evidence = evidence_of(lake, family, market, year)  # lookahead-ok: the proofs cut it at each instant
-            want = None if full else sample
-            tell = _teller(step, f"{market} {family} {year[0]}..{year[-1]} replay", rows.num_rows if full else min(sample, rows.num_rows))
-            parts.append(replay(rows, evidence, family=family, market=market, sample=want, seed=seed, names=names, rules=rules, step=tell))
+            size = None if full else sample
+            advance = _advance(
+                step, f"{market} {family} {year[0]}..{year[-1]} replay", rows.num_rows if full else min(sample, rows.num_rows)
+            )
+            parts.append(
+                replay(rows, evidence, family=family, market=market, sample=size, seed=seed, names=names, rules=rules, step=advance)
+            )
             instants = _instants(rows, full=full, seed=seed)
-            tell = _teller(step, f"{market} {family} {year[0]}..{year[-1]} poison", len(instants))
+            advance = _advance(step, f"{market} {family} {year[0]}..{year[-1]} poison", len(instants))
             for at, day in instants:
-                blows.append(poison(evidence, family=family, market=market, at=at, around=day, seed=seed, names=names, rules=rules))
-                tell(1)
-        yield from (_proof(feature, parts, blows, stored, lints[source_of(feature)]) for feature in ours)
+                results.append(poison(evidence, family=family, market=market, at=at, around=day, seed=seed, names=names, rules=rules))
+                advance(1)
+        yield from (_proof(feature, parts, results, stored, lints[source_of(feature)]) for feature in ours)
 
 
 def source_of(feature: Feature) -> Path | None:
-    """The file in which the feature's function is written; None where there is none (a builtin)."""
+    """Source file of the feature's function; None for a builtin."""
     try:
         return Path(inspect.getsourcefile(feature.function) or "")
     except TypeError:
         return None
 
 
-def _proof(feature: Feature, parts: Sequence[Replay], blows: Sequence[Poisoned], stored: pa.Table, lint_findings: int) -> Proof:
+def _proof(feature: Feature, parts: Sequence[Replay], results: Sequence[Poisoned], stored: pa.Table, lint_findings: int) -> Proof:
     name = feature.name
     counts = [part.by_feature.get(name, (0, 0, 0)) for part in parts]
     differing = [row for part in parts for row in part.differing if row["feature_name"] == name]
-    moved = [{**row, "at": blow.at} for blow in blows for row in blow.moved if row["feature_name"] == name]
+    moved = [{**row, "at": result.at} for result in results for row in result.moved if row["feature_name"] == name]
     mine = stored.filter(pc.equal(stored["feature_name"], name))
     first = ""
     if differing:
@@ -143,24 +171,24 @@ def _proof(feature: Feature, parts: Sequence[Replay], blows: Sequence[Poisoned],
         exact=sum(n for _, n, _ in counts),
         stored=mine.num_rows - mine["value"].null_count,
         differing=len(differing),
-        poisoned=sum(blow.by_feature.get(name, 0) for blow in blows),
+        poisoned=sum(result.by_feature.get(name, 0) for result in results),
         moved=len(moved),
         lint=lint_findings,
         first=first,
     )
 
 
-def _teller(step: Callable[[str, int, int], None] | None, what: str, total: int) -> Step:
+def _advance(step: Callable[[str, int, int], None] | None, what: str, total: int) -> Step:
     done = 0
 
-    def tell(more: int) -> None:
+    def advance(more: int) -> None:
         nonlocal done
         done += more
         if step is not None:
             step(what, done, total)
 
-    tell(0)
-    return tell
+    advance(0)
+    return advance
 
 
 def _months(rows: pa.Table) -> list[Month]:
@@ -169,9 +197,9 @@ def _months(rows: pa.Table) -> list[Month]:
 
 def _years(stored: pa.Table, *, full: bool, seed: int) -> list[list[Month]]:
     """
-    Months by year: all of them, or one year, so that a sample costs no more with a longer history.
+    Months grouped by year: all years with *full*, else one, so that the cost of a sample does not grow with the history.
 
-    It is a year at random of those in which the most features have their share of values: a long window has none in the first years.
+    The year is a random one of those in which the most features have values: long windows have none in the first years.
     """
     years: dict[int, list[Month]] = {}
     for month in _months(stored):
@@ -187,7 +215,7 @@ def _years(stored: pa.Table, *, full: bool, seed: int) -> list[list[Month]]:
 
 
 def _instants(rows: pa.Table, *, full: bool, seed: int) -> list[tuple[int, dt.date]]:
-    """Instants at which something became known, and the day that it describes: the middle one of every month, or a few at random."""
+    """Instants at which a row became known, with its day: the middle one of every month with *full*, else a random few."""
     times = (column_us(rows[name], what=name).tolist() for name in ("as_of", "available_at"))
     pairs = sorted(set(zip(*times, strict=True)))
     found = [(at, from_us(as_of).date()) for as_of, at in pairs]

@@ -1,4 +1,4 @@
-"""Replay: served values, recomputed from the raw rows that had arrived by then; a seeded sample of them, or all."""
+"""Replay: stored values, or a seeded sample of them, recomputed from the raw rows that had arrived by then."""
 
 import random
 import struct
@@ -20,20 +20,22 @@ Verdict = Literal["passed", "failed", "unproven"]
 Row = dict[str, Any]
 TOLERANCE = 1e-9  # relative
 _IDENTITY = ("instrument", "instrument_id", "cftc_code", "stat", "feature_name", "value")
-TRIED = 40  # later arrivals that are tried, one by one, to explain a difference
+TRIED = 40  # most later arrivals to try, one by one, as explanation of a difference
 
 
 @dataclass(frozen=True)
 class Replay:
     """
-    What a replay found.
+    Result of a replay.
 
     Attributes:
-        compared: rows recomputed; *values* of them with a value, *exact* of these equal to the last bit.
-        known: rows with a value that there were to choose from.
-        differing: ``feature_name, as_of, available_at, stored, recomputed, explained_by`` of every difference; explained of the
-            first one alone.
-        by_feature: name to (values compared, equal to the last bit, values there are).
+        compared: number of rows recomputed.
+        values: number of these with a value.
+        exact: number of these values that are equal bit for bit.
+        known: number of rows with a value to sample from.
+        differing: ``feature_name, as_of, available_at, stored, recomputed, explained_by`` of every difference; only the first has
+            an explanation.
+        by_feature: values compared, equal bit for bit, and known, by feature name.
     """
 
     compared: int
@@ -45,7 +47,7 @@ class Replay:
 
     @property
     def verdict(self) -> Verdict:
-        """``unproven`` where there was nothing but nulls to look at."""
+        """``unproven`` without a value to compare."""
         return "failed" if self.differing else "passed" if self.values else "unproven"
 
 
@@ -66,19 +68,23 @@ def replay(
 
     Args:
         rows: stored vintages: ``feature_name, as_of, available_at, value, quality``.
-        inputs: data type to every vintage that the windows may touch, of the family's evidence.
-        sample: about so many rows, instant by instant, values before nulls, which prove little, and at least one value of each
-            feature where the sample is large enough; None for all.
-        names: features to look at; default all of *rows*. rules: how options are read.
-        step: told, after each instant, how many rows were compared.
+        inputs: data type to every vintage in reach of the windows, of the family's evidence.
+        family: whose features are computed.
+        market: symbol of the market.
+        sample: approximate number of rows; whole instants, values before nulls, which prove little, and at least one value of
+            each feature if the sample is large enough. None for all rows.
+        seed: of the sample.
+        names: features to replay; default all of *rows*.
+        rules: option rules; default the shipped settings.
+        step: called after each instant with the number of rows compared.
     """
-    asked = [row for row in _plain(rows) if names is None or row["feature_name"] in names]
-    picked = asked if sample is None else _sample(asked, sample, seed)
-    known = Counter(str(row["feature_name"]) for row in asked if row["value"] is not None)
+    requested = [row for row in _plain(rows) if names is None or row["feature_name"] in names]
+    picked = requested if sample is None else _sample(requested, sample, seed)
+    known = Counter(str(row["feature_name"]) for row in requested if row["value"] is not None)
     declared = {feature.name for feature in of_family(family)}
 
     def recomputed(as_of: int, at: int, of: set[str]) -> dict[object, tuple[float | None, object]]:
-        # What lies outside their windows cannot matter, and is not handed over: if it did, the numbers would differ.
+        # rows outside the windows are left out: a value that used one would come out different
         day, ours = from_us(as_of).date(), declared & of
         cut = {name: _cut(rows_between(table, day - look_back(family, name, ours), day), at) for name, table in inputs.items()}
         return _newest(compute(family, cut, market=market, start=day, end=day, rules=rules, names=ours))
@@ -93,14 +99,14 @@ def replay(
                 values[row["feature_name"]] += 1
                 exact[row["feature_name"]] += value is not None and struct.pack("d", value) == struct.pack("d", row["value"])
             if quality != row["quality"] or not _close(value, row["value"]):
-                told = {"stored": f"{row['value']} ({row['quality']})", "recomputed": f"{value} ({quality})", "explained_by": ""}
+                difference = {"stored": f"{row['value']} ({row['quality']})", "recomputed": f"{value} ({quality})", "explained_by": ""}
                 if not differing:
-                    told["explained_by"] = _explained(row, inputs, family, recomputed)
+                    difference["explained_by"] = _explained(row, inputs, family, recomputed)
                 place = {"as_of": iso(as_of)[:10], "available_at": iso(available)}
-                differing.append({"feature_name": row["feature_name"], **place, **told})
+                differing.append({"feature_name": row["feature_name"], **place, **difference})
         if step is not None:
             step(len(group))
-    by_feature = {name: (values[name], exact[name], known[name]) for name in sorted({str(row["feature_name"]) for row in asked})}
+    by_feature = {name: (values[name], exact[name], known[name]) for name in sorted({str(row["feature_name"]) for row in requested})}
     return Replay(len(picked), values.total(), exact.total(), known.total(), tuple(differing), by_feature)
 
 
@@ -110,7 +116,7 @@ def _explained(
     family: str,
     recomputed: Callable[[int, int, set[str]], dict[object, tuple[float | None, object]]],
 ) -> str:
-    """The first input row that was not known at the row's instant and with which its value comes out."""
+    """The first input row, unknown at the row's instant, that yields its value when added."""
     as_of, available = int(row["as_of"]), int(row["available_at"])
     day, ours = from_us(as_of).date(), {str(row["feature_name"])}
     later: dict[int, list[tuple[str, Row]]] = {}
@@ -125,18 +131,18 @@ def _explained(
         if quality == row["quality"] and _close(value, row["value"]):
             name, place = later[at][0]
             cells = place["table"].slice(place["row"], 1).to_pylist()[0]
-            shown = {k: str(v) for k, v in cells.items() if k in _IDENTITY}
-            return f"{name} as_of {cells['as_of']:%Y-%m-%d} available {iso(at)} {shown}"
+            identity = {k: str(v) for k, v in cells.items() if k in _IDENTITY}
+            return f"{name} as_of {cells['as_of']:%Y-%m-%d} available {iso(at)} {identity}"
     return "no single later row: the value follows from none of the next arrivals"
 
 
 def _sample(rows: list[Row], size: int, seed: int) -> list[Row]:
-    """Whole instants at random until there are *size* rows; those of values first."""
-    dice = random.Random(seed)  # noqa: S311  a reproducible sample, not a secret
+    """Random instants, all their rows each, until *size* rows; instants with values first."""
+    rng = random.Random(seed)  # noqa: S311  a reproducible sample, not a secret
     chosen: list[Row] = []
     for wanted in ([row for row in rows if row["value"] is not None], [row for row in rows if row["value"] is None]):
         groups = list(_grouped(wanted).values())
-        dice.shuffle(groups)
+        rng.shuffle(groups)
         for group in groups:
             if len(chosen) >= size:
                 break
@@ -146,9 +152,9 @@ def _sample(rows: list[Row], size: int, seed: int) -> list[Row]:
     for row in rows:
         if row["value"] is not None and row["feature_name"] not in seen:
             rare.setdefault(row["feature_name"], []).append(row)
-    # A feature that has values is never left out of a sample that is large enough to hold it.
+    # every feature with values is sampled at least once if the sample is large enough
     if len(seen | set(rare)) <= size // 2:
-        chosen += [dice.choice(rare[name]) for name in sorted(rare, key=str)]
+        chosen += [rng.choice(rare[name]) for name in sorted(rare, key=str)]
     return chosen
 
 
@@ -172,7 +178,7 @@ def _cut(table: pa.Table, available_us: int) -> pa.Table:
 
 
 def _newest(answer: pa.Table) -> dict[object, tuple[float | None, object]]:
-    """Of one day: feature to the value and word of its newest vintage."""
+    """Value and quality of each feature's newest vintage; *answer* covers one day."""
     newest: dict[object, tuple[float | None, object]] = {}
     for row in sorted(_plain(answer), key=lambda row: int(row["available_at"])):
         newest[row["feature_name"]] = (row["value"], row["quality"])

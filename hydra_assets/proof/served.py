@@ -1,4 +1,4 @@
-"""Served versus recomputed: what was handed out, held against what the lake gives for the same instants today."""
+"""Served vectors compared with values recomputed from the lake of today at the same instants."""
 
 import datetime as dt
 from collections import Counter
@@ -31,11 +31,15 @@ _FIRST = 100
 @dataclass(frozen=True)
 class ServedRates:
     """
-    One feature.
+    Fault counts of one feature.
 
     Attributes:
-        compared: vectors held against the lake; values: those of them with a number on either side.
-        mismatch: two different numbers. missing: the lake has a number, none was served. extra: the other way round.
+        feature: its name.
+        compared: number of vectors compared.
+        values: number of these with a value on either side.
+        mismatch: number of two different values.
+        missing: number of values that the lake has and that were not served.
+        extra: number of values that were served and that the lake lacks.
     """
 
     feature: str
@@ -46,19 +50,21 @@ class ServedRates:
     extra: int
 
     def rate(self, fault: Fault) -> float:
-        """Share of the vectors compared; 0 where there are none."""
+        """Share of the vectors compared; 0 without any."""
         return float(getattr(self, fault)) / self.compared if self.compared else 0.0
 
 
 @dataclass(frozen=True)
 class ServedComparison:
     """
-    What was found.
+    Result of a comparison.
 
     Attributes:
-        vectors: compared. left_out: answers to ``recorded_by``, which today's lake does not speak for.
-        features: the rates of each. offences: the first faults: market, query_time, feature, fault, served, recomputed.
-        unregistered: names served that are no registered feature, and so cannot be recomputed.
+        vectors: number of vectors compared.
+        left_out: number of answers to ``recorded_by``, which today's lake cannot reproduce.
+        features: rates of each feature.
+        offences: the first faults: market, query_time, feature, fault, served, recomputed.
+        unregistered: served names of no registered feature, which cannot be recomputed.
     """
 
     vectors: int
@@ -69,7 +75,7 @@ class ServedComparison:
 
     @property
     def verdict(self) -> Literal["passed", "failed", "unproven"]:
-        """``unproven`` where there was no number to compare."""
+        """``unproven`` without a value to compare."""
         if any(rates.mismatch + rates.missing + rates.extra for rates in self.features):
             return "failed"
         return "passed" if any(rates.values for rates in self.features) else "unproven"
@@ -85,30 +91,31 @@ def served_versus_recomputed(
     rules: OptionRules | None = None,
 ) -> ServedComparison:
     """
-    Recompute what was handed out.
+    Recompute served vectors from the lake.
 
-    Every vector is answered again from the lake's rows of today, each as known at the vector's own time. A difference is a fault
-    of the code or of the store, or rows that the lake was given only later under an earlier ``available_at``.
+    Every vector is answered again from today's rows as known at the vector's own time. A difference is a fault of the code or the
+    store, or shows rows that reached the lake later under an earlier ``available_at``.
 
     Args:
-        vectors: what `ServedLog.read` gives.
+        vectors: from `ServedLog.read`.
+        lake: the tables to recompute from.
         tolerance: relative.
-        reach: how far before the first query a value's ``as_of`` may lie; what is older counts as not there.
+        reach: oldest ``as_of`` of a value, before the first query; older values count as missing.
         families: whose features are compared; default all.
-        rules: how options are read; default the shipped settings.
+        rules: option rules; default the shipped settings.
     """
     live = sorted((v for v in vectors if v.recorded_by is None), key=lambda v: (v.market, v.max_age or dt.timedelta.max))
     chosen = tuple(families or INPUTS)
     known = {feature.name for family in INPUTS for feature in of_family(family)}
-    wanted = {feature.name for family in chosen for feature in of_family(family)}
+    compared = {feature.name for family in chosen for feature in of_family(family)}
     counts: dict[str, Counter[str]] = {}
     offences: list[Mapping[str, object]] = []
     for market, of_market in groupby(live, key=lambda v: v.market):
-        asked = list(of_market)
-        rows = _recomputed(lake, market, min(v.query_time for v in asked) - reach, max(v.query_time for v in asked), chosen, rules)
-        names = sorted({name for v in asked for name in v.values if name in wanted} | set(rows))
-        for max_age, group in groupby(asked, key=lambda v: v.max_age):
-            alike = list(group)
+        group = list(of_market)
+        rows = _recomputed(lake, market, min(v.query_time for v in group) - reach, max(v.query_time for v in group), chosen, rules)
+        names = sorted({name for v in group for name in v.values if name in compared} | set(rows))
+        for max_age, same_age in groupby(group, key=lambda v: v.max_age):
+            alike = list(same_age)
             times = np.array([to_us(v.query_time) for v in alike], dtype=np.int64)
             answers = training_frame(
                 Question([market] * len(alike), times, tuple(names), max_age=max_age),
@@ -147,7 +154,7 @@ def served_versus_recomputed(
 def _recomputed(
     lake: ParquetLake, market: str, first: dt.datetime, last: dt.datetime, families: Sequence[str], rules: OptionRules | None
 ) -> dict[str, list[dict[str, Any]]]:
-    """Feature to its vintages with ``as_of`` in the months from *first* to *last*, of *families* whose inputs the lake holds."""
+    """Vintages by feature, with ``as_of`` in the months from *first* to *last*, of *families* whose inputs the lake holds."""
     rows: dict[str, list[dict[str, Any]]] = {}
     for family in families:
         held = {Month(folder.year, folder.month) for name in INPUTS[family] for folder in lake.folders(name, market)}

@@ -1,4 +1,4 @@
-"""A user's own frame as the audit needs it: an instant and a market a row, numbers a column; what cannot be used says why."""
+"""A user's own frame as the audit reads it: one instant and market a row, numbers in columns."""
 
 import os
 import re
@@ -17,7 +17,7 @@ from hydra_assets.core.instants import column_us
 from hydra_assets.errors import InvalidTimeError, InvalidValueError, SchemaError
 
 _ZONED = re.compile(r"(?:Z|[+-]\d\d:?\d\d)\s*$", re.I)
-SINGLE_PRECISION = 5e-7  # relative: what is left of a number that was kept in 32 bits
+SINGLE_PRECISION = 5e-7  # relative precision of a 32-bit number, with a margin
 
 
 @dataclass(frozen=True)
@@ -26,8 +26,9 @@ class UserFrame:
     Rows to audit.
 
     Attributes:
-        times: int64 microseconds UTC, (n,). markets: n symbols.
-        names: every column of the frame, in its order.
+        times: int64 microseconds UTC, shape (n,).
+        markets: symbols, length n.
+        names: every column of the frame, in order.
         table: the frame.
     """
 
@@ -37,7 +38,7 @@ class UserFrame:
     table: pa.Table
 
     def numbers(self, name: str) -> tuple[np.ndarray, float]:
-        """A column as float64, NaN where null; and the relative precision its type leaves, 0 for a whole one."""
+        """A column as float64, NaN for null, and the relative precision of its type; 0 for 64 bits."""
         column = self.table[name]
         kind = column.type
         if pa.types.is_boolean(kind) or not (pa.types.is_floating(kind) or pa.types.is_integer(kind) or pa.types.is_decimal(kind)):
@@ -50,10 +51,10 @@ class UserFrame:
 
 def read_table(path: str | os.PathLike[str], *, time: str, market: str) -> pa.Table:
     """
-    A ``.parquet`` or ``.csv`` file; of a CSV file, time and market are read as text, so that nothing is guessed of them.
+    Read a ``.parquet`` or ``.csv`` file; time and market of a CSV file stay text, so that no type is guessed.
 
     Raises:
-        SchemaError: another kind of file, or not what its name says.
+        SchemaError: another kind of file, or a content that its name does not say.
     """
     file = Path(path)
     kind = file.suffix.lower()
@@ -70,18 +71,22 @@ def read_table(path: str | os.PathLike[str], *, time: str, market: str) -> pa.Ta
 
 def user_frame(frame: Any, *, time: str, market: str, timezone: str | None) -> UserFrame:
     """
-    *frame* with its instants and markets.
+    Read the instants and markets of *frame*.
 
     Args:
         frame: pandas (the time may be its index), Arrow, or anything that gives Arrow (polars, DuckDB).
-        market: a column; where there is none of that name, the symbol of every row.
-        timezone: the zone of instants that have none.
+        time: the column, or pandas index, of instants.
+        market: a column, or else the symbol of every row.
+        timezone: zone of naive instants.
+
     Raises:
-        SchemaError, InvalidTimeError, InvalidValueError: naming the column and what to do.
+        SchemaError: a missing or duplicate column, or another kind of frame.
+        InvalidTimeError: a null, naive or unreadable instant.
+        InvalidValueError: a row without a market.
     """
     table = _arrow(frame, time)
     names = table.column_names
-    _refuse_twins(names)
+    _refuse_duplicates(names)
     if time not in names:
         raise SchemaError(f"the frame has no column {time!r} with the rows' instants (--time); it has {names}")
     times = _times(table[time], time, timezone)
@@ -102,7 +107,7 @@ def _arrow(frame: Any, time: str) -> pa.Table:
         if time not in frame.columns and time in levels:
             frame = frame.reset_index()
         named = [str(name) for name in frame.columns]
-        _refuse_twins(named)
+        _refuse_duplicates(named)
         try:
             return pa.Table.from_pandas(frame.set_axis(named, axis=1), preserve_index=False)
         except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
@@ -116,10 +121,10 @@ def _arrow(frame: Any, time: str) -> pa.Table:
     raise SchemaError(f"a frame is pandas, Arrow or what gives Arrow (polars, DuckDB), not {type(frame).__name__}")
 
 
-def _refuse_twins(names: Sequence[str]) -> None:
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
-        raise SchemaError(f"columns {twice} stand twice in the frame; give each a name of its own")
+def _refuse_duplicates(names: Sequence[str]) -> None:
+    duplicates = sorted({name for name in names if names.count(name) > 1})
+    if duplicates:
+        raise SchemaError(f"columns {duplicates} stand twice in the frame; give each a name of its own")
 
 
 def _times(column: pa.ChunkedArray, name: str, timezone: str | None) -> np.ndarray:
@@ -143,7 +148,7 @@ def _times(column: pa.ChunkedArray, name: str, timezone: str | None) -> np.ndarr
             parsed = pd.Series(pd.to_datetime(texts, format="ISO8601", utc=all(zoned) and bool(zoned)))
         except ValueError as error:
             raise InvalidTimeError(f"column {name!r} holds text that is no ISO 8601 instant: {error}") from error
-        return _us(parsed) if all(zoned) else _localised(parsed, name, timezone)
+        return _instants(parsed, name) if all(zoned) else _localised(parsed, name, timezone)
     raise InvalidTimeError(f"column {name!r} holds {kind}, no instants; give timestamps with a timezone")
 
 
@@ -154,36 +159,35 @@ def _localised(naive: pd.Series, name: str, timezone: str | None) -> np.ndarray:
             f" timezone= (--timezone America/Chicago), or localise it: df[{name!r}].dt.tz_localize('America/Chicago')"
         )
     try:
-        return _us(pd.to_datetime(naive).dt.tz_localize(timezone, ambiguous="raise", nonexistent="raise"))
+        return _instants(pd.to_datetime(naive).dt.tz_localize(timezone, ambiguous="raise", nonexistent="raise"), name)
     except (KeyError, ValueError, LookupError, OSError) as error:
         raise InvalidTimeError(f"column {name!r} cannot be localised to {timezone!r}: {error}") from error
 
 
-def _us(zoned: pd.Series) -> np.ndarray:
-    ns = zoned.dt.tz_convert("UTC").dt.as_unit("ns").to_numpy(dtype="datetime64[ns]").astype(np.int64)
-    return np.asarray(ns // 1000)
+def _instants(zoned: pd.Series, name: str) -> np.ndarray:
+    return column_us(pa.chunked_array([pa.Array.from_pandas(zoned)]), what=name, rounding="floor")
 
 
-def feature_columns(frame: UserFrame, known: Sequence[str], asked: Sequence[str] | None) -> list[str]:
+def feature_columns(frame: UserFrame, known: Sequence[str], requested: Sequence[str] | None) -> list[str]:
     """
-    The columns to audit: those asked for, else every column that is a feature.
+    Names of the columns to audit: the requested ones, else every column that is a feature.
 
     Raises:
-        SchemaError: none is, or one asked for is missing or no feature.
+        SchemaError: no column is a feature, or a requested one is missing or no feature.
     """
-    if asked is None:
+    if requested is None:
         names = [name for name in frame.names if name in known]
         if not names:
             raise SchemaError(
                 f"no column of the frame is a feature of {sorted(set(frame.markets))}: it has {frame.names}, the store knows {list(known)}"
             )
         return names
-    absent = [name for name in asked if name not in frame.names]
-    strangers = [name for name in asked if name not in known]
-    if absent or strangers:
+    absent = [name for name in requested if name not in frame.names]
+    unknown = [name for name in requested if name not in known]
+    if absent or unknown:
         raise SchemaError(
             f"features {absent} are no columns of the frame; it has {frame.names}"
             if absent
-            else f"{strangers} are no features of {sorted(set(frame.markets))}; the store knows {list(known)}"
+            else f"{unknown} are no features of {sorted(set(frame.markets))}; the store knows {list(known)}"
         )
-    return list(asked)
+    return list(requested)

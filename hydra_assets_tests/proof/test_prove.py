@@ -215,7 +215,7 @@ def test_a_proof_fails_by_any_one_of_its_parts():
 
 def test_a_finding_in_a_features_own_file_fails_its_proof(desk, tmp_path, monkeypatch):
     net, change = chosen(["cot_mm_net", "cot_chg_1w"])
-    assert {source_of(net).name, source_of(change).name} == {"cot.py"}
+    assert {source_of(net).name, source_of(change).name} == {"formulas.py"}
     assert source_of(replace(net, function=len)) is None  # nothing to read
     (tmp_path / "mine.py").write_text("y = x.shift(-1)\n")
     monkeypatch.setattr("hydra_assets.proof.prove.source_of", lambda feature: tmp_path / "mine.py" if feature is net else None)
