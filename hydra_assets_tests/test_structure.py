@@ -232,13 +232,13 @@ def whole_vintages():
 
 
 def test_each_read_of_whole_vintages_says_why_and_their_number_is_known():
-    assert len(whole_vintages()) == 18
+    assert len(whole_vintages()) == 17
 
 
 def test_in_defs_only_builders_and_checks_read_whole_vintages():
     """An asset hands rows to a pure function; it never reads vintages in its own body."""
     in_defs = {function for file, function in whole_vintages() if file.startswith("defs/")}
-    assert in_defs == {"load_input", "no_lookahead", "replayed", "poisoned", "lake_check", "staleness"}
+    assert in_defs == {"load_input", "no_lookahead", "replayed", "poisoned", "rows_for"}
 
 
 def test_rows_reach_the_lake_through_batches_alone():
