@@ -21,11 +21,13 @@ class Diff:
         identity: the columns that tell rows apart.
         values: the columns whose cells are compared.
         place: for errors.
+
     Attributes:
         first: mask of new rows that are the first of their identity; further ones are equal to it.
         newest: place in *order* of the newest existing row of each new row's identity, -1 for none.
         known: mask of new rows whose identity exists.
         different: mask of new rows that differ from the newest existing row of their identity.
+
     Raises:
         ConflictError: two new rows of one identity differ.
     """

@@ -104,6 +104,7 @@ class FactTable(Protocol):
         Args:
             recordings: fact, whether it withdraws its vintage, and its own ``recorded_at``.
             publishes: rows in the order of `publishes.PUBLISHES`.
+
         Raises:
             ConflictError: the table holds facts already.
         """

@@ -44,7 +44,9 @@ def fact_of(market: Any, feature_name: Any, as_of: Any, available_at: Any, value
     A Fact from what a caller gave.
 
     Raises:
-        InvalidNameError, InvalidTimeError, InvalidValueError: naming the argument.
+        InvalidNameError: naming the argument.
+        InvalidTimeError: naming the argument.
+        InvalidValueError: naming the argument.
     """
     checked_name(market, "market"), checked_name(feature_name, "feature_name")
     if is_label(feature_name):
@@ -75,6 +77,7 @@ def facts_of(rows: Any, *, market: str | None = None) -> list[Fact]:
 
     Args:
         market: the market of rows that have no such column.
+
     Raises:
         ConflictError: two values for one vintage.
     """

@@ -110,6 +110,7 @@ def footer_hash(file: pa.NativeFile, place: str) -> str:
 
     Args:
         place: for the error.
+
     Raises:
         CorruptionError: the file is cut.
     """

@@ -28,6 +28,7 @@ def training_frame(question: Question, frontiers: Mapping[tuple[str, str], Front
 
     Args:
         frontiers: of the markets' features; a market that never had a feature has none of it.
+
     Raises:
         InvalidTimeError: the delay is negative.
     """

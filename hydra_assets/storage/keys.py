@@ -17,6 +17,7 @@ def key_codes(table: pa.Table, columns: Sequence[str]) -> np.ndarray:
 
     Returns:
         int64; combinations are numbered by the order in which the values of each column first come.
+
     Raises:
         SchemaError: a column is missing.
     """

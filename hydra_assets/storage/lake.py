@@ -52,6 +52,7 @@ class ParquetLake:
         base_path: the lake's root; made when it does not exist.
         storage: what keeps the files in place of a local folder.
         world: ``sample`` or ``live``; None adopts the root's, or ``sample`` for a new one.
+
     Raises:
         WorldError: the root belongs to the other world.
     """
@@ -76,8 +77,11 @@ class ParquetLake:
             table: instants as timestamps with a zone (stored as UTC microseconds; ``available_at`` rounds up); rows with an
                 ``as_of`` must lie in *date*'s month.
             date: an aware datetime, or a date; its UTC day picks the folder and the name.
+
         Raises:
-            InvalidNameError, InvalidTimeError, SchemaError: naming what is wrong; nothing was written.
+            InvalidNameError: naming the argument; nothing was written.
+            InvalidTimeError: naming the argument; nothing was written.
+            SchemaError: naming the argument; nothing was written.
         """
         folder = self._folder(data_type, market, utc_day(date, "date"))
         table = validated(table, folder, self._storage)
@@ -104,8 +108,10 @@ class ParquetLake:
             stamps: ``ours``, ``vendor`` or ``derived``: who decides ``available_at``.
             look: the request to the source, and its instant; logged in the lake with the rows.
             allow_retract: a derived table may lose more than a fifth of the month's vintages.
+
         Returns:
             Rows written, tombstones included.
+
         Raises:
             RetractionError: see *allow_retract*.
         """
@@ -153,10 +159,13 @@ class ParquetLake:
             date: in the month.
             reason: for the footer.
             versions: of the calendar and parser that stamp now, for the footer.
+
         Returns:
             Rows written, tombstones included.
+
         Raises:
-            SchemaError: the vendor stamps the table. InvalidTimeError: a stamp before its ``as_of``.
+            SchemaError: the vendor stamps the table.
+            InvalidTimeError: a stamp before its ``as_of``.
         """
         folder = self._folder(data_type, market, utc_day(date, "date"))
         if not reason.strip():
@@ -186,7 +195,8 @@ class ParquetLake:
         Every row as written, all vintages, withdrawn ones left out; unknown names read as an empty table.
 
         Args:
-            start, end: inclusive UTC days of ``as_of``, or of the write's date where the table has none.
+            start: first UTC day of ``as_of``, or of the write's date where the table has none; inclusive.
+            end: last such day, inclusive.
         """
         table = self._rows(data_type, market, start, end)
         tombstones = table[RETRACTED].to_numpy(zero_copy_only=False)
@@ -238,6 +248,7 @@ class ParquetLake:
             known_at: inclusive cut on ``available_at``.
             key: with or without ``as_of``; default the table's own.
             recorded_by: inclusive cut on the recording: what this lake would have answered then.
+
         Raises:
             InvalidTimeError: naive, or *recorded_by* lies in the future.
         """
@@ -288,8 +299,12 @@ class ParquetLake:
         Merge the files of each month into one base file; every read answers the same before and after.
 
         Args:
-            data_type, market, start, end: which folders; all of them by default.
+            data_type: of the folders to compact; all by default.
+            market: of the folders; all by default.
+            start: a day in the first month; the earliest by default.
+            end: a day in the last month; the latest by default.
             progress: called after each folder.
+
         Returns:
             The base files written; a month of one file needs none. What they replace is skipped by readers and stays until `vacuum`.
         """
@@ -390,8 +405,10 @@ class ParquetLake:
 
         Args:
             progress: called after each folder.
+
         Returns:
             The number of files, all of them good.
+
         Raises:
             CorruptionError: naming every bad file.
         """

@@ -22,6 +22,7 @@ def adopt_world(storage: Storage, world: str | None, what: str) -> str:
 
     Args:
         what: the lake, for the error.
+
     Raises:
         WorldError: *world* is another one.
     """

@@ -30,6 +30,7 @@ def refuse_stale(facts: FactTable, market: str, month: str, scope: str, used: Ma
     Args:
         facts: inside a transaction.
         used: folder to the newest recording in it, microseconds UTC.
+
     Raises:
         StaleInputsError: naming the folder.
     """

@@ -48,6 +48,7 @@ class Question:
             times: aware instants (inner); None beside a table.
             features: names in the order wanted.
             cuts: the other attributes, by name.
+
         Raises:
             SchemaError: a table without these columns, or beside *times*.
             InvalidTimeError: no times, or naive ones.

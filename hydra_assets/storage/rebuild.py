@@ -57,8 +57,10 @@ def rebuild_store(
     Args:
         drop_others: rebuild although the old store holds features that the lake does not.
         progress: called after each folder read.
+
     Raises:
-        ConflictError: the old store holds such features. LockTimeoutError: it is open elsewhere.
+        ConflictError: the old store holds such features.
+        LockTimeoutError: it is open elsewhere.
         CorruptionError: what was built is not what the lake says; the old store stays.
     """
     held = {(folder.market, name) for folder in feature_folders(lake) for name in _names(lake, folder)}

@@ -29,8 +29,10 @@ def restamped(held: pa.Table, right: pa.Table, *, key: Sequence[str], looks: Seq
         held: the folder's rows with the hidden columns.
         right: *key*, ``as_of``, ``available_at`` and perhaps ``quality`` as they should be; rows it does not name stay.
         looks: logged in the folder.
+
     Raises:
-        SchemaError: the vendor stamps the table. InvalidTimeError: a stamp before its ``as_of``.
+        SchemaError: the vendor stamps the table.
+        InvalidTimeError: a stamp before its ``as_of``.
     """
     if "stamped_at" in held.column_names:
         raise SchemaError(f"{place}: the vendor stamps this table; only stamps of ours can be put right")

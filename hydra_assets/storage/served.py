@@ -52,6 +52,7 @@ class ServedLog(Protocol):
             market: one market's; None: all.
             start: inclusive bound of ``served_at``.
             end: inclusive bound of ``served_at``.
+
         Raises:
             CorruptionError: a row was changed, or one before the last is gone.
         """
@@ -99,6 +100,7 @@ def vectors_of(
         market: one market's; None: all.
         start: inclusive bound of ``served_at``.
         end: inclusive bound of ``served_at``.
+
     Raises:
         CorruptionError: a seal does not hold.
     """

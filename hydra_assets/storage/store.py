@@ -50,6 +50,7 @@ class FeatureStore(Closing):
         db_path: the SQLite file; made when it does not exist.
         world: ``sample`` or ``live``; None adopts the file's, or ``sample`` for a new one.
         settings: the text of the settings in force, of which certificates keep the hash; None: those that are shipped.
+
     Raises:
         WorldError: the file belongs to the other world.
     """
@@ -100,11 +101,15 @@ class FeatureStore(Closing):
         Args:
             rows: Arrow table, DataFrame or iterable of mappings with ``market, feature_name, as_of, available_at, value`` and
                 perhaps ``quality``.
+
         Returns:
             How many were new; a row equal to the newest recording of its vintage is none.
+
         Raises:
             ConflictError: one batch has two values for one vintage.
-            InvalidTimeError, InvalidValueError, InvalidNameError: nothing was written.
+            InvalidTimeError: nothing was written.
+            InvalidValueError: nothing was written.
+            InvalidNameError: nothing was written.
         """
         return self._record(facts.facts_of(rows))
 
@@ -138,8 +143,10 @@ class FeatureStore(Closing):
             features: the names that this publish speaks for.
             inputs: folder of the lake to the newest recording in it, of every folder read.
             audit: called inside the transaction; it raises, or returns the rows that look ahead.
+
         Returns:
             How many facts were recorded.
+
         Raises:
             LookaheadError: nothing was written.
             StaleInputsError: an earlier publish of this scope used newer inputs.
@@ -268,8 +275,10 @@ class FeatureStore(Closing):
             with_meta: add ``<feature>__as_of``, ``__available_at`` and ``__quality``.
             certificate: a file to write beside the frame: JSON by which `hydra-assets verify` makes the frame again later and says
                 whether it is the same, bit for bit.
+
         Returns:
             Columns ``market, time`` and the features (float64, null where nothing is known); one row per market and time.
+
         Raises:
             UnknownFeatureError: a feature that this store has never held for any of the markets.
             LabelError: a label was asked for.
@@ -309,6 +318,7 @@ class FeatureStore(Closing):
 
         Returns:
             ``served``: the row, or None; ``withheld``: rows that describe this time or earlier and become available only later.
+
         Raises:
             UnknownFeatureError: nothing of it was ever held.
         """

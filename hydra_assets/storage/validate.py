@@ -19,7 +19,8 @@ def validated(table: pa.Table, folder: Folder, storage: Storage) -> pa.Table:
     *table* as *folder* may hold it; the data type's schema grows by its new columns.
 
     Raises:
-        SchemaError, InvalidTimeError: naming folder and column.
+        SchemaError: naming folder and column.
+        InvalidTimeError: naming folder and column.
     """
     if not isinstance(table, pa.Table):
         raise SchemaError(f"{folder.key}: a pyarrow.Table is needed, not {type(table).__name__}")

@@ -14,6 +14,7 @@ def guard_withdrawal(withdrawn: int, current: int, place: str, *, allow_retract:
         current: vintages that stand today.
         place: for the error.
         allow_retract: withdraw them all the same.
+
     Raises:
         RetractionError: nothing was changed.
     """

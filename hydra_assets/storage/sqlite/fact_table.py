@@ -27,8 +27,10 @@ class SqliteFactTable(PublishTable):
 
     Args:
         path: the file; made when it does not exist, migrated when it is of an older version.
+
     Raises:
-        CorruptionError: the file is no database. SchemaError: a newer version of this package wrote it.
+        CorruptionError: the file is no database.
+        SchemaError: a newer version of this package wrote it.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:

@@ -22,6 +22,7 @@ class SqliteFile(Closing):
     Args:
         path: the file; made, with its folder, when it does not exist.
         wal: write-ahead journal and a sync at every commit.
+
     Raises:
         CorruptionError: the file is no database.
     """
