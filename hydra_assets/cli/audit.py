@@ -1,4 +1,4 @@
-"""`hydra-assets audit`: a frame made elsewhere, cell by cell."""
+"""`hydra-assets audit`: audit a frame made elsewhere, cell by cell."""
 
 import dataclasses
 from pathlib import Path
@@ -9,8 +9,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 
 from hydra_assets import log
-from hydra_assets.cli.console import JsonOption, WorldOption, console, errors, instant, number, print_json
-from hydra_assets.cli.opening import StoreOption, opened_store
+from hydra_assets.cli.console import JsonOption, StoreOption, WorldOption, console, errors, instant, number, opened_store, print_json
 from hydra_assets.errors import HydraError
 
 if TYPE_CHECKING:
@@ -38,10 +37,10 @@ def audit(
     as_json: JsonOption = False,
 ) -> None:
     """
-    Which numbers of FRAME were not yet known at their row's time, how early they are, and which would have been right.
+    Find numbers of FRAME that were not yet known at their row's time, how early they are, and the right ones.
 
-    A number is accused where it is not the right one and equals a vintage of the store that became available only later. A number
-    of no vintage is counted as unknown, not accused. The leak budget says what a plain join by date would have used too early.
+    A number counts as early if it is not the right one and equals a vintage of the store that became available only later. A
+    number of no vintage counts as unknown, not early. The columns "naive" count what a plain join by date would have used early.
 
         hydra-assets audit frame.parquet --time ts --market HE
 
@@ -99,6 +98,6 @@ def _show(found: "FrameAudit", title: str) -> None:
             early.add_row(*texts, f"{cell.early_days:.1f} d")
         console.print(early)
     if found.ignored:
-        console.print(f"Not looked at, for they are no features of this store: {', '.join(found.ignored)}.", highlight=False)
+        console.print(f"Not looked at, since they are no features of this store: {', '.join(found.ignored)}.", highlight=False)
     colour = {"failed": "red", "passed": "green", "unproven": "yellow"}[found.verdict]
     console.print(f"Verdict: [bold {colour}]{found.verdict}[/]. naive: what a join by as_of alone would have used too early at these rows.")

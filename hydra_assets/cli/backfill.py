@@ -1,4 +1,4 @@
-"""`hydra-assets backfill`: months of one market, all assets and checks, as one run that goes on where an earlier one stopped."""
+"""`hydra-assets backfill`: months of one market, all assets and checks, as one run that continues an earlier one."""
 
 import dataclasses
 import time
@@ -16,6 +16,7 @@ from hydra_assets.cli.console import (
     parse_months,
     print_json,
     progress_bar,
+    split_names,
 )
 from hydra_assets.cli.quote import price_of, show_price
 from hydra_assets.config.home import Home, resolve_home
@@ -25,7 +26,7 @@ from hydra_assets.errors import ConfigError
 from hydra_assets.host.outcome import Gap, RunOutcome
 
 SHOWN = 6  # gaps of one table
-INTERRUPTED = 130  # as shells have it
+INTERRUPTED = 130  # exit code of shells after Ctrl-C
 
 
 def backfill(
@@ -56,12 +57,12 @@ def backfill(
     """
     config, home, wanted = load_config(), resolve_home(world), parse_months(months)
     config.market(market)
-    words = [word.strip() for item in select or () for word in item.split(",") if word.strip()] or None
+    names = split_names(select) or None
     with progress_bar(quiet=quiet or as_json) as progress:
         loading = progress.add_task("starting Dagster", total=None)
         from hydra_assets.host.runs import MarketRun, selected
 
-        run, tables = MarketRun(home, market, wanted, words), selected(words)
+        run, tables = MarketRun(home, market, wanted, names), selected(names)
         progress.remove_task(loading)
     if home.world == "live":
         _ask_first(home, config, market, wanted, tables, yes=yes, as_json=as_json)
@@ -69,11 +70,11 @@ def backfill(
     with progress_bar(quiet=quiet or as_json) as progress:
         task = progress.add_task(f"{market} {months}", total=run.steps)
         run.execute(lambda done, doing: progress.update(task, completed=done, description=f"{market} {months} {doing}"))
-    _tell(run.result(), home, market, months, time.monotonic() - started, as_json=as_json)
+    _report(run.result(), home, market, months, time.monotonic() - started, as_json=as_json)
 
 
 def _ask_first(home: Home, config: Config, market: str, months: list[Month], tables: list[str], *, yes: bool, as_json: bool) -> None:
-    """The price of what costs, and whether to pay it."""
+    """Show the price of what costs money and ask whether to pay it."""
     if as_json and not yes:
         raise ConfigError("--json in the live world cannot ask whether to pay; see the price with hydra-assets quote, then add --yes")
     if as_json:
@@ -88,11 +89,13 @@ def _ask_first(home: Home, config: Config, market: str, months: list[Month], tab
         typer.confirm(f"Pay ${price.usd:,.4f} and go on?", abort=True)
 
 
-def _tell(outcome: RunOutcome, home: Home, market: str, months: str, seconds: float, *, as_json: bool) -> None:
+def _report(outcome: RunOutcome, home: Home, market: str, months: str, seconds: float, *, as_json: bool) -> None:
     if as_json:
-        asked = {"world": home.world, "market": market, "months": months, "run_id": outcome.run_id}
-        told: dict[str, Any] = {
-            **asked,
+        document: dict[str, Any] = {
+            "world": home.world,
+            "market": market,
+            "months": months,
+            "run_id": outcome.run_id,
             "ok": outcome.ok,
             "interrupted": outcome.interrupted,
             "new_rows": outcome.new_rows,
@@ -101,7 +104,7 @@ def _tell(outcome: RunOutcome, home: Home, market: str, months: str, seconds: fl
             "checks": [dataclasses.asdict(check) for check in outcome.checks],
             "failures": outcome.failures,
         }
-        print_json(told)
+        print_json(document)
     else:
         _print(outcome, home, f"{market} {months}")
         if outcome.interrupted:
@@ -119,23 +122,23 @@ def _print(outcome: RunOutcome, home: Home, what: str) -> None:
     for heading in ("table", "status", "months", "new rows", "gaps", "paid $", "passed"):
         table.add_column(heading, justify="left" if heading in ("table", "status") else "right", no_wrap=True)
     for row in outcome.tables:
-        mine = [check for check in outcome.checks if check.asset == row.table]
-        passed = sum(check.passed for check in mine)
+        checks = [check for check in outcome.checks if check.asset == row.table]
+        passed = sum(check.passed for check in checks)
         colour = {"done": "green", "failed": "red"}.get(row.status, "yellow")
         counts = (
             f"{row.months:,}",
             f"{row.new_rows:,}",
             f"{len(row.gaps):,}",
             f"{row.paid_usd:,.4f}",
-            f"{passed} of {len(mine)}" if mine else "-",
+            f"{passed} of {len(checks)}" if checks else "-",
         )
         table.add_row(row.table, f"[{colour}]{row.status}[/]", *counts)
     console.print(table)
     for line in outcome.failures:
         console.print(f"[bold red]failed[/]   {line}", highlight=False, soft_wrap=True)
     for check in (*outcome.failed_checks, *outcome.warnings):
-        word = "[yellow]warning[/] " if check.warning else "[bold red]failed[/]  "
-        console.print(f"{word} {check.asset} {check.name}: {check.verdict}; {check.looked_at}", highlight=False, soft_wrap=True)
+        status = "[yellow]warning[/] " if check.warning else "[bold red]failed[/]  "
+        console.print(f"{status} {check.asset} {check.name}: {check.verdict}; {check.looked_at}", highlight=False, soft_wrap=True)
     for row in outcome.tables:
         _print_gaps(row.table, row.gaps)
 

@@ -1,4 +1,4 @@
-"""`hydra-assets catalogue`: what every feature is."""
+"""`hydra-assets catalogue`: print formula, unit and source of every feature."""
 
 import dataclasses
 

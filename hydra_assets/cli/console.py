@@ -1,9 +1,12 @@
-"""What every command shares: the console, instants from the command line, JSON that other programs can read."""
+"""Shared by the commands: options, parsing of arguments, the store to read, and rendering on the console or as JSON."""
 
 import datetime as dt
 import json
 import re
-from typing import Annotated, Any
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -11,6 +14,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 
 from hydra_assets.core.months import Month, months_between
 from hydra_assets.errors import InvalidTimeError
+
+if TYPE_CHECKING:
+    from hydra_assets.storage.store import FeatureStore
 
 _RANGE = re.compile(r"(\d{4}-\d{2})(?:\.\.(\d{4}-\d{2}))?")
 
@@ -26,11 +32,34 @@ MonthsArgument = Annotated[
     str, typer.Argument(metavar="MONTHS", help="A month, or a first and a last one: 2016-01..2026-02.", show_default=False)
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+StoreOption = Annotated[
+    Path | None,
+    typer.Option("--store", exists=True, dir_okay=False, help="The store's SQLite file. Default: that of the home and --world."),
+]
+
+
+@contextmanager
+def opened_store(world: str | None, path: Path | None) -> "Iterator[FeatureStore]":
+    """The store in the file *path* (of any world unless one is named), else the home's; closed at the end of the block."""
+    from hydra_assets.desk import open as open_desk  # pandas and Arrow take a second to load; --help needs neither
+    from hydra_assets.storage.store import FeatureStore
+
+    if path is not None:
+        with FeatureStore(path, world=world) as store:
+            yield store
+        return
+    with open_desk(world) as desk:
+        yield desk.store
+
+
+def split_names(items: Sequence[str] | None) -> list[str]:
+    """Names given by repeating an option, by commas, or both."""
+    return [name.strip() for item in items or () for name in item.split(",") if name.strip()]
 
 
 def parse_instant(text: str) -> dt.datetime:
     """
-    An aware datetime from ISO 8601 text such as ``2025-10-20T12:00Z``.
+    Parse an aware datetime from ISO 8601 text such as ``2025-10-20T12:00Z``.
 
     Raises:
         InvalidTimeError: not ISO 8601, or without a zone.
@@ -46,10 +75,10 @@ def parse_instant(text: str) -> dt.datetime:
 
 def parse_day(text: str, option: str) -> dt.datetime:
     """
-    The midnight in UTC of a day such as ``2025-09-01``.
+    Parse a day such as ``2025-09-01`` to its midnight in UTC.
 
     Raises:
-        InvalidTimeError: not a day; it names *option*.
+        InvalidTimeError: not a day; the message names *option*.
     """
     try:
         return dt.datetime.combine(dt.date.fromisoformat(text), dt.time(), dt.UTC)
@@ -59,10 +88,10 @@ def parse_day(text: str, option: str) -> dt.datetime:
 
 def parse_months(text: str) -> list[Month]:
     """
-    The months of ``2016-01..2026-02``, or of one month.
+    Parse ``2016-01..2026-02``, or one month, to a list of months.
 
     Raises:
-        InvalidTimeError: neither, or a range that ends before it begins.
+        InvalidTimeError: another text, or a range that ends before it begins.
     """
     match = _RANGE.fullmatch(text)
     if match is None:
@@ -74,7 +103,7 @@ def parse_months(text: str) -> list[Month]:
 
 
 def instant(when: Any, *, to_the_minute: bool = False) -> str:
-    """An instant for people: UTC, to the second (or to the minute) rounded up: never before what it was."""
+    """An instant as text in UTC, rounded up to the second or minute, so that it never shows too early."""
     if when is None:
         return "-"
     exact: dt.datetime = when.astimezone(dt.UTC)
@@ -85,7 +114,7 @@ def instant(when: Any, *, to_the_minute: bool = False) -> str:
 
 
 def number(value: float | None) -> str:
-    """A value for people: counts and what is large whole, ratios to four decimals, null as a dash."""
+    """A value as text: counts and large numbers whole, ratios to four decimals, null as a dash."""
     if value is None or value != value:
         return "-"
     whole = (float(value).is_integer() and abs(value) >= 2) or abs(value) >= 10_000
@@ -93,11 +122,25 @@ def number(value: float | None) -> str:
 
 
 def print_json(document: Any) -> None:
-    """One JSON document on standard output; instants as ISO 8601 with their zone."""
+    """Print one JSON document on standard output; instants as ISO 8601 with their zone."""
     typer.echo(json.dumps(document, default=lambda v: v.isoformat() if isinstance(v, dt.datetime | dt.date) else str(v), indent=2))
 
 
 def progress_bar(*, quiet: bool) -> Progress:
-    """A bar for long work, on standard error, so that standard output holds the answer alone; none where *quiet*."""
+    """Progress bars on standard error, so that standard output holds the answer alone; none if *quiet*."""
     columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     return Progress(*columns, console=errors, disable=quiet)
+
+
+@contextmanager
+def bar(description: str, total: int | None) -> Iterator[Callable[[object], None]]:
+    """One transient progress bar on standard error, if that is a terminal; yield the function that advances it."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=errors, transient=True, disable=not errors.is_terminal) as progress:
+        task = progress.add_task(description, total=total)
+        yield lambda _: progress.advance(task)
+
+
+def plain(text: str) -> str:
+    """*text* with brackets escaped, which rich would read as markup."""
+    return text.replace("[", "\\[")

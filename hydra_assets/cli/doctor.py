@@ -1,11 +1,11 @@
-"""`hydra-assets doctor`: what is misconfigured, and how to mend it."""
+"""`hydra-assets doctor`: find misconfiguration, each with its remedy."""
 
 import dataclasses
 from typing import Annotated
 
 import typer
 
-from hydra_assets.cli.console import JsonOption, WorldOption, console, print_json
+from hydra_assets.cli.console import JsonOption, WorldOption, console, plain, print_json
 from hydra_assets.config.home import resolve_home
 from hydra_assets.log import mask
 
@@ -37,13 +37,9 @@ def doctor(
     else:
         for found in findings:
             colour = _COLOURS[found.status]
-            console.print(f"[{colour}]{found.status:<8}[/] [bold]{found.name}[/]  {_plain(found.message)}", soft_wrap=True, highlight=False)
+            console.print(f"[{colour}]{found.status:<8}[/] [bold]{found.name}[/]  {plain(found.message)}", soft_wrap=True, highlight=False)
             if found.remedy:
-                console.print(f"         [dim]→[/] {_plain(found.remedy)}", soft_wrap=True, highlight=False)
+                console.print(f"         [dim]→[/] {plain(found.remedy)}", soft_wrap=True, highlight=False)
         console.print(f"{counts['problem']} problem(s), {counts['warning']} warning(s), {counts['ok']} in order.", highlight=False)
     if counts["problem"]:
         raise typer.Exit(1)
-
-
-def _plain(text: str) -> str:
-    return text.replace("[", "\\[")

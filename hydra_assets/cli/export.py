@@ -1,4 +1,4 @@
-"""`hydra-assets export`: a training frame in a file."""
+"""`hydra-assets export`: write a training frame to a file."""
 
 import datetime as dt
 import difflib
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from hydra_assets.cli.console import JsonOption, WorldOption, console, parse_day, parse_instant, print_json
+from hydra_assets.cli.console import JsonOption, WorldOption, console, parse_day, parse_instant, print_json, split_names
 from hydra_assets.errors import InvalidTimeError, SchemaError, UnknownFeatureError
 
 if TYPE_CHECKING:
@@ -71,12 +71,11 @@ def export(
         raise SchemaError(f"{out.absolute().parent}: there is no such folder to write {out.name} to; make it first")
     from hydra_assets.desk import open as open_desk  # pandas and Arrow take a second to load; --help needs neither
 
-    words = [word.strip() for item in features or () for word in item.split(",") if word.strip()]
     with open_desk(world) as desk:
-        wanted = _pairs(desk, markets or [], start, end, at, pairs)
-        names = _names(desk, sorted(set(wanted["market"].to_pylist())), words)
+        rows = _pairs(desk, markets or [], start, end, at, pairs)
+        names = _names(desk, sorted(set(rows["market"].to_pylist())), split_names(features))
         frame = desk.store.get_training_frame(
-            wanted,
+            rows,
             features=names,
             max_age=_span(max_age, "--max-age"),
             delay=_span(delay, "--delay"),
@@ -88,8 +87,8 @@ def export(
     _write(frame, out, {name: value for name, value in facts.items() if value is not None})
     nulls = {name: frame[name].null_count for name in names}
     if as_json:
-        asked = {"path": str(out.absolute()), "replaced": replaced, **facts, "rows": frame.num_rows, "columns": frame.column_names}
-        print_json({**asked, "features": len(names), "nulls": nulls})
+        summary = {"path": str(out.absolute()), "replaced": replaced, **facts, "rows": frame.num_rows, "columns": frame.column_names}
+        print_json({**summary, "features": len(names), "nulls": nulls})
         return
     console.print(
         f"{'Replaced' if replaced else 'Wrote'} [bold]{out}[/] ({facts['world']} world): {frame.num_rows:,} rows,"
@@ -155,19 +154,19 @@ def _read_pairs(file: Path) -> "pa.Table":
     return table.select(["market", "time"])
 
 
-def _names(desk: "Desk", markets: Sequence[str], words: Sequence[str]) -> list[str]:
+def _names(desk: "Desk", markets: Sequence[str], requested: Sequence[str]) -> list[str]:
     known = desk.store.features(*markets)
     if not known:
         raise UnknownFeatureError(
             f"the {desk.world} world holds no features of {', '.join(markets)} yet; make some with hydra-assets backfill, or the demo"
         )
-    for word in words:
-        if word not in known:
-            near = difflib.get_close_matches(word, known, 1)
+    for name in requested:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, 1)
             raise UnknownFeatureError(
-                f"unknown feature {word!r}; {f'did you mean {near[0]}?' if near else 'known are ' + ', '.join(known)}"
+                f"unknown feature {name!r}; {f'did you mean {near[0]}?' if near else 'known are ' + ', '.join(known)}"
             )
-    return list(dict.fromkeys(words)) or known
+    return list(dict.fromkeys(requested)) or known
 
 
 def _span(text: str | None, option: str) -> dt.timedelta | None:
@@ -180,7 +179,7 @@ def _span(text: str | None, option: str) -> dt.timedelta | None:
 
 
 def _write(frame: "pa.Table", out: Path, facts: dict[str, Any]) -> None:
-    """The whole file or none: written beside, synced, renamed."""
+    """Write the file whole or not at all: written beside *out*, synced, renamed."""
     import pyarrow as pa
     import pyarrow.compute as pc
     import pyarrow.csv as csv
@@ -201,7 +200,7 @@ def _write(frame: "pa.Table", out: Path, facts: dict[str, Any]) -> None:
             os.fsync(file.fileno())
         mask = os.umask(0)
         os.umask(mask)
-        Path(name).chmod(0o666 & ~mask)  # as any other file of the user's
+        Path(name).chmod(0o666 & ~mask)  # the mode of any other new file of the user
         Path(name).replace(out)
     except BaseException:
         Path(name).unlink(missing_ok=True)
@@ -209,7 +208,7 @@ def _write(frame: "pa.Table", out: Path, facts: dict[str, Any]) -> None:
 
 
 def _null_lines(nulls: dict[str, int], rows: int) -> list[str]:
-    """What is null: which features throughout, which in part, most first."""
+    """Lines on features with nulls, those with most nulls first."""
     by_count: dict[int, list[str]] = {}
     for name, count in nulls.items():
         if count:

@@ -1,16 +1,13 @@
-"""`hydra-assets lake`: what the lake holds, whether it is whole, and its upkeep."""
+"""`hydra-assets lake`: list, verify, compact and vacuum the lake."""
 
 import datetime as dt
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich import box
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from hydra_assets.cli.console import JsonOption, WorldOption, console, errors, print_json
+from hydra_assets.cli.console import JsonOption, WorldOption, bar, console, errors, print_json
 from hydra_assets.errors import InvalidTimeError
 
 if TYPE_CHECKING:
@@ -133,15 +130,6 @@ def vacuum(
         print_json({"world": lake.world, "removed": [str(path) for path in gone]})
         return
     console.print(f"{len(gone):,} replaced files removed.")
-
-
-@contextmanager
-def bar(what: str, total: int) -> Iterator[Callable[[object], None]]:
-    """A progress bar on standard error, where a person looks at it; gives what advances it."""
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=errors, transient=True, disable=not errors.is_terminal) as progress:
-        task = progress.add_task(what, total=total)
-        yield lambda _: progress.advance(task)
 
 
 def _lake(world: str | None) -> "ParquetLake":

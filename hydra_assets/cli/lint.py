@@ -1,4 +1,4 @@
-"""`hydra-assets lint`: code that looks ahead, found without running it."""
+"""`hydra-assets lint`: find code that looks ahead, without running it."""
 
 import dataclasses
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The command `hydra-assets`: one Typer application; every error of ours is one clear line and exit code 1."""
+"""The command `hydra-assets`: one Typer application; a HydraError becomes one line and exit code 1."""
 
 import sys
 from typing import Annotated
@@ -32,8 +32,8 @@ app = typer.Typer(
     help="Data assets for thin commodity futures in which nothing can be read before it could have been known.",
     epilog="Start with: hydra-assets demo. Then: hydra-assets ui.",
     no_args_is_help=True,
-    rich_markup_mode="markdown",  # paragraphs of a docstring are set to the width of the terminal
-    pretty_exceptions_enable=False,  # they would show locals, which may hold a key, and never end on errors that cause each other
+    rich_markup_mode="markdown",  # wraps docstring paragraphs to the width of the terminal
+    pretty_exceptions_enable=False,  # they print locals, which may hold a key, and never end on errors that cause each other
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command()(demo.demo)
@@ -71,7 +71,7 @@ def _root(
 
 
 def main() -> None:
-    """Run the command line; the console script's entry."""
+    """Run the command line."""
     try:
         app()
     except HydraError as error:

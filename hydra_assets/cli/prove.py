@@ -1,4 +1,4 @@
-"""`hydra-assets prove`: the proofs of a market's features, one line each."""
+"""`hydra-assets prove`: prove a market's features, one line each."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
@@ -21,7 +21,7 @@ def prove(
     feature: Names = None,
     full: Annotated[bool, typer.Option("--full", help="Recompute every stored value and poison every month; else a sample.")] = False,
     sample: Annotated[int, typer.Option(help="Rows recomputed for each family of features, without --full.", min=1)] = 100,
-    seed: Annotated[int, typer.Option(help="What chooses the sample.")] = 1,
+    seed: Annotated[int, typer.Option(help="Seed of the random sample.")] = 1,
     world: WorldOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -60,8 +60,10 @@ def prove(
             console.print(
                 f"[red]{proof.feature}[/] {proof.first or 'the lint found fault with its code: hydra-assets lint'}", soft_wrap=True
             )
-        counts = {word: sum(proof.verdict == word for proof in found) for word in ("proven", "unproven", "failed")}
-        console.print(", ".join(f"{n} {word}" for word, n in counts.items()) + ("" if full else "; a sample: --full looks at everything"))
+        counts = {verdict: sum(proof.verdict == verdict for proof in found) for verdict in ("proven", "unproven", "failed")}
+        console.print(
+            ", ".join(f"{n} {verdict}" for verdict, n in counts.items()) + ("" if full else "; a sample: --full looks at everything")
+        )
     if failed:
         raise typer.Exit(1)
 

@@ -1,4 +1,4 @@
-"""Commands that read the store: what was known, why, and every vintage of it."""
+"""`hydra-assets features`, `explain` and `history`: values known at an instant, the reason, and every vintage."""
 
 import datetime as dt
 import difflib
@@ -26,7 +26,7 @@ At = Annotated[
 
 
 def features(market: MarketArgument, at: At = None, world: WorldOption = None, as_json: JsonOption = False) -> None:
-    """Every feature of MARKET as it was known at an instant."""
+    """Show every feature of MARKET as it was known at an instant."""
     from hydra_assets.flow.publish import synthetic_inputs
 
     when = _when(at)
@@ -71,7 +71,7 @@ def explain(
     world: WorldOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Which row is served at an instant, and which are withheld until when."""
+    """Show the row that is served at an instant, and the later ones withheld until they become available."""
     when = _when(at)
     with _open(world) as desk:
         desk.config.market(market)
@@ -106,7 +106,7 @@ def history(
     world: WorldOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Every vintage of a feature: what it said, of which day, and from when on."""
+    """Show every vintage of a feature: its value, its day, and when it became available."""
     with _open(world) as desk:
         desk.config.market(market)
         first, last = parse_day(start, "--start"), parse_day(end, "--end")
@@ -126,7 +126,7 @@ def history(
 
 
 def _known(desk: "Desk", market: str, feature: str) -> None:
-    """UnknownFeatureError, with the nearest name, where *market* has no such feature."""
+    """Raise UnknownFeatureError with the nearest name if *market* has no such feature."""
     known = desk.store.features(market)
     if feature not in known:
         near = difflib.get_close_matches(feature, known, 1)

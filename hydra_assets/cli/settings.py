@@ -1,4 +1,4 @@
-"""`hydra-assets config`: see the settings in force, start a file of one's own."""
+"""`hydra-assets config`: show the settings in force, or start a config.yaml."""
 
 import typer
 import yaml
@@ -14,7 +14,7 @@ app = typer.Typer(help="Settings: the shipped defaults with your own config.yaml
 def show(as_json: JsonOption = False) -> None:
     """Print the settings in force, as YAML; a wrong key of yours is named with its file and place."""
     path = user_config_path()
-    load_config()  # names what is wrong with the file before any of it is shown
+    load_config()  # raises on a faulty file before anything is printed
     if as_json:
         print_json({"file": path if path.exists() else None, "settings": yaml.safe_load(config_text())})
         return

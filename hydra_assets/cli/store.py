@@ -1,11 +1,10 @@
-"""`hydra-assets store`: whether the feature store is sound, and how to make it anew."""
+"""`hydra-assets store`: check the feature store, or rebuild it from the lake."""
 
 from typing import Annotated
 
 import typer
 
-from hydra_assets.cli.console import JsonOption, WorldOption, console, errors, print_json
-from hydra_assets.cli.lake import bar
+from hydra_assets.cli.console import JsonOption, WorldOption, bar, console, errors, print_json
 from hydra_assets.errors import CorruptionError
 
 app = typer.Typer(help="The feature store (one SQLite file): check it, or rebuild it from the lake.", no_args_is_help=True)

@@ -1,4 +1,4 @@
-"""`hydra-assets sample-vendor`: the embedded vendor by hand, to look at or to point other tools at."""
+"""`hydra-assets sample-vendor`: serve the embedded vendor, to explore it or point other tools at it."""
 
 from typing import Annotated
 

@@ -1,4 +1,4 @@
-"""`hydra-assets verify`: a training frame made again from its certificate."""
+"""`hydra-assets verify`: make a training frame again from its certificate and compare."""
 
 import dataclasses
 from collections.abc import Iterator
@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hydra_assets.cli.console import JsonOption, WorldOption, console, instant, print_json
-from hydra_assets.cli.opening import StoreOption, opened_store
+from hydra_assets.cli.console import JsonOption, StoreOption, WorldOption, console, instant, opened_store, print_json
 
 if TYPE_CHECKING:
     from hydra_assets.proof.certificate import Verification

@@ -1,4 +1,4 @@
-"""What `hydra-assets demo` does and shows: the whole path on the embedded vendor, and what a naive join would have got wrong."""
+"""Narrative of `hydra-assets demo`: the whole path on the embedded vendor, beside a naive join and its errors."""
 
 import datetime as dt
 import time
@@ -18,11 +18,11 @@ from hydra_assets.proof.naive import compare_with_naive
 MARKET = "HE"
 YEAR = 2025  # the embedded vendor's real rows
 WARM_UP = ("2022-01", "2024-12")  # 156 weeks of positioning, three seasons of carry
-# What is shown as real uses the current report alone, so no synthetic warm-up row enters it.
+# These features use the current report alone, so no synthetic warm-up row enters them.
 SHOWN = "cot_mm_net"
 REAL = ("cot_mm_net", "cot_mm_net_oi", "cot_prod_net_oi", "cot_swap_net_oi", "cot_hedge_pressure", "cot_top4_net")
 MONDAY = 0
-WEDNESDAY = 2  # the day after the count: what a join by as_of would already use
+WEDNESDAY = 2  # the day after the count, when a join by as_of already uses it
 AUTUMN = (dt.date(2025, 9, 22), dt.date(2025, 12, 31))
 SESSION = dt.date(2025, 12, 3)
 PRICED = ("fut_ret_1d", "fut_rv_21", "fut_carry_ann", "fut_curve_slope")
@@ -30,7 +30,7 @@ SAMPLE_WEEK = dt.date(2025, 8, 26)
 
 
 def walk_through(*, quiet: bool) -> bool:
-    """Materialise, then show; whether every check passed."""
+    """Materialise the demo's months and show them; return whether every check passed."""
     started = time.monotonic()
     home = resolve_home("sample")
     home.create()
@@ -57,7 +57,7 @@ def walk_through(*, quiet: bool) -> bool:
 
 
 def _materialise(home: Home, *, quiet: bool) -> tuple[int, Any]:
-    """Warm-up history by fetch and append alone; 2025 through Dagster, so that the UI shows it."""
+    """Ingest the warm-up history without Dagster, then run 2025 through it so that the UI shows it."""
     with progress_bar(quiet=quiet) as progress:
         loading = progress.add_task("starting Dagster and the embedded vendor", total=None)
         from hydra_assets.host.ingest import WARM_UP_TABLES, ingest  # Dagster takes seconds to import: show something first
@@ -100,7 +100,7 @@ def _axes(desk: Desk) -> None:
 
 
 def _side_by_side(desk: Desk) -> None:
-    """The autumn of 2025 joined both ways, and the year's bill."""
+    """Join the autumn of 2025 both ways, and count the naive join's early values of the year."""
     autumn = compare_with_naive(desk.store, MARKET, SHOWN, desks.sessions(MARKET, *AUTUMN))
     table = Table(title=f"(b) The shutdown of 2025: {MARKET} {SHOWN} at 18:30 Chicago, joined two ways", title_justify="left")
     for heading, side in (("row", "left"), ("naive", "right"), ("as of", "left"), ("point in time", "right"), ("as of", "left")):
@@ -119,10 +119,10 @@ def _side_by_side(desk: Desk) -> None:
         )
     console.print(table)
     year = desks.sessions(MARKET, dt.date(YEAR, 1, 10), dt.date(YEAR, 12, 31))
-    bill = [compare_with_naive(desk.store, MARKET, feature, year) for feature in REAL]
-    cells, cheated = sum(len(c.times) for c in bill), sum(int(c.cheated.sum()) for c in bill)
-    days = int(np.any([c.cheated for c in bill], axis=0).sum())
-    worst = max(float(c.early_days.max()) for c in bill)
+    comparisons = [compare_with_naive(desk.store, MARKET, feature, year) for feature in REAL]
+    cells, cheated = sum(len(c.times) for c in comparisons), sum(int(c.cheated.sum()) for c in comparisons)
+    days = int(np.any([c.cheated for c in comparisons], axis=0).sum())
+    worst = max(float(c.early_days.max()) for c in comparisons)
     console.print(
         f"Over {YEAR}, in {len(REAL)} features that use real rows only, the naive join used [bold red]{cheated:,} of {cells:,} values[/]"
         f" before they existed, on [bold red]{days} of {len(year)} days[/]; the earliest by {worst:.0f} days."
@@ -130,28 +130,28 @@ def _side_by_side(desk: Desk) -> None:
 
 
 def _one_session(desk: Desk) -> None:
-    """What of one synthetic session was known when, and what a join by its date would have used at noon."""
+    """Show when each number of a synthetic session was known, and count the early values of a join by date at noon."""
     day = _midnight(SESSION)
     rows = desk.lake.read("futures_statistics", MARKET, SESSION, SESSION)  # lookahead-ok: the demo shows when each print was known
     continuous = desk.lake.read("futures_continuous", MARKET, SESSION, SESSION)  # lookahead-ok: names the contract to show
     front = continuous["contract"][-1].as_py()
     prints = [row for row in rows.sort_by("stamped_at").to_pylist() if row["instrument"] == front]
-    told = [(f"{row['stat'].replace('_', ' ')}{_kind(row['is_final'])}", number(row["value"]), row["available_at"]) for row in prints]
+    numbers = [(f"{row['stat'].replace('_', ' ')}{_kind(row['is_final'])}", number(row["value"]), row["available_at"]) for row in prints]
     bars = desk.lake.read("futures_bars", MARKET, SESSION, SESSION)  # lookahead-ok: the demo shows when each bar was known
     (bar,) = [row for row in bars.to_pylist() if row["instrument"] == front]
-    told.append(("daily bar, last trade", number(bar["close"]), bar["available_at"]))
+    numbers.append(("daily bar, last trade", number(bar["close"]), bar["available_at"]))
     for name in PRICED[:2]:
         (vintage, *_) = desk.store.get_feature_history(MARKET, name, day, day)
-        told.append((f"feature {name}", number(vintage["value"]), vintage["available_at"]))
+        numbers.append((f"feature {name}", number(vintage["value"]), vintage["available_at"]))
     table = Table(title=f"(c) A synthetic session, {SESSION:%a %Y-%m-%d}, {front}", title_justify="left")
     for heading in ("number", "value", "known from (UTC)"):
         table.add_column(heading, justify="right" if heading == "value" else "left", no_wrap=True)
-    for what, value, known in sorted(told, key=lambda line: line[2]):
+    for what, value, known in sorted(numbers, key=lambda line: line[2]):
         table.add_row(what, value, f"{known:%a} {instant(known)}")
     console.print(table)
     noon = desks.sessions(MARKET, dt.date(YEAR, 1, 2), dt.date(YEAR, 12, 31), at="12:00")
-    bill = [compare_with_naive(desk.store, MARKET, feature, noon) for feature in PRICED]
-    cells, cheated = sum(len(c.times) for c in bill), sum(int(c.cheated.sum()) for c in bill)
+    comparisons = [compare_with_naive(desk.store, MARKET, feature, noon) for feature in PRICED]
+    cells, cheated = sum(len(c.times) for c in comparisons), sum(int(c.cheated.sum()) for c in comparisons)
     console.print(
         f"Asked at noon in Chicago, before the close, a join by date used [bold red]{cheated:,} of {cells:,} values[/] of"
         f" {len(PRICED)} price features before they existed."
@@ -166,24 +166,24 @@ PROOFS = ("no_lookahead", "replay")
 
 
 def _verdicts(result: Any) -> bool:
-    """The proofs one by one, the other checks of each table in a line, and whatever did not pass by itself."""
+    """Show the proofs one by one, other passed checks in a line a table, and each check that did not pass."""
     table = Table(title="(d) What the checks say", title_justify="left")
     for heading in ("asset", "check", "verdict", "what was looked at"):
         table.add_column(heading, no_wrap=heading in ("asset", "verdict"))
-    quiet: dict[str, list[Any]] = {}
-    idle: dict[tuple[str, str], int] = {}
+    passed: dict[str, list[Any]] = {}
+    not_applicable: dict[tuple[str, str], int] = {}
     for check in result.checks:
         if check.passed and check.name not in PROOFS:
             if check.verdict == "passed":
-                quiet.setdefault(check.asset, []).append(check)
-            else:  # there was nothing to look at, and nothing wrong with that
-                idle[check.name, check.looked_at] = idle.get((check.name, check.looked_at), 0) + 1
+                passed.setdefault(check.asset, []).append(check)
+            else:  # nothing to look at, and no fault
+                not_applicable[check.name, check.looked_at] = not_applicable.get((check.name, check.looked_at), 0) + 1
             continue
         colour = "green" if check.passed else "yellow" if check.warning else "red"
         table.add_row(check.asset, check.name, f"[{colour}]{check.verdict}[/]", check.looked_at)
-    for asset, checks in quiet.items():
+    for asset, checks in passed.items():
         table.add_row(asset, f"{len(checks)} checks", "[green]passed[/]", ", ".join(check.name for check in checks))
-    for (name, looked_at), tables in idle.items():
+    for (name, looked_at), tables in not_applicable.items():
         table.add_row(f"{tables} tables", name, "-", looked_at)
     console.print(table)
     return all(check.passed or check.warning for check in result.checks)
