@@ -1,8 +1,8 @@
 """
-The audit of lookahead: could each row have been known when it says so?
+The audit of lookahead: rows that could not have been known at their ``available_at``.
 
-It reads raw vintages and the windows that features declare, and shares no code with what computes them: a mistake there cannot
-excuse itself here.
+It reads raw vintages and the windows that features declare, and shares no code with the engines, so that it cannot repeat their
+mistakes.
 """
 
 import datetime as dt
@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from hydra_assets.core.audit_daily import DailyPrints
+from hydra_assets.core.calendar import DEFAULT_CALENDAR, Calendar
 from hydra_assets.core.feature import Feature, Window
 from hydra_assets.core.instants import EPOCH, iso
 from hydra_assets.errors import LookaheadError
@@ -27,13 +28,15 @@ EARLY = pa.schema(
 )
 
 
-def lookahead_audit(inputs: Mapping[str, pa.Table], features: Sequence[Feature]) -> Callable[[pa.Table], None]:
+def lookahead_audit(
+    inputs: Mapping[str, pa.Table], features: Sequence[Feature], *, calendar: Calendar = DEFAULT_CALENDAR
+) -> Callable[[pa.Table], None]:
     """
-    What `FeatureStore.publish` runs inside its transaction: raises LookaheadError where `early_rows` finds any.
+    The callable for `FeatureStore.publish`: raises LookaheadError where `early_rows` finds any.
 
-    It can be used for many publishes from the same inputs: what it learns of them it learns once.
+    It can be used for many publishes from the same inputs, which are read once.
     """
-    auditor = Auditor(inputs, features)
+    auditor = Auditor(inputs, features, calendar=calendar)
 
     def audit(rows: pa.Table) -> None:
         early = auditor.early(rows)
@@ -48,7 +51,9 @@ def lookahead_audit(inputs: Mapping[str, pa.Table], features: Sequence[Feature])
     return audit
 
 
-def early_rows(rows: pa.Table, inputs: Mapping[str, pa.Table], features: Sequence[Feature]) -> pa.Table:
+def early_rows(
+    rows: pa.Table, inputs: Mapping[str, pa.Table], features: Sequence[Feature], *, calendar: Calendar = DEFAULT_CALENDAR
+) -> pa.Table:
     """
     Rows that claim to be known before they could be.
 
@@ -60,20 +65,22 @@ def early_rows(rows: pa.Table, inputs: Mapping[str, pa.Table], features: Sequenc
         rows: ``feature_name, as_of, available_at, value``.
         inputs: data type to every vintage of it that the windows may touch, raw.
         features: those that *rows* may name.
+        calendar: the market's.
+
     Returns:
         EARLY: one line per offending row, with the reason.
     """
-    return Auditor(inputs, features).early(rows)
+    return Auditor(inputs, features, calendar=calendar).early(rows)
 
 
 class Auditor:
     """`early_rows` for many tables of rows over the same inputs."""
 
-    def __init__(self, inputs: Mapping[str, pa.Table], features: Sequence[Feature]) -> None:
+    def __init__(self, inputs: Mapping[str, pa.Table], features: Sequence[Feature], *, calendar: Calendar = DEFAULT_CALENDAR) -> None:
         self._declared = {feature.name: feature for feature in features}
         units = {(window.dataset, window.unit) for feature in features for window in feature.windows}
         self._weekly = {name: _Prints(table) for name, table in inputs.items() if (name, "weeks") in units}
-        self._daily = DailyPrints({name: table for name, table in inputs.items() if (name, "sessions") in units})
+        self._daily = DailyPrints({name: table for name, table in inputs.items() if (name, "sessions") in units}, calendar)
 
     def early(self, rows: pa.Table) -> pa.Table:
         """EARLY of *rows*."""
@@ -86,8 +93,8 @@ class Auditor:
         reasons: dict[int, str] = {}
         for name in dict.fromkeys(names.tolist()):
             mine = np.flatnonzero(names == name)
-            told = self._reasons(self._declared.get(name), as_of[mine], available[mine], valued[mine])
-            reasons.update((int(mine[place]), reason) for place, reason in told.items())
+            found_of = self._reasons(self._declared.get(name), as_of[mine], available[mine], valued[mine])
+            reasons.update((int(mine[place]), reason) for place, reason in found_of.items())
         for row in sorted(reasons):
             line = (names[row], iso(int(as_of[row]))[:10], iso(int(available[row])), reasons[row])
             for column, cell in zip(EARLY.names, line, strict=True):
@@ -100,13 +107,13 @@ class Auditor:
         if {window.unit for window in feature.windows} == {"sessions"}:
             return self._daily.reasons(feature, as_of, available, valued)
         rows = zip(as_of.tolist(), available.tolist(), valued.tolist(), strict=True)
-        told = {place: _why_early(feature, *row, self._weekly) for place, row in enumerate(rows)}
-        return {place: reason for place, reason in told.items() if reason}
+        reasons = {place: _why_early(feature, *row, self._weekly) for place, row in enumerate(rows)}
+        return {place: reason for place, reason in reasons.items() if reason}
 
 
 @dataclass(init=False)
 class _Prints:
-    """When each period of an input was first printed, and every arrival in it."""
+    """The first print of each period of an input, and every arrival in it."""
 
     first: dict[int, int]
     reports: dict[int, int]
@@ -143,7 +150,7 @@ def _why_early(feature: Feature, as_of: int, available: int, valued: bool, print
 
 
 def _why_too_thin(window: Window, week: int, available: int, seen: _Prints) -> str | None:
-    """A value exists although what it requires was not yet out."""
+    """The reason where a value exists although a required period was not yet out; else None."""
     for offset in window.required:
         first = seen.first.get(week + offset)
         if first is None or first > available:
@@ -155,7 +162,7 @@ def _why_too_thin(window: Window, week: int, available: int, seen: _Prints) -> s
 
 
 def _us(column: pa.ChunkedArray) -> list[int]:
-    """Microseconds, read straight from the column: the audit has its own eyes."""
+    """Microseconds UTC; on purpose not `column_us`: the audit shares no code with the engines."""
     counts: list[int] = column.cast(pa.timestamp("us", tz="UTC")).cast(pa.int64()).to_pylist()
     return counts
 

@@ -1,4 +1,4 @@
-"""The audit's eyes on daily inputs: when each session was first printed, and what arrived when; see `audit`."""
+"""Prints of daily inputs as the audit sees them: when each session was first printed, and what arrived when; see `audit`."""
 
 import datetime as dt
 from collections.abc import Mapping
@@ -7,9 +7,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from hydra_assets.core.calendar import Calendar
 from hydra_assets.core.feature import Feature, Window
 from hydra_assets.core.instants import DAY_US, EPOCH, iso
-from hydra_assets.core.sessions import session_days
 
 NEVER = np.iinfo(np.int64).max
 _CELLS = 4_000_000  # of rows and sessions looked at at once
@@ -17,26 +17,31 @@ _CELLS = 4_000_000  # of rows and sessions looked at at once
 
 class DailyPrints:
     """
-    Prints by session of the tables given, of those rows alone that a window's ``where`` lets through.
+    Prints by session, counting only rows that match a window's ``where``.
 
     Args:
         tables: data type to every vintage.
+        calendar: the market's.
     """
 
-    def __init__(self, tables: Mapping[str, pa.Table]) -> None:
+    def __init__(self, tables: Mapping[str, pa.Table], calendar: Calendar) -> None:
         self._tables = tables
         self._seen: dict[tuple[str, tuple[tuple[str, object], ...]], _Prints] = {}
         days = [pc.min_max(table["as_of"]).as_py() for table in tables.values() if table.num_rows and "as_of" in table.column_names]
         low = min((d["min"].date() for d in days), default=EPOCH.date()) - dt.timedelta(14)
         high = max((d["max"].date() for d in days), default=EPOCH.date()) + dt.timedelta(14)
-        self._days = np.array([(day - EPOCH.date()).days for day in session_days(low, high)], dtype=np.int64)
+        self._days = calendar.session_numbers(low, high)
 
     def reasons(self, feature: Feature, as_of: np.ndarray, available: np.ndarray, valued: np.ndarray) -> dict[int, str]:
         """
-        Why rows of *feature* could not have been known when they say so.
+        Reasons why rows of *feature* could not have been known at their ``available_at``.
 
         Args:
-            as_of, available: microseconds UTC, one a row. valued: whether the row has a value.
+            feature: whose rows they are.
+            as_of: microseconds UTC, one a row.
+            available: microseconds UTC, one a row.
+            valued: whether the row has a value.
+
         Returns:
             The row's place to the first reason found; rows in order are absent.
         """
@@ -53,8 +58,8 @@ class DailyPrints:
             for offset in window.required:
                 first = prints.first_of(session + offset)
                 for row in np.flatnonzero(first > available).tolist():
-                    told = "was never printed" if first[row] == NEVER else f"was first printed {iso(int(first[row]))}"
-                    found.setdefault(row, f"{_named(window)} of {self._day(int(session[row]) + offset)} {told}")
+                    printed = "was never printed" if first[row] == NEVER else f"was first printed {iso(int(first[row]))}"
+                    found.setdefault(row, f"{_named(window)} of {self._day(int(session[row]) + offset)} {printed}")
             known = prints.known(session[with_value], window, available[with_value])
             for row, n in zip(with_value.tolist(), known.tolist(), strict=True):
                 if n < window.at_least:
@@ -85,10 +90,12 @@ class DailyPrints:
 
 class _Prints:
     """
-    One input.
+    Prints of one input.
 
     Args:
-        first: when each session was first printed, NEVER for none. at, session: every arrival.
+        first: when each session was first printed, NEVER for none.
+        at: instant of every arrival.
+        session: its session.
     """
 
     def __init__(self, first: np.ndarray, at: np.ndarray, session: np.ndarray) -> None:
@@ -97,12 +104,12 @@ class _Prints:
         self._arrivals = np.sort(rank.reshape(-1) * self._sessions + session)
 
     def first_of(self, session: np.ndarray) -> np.ndarray:
-        """When each *session* was first printed; NEVER also beyond what is in reach."""
+        """The instant at which each *session* was first printed; NEVER also beyond what is in reach."""
         inside = (session >= 0) & (session < self._sessions)
         return np.where(inside, self._first[np.where(inside, session, 0)], NEVER)
 
     def known(self, session: np.ndarray, window: Window, available: np.ndarray) -> np.ndarray:
-        """How many sessions of the window were out at *available*."""
+        """Number of sessions of the window that were out at *available*."""
         offsets = np.arange(window.first, window.last + 1)
         counts = [np.zeros(0, dtype=np.int64)]
         step = max(_CELLS // len(offsets), 1)
@@ -126,5 +133,6 @@ def _named(window: Window) -> str:
 
 
 def _us(column: pa.ChunkedArray) -> np.ndarray:
+    """Microseconds UTC; on purpose not `column_us`: the audit shares no code with the engines."""
     counts: np.ndarray = column.cast(pa.timestamp("us", tz="UTC")).cast(pa.int64()).to_numpy()
     return counts

@@ -1,20 +1,21 @@
-"""What a feature declares: its inputs' windows, its unit and its source, beside the pure function that computes it."""
+"""A feature's declaration: its inputs' windows, unit and source, beside the pure function that computes it."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
-Family = Literal["futures", "cot", "options", "divergence"]
+from hydra_assets.core.arrays import Floats, Ints
 
 
 @dataclass(frozen=True)
 class Window:
     """
-    Which rows of an input a value may use, counted from the value's own ``as_of``.
+    The rows of an input that a value may use, counted from the value's own ``as_of``.
 
     Attributes:
         dataset: the input's data type.
-        first, last: inclusive offsets, 0 the period of ``as_of`` itself, negative before it.
+        first: earliest offset, included; 0 is the period of ``as_of`` itself, negative before it.
+        last: latest offset, included.
         unit: ``weeks`` are ISO weeks; ``sessions`` are exchange days.
         required: offsets without which there is no value. A row needs offset 0 in any case, also for a null.
         at_least: periods of the window that a value needs.
@@ -33,16 +34,32 @@ class Window:
 @dataclass(frozen=True)
 class Answer:
     """
-    One computed value.
+    One computed value of a weekly feature.
 
     Attributes:
         value: finite, or NaN where the window is too thin or the formula has no answer.
-        n, full: observations found and observations of a full window; fewer makes the value ``partial``.
+        n: observations found; fewer than *full* make the value ``partial``.
+        full: observations of a full window.
     """
 
     value: float
     n: int = 1
     full: int = 1
+
+
+@dataclass(frozen=True)
+class Values:
+    """
+    Computed values of a daily feature, one a row asked for.
+
+    Attributes:
+        value: shape (k,); NaN where the window is too thin or the formula has no answer.
+        quality: the worst that the values earned, as positions in QUALITIES, shape (k,) or one for all; a NaN is ``missing``
+            whatever stands here.
+    """
+
+    value: Floats
+    quality: Ints | int = 0
 
 
 @dataclass(frozen=True)
@@ -52,24 +69,27 @@ class Feature:
 
     Attributes:
         name: as stored, for example ``cot_mm_net``.
-        function: weekly families: input columns over the window, oldest first, NaN where a period has no row, to an `Answer`;
-            the futures family: a `features.panel.Panel` and sessions to a `features.futures.Daily`; the options family: a
-            `features.board.Board` to a `features.options.Reading`; the divergence family: inputs, the feature itself, start and end
-            to its rows.
+        family: name of its family in `features.registry`.
+        unit: unit of its values.
+        function: its formula; what it is given and gives depends on the family.
+            cot: input columns over the window, oldest first, NaN where a period has no row, to an `Answer`;
+            futures: a `features.futures.panel.Panel` and sessions to `Values`;
+            options: `features.options.surface_states.SurfaceStates` to `Values`;
+            divergence: inputs, the feature itself and a `features.family.Request` to its rows.
         windows: every input that the function may see; what lies outside cannot change a value.
         formula: for the catalogue.
+        source: for the catalogue: who proposed or defines it.
         availability: for the catalogue: what decides ``available_at``.
-        needs: futures: the rule of `features.needs.NEEDS` that says which inputs of the last day must be known; options: the
-            futures feature that the row waits for.
+        needs: futures: the `features.futures.readiness.Readiness` that says which inputs of the last day must be known;
+            options: the futures feature that the row waits for.
     """
 
     name: str
-    family: Family
+    family: str
     unit: str
     function: Callable[..., Any]
     windows: tuple[Window, ...]
     formula: str
     source: str
     availability: str
-    bounds: tuple[float, float] | None = None
-    needs: str = ""
+    needs: Any = None

@@ -1,43 +1,45 @@
 """The feature catalogue as a page, made from what each feature declares."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from hydra_assets.core.feature import Feature, Window
+from hydra_assets.features.registry import FAMILIES
 
-_FAMILIES = {
-    "futures": "Futures: the curve of a market, by session. Settlements are final ones alone; open interest is the day before's.",
-    "cot": "COT: disaggregated, futures only, by week of the report.",
-    "options": "Options: smiles at constant maturities and Greeks, by session. Volatilities are decimals a year; every fit stands in"
-    " `option_smiles`.",
-    "divergence": "Divergence: options beside positioning, and what the 30-day smile rests on.",
-}
-_HEADINGS = "| feature | formula | unit | looks back | known from | source |"
+_TITLE = """# Feature catalogue
+
+Made by `hydra-assets catalogue`. Every value is a vintage: it uses only what had arrived at its `available_at`, and a later
+arrival inside its window gives a further vintage. Null values have the quality `missing`, and nothing else does.
+
+`fut_basis_cash` needs the CME Lean Hog Index, which has no source here yet: it is null, `missing`, on every session."""
+_COLUMNS = ("feature", "formula", "unit", "looks back", "known from", "source")
 
 
 def catalogue(features: Iterable[Feature]) -> str:
     """Markdown: one table a family; formula, unit, how far a value looks back, when it is known, source."""
     found = list(features)
-    lines = [
-        "# Feature catalogue",
-        "",
-        "Made by `hydra-assets catalogue`. Every value is a vintage: it uses only what had arrived at its `available_at`, and a later",
-        "arrival inside its window gives a further vintage. Null values have the quality `missing`, and nothing else does.",
-        "",
-        "`fut_basis_cash` needs the CME Lean Hog Index, which has no source here yet: it is null, `missing`, on every session.",
-    ]
-    for family in dict.fromkeys(feature.family for feature in found):
-        lines += [
-            "",
-            f"## {_FAMILIES.get(family, family)}",
-            "",
-            "| feature | formula | unit | looks back | known from | source |",
-            "|" + "---|" * 6,
-        ]
-        for feature in found:
-            if feature.family == family:
-                cells = (f"`{feature.name}`", feature.formula, feature.unit, _reach(feature.windows), feature.availability, feature.source)
-                lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
+    lines = [_TITLE]
+    for name in dict.fromkeys(feature.family for feature in found):
+        heading = FAMILIES[name].heading if name in FAMILIES else name
+        lines += ["", f"## {heading}", *_table([feature for feature in found if feature.family == name])]
     return "\n".join([*lines, ""])
+
+
+def _table(features: Sequence[Feature]) -> list[str]:
+    """The features' rows, below a legend of the times at which they are known."""
+    times = [_time(feature.availability) for feature in features]
+    legend = dict.fromkeys((short, rest) for short, rest in times if rest)
+    lines = ["", "Known from:", "", *(f"- *{short}*: {rest}" for short, rest in legend)] if legend else []
+    lines += ["", f"| {' | '.join(_COLUMNS)} |", "|" + "---|" * len(_COLUMNS)]
+    for feature, (short, _) in zip(features, times, strict=True):
+        cells = (f"`{feature.name}`", feature.formula, feature.unit, _reach(feature.windows), short, feature.source)
+        lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
+    return lines
+
+
+def _time(availability: str) -> tuple[str, str]:
+    """The name of a time and its explanation; of a text without a colon the whole, and nothing."""
+    short, colon, rest = availability.partition(": ")
+    return (short, rest) if colon else (availability, "")
 
 
 def _reach(windows: tuple[Window, ...]) -> str:

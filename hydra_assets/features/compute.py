@@ -6,49 +6,48 @@ from functools import lru_cache
 from importlib.metadata import entry_points
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
+from hydra_assets.core.calendar import Calendar
 from hydra_assets.core.feature import Feature
-from hydra_assets.core.market import CONTRACT_MULTIPLIERS
+from hydra_assets.core.market import calendar_of
 from hydra_assets.core.option_rules import OptionRules
 from hydra_assets.core.tables.registry import TABLES
 from hydra_assets.errors import SchemaError, UnknownFeatureError
-from hydra_assets.features.cot import formulas as cot
-from hydra_assets.features.cot.engine import compute_weekly
-from hydra_assets.features.divergence import formulas as divergence
-from hydra_assets.features.divergence.formulas import compute_divergence
-from hydra_assets.features.futures import formulas as futures
-from hydra_assets.features.futures.engine import compute_daily
-from hydra_assets.features.options import formulas as options
-from hydra_assets.features.options.engine import compute_options
+from hydra_assets.features.family import Request
+from hydra_assets.features.registry import FAMILIES
 
 ENTRY_POINTS = "hydra_assets.features"
-INPUTS = {
-    "cot": ("cot_disaggregated",),
-    "futures": ("futures_definitions", "futures_statistics", "futures_bars"),
-    "options": ("option_definitions", "option_statistics", "option_chain", "option_smiles", "futures_features"),
-    "divergence": ("option_features", "cot_features", "option_smiles"),
-}
+INPUTS: Mapping[str, tuple[str, ...]] = {name: family.inputs for name, family in FAMILIES.items()}
 
 
 @lru_cache(maxsize=1)
 def registered() -> tuple[Feature, ...]:
-    """Every feature: ours, then those of the entry point group ``hydra_assets.features`` (a Feature, or an iterable of them)."""
-    found = [*cot.FEATURES, *futures.FEATURES, *options.FEATURES, *divergence.FEATURES]
+    """
+    Every feature: ours, then those of the entry point group ``hydra_assets.features`` (a Feature, or an iterable of them).
+
+    Raises:
+        SchemaError: two features of one name.
+    """
+    found = [feature for family in FAMILIES.values() for feature in family.features]
     for entry in sorted(entry_points(group=ENTRY_POINTS), key=lambda e: e.name):
         loaded = entry.load()
         found += [loaded] if isinstance(loaded, Feature) else list(loaded)
     names = [feature.name for feature in found]
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
-        raise SchemaError(f"features registered twice: {twice}; an entry point of {ENTRY_POINTS!r} must choose another name")
+    duplicates = sorted({name for name in names if names.count(name) > 1})
+    if duplicates:
+        raise SchemaError(f"features registered twice: {duplicates}; an entry point of {ENTRY_POINTS!r} must choose another name")
     return tuple(found)
 
 
 def of_family(family: str) -> tuple[Feature, ...]:
-    """The registered features of *family*."""
-    if family not in INPUTS:
-        raise UnknownFeatureError(f"feature family {family!r} is none of {', '.join(INPUTS)}")
+    """
+    The registered features of *family*.
+
+    Raises:
+        UnknownFeatureError: no such family.
+    """
+    if family not in FAMILIES:
+        raise UnknownFeatureError(f"feature family {family!r} is none of {', '.join(FAMILIES)}")
     return tuple(feature for feature in registered() if feature.family == family)
 
 
@@ -68,6 +67,7 @@ def compute(
     end: dt.date | None = None,
     rules: OptionRules | None = None,
     names: Collection[str] | None = None,
+    calendar: Calendar | None = None,
 ) -> pa.Table:
     """
     All vintages of a family's features.
@@ -77,49 +77,29 @@ def compute(
         inputs: data type to its Arrow table as it lies in the lake, every vintage in. ``futures`` takes the contract's
             multiplier from ``futures_definitions``; without that table the market must be one that is shipped. ``options`` takes
             the derived tables, or makes them from the raw ones.
-        market: whose inputs they are.
-        start, end: inclusive bounds of the answer's ``as_of`` (dates, or aware datetimes of which the UTC day counts).
+        market: symbol of the inputs' market.
+        start: earliest ``as_of`` of the answer, included: a date, or an aware datetime of which the UTC day counts.
+        end: latest ``as_of`` of the answer, included.
         rules: how options are read; default the shipped settings.
         names: features wanted; default all of the family.
+        calendar: the market's exchange calendar; default that of the shipped market.
+
     Returns:
         ``feature_name, as_of, available_at, value, unit, quality``: each value uses only inputs available at its own
         ``available_at``; a later vintage of an input inside a window gives a further row.
+
     Raises:
-        UnknownFeatureError: no such family, or none of its features. SchemaError: an input is missing, or a column of it.
+        UnknownFeatureError: no such family, or none of its features.
+        SchemaError: an input is missing, or a column of it.
     """
     features = of_family(family)
     if names is not None:
-        strangers = sorted(set(names) - {feature.name for feature in features})
-        if strangers:
-            raise UnknownFeatureError(f"{strangers} are no {family} features; there are {[feature.name for feature in features]}")
+        unknown = sorted(set(names) - {feature.name for feature in features})
+        if unknown:
+            raise UnknownFeatureError(f"{unknown} are no {family} features; there are {[feature.name for feature in features]}")
         features = tuple(feature for feature in features if feature.name in names)
-    if family == "futures":
-        # Without bars the features that need them have no rows, as on days without a bar; without statistics nothing has.
-        if "futures_statistics" not in inputs:
-            raise SchemaError(f"{market} {family}: the input 'futures_statistics' is missing; given are {sorted(inputs)}")
-        multiplier = _multiplier(inputs, market)
-        return compute_daily(inputs, features, multiplier=multiplier, start=_day(start), end=_day(end))
-    if family == "options":
-        return compute_options(inputs, features, rules=rules or OptionRules(), start=_day(start), end=_day(end))
-    if family == "divergence":
-        return compute_divergence(inputs, features, start=_day(start), end=_day(end))
-    (dataset,) = INPUTS[family]
-    if dataset not in inputs:
-        raise SchemaError(f"{market} {family}: the input {dataset!r} is missing; given are {sorted(inputs)}")
-    return compute_weekly(inputs[dataset], features, dataset=dataset, start=_day(start), end=_day(end))
-
-
-def _multiplier(inputs: Mapping[str, pa.Table], market: str) -> float:
-    """Dollars per price unit: what the contracts' definitions say, all of them the same."""
-    table = inputs.get("futures_definitions")
-    stated = set(pc.unique(table["multiplier"]).to_pylist()) if table is not None and table.num_rows else set()
-    if len(stated) > 1:
-        raise SchemaError(f"{market} futures_definitions: several multipliers {sorted(stated)}; give one market's rows")
-    if stated:
-        return float(stated.pop())
-    if market not in CONTRACT_MULTIPLIERS:
-        raise SchemaError(f"{market} futures: the contract's multiplier is not known; give the input 'futures_definitions'")
-    return CONTRACT_MULTIPLIERS[market]
+    request = Request(market, calendar or calendar_of(market), rules or OptionRules(), _day(start), _day(end))
+    return FAMILIES[family].compute(inputs, features, request)
 
 
 def _day(when: dt.date | None) -> dt.date | None:

@@ -11,16 +11,21 @@ from collections.abc import Sequence
 import numpy as np
 import pyarrow as pa
 
+from hydra_assets.core.calendar import Calendar
 from hydra_assets.core.instants import INSTANT, from_us, to_us
 from hydra_assets.core.label import PREFIX
+from hydra_assets.core.market import calendar_of
 from hydra_assets.errors import InvalidValueError
-from hydra_assets.features.futures.arrivals import Arrivals, Inputs, lay_out, put
+from hydra_assets.features.family import Inputs
+from hydra_assets.features.futures.events import Events, apply, panel_and_events
 from hydra_assets.features.futures.panel import SETTLEMENT, Panel
 
 _TAILS = {"": pa.float64(), "__contract": pa.string(), "__known_at": INSTANT}
 
 
-def forward_returns(inputs: Inputs, *, market: str, times: Sequence[dt.datetime], horizons: Sequence[int]) -> pa.Table:
+def forward_returns(
+    inputs: Inputs, *, market: str, times: Sequence[dt.datetime], horizons: Sequence[int], calendar: Calendar | None = None
+) -> pa.Table:
     """
     Log returns over the next sessions, within one contract.
 
@@ -31,28 +36,33 @@ def forward_returns(inputs: Inputs, *, market: str, times: Sequence[dt.datetime]
     Args:
         inputs: ``futures_statistics`` as it lies in the lake, every vintage.
         times: aware instants.
+        market: symbol of the inputs' market.
         horizons: sessions ahead, each 1 or more.
+        calendar: the market's; default that of the shipped market.
+
     Returns:
         ``market, time``, and for each h ``label_fwd_<h>d`` (log return, null where not known or no such settlement),
         ``label_fwd_<h>d__contract`` and ``label_fwd_<h>d__known_at``: the instant from which the label is known.
+
     Raises:
-        InvalidValueError: a horizon below 1. InvalidTimeError: a naive time.
+        InvalidValueError: a horizon below 1.
+        InvalidTimeError: a naive time.
     """
     wrong = [h for h in horizons if not isinstance(h, int) or h < 1]
     if wrong:
         raise InvalidValueError(f"horizons {wrong} are not numbers of sessions ahead, 1 or more")
-    asked = [to_us(t, what="time", rounding="floor") for t in times]
+    requested = [to_us(t, what="time", rounding="floor") for t in times]
     answers: dict[tuple[int, int], tuple[float, str, dt.datetime]] = {}
-    laid = lay_out(inputs, multiplier=1.0)
-    if laid is not None:
-        panel, arrivals = laid
-        firsts = _first_finals(arrivals)
+    made = panel_and_events(inputs, multiplier=1.0, calendar=calendar or calendar_of(market))
+    if made is not None:
+        panel, events = made
+        firsts = _first_finals(events)
         at = 0
-        for t in sorted(set(asked)):
-            while at < len(arrivals.at) and arrivals.at[at] <= t:
-                put(panel, arrivals, at)
+        for t in sorted(set(requested)):
+            while at < len(events.at) and events.at[at] <= t:
+                apply(panel, events, at)
                 at += 1
-            base, lives = _standing(panel)
+            base, lives = _settled_contracts(panel)
             for h in horizons:
                 contract = next((c for c in lives if panel.last[c] >= base + h), None)
                 if contract is None:
@@ -61,9 +71,9 @@ def forward_returns(inputs: Inputs, *, market: str, times: Sequence[dt.datetime]
                 if begin is not None and end is not None:
                     known = from_us(max(begin[1], end[1]))
                     answers[t, h] = (float(np.log(end[0] / begin[0])), panel.contracts[contract][0], known)
-    columns: dict[str, list[object]] = {"market": [market] * len(asked), "time": [from_us(t) for t in asked]}
+    columns: dict[str, list[object]] = {"market": [market] * len(requested), "time": [from_us(t) for t in requested]}
     for h in horizons:
-        found = [answers.get((t, h), (None, None, None)) for t in asked]
+        found = [answers.get((t, h), (None, None, None)) for t in requested]
         for i, tail in enumerate(_TAILS):
             columns[f"{PREFIX}fwd_{h}d{tail}"] = [answer[i] for answer in found]
     types = {"market": pa.string(), "time": INSTANT}
@@ -72,17 +82,17 @@ def forward_returns(inputs: Inputs, *, market: str, times: Sequence[dt.datetime]
     return pa.table({name: pa.array(values, types[name]) for name, values in columns.items()})
 
 
-def _first_finals(arrivals: Arrivals) -> dict[tuple[int, int], tuple[float, int]]:
-    """(session, contract) to the first final settlement and when it came; arrivals are in order of time."""
+def _first_finals(events: Events) -> dict[tuple[int, int], tuple[float, int]]:
+    """(session, contract) to the first final settlement and when it came; events are in order of time."""
     firsts: dict[tuple[int, int], tuple[float, int]] = {}
-    rows = np.flatnonzero((arrivals.kind == SETTLEMENT) & np.isfinite(arrivals.value))
-    columns = (getattr(arrivals, name)[rows].tolist() for name in ("session", "contract", "value", "at"))
+    rows = np.flatnonzero((events.kind == SETTLEMENT) & np.isfinite(events.value))
+    columns = (getattr(events, name)[rows].tolist() for name in ("session", "contract", "value", "at"))
     for session, contract, value, at in zip(*columns, strict=True):
         firsts.setdefault((session, contract), (value, at))
     return firsts
 
 
-def _standing(panel: Panel) -> tuple[int, list[int]]:
+def _settled_contracts(panel: Panel) -> tuple[int, list[int]]:
     """The newest session whose front contract has settled, and the contracts from it on that have settled too; -1 and none."""
     settled = np.isfinite(panel.cells[SETTLEMENT])
     for session in np.flatnonzero(settled.any(axis=1))[::-1].tolist():

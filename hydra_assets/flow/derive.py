@@ -7,13 +7,15 @@ from itertools import groupby
 
 import pyarrow as pa
 
+from hydra_assets.core.calendar import Calendar
+from hydra_assets.core.market import calendar_of
 from hydra_assets.core.months import Month
 from hydra_assets.core.option_rules import OptionRules
 from hydra_assets.core.rows import rows_between
 from hydra_assets.core.tables.registry import TABLES
 from hydra_assets.features.futures.continuous import build_continuous
-from hydra_assets.features.options import chain
 from hydra_assets.features.options.chain import build_chain
+from hydra_assets.features.options.chain_rows import INPUTS as CHAIN_INPUTS
 from hydra_assets.features.options.smiles import build_smiles
 from hydra_assets.flow.batch import Batch
 from hydra_assets.storage.lake import ParquetLake
@@ -26,29 +28,29 @@ class Derivation:
 
     Attributes:
         inputs: tables of the lake that it is built from. look_back: how far before its month a row may use them.
-        build: inputs (every vintage), rules, start and end to the table's rows.
+        build: inputs (every vintage), rules, calendar, start and end to the table's rows.
     """
 
     inputs: tuple[str, ...]
     look_back: dt.timedelta
-    build: Callable[[Mapping[str, pa.Table], OptionRules, dt.date, dt.date], pa.Table]
+    build: Callable[[Mapping[str, pa.Table], OptionRules, Calendar, dt.date, dt.date], pa.Table]
 
 
 DERIVATIONS: Mapping[str, Derivation] = {
     "futures_continuous": Derivation(
         ("futures_statistics",),
         dt.timedelta(30),  # twelve sessions, over the longest run of holidays
-        lambda inputs, _rules, start, end: build_continuous(inputs, start=start, end=end),
+        lambda inputs, _rules, calendar, start, end: build_continuous(inputs, calendar=calendar, start=start, end=end),
     ),
     "option_chain": Derivation(
-        chain.INPUTS,
+        CHAIN_INPUTS,
         dt.timedelta(10),  # the session before
-        lambda inputs, rules, start, end: build_chain(inputs, rules=rules, start=start, end=end),
+        lambda inputs, rules, calendar, start, end: build_chain(inputs, rules=rules, calendar=calendar, start=start, end=end),
     ),
     "option_smiles": Derivation(
         ("option_chain",),
         dt.timedelta(0),
-        lambda inputs, rules, start, end: build_smiles(inputs["option_chain"], rules=rules, start=start, end=end),
+        lambda inputs, rules, _calendar, start, end: build_smiles(inputs["option_chain"], rules=rules, start=start, end=end),
     ),
 }
 
@@ -66,6 +68,6 @@ def derived_months(
             each: lake.read_vintages(each, market, start, last)  # lookahead-ok: the builder stamps its rows
             for each in how.inputs
         }
-        rows = how.build(inputs, rules, first, last)
+        rows = how.build(inputs, rules, calendar_of(market), first, last)
         for month in chunk:
             yield Batch(TABLES[name], market, month, rows_between(rows, month.first, month.last), allow_retract=allow_retract)

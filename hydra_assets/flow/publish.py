@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 
 from hydra_assets.core.audit import lookahead_audit
 from hydra_assets.core.feature import Feature, Window
+from hydra_assets.core.market import calendar_of
 from hydra_assets.core.months import Month
 from hydra_assets.core.option_rules import OptionRules
 from hydra_assets.core.rows import rows_between
@@ -85,9 +86,10 @@ def compute_months(
         # Marks before rows: a row that arrives between the two makes the mark too old, never too new.
         marks = {name: lake.watermarks(name, market, chunk[0].first - before, chunk[-1].last) for name, before in reach.items()}
         read = _read(lake, family, market, chunk, reach)
-        audit = lookahead_audit({name: read[name] for name in evidence(family)}, of_family(family))
+        calendar = calendar_of(market)
+        audit = lookahead_audit({name: read[name] for name in evidence(family)}, of_family(family), calendar=calendar)
         inputs = {name: read[name] for name in INPUTS[family]}
-        rows = compute(family, inputs, market=market, start=chunk[0].first, end=chunk[-1].last, rules=rules)
+        rows = compute(family, inputs, market=market, start=chunk[0].first, end=chunk[-1].last, rules=rules, calendar=calendar)
         for month in chunk:
             used = {
                 key: at

@@ -20,7 +20,7 @@ from hydra_assets.errors import ConfigError, SchemaError, UnknownFeatureError
 from hydra_assets.features import compute, of_family
 from hydra_assets.features.options.chain import build_chain
 from hydra_assets.features.options.smiles import build_smiles
-from hydra_assets.features.options.surface_states import Board, Flows, Slices
+from hydra_assets.features.options.surface_states import Flows, Slices, SurfaceStates
 from hydra_assets.options.svi import RawSvi
 from hydra_assets_tests.features.test_futures_features import newest, vintages
 from hydra_assets_tests.support.futures_history import ct
@@ -639,12 +639,12 @@ def board_of(*slices, realised="normal"):
         svi=RawSvi.of_ssvi(theta=0.09 * days / 365, rho=np.full(n, -0.35), phi=np.full(n, 3.0)),
         theta_error=np.full(n, 1e-3),
         tails=tails,
-        word=np.array([QUALITIES.index(word) for word in words]),
+        quality=np.array([QUALITIES.index(word) for word in words]),
         n_liquid=np.full(n, 9),
     )
     known = (np.array([0.2]), np.array([QUALITIES.index(realised)]))
     flows = Flows(none, none, none, none, np.zeros(1, dtype=np.int64))
-    return Board(1, made, flows, {"fut_rv_21": known, "fut_rv_252": known}, (1, -1))
+    return SurfaceStates(1, made, flows, {"fut_rv_21": known, "fut_rv_252": known}, (1, -1))
 
 
 NEAR, FAR = (20, 0.02, "normal"), (50, 0.02, "normal")
@@ -667,7 +667,7 @@ NEAR, FAR = (20, 0.02, "normal"), (50, 0.02, "normal")
 def test_each_number_has_the_word_that_the_worst_it_rests_on_earned(board, words):
     functions = {feature.name: feature.function for feature in of_family("options")}
     names = ("opt_rr25_30", "opt_iv_mf_30", "opt_rn_skew_30", "opt_rn_kurt_30", "opt_vrp_30")
-    assert tuple(QUALITIES[functions[name](board).word[0]] for name in names) == words
+    assert tuple(QUALITIES[functions[name](board).quality[0]] for name in names) == words
 
 
 def test_both_tails_beyond_the_strikes_count_together():

@@ -21,14 +21,15 @@ import pytest
 import hydra_assets.proof
 from hydra_assets.core.audit import early_rows
 from hydra_assets.core.calendar import LIVESTOCK
-from hydra_assets.core.feature import Answer, Feature, Window
+from hydra_assets.core.feature import Answer, Feature, Values, Window
 from hydra_assets.core.instants import column_us
 from hydra_assets.core.months import months_between
 from hydra_assets.errors import LookaheadError
 from hydra_assets.features import of_family
 from hydra_assets.features.compute import evidence
-from hydra_assets.features.futures.formulas import Daily
 from hydra_assets.features.futures.panel import HIGH, OPEN_INTEREST
+from hydra_assets.features.futures.readiness import BAR as BAR_READY
+from hydra_assets.features.futures.readiness import FRONT, Readiness
 from hydra_assets.flow.publish import compute_months, evidence_of, publish_month
 from hydra_assets.proof.lint.linter import lint_source
 from hydra_assets.proof.poison import poison
@@ -57,7 +58,7 @@ def whole(panel):
 
 
 def said(values, t):
-    return Daily(np.asarray(values, dtype=float)[t], np.zeros(len(t), dtype=bool))
+    return Values(np.asarray(values, dtype=float)[t])
 
 
 def trailing_mean(panel, t):
@@ -79,7 +80,7 @@ def whole_sample_z(panel, t):
 
 
 def daily_high(panel, t):
-    return Daily(panel.at(HIGH, t, panel.legs[t, 0]), np.zeros(len(t), dtype=bool))
+    return Values(panel.at(HIGH, t, panel.legs[t, 0]))
 
 
 def high_of_the_day_before(panel, t):
@@ -92,15 +93,15 @@ def back_filled_high(panel, t):
 
 
 def interest_of_the_day_before(panel, t):
-    return Daily(panel.at(OPEN_INTEREST, t - 1, panel.legs[t, 0]), np.zeros(len(t), dtype=bool))
+    return Values(panel.at(OPEN_INTEREST, t - 1, panel.legs[t, 0]))
 
 
 def interest_of_its_own_day(panel, t):
-    return Daily(panel.at(OPEN_INTEREST, t, panel.legs[t, 0]), np.zeros(len(t), dtype=bool))
+    return Values(panel.at(OPEN_INTEREST, t, panel.legs[t, 0]))
 
 
 def settlement(panel, t):
-    return Daily(panel.price(t, 0), np.zeros(len(t), dtype=bool))
+    return Values(panel.price(t, 0))
 
 
 def back_adjusted(panel, t):
@@ -179,7 +180,7 @@ class Leak:
     leaks: Callable
     misses: dict[str, str]
     engine: Callable | None = None
-    needs: str = "F1"
+    needs: Readiness = FRONT
     windows: tuple[Window, ...] = ()
 
 
@@ -217,7 +218,7 @@ LEAKS = (
         daily_high,
         {"lint": NOT_IN_CODE},
         engine=on_its_own_morning,
-        needs="bar",
+        needs=BAR_READY,
         windows=BAR,
     ),
     Leak(
@@ -233,7 +234,7 @@ LEAKS = (
 def feature(leak: Leak, function: Callable) -> Feature:
     pattern = of_family(leak.family)[0]
     more = {"windows": leak.windows or PRICES, "needs": leak.needs} if leak.family == "futures" else {}
-    return replace(pattern, name="mine", function=function, bounds=None, **more)
+    return replace(pattern, name="mine", function=function, **more)
 
 
 # ---------------------------------------------------------------- the lake, the stores, the proofs
@@ -273,11 +274,12 @@ def published(lake, path, leak, function, engine, *, audited):
 
 
 def stamping(patch, engine):
-    """Every computation of the weekly and the daily engine, by whomever it is called, with rows as *engine* leaves them."""
+    """Replace the rows of every family's engine, for all callers, by what *engine* makes of them."""
     if engine is not None:
-        for name in ("compute_weekly", "compute_daily"):
-            real = getattr(ROOM, name)
-            patch.setattr(ROOM, name, lambda *a, real=real, **k: engine(real(*a, **k)))
+        stamped_ones = {
+            name: replace(family, compute=lambda *a, real=family.compute: engine(real(*a))) for name, family in ROOM.FAMILIES.items()
+        }
+        patch.setattr(ROOM, "FAMILIES", stamped_ones)
 
 
 def frame_of(path, leak):

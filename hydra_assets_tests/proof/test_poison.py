@@ -10,17 +10,15 @@ import pyarrow.compute as pc
 import pytest
 
 from hydra_assets.core.calendar import LIVESTOCK
-from hydra_assets.core.feature import Answer, Window
+from hydra_assets.core.feature import Answer, Values, Window
 from hydra_assets.core.instants import column_us, from_us, to_us
 from hydra_assets.core.months import Month, months_between
 from hydra_assets.core.tables.registry import TABLES
 from hydra_assets.features import compute, of_family
 from hydra_assets.features.compute import INPUTS
-from hydra_assets.features.futures.formulas import Daily
+from hydra_assets.features.days import days_of
 from hydra_assets.features.futures.panel import SETTLEMENT
-from hydra_assets.features.options.formulas import Reading
 from hydra_assets.features.rows import feature_rows
-from hydra_assets.features.vintages import days_of
 from hydra_assets.flow.publish import compute_months, publish_month
 from hydra_assets.proof.poison import FIXED, NEWEST, NUMBERED, OLDER, TIMES, poison, poisoned
 from hydra_assets.storage.lake import ParquetLake
@@ -83,31 +81,32 @@ def longs(cot):
 
 
 def front_price(panel, t):
-    return Daily(panel.price(t, 0), np.zeros(len(t), dtype=bool))
+    return Values(panel.price(t, 0))
 
 
 def variance_at_the_money(board):
     level = board.level[30]
-    return Reading(level.theta / level.tau, level.word)
+    return Values(level.theta / level.tau, level.quality)
 
 
-def positioning(inputs, feature, start, end):
+def positioning(inputs, feature, request):
     rows = inputs["cot_features"]
     known = rows.filter(pc.equal(rows["feature_name"], "cot_mm_z_156")).sort_by([("as_of", "ascending"), ("available_at", "ascending")])
-    return spoken(feature, known, known["value"].to_numpy().copy(), start, end)
+    return spoken(feature, known, known["value"].to_numpy().copy(), request)
 
 
-def spoken(feature, rows, values, start, end):
+def spoken(feature, rows, values, request):
     """Rows of *feature* at the days and instants of *rows*."""
     as_of, at = column_us(rows["as_of"], what="as_of"), column_us(rows["available_at"], what="available_at")
-    inside = (as_of >= to_us(dt.datetime.combine(start, dt.time(), dt.UTC))) & (as_of <= to_us(dt.datetime.combine(end, dt.time(), dt.UTC)))
+    low, high = (to_us(dt.datetime.combine(day, dt.time(), dt.UTC)) for day in (request.start, request.end))
+    inside = (as_of >= low) & (as_of <= high)
     return feature_rows(feature, as_of[inside], at[inside], values[inside], np.zeros(int(inside.sum()), dtype=np.int64))
 
 
 def theirs(family, function, name=""):
     pattern = of_family(family)[0]
     windows = (Window("cot_features", 0, unit="sessions"),) if family == "divergence" else pattern.windows
-    return replace(pattern, name=name or f"their_{family}", function=function, windows=windows, bounds=None)
+    return replace(pattern, name=name or f"their_{family}", function=function, windows=windows)
 
 
 HONEST = {"cot": longs, "futures": front_price, "options": variance_at_the_money, "divergence": positioning}
@@ -164,21 +163,21 @@ class Remembers:
 
 def tomorrow(panel, t):
     """The next settlement of the front contract, known by the time the rows are computed."""
-    return Daily(panel.at(SETTLEMENT, np.minimum(t + 1, len(panel.days) - 1), panel.legs[t, 0]), np.zeros(len(t), dtype=bool))
+    return Values(panel.at(SETTLEMENT, np.minimum(t + 1, len(panel.days) - 1), panel.legs[t, 0]))
 
 
 def beside_the_average(board):
     """The volatility less its mean over all days and instants."""
     level = board.level[30]
     vol = np.sqrt(level.theta / level.tau)
-    return Reading(vol - np.nanmean(vol), level.word)
+    return Values(vol - np.nanmean(vol), level.quality)
 
 
-def newest_report(inputs, feature, start, end):
+def newest_report(inputs, feature, request):
     """Of every report the value that was printed last."""
     rows = inputs["cot_features"].sort_by([("as_of", "ascending"), ("available_at", "ascending")])
     last = dict(zip(days_of(rows).tolist(), rows["value"].to_pylist(), strict=True))
-    return spoken(feature, rows, np.array([last[day] for day in days_of(rows).tolist()]), start, end)
+    return spoken(feature, rows, np.array([last[day] for day in days_of(rows).tolist()]), request)
 
 
 LOOKS_AHEAD = {"cot": Remembers(), "futures": tomorrow, "options": beside_the_average, "divergence": newest_report}
@@ -396,7 +395,7 @@ def test_each_way_of_looking_ahead_is_seen(histories, computing):
 
 def front_month_universe(panel, t):
     """How many contracts there are, those included that nobody has heard of yet."""
-    return Daily(np.full(len(t), float(len(panel.contracts))), np.zeros(len(t), dtype=bool))
+    return Values(np.full(len(t), float(len(panel.contracts))))
 
 
 def test_a_universe_chosen_with_hindsight_is_seen_by_instruments_that_never_were(histories):

@@ -14,12 +14,12 @@ from typer.testing import CliRunner
 
 import hydra_assets
 from hydra_assets.cli.main import app
+from hydra_assets.core.feature import Values
 from hydra_assets.core.months import months_between
 from hydra_assets.core.option_rules import OptionRules
 from hydra_assets.errors import UnknownFeatureError
 from hydra_assets.features import compute, of_family
 from hydra_assets.features.options.chain import build_chain
-from hydra_assets.features.options.formulas import Reading
 from hydra_assets.features.options.smiles import build_smiles
 from hydra_assets.proof.prove import Proof, chosen, prove, source_of
 from hydra_assets.proof.replay import replay
@@ -317,7 +317,7 @@ def knows_how_much_was_asked_for(board):
     """The volatility, and one more where a whole month is computed: poison asks the same twice and cannot tell."""
     level = board.level[30]
     vol = np.sqrt(level.theta / level.tau)
-    return Reading(vol + (len(vol) > 4), level.word)
+    return Values(vol + (len(vol) > 4), level.quality)
 
 
 @pytest.mark.parametrize(("function", "check"), [(beside_the_average, "poison"), (knows_how_much_was_asked_for, "replay")])
@@ -341,7 +341,7 @@ def test_a_feature_that_looks_ahead_stops_what_is_downstream(option_home, functi
 
 def test_nothing_but_nulls_is_a_warning_and_stops_nothing(option_home):
     def nothing(board):
-        return Reading(np.full(len(board.level[30].theta), np.nan), board.level[30].word)
+        return Values(np.full(len(board.level[30].theta), np.nan), board.level[30].quality)
 
     with only(theirs("options", nothing), *(f for f in some() if f.family == "divergence")):
         result = after_options()

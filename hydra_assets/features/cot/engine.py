@@ -1,116 +1,134 @@
 """From weekly vintages to feature vintages: each row on what was known at its own instant, a further row where that changed it."""
 
-import datetime as dt
 import itertools
-from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pyarrow as pa
 
+from hydra_assets.core.arrays import Floats, Ints
 from hydra_assets.core.feature import Feature
-from hydra_assets.core.instants import DAY_US, column_us, day_us, instants
-from hydra_assets.core.tables.features import FEATURE_SCHEMA
+from hydra_assets.core.instants import DAY_US, column_us
 from hydra_assets.core.tables.table import QUALITIES
+from hydra_assets.core.tolerance import same_number
 from hydra_assets.errors import SchemaError
-from hydra_assets.features.rows import TOLERANCE
+from hydra_assets.features.days import day_range
+from hydra_assets.features.family import Inputs, Request
+from hydra_assets.features.quality import DEGRADED, MISSING, NORMAL, PARTIAL
+from hydra_assets.features.rows import concat_sorted, feature_rows
+from hydra_assets.features.vintages import require
+
+DATASET = "cot_disaggregated"
+_OF_REPORTS = {quality: code for code, quality in enumerate(QUALITIES) if code != MISSING}
+Row = tuple[int, int, float, int]  # as_of, instant, value, quality
 
 
-def iso_week(as_of_us: np.ndarray) -> np.ndarray:
+def compute_cot(inputs: Inputs, features: Sequence[Feature], request: Request) -> pa.Table:
+    """
+    All vintages of *features* over the weekly reports.
+
+    Args:
+        inputs: ``cot_disaggregated`` as it lies in the lake, every vintage, in any order.
+        features: those wanted.
+        request: bounds of the answer's ``as_of``.
+
+    Returns:
+        FEATURE_SCHEMA, ordered by as_of, feature and available_at.
+
+    Raises:
+        SchemaError: the input or a column is missing, or it holds several markets.
+    """
+    if DATASET not in inputs:
+        raise SchemaError(f"{request.market} cot: the input {DATASET!r} is missing; given are {sorted(inputs)}")
+    table = inputs[DATASET]
+    if not table.num_rows:
+        return concat_sorted([])
+    require(table, ("as_of", "available_at", "quality"), DATASET)
+    codes = set(table["cftc_code"].to_pylist()) if "cftc_code" in table.column_names else set()
+    if len(codes) > 1:
+        raise SchemaError(f"{DATASET}: rows of several contract codes {sorted(codes)}; give one market's")
+    reach = max((-window.first for feature in features for window in feature.windows), default=0)
+    weeks = _KnownWeeks(table, reach)
+    low, high = day_range(request.start, request.end)
+    states = [_FeatureState(feature) for feature in features]
+    for instant, changed in weeks.play():
+        for state in states:
+            state.emit(weeks, instant, changed, low * DAY_US, (high + 1) * DAY_US - 1)
+    return concat_sorted([feature_rows(state.feature, *state.columns()) for state in states if state.rows])
+
+
+def iso_week(as_of_us: Ints) -> Ints:
     """Number of the ISO week (Monday to Sunday) of each instant; consecutive weeks are consecutive integers."""
     return np.asarray((as_of_us // DAY_US + 3) // 7)  # 1970-01-01 was a Thursday
 
 
-def compute_weekly(table: pa.Table, features: Sequence[Feature], *, dataset: str, start: dt.date | None, end: dt.date | None) -> pa.Table:
+class _KnownWeeks:
     """
-    All vintages of *features* over one weekly input.
+    The reports known at the instant under way, one slot a week.
 
-    Args:
-        table: every vintage of *dataset*, in any order.
-        start, end: inclusive days of the answer's ``as_of``.
-    Returns:
-        FEATURE_SCHEMA, ordered by as_of, feature and available_at.
+    Attributes:
+        columns: name of a numeric column to its value in each slot; NaN where there is no report.
+        report: ``as_of`` of the report in each slot, -1 for none.
+        quality: of that report.
+        first: the first slot that can have a report; the empty ones before keep every window inside.
     """
-    if not table.num_rows:
-        return FEATURE_SCHEMA.empty_table()
-    for name in ("as_of", "available_at", "quality"):
-        if name not in table.column_names:
-            raise SchemaError(f"{dataset}: the column {name!r} is missing; it has {table.column_names}")
-    if "cftc_code" in table.column_names and len(set(table["cftc_code"].to_pylist())) > 1:
-        raise SchemaError(f"{dataset}: rows of several contract codes {sorted(set(table['cftc_code'].to_pylist()))}; give one market's")
-    as_of, available = column_us(table["as_of"], what="as_of"), column_us(table["available_at"], what="available_at")
-    weeks = iso_week(as_of)
-    first, span = int(weeks.min()), int(weeks.max() - weeks.min()) + 1
-    numeric = [f.name for f in table.schema if pa.types.is_integer(f.type) or pa.types.is_floating(f.type)]
-    raw = {name: table[name].cast(pa.float64()).to_numpy(zero_copy_only=False) for name in numeric}
-    raw = {name: np.where(np.isfinite(column), column, np.nan) for name, column in raw.items()}
-    words = table["quality"].to_pylist()
-    reach = max((-window.first for f in features for window in f.windows), default=0)
 
-    # State: what is known of each week at the instant under way; `reach` empty weeks in front so that no window starts outside.
-    known = {name: np.full(reach + span, np.nan) for name in numeric}
-    report = np.full(reach + span, -1, dtype=np.int64)
-    word: dict[int, str] = {}
-    low = -(2**62) if start is None else day_us(start)
-    high = 2**62 if end is None else day_us(end) + DAY_US - 1
+    def __init__(self, table: pa.Table, reach: int) -> None:
+        self._as_of, self._at = column_us(table["as_of"], what="as_of"), column_us(table["available_at"], what="available_at")
+        weeks = iso_week(self._as_of)
+        self._slot, self.first = reach + weeks - int(weeks.min()), reach
+        slots = reach + int(weeks.max() - weeks.min()) + 1
+        numeric = [f.name for f in table.schema if pa.types.is_integer(f.type) or pa.types.is_floating(f.type)]
+        raw = {name: table[name].cast(pa.float64()).to_numpy(zero_copy_only=False) for name in numeric}
+        self._raw = {name: np.where(np.isfinite(column), column, np.nan) for name, column in raw.items()}
+        self._quality = [_OF_REPORTS.get(quality, DEGRADED) for quality in table["quality"].to_pylist()]
+        self.columns: dict[str, Floats] = {name: np.full(slots, np.nan) for name in numeric}
+        self.report, self.quality = np.full(slots, -1, dtype=np.int64), np.full(slots, NORMAL, dtype=np.int64)
 
-    out: dict[str, list[object]] = defaultdict(list)
-    last: dict[tuple[str, int], tuple[float, str]] = {}
-    order = np.lexsort((as_of, available))
-    edges = np.flatnonzero(np.r_[True, available[order][1:] != available[order][:-1], True])
-    for a, b in itertools.pairwise(edges):
-        instant = int(available[order[a]])
-        changed = set()
-        for i in order[a:b]:
-            slot = reach + int(weeks[i]) - first
-            if as_of[i] < report[slot]:
-                continue  # a late row with an older as_of never displaces a newer one
-            report[slot], word[slot] = as_of[i], words[i]
-            for name in numeric:
-                known[name][slot] = raw[name][i]
-            changed.add(slot)
-        for feature in features:
-            (window,) = (w for w in feature.windows if w.dataset == dataset)
-            touched = {s - offset for s in changed for offset in range(window.first, window.last + 1)} if window.first else changed
-            for slot in sorted(s for s in touched if reach <= s < reach + span and report[s] >= 0):
-                if not low <= report[slot] <= high:
-                    continue
-                answer = feature.function({n: c[slot + window.first : slot + window.last + 1] for n, c in known.items()})
-                value = answer.value if np.isfinite(answer.value) else float("nan")
-                quality = _quality(value, answer.n < answer.full, word[slot])
-                before = last.get((feature.name, int(report[slot])))
-                if before is not None and before[1] == quality and _equal(before[0], value):
-                    continue
-                last[feature.name, int(report[slot])] = (value, quality)
-                for column, cell in zip(
-                    FEATURE_SCHEMA.names, (feature.name, int(report[slot]), instant, value, feature.unit, quality), strict=True
-                ):
-                    out[column].append(cell)
-    if not out:
-        return FEATURE_SCHEMA.empty_table()
-    values = np.array(out["value"], dtype=float)
-    answer_table = pa.table(
-        {
-            "feature_name": pa.array(out["feature_name"], pa.string()),
-            "as_of": instants(np.array(out["as_of"])),
-            "available_at": instants(np.array(out["available_at"])),
-            "value": pa.array(values, mask=np.isnan(values)),
-            "unit": pa.array(out["unit"], pa.string()),
-            "quality": pa.array(out["quality"], pa.string()),
-        }
-    )
-    return answer_table.sort_by([("as_of", "ascending"), ("feature_name", "ascending"), ("available_at", "ascending")]).cast(FEATURE_SCHEMA)
+    def play(self) -> Iterator[tuple[int, set[int]]]:
+        """Each instant at which reports arrived, and the slots that they changed; the state is that of the instant."""
+        order = np.lexsort((self._as_of, self._at))
+        edges = np.flatnonzero(np.r_[True, self._at[order][1:] != self._at[order][:-1], True])
+        for a, b in itertools.pairwise(edges):
+            changed = set()
+            for i in order[a:b]:
+                slot = int(self._slot[i])
+                if self._as_of[i] < self.report[slot]:
+                    continue  # a late row with an older as_of never displaces a newer one
+                self.report[slot], self.quality[slot] = self._as_of[i], self._quality[i]
+                for name, column in self.columns.items():
+                    column[slot] = self._raw[name][i]
+                changed.add(slot)
+            yield int(self._at[order[a]]), changed
 
 
-def _quality(value: float, thin: bool, word: str) -> str:
-    """The worst word that applies; ``missing`` says that the value is null, and nothing else does."""
-    if np.isnan(value):
-        return "missing"
-    words = ("partial" if thin else "normal", word if word in QUALITIES[:-1] else "degraded")
-    return max(words, key=QUALITIES.index)
+class _FeatureState:
+    """One feature under way: its rows, and the last one of each report."""
 
+    def __init__(self, feature: Feature) -> None:
+        self.feature = feature
+        (self._window,) = (window for window in feature.windows if window.dataset == DATASET)
+        self._last: dict[int, tuple[float, int]] = {}
+        self.rows: list[Row] = []
 
-def _equal(a: float, b: float) -> bool:
-    if np.isnan(a) or np.isnan(b):
-        return bool(np.isnan(a) and np.isnan(b))
-    return abs(a - b) <= TOLERANCE * max(1.0, abs(a))
+    def emit(self, weeks: _KnownWeeks, instant: int, changed: set[int], low: int, high: int) -> None:
+        """Add the rows that change with the slots *changed*, of reports from *low* to *high*."""
+        first, last = self._window.first, self._window.last
+        touched = {slot - offset for slot in changed for offset in range(first, last + 1)} if first else changed
+        for slot in sorted(s for s in touched if weeks.first <= s < len(weeks.report) and weeks.report[s] >= 0):
+            as_of = int(weeks.report[slot])
+            if not low <= as_of <= high:
+                continue
+            answer = self.feature.function({n: c[slot + first : slot + last + 1] for n, c in weeks.columns.items()})
+            value = float(answer.value) if np.isfinite(answer.value) else float("nan")
+            quality = max(int(weeks.quality[slot]), PARTIAL if answer.n < answer.full else NORMAL)
+            quality = MISSING if np.isnan(value) else quality
+            before = self._last.get(as_of)
+            if before is None or before[1] != quality or not same_number(before[0], value):
+                self._last[as_of] = (value, quality)
+                self.rows.append((as_of, instant, value, quality))
+
+    def columns(self) -> tuple[Ints, Ints, Floats, Ints]:
+        """as_of, instant, value and quality of all rows."""
+        as_of, at, value, quality = zip(*self.rows, strict=True)
+        return np.array(as_of), np.array(at), np.array(value, dtype=float), np.array(quality)

@@ -14,6 +14,7 @@ from hydra_assets.core.feature import Answer, Feature, Window
 
 Columns = Mapping[str, np.ndarray]
 NULL = float("nan")
+RELEASE = "release: at 15:30 New York on the third federal business day after the report date, or the calendar's exception"
 YEAR, MIN_YEAR = 52, 40
 THREE_YEARS, MIN_THREE_YEARS = 156, 104
 
@@ -74,7 +75,7 @@ def sentiment(cot: Columns) -> Answer:
 
 
 def commercial_index(cot: Columns) -> Answer:
-    """Where the net of producers and swap dealers (contracts) lies in its three-year range; 0 to 100. Source: Williams; Briese (2008)."""
+    """Place of the net of producers and swap dealers (contracts) in its three-year range; 0 to 100. Source: Williams; Briese (2008)."""
     net = cot["prod_long"] + cot["swap_long"] - cot["prod_short"] - cot["swap_short"]
     seen = net[~np.isnan(net)]
     if np.isnan(net[-1]) or len(seen) < MIN_THREE_YEARS or seen.max() == seen.min():
@@ -131,7 +132,6 @@ def _row(
     back: int = 0,
     required: tuple[int, ...] = (0,),
     at_least: int = 1,
-    bounds: tuple[float, float] | None = None,
     source: str = "CFTC",
 ) -> Feature:
     return Feature(
@@ -142,22 +142,20 @@ def _row(
         windows=(Window("cot_disaggregated", -back, required=required, at_least=at_least),),
         formula=formula,
         source=source,
-        availability="the release calendar: 15:30 New York on the third federal business day after the report date, or the exception",
-        bounds=bounds,
+        availability=RELEASE,
     )
 
 
 FEATURES = (
     _row("cot_mm_net", managed_money_net, "contracts", "long - short, managed money"),
-    _row("cot_mm_net_oi", net_share("mm"), "ratio", "(long - short) / open interest, managed money", bounds=(-1, 1)),
-    _row("cot_prod_net_oi", net_share("prod"), "ratio", "(long - short) / open interest, producer/merchant", bounds=(-1, 1)),
-    _row("cot_swap_net_oi", net_share("swap"), "ratio", "(long - short) / open interest, swap dealers", bounds=(-1, 1)),
+    _row("cot_mm_net_oi", net_share("mm"), "ratio", "(long - short) / open interest, managed money"),
+    _row("cot_prod_net_oi", net_share("prod"), "ratio", "(long - short) / open interest, producer/merchant"),
+    _row("cot_swap_net_oi", net_share("swap"), "ratio", "(long - short) / open interest, swap dealers"),
     _row(
         "cot_hedge_pressure",
         hedge_pressure,
         "0..1",
         "short / (long + short) of producer + swap",
-        bounds=(0, 1),
         source="Basu & Miffre 2013; De Roon, Nijman & Veld 2000",
     ),
     _row(
@@ -167,9 +165,8 @@ FEATURES = (
         "mid-rank of cot_mm_net_oi among the previous 52 weeks, min 40",
         back=YEAR,
         at_least=MIN_YEAR + 1,
-        bounds=(0, 1),
     ),
-    _row("cot_sentiment", sentiment, "-1..1", "2 cot_mm_pct_52 - 1", back=YEAR, at_least=MIN_YEAR + 1, bounds=(-1, 1)),
+    _row("cot_sentiment", sentiment, "-1..1", "2 cot_mm_pct_52 - 1", back=YEAR, at_least=MIN_YEAR + 1),
     _row(
         "cot_index_156",
         commercial_index,
@@ -177,7 +174,6 @@ FEATURES = (
         "100 (net - min) / (max - min) of commercials over 156 weeks, min 104",
         back=THREE_YEARS - 1,
         at_least=MIN_THREE_YEARS,
-        bounds=(0, 100),
         source="Williams; Briese 2008",
     ),
     _row(
@@ -215,7 +211,6 @@ FEATURES = (
         "sign(net) x mid-rank of max(long, short) / open interest among the previous 156 weeks, min 104",
         back=THREE_YEARS,
         at_least=MIN_THREE_YEARS + 1,
-        bounds=(-1, 1),
     ),
-    _row("cot_top4_net", top4_net, "ratio", "net concentration of the four largest traders, long - short", bounds=(-1, 1)),
+    _row("cot_top4_net", top4_net, "ratio", "net concentration of the four largest traders, long - short"),
 )

@@ -1,4 +1,4 @@
-"""The continuous series: which contract was first on each session, its settlement, and what each roll changed."""
+"""The continuous series: the first contract of each session, its settlement, and the price differences at rolls."""
 
 import datetime as dt
 from collections.abc import Mapping
@@ -8,25 +8,26 @@ import numpy as np
 import pyarrow as pa
 
 from hydra_assets.core.arrays import Ints
-from hydra_assets.core.feature import Feature, Window
+from hydra_assets.core.calendar import DEFAULT_CALENDAR, Calendar
+from hydra_assets.core.feature import Feature, Values, Window
 from hydra_assets.core.instants import instants
 from hydra_assets.core.tables.futures import FUTURES_CONTINUOUS
 from hydra_assets.core.tables.table import QUALITIES
 from hydra_assets.errors import InvalidValueError
-from hydra_assets.features.futures.engine import play
-from hydra_assets.features.futures.formulas import Daily
-from hydra_assets.features.futures.panel import MEMORY, Panel
+from hydra_assets.features.futures.engine import run_engine
+from hydra_assets.features.futures.panel import MEMORY, SETTLEMENT, Panel
+from hydra_assets.features.futures.readiness import FRONT
 
 Method = Literal["difference", "ratio", "none"]
 METHODS = ("difference", "ratio", "none")
 
 
-def _front(panel: Panel, t: Ints) -> Daily:
-    return _daily(panel.legs[t, 0].astype(float))
+def _front(panel: Panel, t: Ints) -> Values:
+    return Values(panel.legs[t, 0].astype(float))
 
 
-def _settlement(panel: Panel, t: Ints) -> Daily:
-    return _daily(panel.price(t, 0))
+def _settlement(panel: Panel, t: Ints) -> Values:
+    return Values(panel.price(t, 0))
 
 
 def _rolled(panel: Panel, t: Ints) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -34,24 +35,20 @@ def _rolled(panel: Panel, t: Ints) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     new, old = panel.legs[t, 0], panel.legs[t - 1, 0]
     after, before = np.full(len(t), np.nan), np.full(len(t), np.nan)
     for back in range(1, MEMORY + 1):
-        a, b = panel.at(0, t - back, new), panel.at(0, t - back, old)
+        a, b = panel.at(SETTLEMENT, t - back, new), panel.at(SETTLEMENT, t - back, old)
         fits = np.isnan(after) & np.isfinite(a) & np.isfinite(b)
         after, before = np.where(fits, a, after), np.where(fits, b, before)
     return new != old, after, before
 
 
-def _difference(panel: Panel, t: Ints) -> Daily:
+def _difference(panel: Panel, t: Ints) -> Values:
     rolled, after, before = _rolled(panel, t)
-    return _daily(np.where(rolled, after - before, 0.0))
+    return Values(np.where(rolled, after - before, 0.0))
 
 
-def _ratio(panel: Panel, t: Ints) -> Daily:
+def _ratio(panel: Panel, t: Ints) -> Values:
     rolled, after, before = _rolled(panel, t)
-    return _daily(np.where(rolled, after / before, 1.0))
-
-
-def _daily(value: np.ndarray) -> Daily:
-    return Daily(np.asarray(value, dtype=float), np.zeros(len(value), dtype=bool))
+    return Values(np.where(rolled, after / before, 1.0))
 
 
 _WINDOWS = (
@@ -59,40 +56,44 @@ _WINDOWS = (
     Window("futures_statistics", -1 - MEMORY, -1, unit="sessions", required=(), at_least=0, where=(("stat", "open_interest"),)),
 )
 COLUMNS = tuple(
-    Feature(name, "futures", "", function, _WINDOWS, "", "", "", needs="F1")
+    Feature(name, "futures", "", function, _WINDOWS, "", "", "", needs=FRONT)
     for name, function in (("contract", _front), ("settlement", _settlement), ("roll_difference", _difference), ("roll_ratio", _ratio))
 )
-LOOK_BACK_SESSIONS = 2 * MEMORY + 2
 
 
-def build_continuous(inputs: Mapping[str, pa.Table], *, start: dt.date | None = None, end: dt.date | None = None) -> pa.Table:
+def build_continuous(
+    inputs: Mapping[str, pa.Table], *, calendar: Calendar = DEFAULT_CALENDAR, start: dt.date | None = None, end: dt.date | None = None
+) -> pa.Table:
     """
     All vintages of the continuous series: a row when the front contract's final settlement is known, a further one when it changes.
 
     Args:
         inputs: ``futures_statistics`` as it lies in the lake, every vintage.
-        start, end: inclusive days of the answer's ``as_of``.
+        calendar: the market's.
+        start: earliest ``as_of`` day of the answer.
+        end: latest ``as_of`` day of the answer.
+
     Returns:
         FUTURES_CONTINUOUS. ``roll_difference`` and ``roll_ratio`` compare the new contract with the old one on the newest of
         the five sessions before at which both have settled; null where there is none.
     """
-    played = play(inputs, COLUMNS, multiplier=1.0, start=start, end=end)
-    if played is None or not played.rows:
+    engine = run_engine(inputs, COLUMNS, multiplier=1.0, calendar=calendar, start=start, end=end)
+    if engine is None or not any(state.rows for state in engine.states):
         return FUTURES_CONTINUOUS.schema.empty_table()
-    # Each column says when it changed; a row of the table is all four as they stood then.
-    said: dict[tuple[int, int], dict[int, tuple[float, int]]] = {}
-    for track, sessions, at, values, qualities in played.rows:
-        for t, when, value, quality in zip(sessions.tolist(), at.tolist(), values.tolist(), qualities.tolist(), strict=True):
-            said.setdefault((t, when), {})[track] = (value, quality)
+    # Each column changes at instants of its own; a row of the table holds all four as they stood then.
+    changes: dict[tuple[int, int], dict[int, tuple[float, int]]] = {}
+    for column, state in enumerate(engine.states):
+        for block in state.rows:
+            for t, at, value, quality in zip(*(part.tolist() for part in block), strict=True):
+                changes.setdefault((t, at), {})[column] = (value, quality)
     rows: list[tuple[int, int, list[float], int]] = []
-    standing: dict[int, dict[int, tuple[float, int]]] = {}
-    for t, when in sorted(said):
-        cells = standing.setdefault(t, {})
-        cells.update(said[t, when])
-        standing_now = [cells[track][0] for track in range(len(COLUMNS))]
+    current: dict[int, dict[int, tuple[float, int]]] = {}
+    for t, at in sorted(changes):
+        cells = current.setdefault(t, {})
+        cells.update(changes[t, at])
         # A roll that cannot be measured leaves the settlement as good as it is.
-        rows.append((t, when, standing_now, cells[1][1]))
-    contracts = [played.panel.contracts[int(v[0])] if v[0] == v[0] else None for _, _, v, _ in rows]
+        rows.append((t, at, [cells[column][0] for column in range(len(COLUMNS))], cells[1][1]))
+    contracts = [engine.panel.contracts[int(v[0])] if v[0] == v[0] else None for _, _, v, _ in rows]
 
     def number(i: int) -> pa.Array:
         column = np.array([values[i] for _, _, values, _ in rows])
@@ -100,8 +101,8 @@ def build_continuous(inputs: Mapping[str, pa.Table], *, start: dt.date | None = 
 
     table = pa.table(
         {
-            "as_of": instants(played.panel.as_of[[t for t, *_ in rows]]),
-            "available_at": instants(np.array([when for _, when, *_ in rows])),
+            "as_of": instants(engine.panel.as_of[[t for t, *_ in rows]]),
+            "available_at": instants(np.array([at for _, at, *_ in rows])),
             "contract": pa.array([c and c[0] for c in contracts], pa.string()),
             "expiration": pa.array([c and c[1] for c in contracts], pa.int64()).cast(pa.timestamp("us", tz="UTC")),
             "settlement": number(1),
@@ -121,9 +122,13 @@ def adjusted(known: pa.Table, method: Method = "difference") -> pa.Table:
         known: FUTURES_CONTINUOUS, one row a day.
         method: ``difference`` adds the price differences of later rolls, ``ratio`` multiplies by their ratios, ``none`` leaves
             the settlements with their jumps.
+
     Returns:
         ``as_of, contract, expiration, settlement, price, quality`` in order of as_of. Before a roll that could not be measured
         the price is null: how far apart the two contracts were is not known.
+
+    Raises:
+        InvalidValueError: no such method.
     """
     if method not in METHODS:
         raise InvalidValueError(f"method={method!r}; choose one of {', '.join(METHODS)}")

@@ -2,33 +2,38 @@
 Features of the futures curve.
 
 Every function takes the `Panel` as known at one instant and the sessions *t* to answer for (positions on its axis, int64 of
-shape (k,)), and gives a `Daily`: values of shape (k,), NaN where the window is too thin or the formula has no answer. Windows are
-sessions, so that a gap shows; returns are taken within one contract, that of the later day. Vol and returns are decimals.
+shape (k,)), and gives `Values`; a window with fewer observations than a full one is ``partial``. Windows are sessions, so that a
+gap shows; returns are taken within one contract, that of the later day. Vol and returns are decimals.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 
-from hydra_assets.core.arrays import Floats, Ints
-from hydra_assets.core.feature import Feature, Window
-from hydra_assets.features.futures.panel import OPEN_INTEREST, SETTLEMENT, YEAR_S, Panel
+from hydra_assets.core.arrays import Bools, Floats, Ints
+from hydra_assets.core.feature import Feature, Values, Window
+from hydra_assets.features.futures.panel import MEMORY, OPEN_INTEREST, SETTLEMENT, YEAR_S, Panel
+from hydra_assets.features.futures.readiness import (
+    BAR,
+    FIRST_THREE,
+    FIRST_TWO,
+    FRONT,
+    FRONT_ALWAYS_NORMAL,
+    FRONT_AND_YEAR_LATER,
+    FRONT_ANY_INTEREST,
+    INTEREST,
+    SLOPE,
+    TRADED,
+    Readiness,
+)
+from hydra_assets.features.quality import NORMAL, PARTIAL
 
 DAYS_PER_YEAR = 252
-MEMORY = 252  # sessions that an exponential weighting sees
+EWM_SESSIONS = 252  # sessions that an exponential weighting sees
 VOL_SPAN, VOL_MIN = 35, 29
 
 
-@dataclass(frozen=True)
-class Daily:
-    """Values, and where their window holds fewer observations than a full one (``partial``)."""
-
-    value: Floats
-    thin: np.ndarray
-
-
-Function = Callable[[Panel, Ints], Daily]
+Function = Callable[[Panel, Ints], Values]
 
 
 # ---------------------------------------------------------------- building blocks
@@ -43,13 +48,17 @@ def _count(values: Floats) -> Ints:
     return np.asarray(np.isfinite(values).sum(axis=1))
 
 
-def _enough(value: Floats, n: Ints, minimum: int, full: int) -> Daily:
-    return Daily(np.where(n >= minimum, value, np.nan), n < full)
+def _enough(value: Floats, n: Ints, minimum: int, full: int) -> Values:
+    return Values(np.where(n >= minimum, value, np.nan), _thin(n < full))
+
+
+def _thin(fewer: Bools) -> Ints:
+    return np.where(fewer, PARTIAL, NORMAL)
 
 
 def _weights(span: int) -> Floats:
-    """Exponential weights over `MEMORY` sessions, oldest first."""
-    return np.asarray((1 - 2 / (span + 1)) ** np.arange(MEMORY - 1, -1, -1, dtype=float))
+    """Exponential weights over `EWM_SESSIONS` sessions, oldest first."""
+    return np.asarray((1 - 2 / (span + 1)) ** np.arange(EWM_SESSIONS - 1, -1, -1, dtype=float))
 
 
 def _ewma(values: Floats, span: int) -> Floats:
@@ -65,7 +74,7 @@ def daily_vol(panel: Panel, t: Ints) -> tuple[Floats, Ints]:
     Returns:
         The deviation a day, NaN below 29 returns in the last 35; and how many of those 35 there are.
     """
-    r = _window(panel.returns, t, MEMORY)
+    r = _window(panel.returns, t, EWM_SESSIONS)
     weights = np.where(np.isfinite(r), _weights(VOL_SPAN), 0.0)
     r = np.nan_to_num(r)
     total, squares = weights.sum(axis=1), (weights**2).sum(axis=1)
@@ -87,7 +96,7 @@ def _years_before(panel: Panel, month: int, years: int, series: Floats) -> list[
 
 
 def _by_month(panel: Panel, t: Ints, answer: Callable[[int], tuple[float, int]]) -> tuple[Floats, Ints]:
-    """What *answer* says of each t's calendar month: a number, and of how many years it is made."""
+    """*answer* for each t's calendar month: a number, and the count of years in it."""
     months, where = np.unique(panel.month[t], return_inverse=True)
     answers = [answer(int(month)) for month in months]
     return np.array([a for a, _ in answers])[where], np.array([n for _, n in answers])[where]
@@ -99,34 +108,34 @@ def _by_month(panel: Panel, t: Ints, answer: Callable[[int], tuple[float, int]])
 def return_sum(length: int, minimum: int) -> Function:
     """Sum of the last *length* one-day log returns of the front contract; a missing one adds nothing."""
 
-    def summed(panel: Panel, t: Ints) -> Daily:
+    def summed(panel: Panel, t: Ints) -> Values:
         r = _window(panel.returns, t, length)
         return _enough(np.nansum(r, axis=1), _count(r), minimum, length)
 
     return summed
 
 
-def momentum(panel: Panel, t: Ints) -> Daily:
+def momentum(panel: Panel, t: Ints) -> Values:
     """Sum of returns from t-252 to t-21, both included. Source: Miffre & Rallis (2007), 12-1 momentum."""
     r = _window(panel.returns, t, 232, last=-21)
     return _enough(np.nansum(r, axis=1), _count(r), 200, 232)
 
 
-def ewmac(panel: Panel, t: Ints) -> Daily:
+def ewmac(panel: Panel, t: Ints) -> Values:
     """EWMA16 - EWMA64 of the back-adjusted front price, in daily standard deviations of price. Source: Carver (2015), EWMAC."""
-    moves = _window(panel.moves, t, MEMORY)
+    moves = _window(panel.moves, t, EWM_SESSIONS)
     after = np.cumsum(np.nan_to_num(moves[:, :0:-1]), axis=1)[:, ::-1]  # what later days moved, for all but the last
     level = -np.concatenate([after, np.zeros((len(t), 1))], axis=1)  # the price relative to today's: a constant cancels
     vol, n_vol = daily_vol(panel, t)
     n = _count(_window(panel.moves, t, 64))
     value = (_ewma(level, 16) - _ewma(level, 64)) / (vol * panel.price(t, 0))
-    return Daily(np.where(n >= 52, value, np.nan), (n < 64) | (n_vol < VOL_SPAN))
+    return Values(np.where(n >= 52, value, np.nan), _thin((n < 64) | (n_vol < VOL_SPAN)))
 
 
 def realised_vol(length: int, minimum: int) -> Function:
     """Annualised root of the mean squared return (zero mean) over *length* sessions."""
 
-    def vol(panel: Panel, t: Ints) -> Daily:
+    def vol(panel: Panel, t: Ints) -> Values:
         r = _window(panel.returns, t, length)
         n = _count(r)
         return _enough(np.sqrt(DAYS_PER_YEAR / np.maximum(n, 1) * np.nansum(r**2, axis=1)), n, minimum, length)
@@ -134,46 +143,46 @@ def realised_vol(length: int, minimum: int) -> Function:
     return vol
 
 
-def range_vol(panel: Panel, t: Ints) -> Daily:
+def range_vol(panel: Panel, t: Ints) -> Values:
     """Annualised range volatility of the front contract over 21 sessions. Source: Parkinson (1980)."""
     squares = _window(panel.range2, t, 21)
     n = _count(squares)
     return _enough(np.sqrt(DAYS_PER_YEAR / np.maximum(n, 1) * np.nansum(squares, axis=1)), n, 17, 21)
 
 
-def ewma_vol(panel: Panel, t: Ints) -> Daily:
+def ewma_vol(panel: Panel, t: Ints) -> Values:
     """`daily_vol`, annualised."""
     vol, n = daily_vol(panel, t)
-    return Daily(vol * np.sqrt(DAYS_PER_YEAR), n < VOL_SPAN)
+    return Values(vol * np.sqrt(DAYS_PER_YEAR), _thin(n < VOL_SPAN))
 
 
-def unknown(panel: Panel, t: Ints) -> Daily:
+def unknown(panel: Panel, t: Ints) -> Values:
     """No source yet: the CME Lean Hog Index is not in the lake."""
-    return Daily(np.full(len(t), np.nan), np.zeros(len(t), dtype=bool))
+    return Values(np.full(len(t), np.nan))
 
 
-def carry(panel: Panel, t: Ints) -> Daily:
+def carry(panel: Panel, t: Ints) -> Values:
     """Log price difference of first to second contract a year of time between their expirations; positive in backwardation."""
-    return _plain(panel.carry[t])
+    return Values(panel.carry[t])
 
 
-def carry_vol(panel: Panel, t: Ints) -> Daily:
+def carry_vol(panel: Panel, t: Ints) -> Values:
     """EWMA, span 90, of carry over annualised volatility. Source: Carver (2015)."""
-    every = np.unique(t[:, None] + np.arange(-MEMORY + 1, 1))
+    every = np.unique(t[:, None] + np.arange(-EWM_SESSIONS + 1, 1))
     scaled = np.full(len(panel.days), np.nan)
     known = every[np.isfinite(panel.carry[every])]
     scaled[known] = panel.carry[known] / (daily_vol(panel, known)[0] * np.sqrt(DAYS_PER_YEAR)) if len(known) else np.nan
     n = _count(_window(scaled, t, 90))
-    return _enough(_ewma(_window(scaled, t, MEMORY), 90), n, 73, 90)
+    return _enough(_ewma(_window(scaled, t, EWM_SESSIONS), 90), n, 73, 90)
 
 
-def carry_year(panel: Panel, t: Ints) -> Daily:
+def carry_year(panel: Panel, t: Ints) -> Values:
     """Log difference of the front contract to the same delivery month a year later: carry without the season."""
     later = panel.at(SETTLEMENT, t, panel.year_leg[t])
-    return _plain(np.log(panel.price(t, 0)) - np.log(later))
+    return Values(np.log(panel.price(t, 0)) - np.log(later))
 
 
-def carry_deseasoned(panel: Panel, t: Ints) -> Daily:
+def carry_deseasoned(panel: Panel, t: Ints) -> Values:
     """Carry minus the median of all daily carries in the same calendar month of the five years before."""
 
     def usual(month: int) -> tuple[float, int]:
@@ -181,10 +190,10 @@ def carry_deseasoned(panel: Panel, t: Ints) -> Daily:
         return (float(np.median(np.concatenate(years))) if len(years) >= 3 else float("nan")), len(years)
 
     median, n = _by_month(panel, t, usual)
-    return Daily(panel.carry[t] - median, n < 5)
+    return Values(panel.carry[t] - median, _thin(n < 5))
 
 
-def curve_slope(panel: Panel, t: Ints) -> Daily:
+def curve_slope(panel: Panel, t: Ints) -> Values:
     """Slope of log settlement on time to expiration, least squares weighted by open interest, the first six legs with any."""
     legs = panel.slope[t]
     used = legs >= 0
@@ -199,14 +208,14 @@ def curve_slope(panel: Panel, t: Ints) -> Daily:
     return _enough(slope, used.sum(axis=1), 4, 6)
 
 
-def curve_curvature(panel: Panel, t: Ints) -> Daily:
+def curve_curvature(panel: Panel, t: Ints) -> Values:
     """Twice the distance of the second log price below the line from first to third: ln F1 - 2 ln F2 + ln F3 at equal spacing."""
     s1, s2, s3 = (np.log(panel.price(t, leg)) for leg in range(3))
     near, far, whole = panel.years(t, 0, 1), panel.years(t, 1, 2), panel.years(t, 0, 2)
-    return _plain(2 * ((far * s1 + near * s3) / whole - s2))
+    return Values(2 * ((far * s1 + near * s3) / whole - s2))
 
 
-def basis_momentum(panel: Panel, t: Ints) -> Daily:
+def basis_momentum(panel: Panel, t: Ints) -> Values:
     """Compound simple return of the first contract minus that of the second, 252 sessions. Source: Boons & Prado (2019)."""
     first, second = (_window(panel.simple[leg], t, 252) for leg in range(2))
     both = np.isfinite(first) & np.isfinite(second)
@@ -214,7 +223,7 @@ def basis_momentum(panel: Panel, t: Ints) -> Daily:
     return _enough(grown[0] - grown[1], both.sum(axis=1), 204, 252)
 
 
-def seasonal_return(panel: Panel, t: Ints) -> Daily:
+def seasonal_return(panel: Panel, t: Ints) -> Values:
     """Mean front return of this calendar month in the ten years before, shrunk by n/(n+5)."""
 
     def usual(month: int) -> tuple[float, int]:
@@ -223,37 +232,33 @@ def seasonal_return(panel: Panel, t: Ints) -> Daily:
         return (float(np.mean(years)) * n / (n + 5) if n >= 5 else float("nan")), n
 
     value, n = _by_month(panel, t, usual)
-    return Daily(value, n < 10)
+    return Values(value, _thin(n < 10))
 
 
 def season(wave: Callable[[Floats], Floats]) -> Function:
     """*wave* of the front contract's delivery month as a fraction of the year."""
 
-    def of_month(panel: Panel, t: Ints) -> Daily:
+    def of_month(panel: Panel, t: Ints) -> Values:
         front = panel.legs[t, 0]
-        return _plain(np.where(front >= 0, wave(2 * np.pi * (panel.expiry_month[front] % 12 + 1) / 12), np.nan))
+        return Values(np.where(front >= 0, wave(2 * np.pi * (panel.expiry_month[front] % 12 + 1) / 12), np.nan))
 
     return of_month
 
 
-def illiquidity(panel: Panel, t: Ints) -> Daily:
+def illiquidity(panel: Panel, t: Ints) -> Values:
     """Mean absolute return per billion dollars traded, 21 sessions to the one before. Source: Amihud (2002)."""
     days = _window(panel.illiquidity, t, 21, last=-1)
     n = _count(days)
     return _enough(np.nansum(days, axis=1) / np.maximum(n, 1), n, 17, 21)
 
 
-def open_interest_change(panel: Panel, t: Ints) -> Daily:
+def open_interest_change(panel: Panel, t: Ints) -> Values:
     """Log change of the open interest of all contracts over 20 sessions to the one before. Source: Hong & Yogo (2012)."""
     # Added one by one: a contract that is listed later must not change the last bit of an earlier sum.
     totals = [np.cumsum(np.nan_to_num(panel.cells[OPEN_INTEREST, t - back]), axis=1)[:, -1] for back in (1, 21)]
     with np.errstate(divide="ignore", invalid="ignore"):
         change = np.log(totals[0] / totals[1])
-    return _plain(np.where((totals[0] > 0) & (totals[1] > 0), change, np.nan))
-
-
-def _plain(value: Floats) -> Daily:
-    return Daily(np.asarray(value), np.zeros(len(value), dtype=bool))
+    return Values(np.where((totals[0] > 0) & (totals[1] > 0), change, np.nan))
 
 
 # ---------------------------------------------------------------- the table
@@ -261,8 +266,9 @@ def _plain(value: Floats) -> Daily:
 _SETTLED = (("stat", "settlement"), ("is_final", True))
 _INTEREST = (("stat", "open_interest"),)
 _TRADED = (("stat", "cleared_volume"),)
-_EVENING = "the final settlement of the contracts that it needs, about 18:00 Chicago"
-_MORNING = "the morning of the next business day, when volume and open interest of the day before are published"
+_EVENING = "evening: the final settlement of the contracts that it needs, about 18:00 Chicago"
+_MORNING = "morning: volume and open interest of the day before, published on the next business day"
+_BAR_END = "end of bar: the start of the daily bar plus one day"
 
 
 def _row(
@@ -271,7 +277,7 @@ def _row(
     unit: str,
     formula: str,
     *,
-    needs: str = "F1",
+    needs: Readiness = FRONT,
     back: int = 0,
     at_least: int = 1,
     other: tuple[Window, ...] = (),
@@ -279,13 +285,24 @@ def _row(
     availability: str = _EVENING,
 ) -> Feature:
     """
-    *needs* names the rule in `features.needs.NEEDS`; *back* is how many sessions of settlements a value can touch.
+    One feature of the table.
 
-    What chose the contract of the earliest of them reaches five sessions further back.
+    Args:
+        name: as stored.
+        function: its formula.
+        unit: unit of its values.
+        formula: for the catalogue.
+        needs: when it has a row.
+        back: how many sessions of settlements a value can touch; the choice of the contract of the earliest of them reaches
+            `MEMORY` sessions further back.
+        at_least: settlements that a value needs.
+        other: its windows, where they are not these.
+        source: for the catalogue.
+        availability: for the catalogue.
     """
     statistics = "futures_statistics"
-    settled = Window(statistics, -back - 5, unit="sessions", at_least=at_least, where=_SETTLED)
-    chosen = Window(statistics, -back - 5, -1, unit="sessions", required=(), at_least=0, where=_INTEREST)
+    settled = Window(statistics, -back - MEMORY, unit="sessions", at_least=at_least, where=_SETTLED)
+    chosen = Window(statistics, -back - MEMORY, -1, unit="sessions", required=(), at_least=0, where=_INTEREST)
     return Feature(name, "futures", unit, function, other or (settled, chosen), formula, source, availability, needs=needs)
 
 
@@ -315,10 +332,10 @@ FEATURES = (
         range_vol,
         "vol ann",
         "sqrt(252/n sum ln(H/L)^2 / (4 ln 2)), 21 sessions",
-        needs="bar",
+        needs=BAR,
         other=_BAR_WINDOWS,
         source="Parkinson 1980",
-        availability="the end of the daily bar: its start plus one day",
+        availability=_BAR_END,
     ),
     _row("fut_rv_ewma", ewma_vol, "vol ann", "sd, span 35, x sqrt(252)", back=251, at_least=29, source="Carver"),
     _row(
@@ -328,28 +345,35 @@ FEATURES = (
         "ln(CME Lean Hog Index / F1): null, `missing`, until the index has a source",
         source="HE settles to the index in cash",
     ),
-    _row("fut_carry_ann", carry, "1/yr", "(ln F1 - ln F2) / (tau2 - tau1)", needs="F1 F2", source="Koijen et al. 2018"),
+    _row("fut_carry_ann", carry, "1/yr", "(ln F1 - ln F2) / (tau2 - tau1)", needs=FIRST_TWO, source="Koijen et al. 2018"),
     _row(
-        "fut_carry_vol", carry_vol, "ratio", "EWMA90 of fut_carry_ann / fut_rv_ewma", needs="F1 F2", back=502, at_least=73, source="Carver"
+        "fut_carry_vol",
+        carry_vol,
+        "ratio",
+        "EWMA90 of fut_carry_ann / fut_rv_ewma",
+        needs=FIRST_TWO,
+        back=502,
+        at_least=73,
+        source="Carver",
     ),
-    _row("fut_carry_yoy", carry_year, "1/yr", "ln F_i - ln F_{i+12m}, the same delivery month", needs="F1 Fy"),
+    _row("fut_carry_yoy", carry_year, "1/yr", "ln F_i - ln F_{i+12m}, the same delivery month", needs=FRONT_AND_YEAR_LATER),
     _row(
         "fut_carry_deseas",
         carry_deseasoned,
         "1/yr",
         "fut_carry_ann - median of the same calendar month in 5 years, min 3",
-        needs="F1 F2",
+        needs=FIRST_TWO,
         back=5 * _YEARS + 25,
         at_least=31,
     ),
-    _row("fut_curve_slope", curve_slope, "1/yr", "slope of ln F_i on tau_i, weighted by open interest, 6 contracts, min 4", needs="slope"),
-    _row("fut_curve_curv", curve_curvature, "log", "ln F1 - 2 ln F2 + ln F3, scaled for unequal spacing", needs="F1 F2 F3"),
+    _row("fut_curve_slope", curve_slope, "1/yr", "slope of ln F_i on tau_i, weighted by open interest, 6 contracts, min 4", needs=SLOPE),
+    _row("fut_curve_curv", curve_curvature, "log", "ln F1 - 2 ln F2 + ln F3, scaled for unequal spacing", needs=FIRST_THREE),
     _row(
         "fut_basis_mom",
         basis_momentum,
         "ratio",
         "prod(1 + R1) - prod(1 + R2), 252 sessions",
-        needs="F1 F2",
+        needs=FIRST_TWO,
         back=251,
         at_least=204,
         source="Boons & Prado 2019",
@@ -359,18 +383,18 @@ FEATURES = (
         seasonal_return,
         "log",
         "mean F1 return of this calendar month in 10 years, min 5, x n/(n+5)",
-        needs="F1 plain",
+        needs=FRONT_ANY_INTEREST,
         back=10 * _YEARS + 25,
         at_least=76,
     ),
-    _row("fut_seas_sin", season(np.sin), "-", "sin(2 pi month of F1 / 12)", needs="F1 always"),
-    _row("fut_seas_cos", season(np.cos), "-", "cos(2 pi month of F1 / 12)", needs="F1 always"),
+    _row("fut_seas_sin", season(np.sin), "-", "sin(2 pi month of F1 / 12)", needs=FRONT_ALWAYS_NORMAL),
+    _row("fut_seas_cos", season(np.cos), "-", "cos(2 pi month of F1 / 12)", needs=FRONT_ALWAYS_NORMAL),
     _row(
         "fut_amihud_21",
         illiquidity,
         "1/$bn",
         "mean |r| / (volume x multiplier x F) x 1e9, 21 sessions to t-1",
-        needs="traded",
+        needs=TRADED,
         other=_MORNING_WINDOWS,
         source="Amihud 2002",
         availability=_MORNING,
@@ -380,7 +404,7 @@ FEATURES = (
         open_interest_change,
         "log",
         "ln(OI_{t-1} / OI_{t-21}), all contracts",
-        needs="interest",
+        needs=INTEREST,
         other=(Window("futures_statistics", -21, -1, unit="sessions", required=(-1,), at_least=2, where=_INTEREST),),
         source="Hong & Yogo 2012",
         availability=_MORNING,

@@ -1,5 +1,5 @@
 """
-A futures curve as it is known at one instant: sessions down, contracts across; and which contract is first, second, third.
+A futures curve as it is known at one instant, sessions down and contracts across, with its first, second and third contract.
 
 The roll rule: a contract is a candidate on t if it had a final settlement or an open interest in the five sessions before t. Of
 the candidates with more than ten business days left, in order of expiration, the first is stepped over as long as the next one
@@ -9,64 +9,64 @@ so the same days give the same contracts from whatever slice of history was load
 
 import datetime as dt
 from collections.abc import Sequence
-from functools import lru_cache
-from zoneinfo import ZoneInfo
 
 import numpy as np
 
 from hydra_assets.core.arrays import Floats, Ints
+from hydra_assets.core.calendar import Calendar
 from hydra_assets.core.instants import DAY_US, from_us
-from hydra_assets.core.sessions import session_days
+from hydra_assets.features.days import date_of, day_number
 
 MEMORY = 5  # sessions in which a contract must have been seen, and for which its open interest is carried
 BUSINESS_DAYS_LEFT = 10  # with exactly so many left the contract is out
 PAD = 520  # sessions in front of the first row, so that no window starts outside (the widest reaches back 508)
 SLOPE_LEGS = 6
-CHICAGO = ZoneInfo("America/Chicago")
 YEAR_S = 365 * 86_400
-SETTLEMENT, OPEN_INTEREST, VOLUME, HIGH, LOW = range(5)
-
-
-@lru_cache(maxsize=16)
-def _sessions(first: dt.date, last: dt.date) -> Ints:
-    return np.array([day.toordinal() for day in session_days(first, last)], dtype=np.int64)
+KINDS = 5
+SETTLEMENT, OPEN_INTEREST, VOLUME, HIGH, LOW = range(KINDS)
+CHOOSING = (SETTLEMENT, OPEN_INTEREST)  # kinds that decide which contract is first, second, third
 
 
 class Panel:
     """
-    The state under way.
+    The curve at the instant under way.
 
     Args:
         contracts: (instrument, expiration in microseconds UTC), by expiration.
-        first_day, last_day: of the rows; the axis starts `PAD` sessions before and ends one session after.
+        first_day: of the rows; the axis of sessions starts `PAD` sessions before.
+        last_day: of the rows; the axis ends one session after.
         multiplier: dollars per price unit and contract.
+        calendar: the market's; its zone decides the day of an expiration.
+
     Attributes:
-        cells: float64 (5, sessions, contracts): final settlement, open interest, cleared volume, high, low; NaN is unknown.
-        words: int8 (5, sessions, contracts): position of the row's quality word.
-        legs: int64 (sessions, 3): first, second, third contract; -1 is none. ``year_leg``: F1's month a year later.
-        legs_oi, legs_age: open interest used for each leg, and how many sessions old it is (0: none known, counted as 0).
+        days: sessions as days since 1970-01-01.
+        cells: float64 (kinds, sessions, contracts): final settlement, open interest, cleared volume, high, low; NaN is unknown.
+        qualities: int8 (kinds, sessions, contracts): of the row that the cell came from.
+        legs: int64 (sessions, 3): first, second, third contract; -1 is none. ``year_leg``: the first's month a year later.
+        legs_oi: open interest used for each leg. ``legs_age``: how many sessions old it is (0: none known, counted as 0).
         slope: int64 (sessions, 6) legs of the slope, -1 none; ``slope_oi`` and ``slope_age`` likewise.
     """
 
-    def __init__(self, contracts: Sequence[tuple[str, int]], first_day: dt.date, last_day: dt.date, multiplier: float) -> None:
+    def __init__(
+        self, contracts: Sequence[tuple[str, int]], first_day: dt.date, last_day: dt.date, *, multiplier: float, calendar: Calendar
+    ) -> None:
         self.contracts = list(contracts)
         self.multiplier = multiplier
-        expirations = [from_us(at).astimezone(CHICAGO).date() for _, at in contracts]
-        end = max([last_day, *expirations]) + dt.timedelta(10)
+        expirations = [from_us(at).astimezone(calendar.zone).date() for _, at in contracts]
         # 520 sessions are never more than 760 days.
-        calendar = _sessions(first_day - dt.timedelta(770), end)
-        first = int(np.searchsorted(calendar, first_day.toordinal()))
-        newest = int(np.searchsorted(calendar, last_day.toordinal(), side="right"))  # the session after the newest row
-        self.days = calendar[first - PAD : newest + 1]
-        self.last = np.searchsorted(calendar, [day.toordinal() for day in expirations], side="right") - 1 - (first - PAD)
+        sessions = calendar.session_numbers(first_day - dt.timedelta(770), max([last_day, *expirations]) + dt.timedelta(10))
+        first = int(np.searchsorted(sessions, day_number(first_day)))
+        newest = int(np.searchsorted(sessions, day_number(last_day), side="right"))  # the session after the newest row
+        self.days = sessions[first - PAD : newest + 1]
+        self.last = np.searchsorted(sessions, [day_number(day) for day in expirations], side="right") - 1 - (first - PAD)
         self.expiry_month = np.array([day.year * 12 + day.month - 1 for day in expirations], dtype=np.int64)
         self.expiry_s = np.array([at / 1e6 for _, at in contracts])
-        dates = [dt.date.fromordinal(int(day)) for day in self.days]
+        dates = [date_of(day) for day in self.days]
         self.month = np.array([day.year * 12 + day.month - 1 for day in dates], dtype=np.int64)
-        self.as_of = (self.days - dt.date(1970, 1, 1).toordinal()) * DAY_US
+        self.as_of = self.days * DAY_US
         n, m = len(self.days), len(contracts)
-        self.cells = np.full((5, n, m), np.nan)
-        self.words = np.zeros((5, n, m), dtype=np.int8)
+        self.cells = np.full((KINDS, n, m), np.nan)
+        self.qualities = np.zeros((KINDS, n, m), dtype=np.int8)
         self.legs, self.legs_age = np.full((n, 3), -1), np.zeros((n, 3), dtype=np.int64)
         self.legs_oi = np.zeros((n, 3))
         self.year_leg, self.year_age, self.year_oi = np.full(n, -1), np.zeros(n, dtype=np.int64), np.zeros(n)
@@ -80,22 +80,22 @@ class Panel:
 
     # ---------------------------------------------------------------- what changes
 
-    def put(self, kind: int, session: int, contract: int, value: float, word: int) -> None:
-        """One cell becomes known (or unknown, as NaN)."""
-        self.cells[kind, session, contract], self.words[kind, session, contract] = value, word
-        if kind in (SETTLEMENT, OPEN_INTEREST):
+    def put(self, kind: int, session: int, contract: int, value: float, quality: int) -> None:
+        """Set one cell; NaN makes it unknown."""
+        self.cells[kind, session, contract], self.qualities[kind, session, contract] = value, quality
+        if kind in CHOOSING:
             self._chain_dirty[session + 1 : session + 1 + MEMORY] = True
             self._dirty[session : session + 1 + MEMORY] = True
         else:
             self._dirty[session] = True
 
     def chain(self, session: int) -> None:
-        """Make the legs of one session right."""
+        """Bring the legs of one session up to date."""
         if self._chain_dirty[session]:
             self._chains(np.array([session]))
 
     def refresh(self, upto: int) -> None:
-        """Make legs and one-day figures of every session up to *upto* right."""
+        """Bring legs and one-day figures of every session up to *upto* up to date."""
         rows = np.flatnonzero(self._chain_dirty[: upto + 1])
         if len(rows):
             self._chains(rows)
@@ -159,7 +159,7 @@ class Panel:
         return np.asarray(np.where(contracts >= 0, self.cells[kind, sessions, contracts], np.nan))
 
     def price(self, sessions: Ints, leg: int, *, back: int = 0) -> Floats:
-        """Settlement, *back* sessions before, of what is the leg's contract on each of *sessions*."""
+        """Settlement, *back* sessions before, of the contract that is the leg on each of *sessions*."""
         return self.at(SETTLEMENT, sessions - back, self.legs[sessions, leg])
 
     def _figures(self, ts: Ints) -> None:

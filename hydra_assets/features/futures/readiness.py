@@ -1,6 +1,6 @@
-"""What must be known before a futures feature has a row, and what of it makes the row's quality."""
+"""Rules by which a futures feature gets a row: the inputs that must be known, and the quality that they give."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,32 +8,38 @@ import numpy as np
 from hydra_assets.features.futures.panel import HIGH, OPEN_INTEREST, SETTLEMENT, VOLUME, Panel
 
 Cell = tuple[int, int, int]  # kind, session, contract
+Cells = Callable[[Panel, int], list[Cell] | None]
+Legs = Callable[[Panel, int], list[tuple[float, int]]]
 
 
 @dataclass(frozen=True)
-class Need:
+class Readiness:
     """
-    What must be known before there is a row, and what of it makes the row's quality.
+    One such rule, for a row of session t.
 
     Attributes:
         cells: the cells needed for a session; None where a contract that is needed does not exist.
         legs: open interest and its age of the legs that quality looks at.
-        whole: kinds of which, on the last session of the window, nothing is used but what is needed: the first print of
+        kind: kind of which some cell must be known on session t + *offset* before the rule is looked at.
+        offset: see *kind*.
+        exclusive_kinds: kinds of which, on the last session of the window, nothing is used but what is needed: the first print of
             another contract there changes no row.
-        only_stale: thin legs are no fault, old open interest is.
-        silent: the row's quality never says anything but ``normal``.
-        chain: on which session, counted from the row's own, the contracts are chosen; None where none is.
+        ignore_thin: little open interest does not lower the quality; old open interest does.
+        always_normal: the row's quality is ``normal`` throughout.
+        chain: offset of the session on which the contracts are chosen; None where none is.
     """
 
-    cells: Callable[[Panel, int], list[Cell] | None]
-    legs: Callable[[Panel, int], list[tuple[float, int]]]
-    whole: frozenset[int] = frozenset({SETTLEMENT})
-    only_stale: bool = False
-    silent: bool = False
+    cells: Cells
+    legs: Legs
+    kind: int = SETTLEMENT
+    offset: int = 0
+    exclusive_kinds: frozenset[int] = frozenset({SETTLEMENT})
+    ignore_thin: bool = False
+    always_normal: bool = False
     chain: int | None = 0
 
 
-def _settled(*which: int) -> Callable[[Panel, int], list[Cell] | None]:
+def _settled(*which: int) -> Cells:
     def cells(panel: Panel, t: int) -> list[Cell] | None:
         legs = [int(panel.legs[t, leg]) for leg in which]
         return None if min(legs) < 0 else [(SETTLEMENT, t, leg) for leg in legs]
@@ -41,7 +47,7 @@ def _settled(*which: int) -> Callable[[Panel, int], list[Cell] | None]:
     return cells
 
 
-def _legs(*which: int) -> Callable[[Panel, int], list[tuple[float, int]]]:
+def _legs(*which: int) -> Legs:
     return lambda panel, t: [(float(panel.legs_oi[t, leg]), int(panel.legs_age[t, leg])) for leg in which]
 
 
@@ -77,15 +83,20 @@ def _interest_cells(panel: Panel, t: int) -> list[Cell] | None:
     return [(OPEN_INTEREST, t - 1, int(c)) for c in contracts] or None
 
 
-NEEDS: Mapping[str, Need] = {
-    "F1": Need(_settled(0), _legs(0)),
-    "F1 plain": Need(_settled(0), _legs()),
-    "F1 always": Need(_settled(0), _legs(), silent=True),
-    "F1 F2": Need(_settled(0, 1), _legs(0, 1)),
-    "F1 F2 F3": Need(_settled(0, 1, 2), _legs(0, 1, 2)),
-    "F1 Fy": Need(_year_cells, lambda p, t: [*_legs(0)(p, t), (float(p.year_oi[t]), int(p.year_age[t]))]),
-    "slope": Need(_slope_cells, _slope_legs, only_stale=True),
-    "bar": Need(_bar_cells, _legs(0), whole=frozenset({HIGH})),
-    "traded": Need(_traded_cells, lambda p, t: _legs(0)(p, t - 1), whole=frozenset({SETTLEMENT, VOLUME}), chain=-1),
-    "interest": Need(_interest_cells, _legs(), whole=frozenset(), chain=None),
-}
+FRONT = Readiness(_settled(0), _legs(0))
+FRONT_ANY_INTEREST = Readiness(_settled(0), _legs())
+FRONT_ALWAYS_NORMAL = Readiness(_settled(0), _legs(), always_normal=True)
+FIRST_TWO = Readiness(_settled(0, 1), _legs(0, 1))
+FIRST_THREE = Readiness(_settled(0, 1, 2), _legs(0, 1, 2))
+FRONT_AND_YEAR_LATER = Readiness(_year_cells, lambda p, t: [*_legs(0)(p, t), (float(p.year_oi[t]), int(p.year_age[t]))])
+SLOPE = Readiness(_slope_cells, _slope_legs, ignore_thin=True)
+BAR = Readiness(_bar_cells, _legs(0), kind=HIGH, exclusive_kinds=frozenset({HIGH}))
+TRADED = Readiness(
+    _traded_cells,
+    lambda panel, t: _legs(0)(panel, t - 1),
+    kind=VOLUME,
+    offset=-1,
+    exclusive_kinds=frozenset({SETTLEMENT, VOLUME}),
+    chain=-1,
+)
+INTEREST = Readiness(_interest_cells, _legs(), kind=OPEN_INTEREST, offset=-1, exclusive_kinds=frozenset(), chain=None)

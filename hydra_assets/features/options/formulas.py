@@ -1,19 +1,18 @@
 """
-Features of the options: read off a `Board` of smiles and Greeks, each with the word that its quality earns.
+Features of the options, read off states of the volatility surface.
 
-A function takes the board and gives a `Reading`: values of shape (states,), NaN where there is no answer, and quality words as
-positions. Volatilities are decimals a year, horizons calendar days, dollars those of one contract times open interest.
+A function takes `SurfaceStates` and gives `Values` of shape (states,), NaN where there is no answer. Volatilities are decimals a
+year, horizons calendar days, dollars those of one contract times open interest.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 
-from hydra_assets.core.arrays import Floats, Ints
-from hydra_assets.core.feature import Feature, Window
+from hydra_assets.core.arrays import Ints
+from hydra_assets.core.feature import Feature, Values, Window
 from hydra_assets.features.futures import formulas as futures
-from hydra_assets.features.options.surface_states import Board, Maturity
+from hydra_assets.features.options.surface_states import Maturity, SurfaceStates
 from hydra_assets.features.quality import PARTIAL
 from hydra_assets.options.density import cumulative, quantile
 from hydra_assets.options.surface import risk_reversal_and_butterfly
@@ -21,112 +20,104 @@ from hydra_assets.options.surface import risk_reversal_and_butterfly
 MAX_TAIL_OF_VARIANCE, MAX_TAIL_OF_SHAPE = 0.20, 0.10  # beyond the quoted strikes; more makes the value partial
 
 
-@dataclass(frozen=True)
-class Reading:
-    """Values, and the worst quality word that each earned (positions in QUALITIES); a NaN is ``missing`` whatever the word."""
-
-    value: Floats
-    word: Ints
-
-
-Function = Callable[[Board], Reading]
+Function = Callable[[SurfaceStates], Values]
 
 
 def atm_vol(days: int) -> Function:
     """Volatility at the forward, total variance linear in time between the slices around the horizon."""
 
-    def feature(board: Board) -> Reading:
-        level = board.level[days]
-        return Reading(np.sqrt(level.theta / level.tau), level.word)
+    def feature(states: SurfaceStates) -> Values:
+        level = states.level[days]
+        return Values(np.sqrt(level.theta / level.tau), level.quality)
 
     return feature
 
 
-def atm_error(board: Board) -> Reading:
+def atm_error(states: SurfaceStates) -> Values:
     """Standard error of the 30-day volatility at the forward, by the delta method."""
-    level = board.level[30]
-    return Reading(level.theta_error / (2 * np.sqrt(level.theta * level.tau)), level.word)
+    level = states.level[30]
+    return Values(level.theta_error / (2 * np.sqrt(level.theta * level.tau)), level.quality)
 
 
-def term_slope(board: Board) -> Reading:
+def term_slope(states: SurfaceStates) -> Values:
     """90-day less 30-day volatility at the forward; of whole smiles alone."""
-    near, far = board.whole[30], board.whole[90]
+    near, far = states.whole[30], states.whole[90]
     value = np.sqrt(far.theta / far.tau) - np.sqrt(near.theta / near.tau)
-    return Reading(value, np.maximum(near.word, far.word))
+    return Values(value, np.maximum(near.quality, far.quality))
 
 
-def _wings(board: Board, which: int) -> Reading:
-    whole = board.whole[30]
-    value = board.read(lambda smile: risk_reversal_and_butterfly(smile, tau=whole.tau)[which])
-    return Reading(value, whole.word)
+def _wings(states: SurfaceStates, which: int) -> Values:
+    whole = states.whole[30]
+    value = states.read(lambda smile: risk_reversal_and_butterfly(smile, tau=whole.tau)[which])
+    return Values(value, whole.quality)
 
 
-def risk_reversal(board: Board) -> Reading:
+def risk_reversal(states: SurfaceStates) -> Values:
     """Volatility of the 25-delta call less that of the put, 30 days."""
-    return _wings(board, 0)
+    return _wings(states, 0)
 
 
-def butterfly(board: Board) -> Reading:
+def butterfly(states: SurfaceStates) -> Values:
     """Mean volatility of the 25-delta call and put less that at the forward, 30 days."""
-    return _wings(board, 1)
+    return _wings(states, 1)
 
 
 def _tailed(whole: Maturity, limit: float) -> Ints:
-    """The word of a number that the unquoted tails enter."""
+    """Quality of a number that the unquoted tails enter."""
     with np.errstate(invalid="ignore"):
-        return np.asarray(np.maximum(whole.word, np.where(whole.tails > limit, PARTIAL, 0)))
+        return np.asarray(np.maximum(whole.quality, np.where(whole.tails > limit, PARTIAL, 0)))
 
 
-def model_free_vol(board: Board) -> Reading:
+def model_free_vol(states: SurfaceStates) -> Values:
     """sqrt(E[-2 ln(S/F)] / tau), 30 days."""
-    whole = board.whole[30]
-    return Reading(np.sqrt(board.moments.model_free / whole.tau), _tailed(whole, MAX_TAIL_OF_VARIANCE))
+    whole = states.whole[30]
+    return Values(np.sqrt(states.moments.model_free / whole.tau), _tailed(whole, MAX_TAIL_OF_VARIANCE))
 
 
-def simple_vol(board: Board) -> Reading:
+def simple_vol(states: SurfaceStates) -> Values:
     """sqrt(Var[S/F] / tau), 30 days."""
-    whole = board.whole[30]
-    return Reading(np.sqrt(board.moments.simple / whole.tau), _tailed(whole, MAX_TAIL_OF_VARIANCE))
+    whole = states.whole[30]
+    return Values(np.sqrt(states.moments.simple / whole.tau), _tailed(whole, MAX_TAIL_OF_VARIANCE))
 
 
-def up_less_down(board: Board) -> Reading:
+def up_less_down(states: SurfaceStates) -> Values:
     """Simple variance above the forward less that below, each doubled and as a volatility, 30 days."""
-    whole, moments = board.whole[30], board.moments
+    whole, moments = states.whole[30], states.moments
     value = np.sqrt(2 * moments.up / whole.tau) - np.sqrt(2 * moments.down / whole.tau)
-    return Reading(value, _tailed(whole, MAX_TAIL_OF_VARIANCE))
+    return Values(value, _tailed(whole, MAX_TAIL_OF_VARIANCE))
 
 
-def convexity(board: Board) -> Reading:
+def convexity(states: SurfaceStates) -> Values:
     """Simple volatility over that at the forward, 30 days."""
-    whole = board.whole[30]
-    return Reading(np.sqrt(board.moments.simple / whole.theta), _tailed(whole, MAX_TAIL_OF_VARIANCE))
+    whole = states.whole[30]
+    return Values(np.sqrt(states.moments.simple / whole.theta), _tailed(whole, MAX_TAIL_OF_VARIANCE))
 
 
-def variance(board: Board) -> Reading:
+def variance(states: SurfaceStates) -> Values:
     """Variance of ln(S/F) under Q over 30 days, not annualised."""
-    return Reading(board.moments.variance, _tailed(board.whole[30], MAX_TAIL_OF_VARIANCE))
+    return Values(states.moments.variance, _tailed(states.whole[30], MAX_TAIL_OF_VARIANCE))
 
 
-def skewness(board: Board) -> Reading:
+def skewness(states: SurfaceStates) -> Values:
     """Skewness of ln(S/F) under Q, 30 days."""
-    return Reading(board.moments.skewness, _tailed(board.whole[30], MAX_TAIL_OF_SHAPE))
+    return Values(states.moments.skewness, _tailed(states.whole[30], MAX_TAIL_OF_SHAPE))
 
 
-def kurtosis(board: Board) -> Reading:
+def kurtosis(states: SurfaceStates) -> Values:
     """Kurtosis of ln(S/F) under Q, 3 for a normal, 30 days; at best ``partial``: few quotes say little about it."""
-    return Reading(board.moments.kurtosis, np.maximum(_tailed(board.whole[30], MAX_TAIL_OF_SHAPE), PARTIAL))
+    return Values(states.moments.kurtosis, np.maximum(_tailed(states.whole[30], MAX_TAIL_OF_SHAPE), PARTIAL))
 
 
-def median_gap(board: Board) -> Reading:
+def median_gap(states: SurfaceStates) -> Values:
     """Median of S over F, less 1; the mean of S is F."""
-    return Reading(np.expm1(board.read(lambda smile: quantile(smile, 0.5))), board.whole[30].word)
+    return Values(np.expm1(states.read(lambda smile: quantile(smile, 0.5))), states.whole[30].quality)
 
 
 def below(share: float) -> Function:
     """Probability under Q that S ends below *share* of F in 30 days."""
 
-    def feature(board: Board) -> Reading:
-        return Reading(board.read(lambda smile: cumulative(smile, np.log([share]))[:, 0]), board.whole[30].word)
+    def feature(states: SurfaceStates) -> Values:
+        return Values(states.read(lambda smile: cumulative(smile, np.log([share]))[:, 0]), states.whole[30].quality)
 
     return feature
 
@@ -134,36 +125,36 @@ def below(share: float) -> Function:
 def above(share: float) -> Function:
     """Probability under Q that S ends above *share* of F in 30 days."""
 
-    def feature(board: Board) -> Reading:
-        return Reading(board.read(lambda smile: 1 - cumulative(smile, np.log([share]))[:, 0]), board.whole[30].word)
+    def feature(states: SurfaceStates) -> Values:
+        return Values(states.read(lambda smile: 1 - cumulative(smile, np.log([share]))[:, 0]), states.whole[30].quality)
 
     return feature
 
 
-def variance_premium(board: Board) -> Reading:
+def variance_premium(states: SurfaceStates) -> Values:
     """Model-free variance of 30 days less the realised variance of 21 sessions, both a year."""
-    whole = board.whole[30]
-    realised, word = board.realised["fut_rv_21"]
-    value = board.moments.model_free / whole.tau - realised**2
-    return Reading(value, np.maximum(_tailed(whole, MAX_TAIL_OF_VARIANCE), word))
+    whole = states.whole[30]
+    realised, quality = states.realised["fut_rv_21"]
+    value = states.moments.model_free / whole.tau - realised**2
+    return Values(value, np.maximum(_tailed(whole, MAX_TAIL_OF_VARIANCE), quality))
 
 
-def implied_to_realised(board: Board) -> Reading:
+def implied_to_realised(states: SurfaceStates) -> Values:
     """ln of 30-day volatility at the forward over the realised one of 252 sessions."""
-    level = board.level[30]
-    realised, word = board.realised["fut_rv_252"]
+    level = states.level[30]
+    realised, quality = states.realised["fut_rv_252"]
     with np.errstate(invalid="ignore", divide="ignore"):
-        return Reading(np.log(np.sqrt(level.theta / level.tau) / realised), np.maximum(level.word, word))
+        return Values(np.log(np.sqrt(level.theta / level.tau) / realised), np.maximum(level.quality, quality))
 
 
 def _flow(name: str) -> Function:
-    return lambda board: Reading(getattr(board.flows, name), board.flows.word)
+    return lambda states: Values(getattr(states.flows, name), states.flows.quality)
 
 
-def gamma_net(board: Board) -> Reading:
+def gamma_net(states: SurfaceStates) -> Values:
     """Both legs with the signs of what dealers are taken to hold."""
-    call, put = board.dealer_signs
-    return Reading(call * board.flows.gex_call + put * board.flows.gex_put, board.flows.word)
+    call, put = states.dealer_signs
+    return Values(call * states.flows.gex_call + put * states.flows.gex_put, states.flows.quality)
 
 
 # ---------------------------------------------------------------- the table
@@ -177,14 +168,15 @@ _CHAIN = (
     # Liquidity is judged by the open interest of the session before.
     Window("option_statistics", -1, -1, unit="sessions", required=(), where=_INTEREST),
 )
-_EVENING = "final settlement of every underlying contract, about 18:00 Chicago, on the quotes of 13:00"
-_MORNING = "morning of t: open interest of t-1 of every option"
+_EVENING = "evening: final settlement of every underlying contract, about 18:00 Chicago, on the quotes of 13:00"
+_MORNING = "morning: open interest of t-1 of every option, on t"
+_REALISED = {feature.name: feature for feature in futures.FEATURES if feature.name in ("fut_rv_21", "fut_rv_252")}
 
 
-def _row(name: str, function: Function, unit: str, formula: str, source: str = "-", *, realised: str = "") -> Feature:
-    """*realised* names the futures feature that the row waits for and is joined with."""
-    more = next((feature.windows for feature in futures.FEATURES if feature.name == realised), ())
-    return Feature(name, "options", unit, function, (*_CHAIN, *more), formula, source, _EVENING, needs=realised)
+def _row(name: str, function: Function, unit: str, formula: str, source: str = "-", *, realised: Feature | None = None) -> Feature:
+    """One feature of the table; *realised* is the futures feature that the row waits for and is joined with."""
+    windows = (*_CHAIN, *(realised.windows if realised else ()))
+    return Feature(name, "options", unit, function, windows, formula, source, _EVENING, needs=realised)
 
 
 INTEREST = Feature(
@@ -226,7 +218,7 @@ FEATURES: tuple[Feature, ...] = (
         "var ann",
         "opt_iv_mf_30^2 - fut_rv_21^2 (implied - realised)",
         "Xi, Hayes & Lence 2019, sign turned",
-        realised="fut_rv_21",
+        realised=_REALISED["fut_rv_21"],
     ),
     _row(
         "opt_iv_rv_ratio",
@@ -234,7 +226,7 @@ FEATURES: tuple[Feature, ...] = (
         "log",
         "ln(opt_atm_iv_30 / fut_rv_252)",
         "Goyal & Saretto 2009",
-        realised="fut_rv_252",
+        realised=_REALISED["fut_rv_252"],
     ),
     _row("opt_gex_call", _flow("gex_call"), "$Δ per 1 %", "sum of gamma x OI x multiplier x F^2 / 100, liquid calls", "gamma exposure"),
     _row("opt_gex_put", _flow("gex_put"), "$Δ per 1 %", "sum of gamma x OI x multiplier x F^2 / 100, liquid puts", "gamma exposure"),

@@ -1,6 +1,5 @@
 """Open interest of puts over that of calls: of the session before, known on the morning when the last option's figure is out."""
 
-import datetime as dt
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,27 +9,26 @@ import pyarrow.compute as pc
 
 from hydra_assets.core.arrays import Ints
 from hydra_assets.core.feature import Feature
-from hydra_assets.core.instants import DAY_US, EPOCH, column_us
+from hydra_assets.core.instants import DAY_US, column_us
 from hydra_assets.core.tables.features import FEATURE_SCHEMA
 from hydra_assets.core.tables.options import OPTION_DEFINITIONS, OPTION_STATISTICS
-from hydra_assets.features.options.chain import next_sessions
+from hydra_assets.features.days import day_range, days_of, next_sessions
+from hydra_assets.features.family import Request
 from hydra_assets.features.quality import MISSING, NORMAL, quality_codes
-from hydra_assets.features.rows import feature_rows, moved
-from hydra_assets.features.vintages import days_of, require
+from hydra_assets.features.rows import changed_rows, feature_rows
+from hydra_assets.features.vintages import known_from, require, stamped_at
 
-Print = tuple[int, int, float, int, int]  # instant, option, open interest, word, stamp
+Print = tuple[int, int, float, int, int]  # instant, option, open interest, quality, stamp
 Listing = tuple[int, int, int, int, int]  # instant, option, right (1 a call, -1 a put), expiration, stamp
 _OF_T, _OF_DAY, _BEFORE, _NOW = range(4)
 
 
-def put_call_interest(
-    statistics: pa.Table, definitions: pa.Table, feature: Feature, *, start: dt.date | None, end: dt.date | None
-) -> pa.Table:
+def put_call_interest(statistics: pa.Table, definitions: pa.Table, feature: Feature, request: Request) -> pa.Table:
     """
     All vintages of the ratio on session t, of open interest at t-1.
 
     Its first row comes when the figure of t-1 is known of every option that had open interest on t-2 and lives beyond t-1; an
-    option is told apart by its id, and which right it is the definitions of t or t-1 say, as known at the row's own instant.
+    option is told apart by its id; the definitions of t or t-1, as known at the row's own instant, give its right.
     """
     require(statistics, ("instrument_id", "stat", "as_of", "available_at", "value", "quality"), "option_statistics")
     require(definitions, ("instrument_id", "right", "expiration", "as_of", "available_at"), "option_definitions")
@@ -40,21 +38,21 @@ def put_call_interest(
     if not prints:
         return FEATURE_SCHEMA.empty_table()
     days = np.array(sorted(prints), dtype=np.int64)
-    low = -(2**62) if start is None else (start - EPOCH.date()).days
-    high = 2**62 if end is None else (end - EPOCH.date()).days
+    low, high = day_range(request.start, request.end)
+    after_each = next_sessions(days, request.calendar).tolist()
     out: list[tuple[int, int, float, int]] = []
-    before = dict(zip(next_sessions(days).tolist(), days.tolist(), strict=True))
-    for day, after in zip(days.tolist(), next_sessions(days).tolist(), strict=True):
+    before = dict(zip(after_each, days.tolist(), strict=True))
+    for day, after in zip(days.tolist(), after_each, strict=True):
         if low <= after <= high:
-            out += _play(after, day, prints[day], prints.get(before.get(day, -1), []), listed, feature)
+            out += _ratios(after, day, prints[day], prints.get(before.get(day, -1), []), listed, feature)
     if not out:
         return FEATURE_SCHEMA.empty_table()
-    day_of, at, value, word = (np.array(column) for column in zip(*out, strict=True))
-    keep = moved(day_of, value.astype(float), word)
-    return feature_rows(feature, day_of[keep] * DAY_US, at[keep], value[keep].astype(float), word[keep])
+    day_of, at, value, quality = (np.array(column) for column in zip(*out, strict=True))
+    keep = changed_rows(day_of, value.astype(float), quality)
+    return feature_rows(feature, day_of[keep] * DAY_US, at[keep], value[keep].astype(float), quality[keep])
 
 
-def _play(
+def _ratios(
     t: int, day: int, now: list[Print], past: list[Print], listed: Mapping[int, list[Listing]], feature: Feature
 ) -> list[tuple[int, int, float, int]]:
     """The ratio of session *t* (open interest of *day*, the session before) at each instant since it was ready."""
@@ -100,11 +98,11 @@ def _ratio(
     if missing:  # a figure was taken back and not yet given again
         return float("nan"), MISSING
     sums, worst = {1: 0.0, -1: 0.0}, NORMAL
-    for option, (value, word) in open_now.items():
+    for option, (value, quality) in open_now.items():
         right, _ = defined.get((_OF_T, option), defined.get((_OF_DAY, option), (0, 0)))
         if right and value == value:
             sums[right] += value
-            worst = max(worst, word)
+            worst = max(worst, quality)
     if sums[1] <= 0 or sums[-1] <= 0:
         return (0.0, worst) if sums[1] > 0 else (float("nan"), MISSING)
     return float(feature.function(sums[-1], sums[1])), worst
@@ -112,28 +110,20 @@ def _ratio(
 
 def _by_day(table: pa.Table) -> dict[int, list[Print]]:
     columns = [
-        _known_at(table),
+        known_from(table),
         table["instrument_id"].to_numpy(),
         table["value"].cast(pa.float64()).to_numpy(zero_copy_only=False).astype(float),
         quality_codes(table["quality"]),
-        _stamped(table),
+        stamped_at(table),
     ]
     return _grouped(table, columns)
 
 
 def _listed(table: pa.Table) -> dict[int, list[Listing]]:
-    """Day to what was said of each option's right and expiration, every vintage of it."""
+    """Day to every vintage of each option's right and expiration."""
     rights: Ints = np.where(table["right"].to_numpy(zero_copy_only=False) == "C", 1, -1)
     ends = column_us(table["expiration"], what="expiration")
-    return _grouped(table, [_known_at(table), table["instrument_id"].to_numpy(), rights, ends, _stamped(table)])
-
-
-def _known_at(table: pa.Table) -> Ints:
-    return column_us(table["available_at"], what="available_at", rounding="ceil")
-
-
-def _stamped(table: pa.Table) -> Ints:
-    return column_us(table["stamped_at" if "stamped_at" in table.column_names else "available_at"], what="stamped_at", rounding="floor")
+    return _grouped(table, [known_from(table), table["instrument_id"].to_numpy(), rights, ends, stamped_at(table)])
 
 
 def _grouped(table: pa.Table, columns: Sequence[np.ndarray]) -> dict[int, list[Any]]:

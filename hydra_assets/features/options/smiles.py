@@ -19,8 +19,9 @@ from hydra_assets.core.rows import rows_between
 from hydra_assets.core.tables.options import OPTION_CHAIN, OPTION_SMILES
 from hydra_assets.core.tables.table import QUALITIES
 from hydra_assets.errors import SchemaError
+from hydra_assets.features.days import days_of
 from hydra_assets.features.quality import DEGRADED, MISSING, NORMAL, PARTIAL, quality_codes
-from hydra_assets.features.vintages import Arrivals, Known, changed, days_of, expand, require, unique_pairs
+from hydra_assets.features.vintages import CellVintages, VintageIndex, changed, expand, known_from, require, unique_pairs
 from hydra_assets.options.density import cumulative, moments
 from hydra_assets.options.smile import fit_smiles
 from hydra_assets.options.svi import RawSvi
@@ -45,7 +46,9 @@ def build_smiles(
     Args:
         chain: OPTION_CHAIN as it lies in the lake, every vintage.
         rules: the desk's; of them ``min_liquid_strikes`` counts here.
-        start, end: inclusive days of the answer's ``as_of``.
+        start: earliest ``as_of`` day of the answer.
+        end: latest ``as_of`` day of the answer.
+
     Returns:
         OPTION_SMILES, in order of day, expiration and available_at. ``status``: ``full``; or why a smile is not, the first of
         ``no_forward``, ``no_quotes``, ``thin``, ``one_sided``, ``parity`` (settlement and put-call parity disagree), ``butterfly``
@@ -72,7 +75,7 @@ class _Slices:
         self.chain = chain
         day = days_of(chain)
         number = chain["instrument_id"].to_numpy()
-        at = column_us(chain["available_at"], what="available_at", rounding="ceil")
+        at = known_from(chain)
         option = np.unique(number * 100_000 + day, return_inverse=True)[1].astype(np.int64)
         # Only what a fit looks at makes a new state: a settlement that came later does not.
         order = np.lexsort((np.arange(len(at)), at, option))
@@ -89,28 +92,28 @@ class _Slices:
         self.members = np.argsort(self.slice_of, kind="stable")
         self.begins = np.searchsorted(self.slice_of[self.members], np.arange(len(self.example)))
         self.counts = np.bincount(self.slice_of, minlength=len(self.example))
-        self.known = Known({"option": Arrivals(option[kept], at[kept], kept)})
+        self.vintages = VintageIndex({"option": CellVintages(option[kept], at[kept], kept)})
         self.options = options
 
     def states(self) -> tuple[Ints, Ints, Ints, Ints]:
         """
         Slice and instant's rank of every state; and every row of the chain that stood in a state, with the state's number.
         """
-        place, rank = self.known.events("option", self.options)
+        place, rank = self.vintages.updates("option", self.options)
         owner, ranks = unique_pairs(self.slice_of[place], rank)
         state, member = expand(self.begins[owner], self.counts[owner])
         option = self.members[member]
-        row = self.known.newest("option", self.options[option], ranks[state])
+        row = self.vintages.newest("option", self.options[option], ranks[state])
         return owner, ranks, state[row >= 0], row[row >= 0]
 
 
 @dataclass(frozen=True)
 class _Fitted:
-    """What became of each state; arrays of one length."""
+    """The fit of each state, its status and quality; arrays of one length."""
 
     columns: Mapping[str, Floats]
     status: Ints
-    word: Ints
+    quality: Ints
     model: np.ndarray
 
 
@@ -123,7 +126,7 @@ def _fit(slices: _Slices, n: int, state: Ints, row: Ints, rules: OptionRules) ->
     forward, tau, strike = (column(name)[row] for name in ("forward", "tau", "strike"))
     vol, error, spread, gap, tick = (column(name)[row] for name in ("vol", "vol_error", "spread", "parity_gap", "tick"))
     liquid = chain["liquid"].to_numpy(zero_copy_only=False).astype(bool)[row] & np.isfinite(vol)
-    words = quality_codes(chain["quality"])[row]
+    qualities = quality_codes(chain["quality"])[row]
     with np.errstate(invalid="ignore"):
         k = np.log(strike / forward)
     of_state = {name: _first_of(values, state, n) for name, values in (("forward", forward), ("tau", tau), ("tick", tick))}
@@ -172,10 +175,10 @@ def _fit(slices: _Slices, n: int, state: Ints, row: Ints, rules: OptionRules) ->
             [NO_FORWARD, NO_QUOTES, THIN, ONE_SIDED, PARITY, BUTTERFLY, MISFIT],
             FULL,
         )
-    word = np.full(n, NORMAL, dtype=np.int64)
-    np.maximum.at(word, owner, words[quoted])
-    word = np.maximum(word, np.where(status == FULL, np.where(np.isnan(parity), PARTIAL, NORMAL), DEGRADED))
-    word = np.where(np.isin(status, (NO_QUOTES, NO_FORWARD)), MISSING, word)
+    quality = np.full(n, NORMAL, dtype=np.int64)
+    np.maximum.at(quality, owner, qualities[quoted])
+    quality = np.maximum(quality, np.where(status == FULL, np.where(np.isnan(parity), PARTIAL, NORMAL), DEGRADED))
+    quality = np.where(np.isin(status, (NO_QUOTES, NO_FORWARD)), MISSING, quality)
     columns = {
         **{name: of_state[name] for name in ("forward", "tau")},
         **fit.parameters,
@@ -188,7 +191,7 @@ def _fit(slices: _Slices, n: int, state: Ints, row: Ints, rules: OptionRules) ->
         "parity_forward": of_state["forward"] + parity,
         "parity_error": parity_error,
     }
-    return _Fitted(columns, status, word, np.where(has, np.where(fit.five, "svi", "ssvi"), "none"))
+    return _Fitted(columns, status, quality, np.where(has, np.where(fit.five, "svi", "ssvi"), "none"))
 
 
 @dataclass(frozen=True)
@@ -230,7 +233,7 @@ def _parity(state: Ints, strike: Floats, k: Floats, gap: Floats, spread: Floats,
     with np.errstate(invalid="ignore"):
         usable = np.isfinite(gap) & (np.abs(k) < NEAR_THE_MONEY)
     median, error = np.full(n, np.nan), np.full(n, np.nan)
-    calls, puts = (np.flatnonzero(usable & (right == word)) for word in ("C", "P"))
+    calls, puts = (np.flatnonzero(usable & (right == one)) for one in ("C", "P"))
     key = np.unique(np.stack([state, np.unique(strike, return_inverse=True)[1]]), axis=1, return_inverse=True)[1].reshape(-1)
     puts = puts[np.argsort(key[puts], kind="stable")]
     place = np.minimum(np.searchsorted(key[puts], key[calls]), max(len(puts) - 1, 0))
@@ -259,10 +262,10 @@ def _columns(slices: _Slices, owner: Ints, rank: Ints, fitted: _Fitted) -> dict[
         "underlying": chain["underlying"].take(take),
         "underlying_id": chain["underlying_id"].take(take),
         "as_of": chain["as_of"].take(take),
-        "available_at": instants(slices.known.instants[rank]),
+        "available_at": instants(slices.vintages.instants[rank]),
         "model": pa.array(fitted.model.tolist(), pa.string()),
         "status": pa.array(STATUSES).take(pa.array(fitted.status)),
-        "quality": pa.array(QUALITIES).take(pa.array(fitted.word)),
+        "quality": pa.array(QUALITIES).take(pa.array(fitted.quality)),
     }
     for name, values in fitted.columns.items():
         whole = name in ("n_liquid", "n_below")

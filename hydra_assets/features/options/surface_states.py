@@ -1,7 +1,7 @@
 """
 A day's options as known at one instant, many days and instants at once: smiles at constant maturities, and the flows of Greeks.
 
-Each state is a day and an instant. Everything that the features of `features.options` read stands here, as arrays over the states.
+Each state is a day and an instant; everything that the formulas read is an array over the states.
 """
 
 from collections.abc import Callable, Mapping
@@ -26,9 +26,14 @@ class Slices:
     Fitted smiles by state; arrays of one length, sorted by state and tau.
 
     Attributes:
-        state: number of the state. full: the smile may be read as a whole; else its level at the money alone.
-        tau: years. svi: the slices. theta_error: standard error of the total variance at the money.
-        tails: probability beyond the quoted strikes. word: position of the quality word. n_liquid: strikes.
+        state: number of the state.
+        full: the smile may be read as a whole; else its level at the money alone.
+        tau: years.
+        svi: the slices.
+        theta_error: standard error of the total variance at the money.
+        tails: probability beyond the quoted strikes.
+        quality: of the fit.
+        n_liquid: strikes.
     """
 
     state: Ints
@@ -37,30 +42,33 @@ class Slices:
     svi: RawSvi
     theta_error: Floats
     tails: Floats
-    word: Ints
+    quality: Ints
     n_liquid: Ints
 
 
 @dataclass(frozen=True)
 class Flows:
-    """Sums over the liquid options of a state, shape (n,); NaN where there is none. ``word`` is their quality."""
+    """Sums over the liquid options of a state, shape (n,); NaN where there is none. ``quality`` is theirs."""
 
     gex_call: Floats
     gex_put: Floats
     vanna: Floats
     charm: Floats
-    word: Ints
+    quality: Ints
 
 
 @dataclass(frozen=True)
 class Maturity:
     """
-    Smiles at one constant maturity, shape (n,); states without one have NaN throughout and the word ``missing``.
+    Smiles at one constant maturity, shape (n,); states without one have NaN throughout and the quality ``missing``.
 
     Attributes:
         smile: between the two slices around it; where only one is near, that one, at its own volatility.
-        tau: years. theta, theta_error: total variance at the money.
-        tails: the larger tail mass of the slices used. word: quality. inside: two slices lie around the horizon.
+        tau: years.
+        theta: total variance at the money; ``theta_error`` its standard error.
+        tails: the larger tail mass of the slices used.
+        quality: of the slices used, at best ``partial`` outside of two slices.
+        inside: two slices lie around the horizon.
     """
 
     smile: Between
@@ -68,17 +76,19 @@ class Maturity:
     theta: Floats
     theta_error: Floats
     tails: Floats
-    word: Ints
+    quality: Ints
     inside: np.ndarray
 
 
-class Board:
+class SurfaceStates:
     """
-    States.
+    States of the volatility surface.
 
     Args:
-        n: how many. slices: their smiles. flows: their Greeks.
-        realised: name of a futures feature to its values and quality words, shape (n,) each.
+        n: how many.
+        slices: their smiles.
+        flows: their Greeks.
+        realised: name of a futures feature to its values and qualities, shape (n,) each.
         dealer_signs: of calls and puts.
     """
 
@@ -98,7 +108,7 @@ class Board:
         made = {}
         for days in HORIZONS:
             best, second = self.whole[days], self._at(days, full=False)
-            use = (best.word == MISSING) | (~best.inside & second.inside)
+            use = (best.quality == MISSING) | (~best.inside & second.inside)
             made[days] = Maturity(
                 smile=best.smile,
                 tau=best.tau,
@@ -106,15 +116,15 @@ class Board:
                 theta_error=np.where(use, second.theta_error, best.theta_error),
                 tails=best.tails,
                 inside=np.where(use, second.inside, best.inside),
-                word=np.where(use, np.where(second.word == MISSING, MISSING, np.maximum(second.word, DEGRADED)), best.word),
+                quality=np.where(use, np.where(second.quality == MISSING, MISSING, np.maximum(second.quality, DEGRADED)), best.quality),
             )
         return made
 
     @cached_property
     def moments(self) -> Moments:
-        """Of the 30-day smile under Q; NaN where there is none."""
+        """Risk-neutral moments of the 30-day smile; NaN without one."""
         whole = self.whole[30]
-        rows = np.flatnonzero(whole.word != MISSING)
+        rows = np.flatnonzero(whole.quality != MISSING)
         some = moments(whole.smile[rows])
         laid = {}
         for name in Moments.__dataclass_fields__:
@@ -125,7 +135,7 @@ class Board:
     def read(self, function: Callable[[Between], Floats]) -> Floats:
         """*function* of the 30-day smiles, shape (states,); NaN where there is none."""
         whole = self.whole[30]
-        rows = np.flatnonzero(whole.word != MISSING)
+        rows = np.flatnonzero(whole.quality != MISSING)
         answer = np.full(self.n, np.nan)
         if len(rows):
             answer[rows] = function(whole.smile[rows])
@@ -154,10 +164,10 @@ class Board:
         error = np.hypot((1 - weight) * of(slices.theta_error, near), weight * of(slices.theta_error, far)) * scale
         # A slice used twice is one measurement.
         error = np.where(near == far, of(slices.theta_error, near) * scale, error)
-        word = np.maximum(of(slices.word, near), of(slices.word, far))
-        word = np.where(held, np.maximum(word, np.where(inside, NORMAL, PARTIAL)), MISSING)
+        quality = np.maximum(of(slices.quality, near), of(slices.quality, far))
+        quality = np.where(held, np.maximum(quality, np.where(inside, NORMAL, PARTIAL)), MISSING)
         tails = np.maximum(of(slices.tails, near), of(slices.tails, far))
-        return Maturity(smile, horizon, theta, np.where(held, error, np.nan), np.where(held, tails, np.nan), word, inside)
+        return Maturity(smile, horizon, theta, np.where(held, error, np.nan), np.where(held, tails, np.nan), quality, inside)
 
 
 def _scaled(svi: RawSvi, at: Ints, scale: Floats) -> RawSvi:
