@@ -45,6 +45,7 @@ def open(world: str | None = None) -> Desk:
 
     Args:
         world: ``sample`` or ``live``; default from ``HYDRA_WORLD``, else ``sample``.
+
     Raises:
         WorldError: the folder belongs to the other world.
     """
@@ -64,7 +65,8 @@ def sessions(market: str, start: dt.date | str, end: dt.date | str, at: str = "1
 
     Args:
         market: a configured symbol, for example ``HE``.
-        start, end: first and last day, inclusive; dates or ISO text.
+        start: first day, inclusive; a date or ISO text.
+        end: last day, inclusive.
         at: wall-clock time in the exchange's own zone; 18:30 Chicago is after the final settlement of livestock and grains.
     """
     return load_config().market(market).calendar.instants(_day(start), _day(end), at=at)
@@ -85,8 +87,10 @@ def continuous(
     Args:
         known_at: aware; inclusive.
         method: ``difference``, ``ratio`` or ``none``; see `hydra_assets.features.futures.continuous.adjusted`.
-        start, end: inclusive days of the answer; the anchor is its newest day.
+        start: first day of the answer, inclusive.
+        end: last day of the answer, inclusive; its newest day is the anchor.
         world: ``sample`` or ``live``; default from ``HYDRA_WORLD``, else ``sample``.
+
     Returns:
         ``as_of, contract, expiration, settlement, price, quality``.
     """

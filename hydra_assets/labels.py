@@ -31,9 +31,11 @@ def forward_returns(market: str, times: Sequence[dt.datetime], horizons: Sequenc
     Args:
         market: a configured symbol. times: aware instants. horizons: sessions ahead, 1 or more.
         world: ``sample`` or ``live``; default from ``HYDRA_WORLD``, else ``sample``.
+
     Returns:
         See `hydra_assets.features.labels.forward_returns`: ``market, time``, then for each horizon the label, its contract, and
         the instant from which it is known. Null where that is still to come.
+
     Raises:
         ConfigError: no such market. InvalidValueError: a horizon below 1. InvalidTimeError: a naive time.
     """

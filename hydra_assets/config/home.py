@@ -83,6 +83,7 @@ def resolve_home(world: str | None = None) -> Home:
 
     Args:
         world: ``sample`` or ``live``; default from ``HYDRA_WORLD``, else ``sample``.
+
     Raises:
         ConfigError: another word.
     """

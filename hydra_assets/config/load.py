@@ -200,6 +200,7 @@ def load_config(path: Path | None = None) -> Config:
 
     Args:
         path: the user's file; default `user_config_path`, which may be absent unless ``HYDRA_CONFIG`` names it.
+
     Raises:
         ConfigError: naming file, block and key.
     """

@@ -24,6 +24,7 @@ def to_us(when: object, *, what: str = "instant", rounding: Rounding = "exact") 
         when: an aware ``datetime`` or ``pandas.Timestamp``, in any zone.
         what: the argument's name, for the message.
         rounding: what to do with nanoseconds: ``ceil`` for ``available_at``, ``floor`` for a reader's cut, else refuse.
+
     Raises:
         InvalidTimeError: no zone, not a time, or a remainder below a microsecond with ``rounding="exact"``.
     >>> to_us(dt.datetime(1970, 1, 1, 0, 0, 1, tzinfo=dt.UTC))

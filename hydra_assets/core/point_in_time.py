@@ -24,9 +24,13 @@ def known_vintages(
 
     Args:
         group: one integer per (key, as_of); shape (n,).
-        available_at, recorded_at, stamped_at: microseconds UTC (stamped_at may be nanoseconds); shape (n,).
+        available_at: microseconds UTC; shape (n,).
+        recorded_at: microseconds UTC; shape (n,).
         retracted: True where the recording withdraws its vintage; shape (n,).
-        known_at, recorded_by: inclusive cuts; None is no cut.
+        known_at: inclusive cut on *available_at*; None is no cut.
+        recorded_by: inclusive cut on *recorded_at*; None is no cut.
+        stamped_at: the vendor's own instants, microseconds or nanoseconds UTC; shape (n,).
+
     Returns:
         Row numbers, ordered by group.
     """

@@ -92,6 +92,7 @@ def parse_cot(archive: bytes, codes: Sequence[str], *, years: range, calendar: R
         codes: six-character contract codes; ConfigError-free text such as ``054642``.
         years: of which the file may hold reports.
         place: the archive's name, for messages.
+
     Raises:
         VendorContentError: cut, other columns, another year's rows, or no row at all for a code.
     """
