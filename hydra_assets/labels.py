@@ -29,7 +29,9 @@ def forward_returns(market: str, times: Sequence[dt.datetime], horizons: Sequenc
     Log returns over the next *horizons* sessions within one contract, from the home's lake.
 
     Args:
-        market: a configured symbol. times: aware instants. horizons: sessions ahead, 1 or more.
+        market: a configured symbol.
+        times: aware instants.
+        horizons: sessions ahead, 1 or more.
         world: ``sample`` or ``live``; default from ``HYDRA_WORLD``, else ``sample``.
 
     Returns:
@@ -37,7 +39,9 @@ def forward_returns(market: str, times: Sequence[dt.datetime], horizons: Sequenc
         the instant from which it is known. Null where that is still to come.
 
     Raises:
-        ConfigError: no such market. InvalidValueError: a horizon below 1. InvalidTimeError: a naive time.
+        ConfigError: no such market.
+        InvalidValueError: a horizon below 1.
+        InvalidTimeError: a naive time.
     """
     load_config().market(market)
     home = resolve_home(world)
