@@ -49,6 +49,7 @@ class Calendar:
         early_closes_from: the one whose early closes these are.
         closed: days without a session that `sessions_from` has as one.
         opened: sessions that `sessions_from` leaves out.
+        utc_bars_from: the first day from which on all of a session trades on its own UTC date; None where that is never so.
     """
 
     name: str
@@ -59,6 +60,7 @@ class Calendar:
     early_closes_from: str
     closed: frozenset[dt.date] = frozenset()
     opened: frozenset[dt.date] = frozenset()
+    utc_bars_from: dt.date | None = None
 
     @property
     def zone(self) -> ZoneInfo:
@@ -70,6 +72,10 @@ class Calendar:
         if day in self.closed or day in self.opened:
             return day in self.opened
         return day in exchange_days.session_days(self.sessions_from, day.year)
+
+    def bar_is_session(self, day: dt.date) -> bool:
+        """Whether a bar of the UTC date *day* holds one whole session and nothing else."""
+        return self.utc_bars_from is not None and day >= self.utc_bars_from and self.is_session(day)
 
     def closes_early(self, day: dt.date) -> bool:
         """Whether *day* is a session that ends before its usual hour."""
@@ -156,6 +162,7 @@ LIVESTOCK = Calendar(
     sessions_from="CMEGlobex_Livestock",
     early_closes_from="CMEGlobex_Livestock",
     closed=_JUNETEENTHS,
+    utc_bars_from=dt.date(2014, 10, 27),  # until then Globex traded from 17:00 of the day before (CME SER-7591)
 )
 
 # 13:15; moved to 14:00 with the pit's close on 2012-06-25 (CME, 8 June 2012) and back on trade date 2013-04-08 (CBOT submission 13-092).
@@ -170,6 +177,7 @@ GRAINS = Calendar(
     sessions_from="CMEGlobex_Grains",
     early_closes_from="CMEGlobex_Livestock",  # grains end at noon on the same days; their own calendar lists none
     closed=_JUNETEENTHS,
+    utc_bars_from=dt.date(2013, 4, 8),  # Globex opens at 19:00 of the day before, 00:00Z or 01:00Z; until then at 17:00 or 18:00
 )
 
 # Crude oil and natural gas. Their Globex calendar has every half holiday (Martin Luther King Day, ...) open, but what trades then

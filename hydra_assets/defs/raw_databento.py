@@ -14,12 +14,12 @@ from hydra_assets.defs.coverage_calendar import session_calendar
 from hydra_assets.defs.partitions import MARKET_MONTH, key_of, months_by_market
 from hydra_assets.defs.resources import DatabentoResource, LakeResource
 from hydra_assets.defs.retries import one_attempt
+from hydra_assets.errors import VendorContentError
 from hydra_assets.flow.batch import Batch
 from hydra_assets.flow.feeds.databento import SCHEMAS, Fetched, fetch_plan, plan_of, raw_batches
 from hydra_assets.sources.databento import DatabentoSource
 from hydra_assets.storage.lake import ParquetLake
 
-MAX_QUARANTINED_SHARE = 0.01
 # A run with one of these tags was asked for by a machine; backfills and launches from the UI by a person.
 UNATTENDED_TAGS = ("dagster/schedule_name", "dagster/sensor_name", "dagster/from_automation_condition")
 
@@ -54,10 +54,15 @@ def databento_table(name: str) -> dg.AssetsDefinition:
 
         def months_of_all() -> Iterator[tuple[str, Batch]]:
             for symbol, months in asked.items():
-                for batch in raw_batches(fetched[symbol], opened):
-                    yield key_of(symbol, batch.month), batch
-                _refuse_too_many_quarantined(fetched[symbol])
+                refusal: VendorContentError | None = None
+                try:
+                    for batch in raw_batches(fetched[symbol], opened):
+                        yield key_of(symbol, batch.month), batch
+                except VendorContentError as error:
+                    refusal = error
                 _report(context, symbol, months, fetched[symbol])
+                if refusal is not None:
+                    raise dg.Failure(str(refusal), allow_retries=False) from refusal
 
         return dg.Output(months_of_all())
 
@@ -68,15 +73,6 @@ def _fetched(source: DatabentoSource, name: str, symbol: str, months: list[Month
     config, today = load_config(), dt.datetime.now(dt.UTC).date()
     plan = plan_of(source, lake, name, config.market(symbol), months, today, cut=config.option_rules.cut_time)
     return fetch_plan(source.fetch_once, plan, synthetic=lake.world == "sample")
-
-
-def _refuse_too_many_quarantined(fetched: Fetched) -> None:
-    bad = len(fetched.quarantined)
-    if bad > 1 and bad > MAX_QUARANTINED_SHARE * fetched.records:
-        raise dg.Failure(
-            f"{bad} of {fetched.records} records cannot be used, more than {MAX_QUARANTINED_SHARE:.0%}; first: {fetched.quarantined[0]}",
-            allow_retries=False,
-        )
 
 
 def _report(context: dg.AssetExecutionContext, symbol: str, months: list[Month], fetched: Fetched) -> None:
@@ -100,6 +96,7 @@ def _report(context: dg.AssetExecutionContext, symbol: str, months: list[Month],
             "records": fetched.records,
             "spreads_left_out": fetched.left_out,
             "repeated": fetched.repeated,
+            "provisional_left_out": fetched.provisional,
             "quarantined": dg.MetadataValue.md("\n".join(f"- {line}" for line in fetched.quarantined[:50]) or "none"),
         }
     )

@@ -15,7 +15,7 @@ from databento_dbn import DBNError
 from hydra_assets.errors import CorruptionError, VendorContentError, VendorError, VendorRefusedError, VendorUnavailableError
 from hydra_assets.sources.archive import FETCH_PREFIX
 from hydra_assets.sources.databento_client import Limits, client, mapped_errors
-from hydra_assets.sources.databento_parse import records_of
+from hydra_assets.sources.databento_records import records_of
 from hydra_assets.sources.http import utc_now, with_retries
 from hydra_assets.sources.ledger import Budget, Ledger
 

@@ -15,24 +15,28 @@ from hydra_assets.core.instants import DAY_US
 from hydra_assets.core.market import Market
 from hydra_assets.core.tables.options import OPTION_DEFINITIONS, OPTION_QUOTES, OPTION_STATISTICS
 from hydra_assets.errors import VendorContentError
-from hydra_assets.sources.databento_parse import (
+from hydra_assets.sources.databento_join import DEFINED_WITHIN, Definitions, unknown
+from hydra_assets.sources.databento_records import (
     DAY_NS,
+    EPOCH,
     UNDEF_TIME,
-    Definitions,
     Degraded,
     Parsed,
+    Within,
     instants,
+    last_of,
     nullable,
     prices_of,
+    quality_of,
     records_of,
     times_of,
-    unknown,
-    words_of,
+    us_of,
 )
 
+MAX_SHARE_OF_OTHER_TICKS = 0.05  # of an answer's options; fewer are quarantined one by one
+STRIKE_RANGE = 4  # median strike over settlement, either way: the chain of a fallen market reaches 2 or 3, another unit begins at 8
 FROM = dt.time(8)  # of a day's quotes, Chicago time: nothing of the night before
 SMALLEST_TICK, LARGEST_TICK = 1 / 10, 2  # of an option, in ticks of its future: halves and eighths are usual, a hundredth is another unit
-_EPOCH = dt.date(1970, 1, 1)
 
 
 class OptionDefinitions(Definitions):
@@ -51,64 +55,128 @@ class OptionDefinitions(Definitions):
         return ":" not in symbol
 
 
-def parse_option_definitions(store: DBNStore, market: Market, *, synthetic: bool, degraded: Degraded, place: str) -> Parsed:
+def parse_option_definitions(
+    store: DBNStore,
+    market: Market,
+    *,
+    synthetic: bool,
+    degraded: Degraded,
+    place: str,
+    futures: pa.Table | None = None,
+    settlement: float | None = None,
+    within: Within | None = None,
+) -> Parsed:
     """
     Calls and puts of a ``definition`` answer; combinations are left out.
 
-    An option without an underlying, a strike, or an expiration is quarantined: it could be joined to nothing.
+    An option without a strike or an expiration, with a tick in another unit, or whose underlying cannot be told, is quarantined.
+
+    Args:
+        futures: rows of ``futures_definitions``, from which an underlying that a snapshot leaves out is derived, ``partial``.
+        settlement: usual settlement of the market's futures in these days, price units; None where none is at hand.
 
     Raises:
-        VendorContentError: the ticks are no option's of this market: prices are in another unit than configured.
+        VendorContentError: ticks or strikes are no option's of this market: prices are in another unit than configured.
     """
-    raw = records_of(store, "definition")
+    raw = records_of(store, "definition", within)
     rows = raw[np.isin(raw["instrument_class"], [b"C", b"P"])]
     left_out = len(raw) - len(rows)
+    stamp = rows["ts_recv"].astype(np.int64)
     tick, strike = prices_of(rows["min_price_increment"]), prices_of(rows["strike_price"])
+    share = tick / market.tick
+    other_unit = ~((share > SMALLEST_TICK) & (share <= LARGEST_TICK))
+    underlying, underlying_id = rows["underlying"].copy(), rows["underlying_id"].astype(np.int64)
+    blank = (underlying_id == 0) | (underlying == b"")
+    if futures is not None:
+        _derive(underlying, underlying_id, blank, rows["expiration"], stamp // DAY_NS, futures)
     faults = (
-        ((rows["underlying_id"] == 0) | (rows["underlying"] == b""), "no underlying"),
+        ((underlying_id == 0) | (underlying == b""), "no underlying"),
         (~(strike > 0), "no strike"),
         (rows["expiration"] == UNDEF_TIME, "no expiration"),
         (~(tick > 0), "no tick"),
+        (other_unit, f"a tick of another unit than {market.symbol}'s {market.tick:g}"),
     )
     bad, quarantined = np.zeros(len(rows), dtype=bool), []
     for fault, why in faults:
-        quarantined += [f"{rows['raw_symbol'][i].decode()} (id {rows['instrument_id'][i]}): {why}" for i in np.flatnonzero(fault & ~bad)]
+        found = np.flatnonzero(fault & ~bad)
+        quarantined += [f"{rows['raw_symbol'][i].decode()} (id {rows['instrument_id'][i]}): {why}" for i in found]
         bad |= fault
-    rows, tick, strike = rows[~bad], tick[~bad], strike[~bad]
-    share = tick / market.tick
-    wrong = ~((share > SMALLEST_TICK) & (share <= LARGEST_TICK))
-    if wrong.any():
-        symbol = rows["raw_symbol"][wrong][0].decode()
-        raise VendorContentError(
-            f"{place}: {symbol} moves by {tick[wrong][0]:g}; {market.symbol} is configured with ticks of {market.tick:g}"
-            f" {market.price_unit}. Prices are in another unit: mend tick or contract_multiplier in markets.yaml before anything is kept"
-        )
-    stamp = rows["ts_recv"].astype(np.int64)
+    strange = np.flatnonzero(other_unit & (tick > 0))
+    _refuse_other_units(rows["raw_symbol"][strange], tick[strange], len(rows), strike[~bad], market, settlement, place)
     # Of several messages of one instant about one option the vendor's last one stands.
-    kept = _last_of(rows["instrument_id"].astype(np.int64), stamp)
-    repeated = len(rows) - len(kept)
-    rows, tick, strike, stamp = rows[kept], tick[kept], strike[kept], stamp[kept]
+    kept = np.flatnonzero(~bad)
+    kept = kept[last_of(rows["instrument_id"][kept].astype(np.int64), stamp[kept])]
+    repeated = len(rows) - int(bad.sum()) - len(kept)
+    rows, stamp = rows[kept], stamp[kept]
     dates = stamp // DAY_NS
     table = pa.table(
         {
             "instrument": _text(rows["raw_symbol"]),
             "instrument_id": pa.array(rows["instrument_id"].astype(np.int64)),
-            "underlying": _text(rows["underlying"]),
-            "underlying_id": pa.array(rows["underlying_id"].astype(np.int64)),
+            "underlying": _text(underlying[kept]),
+            "underlying_id": pa.array(underlying_id[kept]),
             "right": _text(rows["instrument_class"]),
-            "strike": pa.array(strike),
+            "strike": pa.array(strike[kept]),
             "expiration": instants(rows["expiration"].astype(np.int64) // 1000),
             **times_of(dates, stamp),
-            "tick": pa.array(tick),
+            "tick": pa.array(tick[kept]),
             "multiplier": pa.array(np.full(len(rows), market.contract_multiplier)),
-            **words_of(dates, synthetic, degraded),
+            **quality_of(dates, synthetic, degraded, partial=blank[kept]),
         }
     )
     return Parsed(OPTION_DEFINITIONS.conform(table), len(raw), left_out, repeated, quarantined)
 
 
+def _derive(
+    underlying: np.ndarray, underlying_id: np.ndarray, blank: np.ndarray, expiration: np.ndarray, days: np.ndarray, futures: pa.Table
+) -> None:
+    """Fill blanks in place: the one future defined then that has the name or id given, or that expires in the option's month."""
+    known_days, known_ids = us_of(futures["as_of"]) // DAY_US, futures["instrument_id"].to_numpy()
+    names = np.array([name.encode() for name in futures["instrument"].to_pylist()], dtype=underlying.dtype)
+    months = us_of(futures["expiration"]).astype("datetime64[us]").astype("datetime64[M]").astype(np.int64)
+    places = np.flatnonzero(blank & (expiration != UNDEF_TIME))
+    option_months = (expiration[places] // 1000).astype("datetime64[us]").astype("datetime64[M]").astype(np.int64)
+    for day, month, name, number in set(
+        zip(
+            days[places].tolist(), option_months.tolist(), underlying[places].tolist(), underlying_id[places].tolist(), strict=True
+        )
+    ):  # fmt: skip
+        fits = (known_days <= day) & (day - known_days <= DEFINED_WITHIN)
+        fits &= names == name if name else known_ids == number if number else months == month
+        newest = fits & (known_days == known_days[fits].max(initial=0))
+        found = set(zip(names[newest].tolist(), known_ids[newest].tolist(), strict=True))
+        if len(found) == 1:
+            alike = places[(days[places] == day) & (option_months == month)]
+            alike = alike[(underlying[alike] == name) & (underlying_id[alike] == number)]
+            underlying[alike], underlying_id[alike] = found.pop()
+
+
+def _refuse_other_units(
+    symbols: np.ndarray, ticks: np.ndarray, options: int, strikes: np.ndarray, market: Market, settlement: float | None, place: str
+) -> None:
+    """Raise VendorContentError where *symbols*, whose ticks are no option's, are too many, or the strikes lie far from the settlement."""
+    remedy = "Prices are in another unit: mend tick or contract_multiplier in markets.yaml before anything is kept"
+    if len(symbols) > MAX_SHARE_OF_OTHER_TICKS * options:
+        raise VendorContentError(
+            f"{place}: {symbols[0].decode()} moves by {ticks[0]:g}; {market.symbol} is configured with ticks of {market.tick:g}"
+            f" {market.price_unit}. {remedy}"
+        )
+    if settlement is not None and len(strikes) and not 1 / STRIKE_RANGE <= np.median(strikes) / settlement <= STRIKE_RANGE:
+        raise VendorContentError(
+            f"{place}: the strikes lie around {np.median(strikes):g}, {market.symbol} settles around {settlement:g} {market.price_unit}."
+            f" {remedy}"
+        )
+
+
 def parse_option_quotes(
-    store: DBNStore, definitions: OptionDefinitions, *, cut: dt.time, zone: dt.tzinfo, synthetic: bool, degraded: Degraded
+    store: DBNStore,
+    definitions: OptionDefinitions,
+    *,
+    cut: dt.time,
+    zone: dt.tzinfo,
+    synthetic: bool,
+    degraded: Degraded,
+    within: Within | None = None,
 ) -> Parsed:
     """
     The last quote of each option and day in a ``bbo-1m`` answer, from `FROM` to *cut* o'clock in *zone*, both included.
@@ -118,12 +186,12 @@ def parse_option_quotes(
     Returns:
         Rows available at the cut; what nothing defines on its day is quarantined, combinations are left out.
     """
-    raw = records_of(store, "bbo-1m")
+    raw = records_of(store, "bbo-1m", within)
     total, stamp = len(raw), raw["ts_recv"].astype(np.int64)
     days, cuts = _day_and_cut(stamp, cut, zone)
     inside = np.flatnonzero(days >= 0)
     raw, stamp, days, cuts = raw[inside], stamp[inside], days[inside], cuts[inside]
-    last = _last_of(raw["instrument_id"].astype(np.int64), days, by=stamp)
+    last = last_of(raw["instrument_id"].astype(np.int64), days, by=stamp)
     raw, stamp, days, cuts = raw[last], stamp[last], days[last], cuts[last]
     numbers = raw["instrument_id"].astype(np.int64)
     row = definitions.find(numbers, days, within=0)
@@ -143,7 +211,7 @@ def parse_option_quotes(
             "available_at": instants(cuts // 1000),
             **sides,
             "quoted_at": instants(stamp // 1000),
-            **words_of(days, synthetic, degraded),
+            **quality_of(days, synthetic, degraded),
         }
     )
     return Parsed(OPTION_QUOTES.conform(table), total, left_out, 0, quarantined)
@@ -162,17 +230,7 @@ def _day_and_cut(stamp: np.ndarray, cut: dt.time, zone: dt.tzinfo) -> tuple[np.n
 
 
 def _ns(day: int, clock: dt.time, zone: dt.tzinfo) -> int:
-    return round(dt.datetime.combine(_EPOCH + dt.timedelta(day), clock, zone).timestamp()) * 10**9
-
-
-def _last_of(numbers: np.ndarray, second: np.ndarray, *, by: np.ndarray | None = None) -> np.ndarray:
-    """Places of the last record of each (number, second), in order; by *by* where given, then by place."""
-    place = np.arange(len(numbers))
-    order = np.lexsort((place, place if by is None else by, second, numbers))
-    ends = np.ones(len(order), dtype=bool)
-    if len(order):
-        ends[:-1] = (np.diff(numbers[order]) != 0) | (np.diff(second[order]) != 0)
-    return np.sort(order[ends])
+    return round(dt.datetime.combine(EPOCH + dt.timedelta(day), clock, zone).timestamp()) * 10**9
 
 
 def _text(values: np.ndarray) -> pa.Array:

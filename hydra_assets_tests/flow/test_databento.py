@@ -14,6 +14,7 @@ from pathlib import Path
 import databento
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 import zstandard
 from databento.common.dbnstore import DBNStore
@@ -408,7 +409,7 @@ def test_traps_of_the_statistics(definitions):
             said(settled, 5, action=delete, flags=255),
             said(kinds.OPEN_INTEREST, 6, quantity=310),
             said(kinds.OPEN_INTEREST, 7),  # 2**63 - 1 is no number
-            said(kinds.OPEN_INTEREST, 8, quantity=311, of=2**64 - 1),  # no trading date
+            said(kinds.OPEN_INTEREST, 8, quantity=311, of=2**64 - 1),  # no trading date: of the session before
             said(kinds.CLEARED_VOLUME, 9, quantity=5),
             said(kinds.CLEARED_VOLUME, 9, quantity=6),  # the same instant: the later message stands
             said(kinds.LOWEST_OFFER, 10, price=1, of=2**64 - 1),
@@ -426,10 +427,14 @@ def test_traps_of_the_statistics(definitions):
         ("settlement", 84.0, None),
         ("settlement", None, True),
         ("open_interest", 310.0, None),
+        ("open_interest", 311.0, None),
         ("cleared_volume", 6.0, None),
     ]
+    undated = parsed.table.filter(pc.equal(parsed.table["value"], 311.0)).drop_columns(["stamped_at"]).to_pylist()[0]
+    assert (undated["as_of"], undated["quality"]) == (at("2025-12-01"), "partial")
     assert parsed.repeated == 1
-    assert ["no value, and no deletion" in q or "no trading date" in q for q in parsed.quarantined] == [True, True]
+    assert ["no value, and no deletion" in q for q in parsed.quarantined] == [True]
+    assert parsed.valueless == 1
 
 
 def test_a_record_that_nothing_defines_is_told_and_a_spread_is_not(stores, definitions):

@@ -10,11 +10,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import groupby
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from databento.common.dbnstore import DBNStore
 
 from hydra_assets.config.home import Home
 from hydra_assets.config.load import Config, load_release_calendar
@@ -24,12 +24,16 @@ from hydra_assets.core.option_rules import OptionRules
 from hydra_assets.core.rows import rows_between
 from hydra_assets.core.sessions import session_days
 from hydra_assets.core.tables.registry import TABLES
+from hydra_assets.errors import VendorContentError
 from hydra_assets.flow.batch import Batch, Captured
 from hydra_assets.flow.feeds.sample import rudeness
 from hydra_assets.sources.databento import Condition, DatabentoSource, Payload, Quote, Request
 from hydra_assets.sources.databento_client import Limits
+from hydra_assets.sources.databento_join import Definitions
 from hydra_assets.sources.databento_options import FROM, OptionDefinitions, parse_option_definitions, parse_option_quotes
-from hydra_assets.sources.databento_parse import Definitions, Parsed, parse_bars, parse_definitions, parse_statistics
+from hydra_assets.sources.databento_parse import parse_bars, parse_definitions
+from hydra_assets.sources.databento_records import Parsed, Within
+from hydra_assets.sources.databento_statistics import parse_statistics
 from hydra_assets.sources.ledger import Budget, Ledger
 from hydra_assets.storage.capture import Look
 from hydra_assets.storage.lake import ParquetLake
@@ -246,6 +250,7 @@ class Fetched:
     records: int = 0
     left_out: int = 0
     repeated: int = 0
+    provisional: int = 0
     quarantined: list[str] = field(default_factory=list)
 
     @property
@@ -264,8 +269,12 @@ def raw_batches(fetched: Fetched, lake: ParquetLake) -> Iterator[Batch]:
     The rows of a table, month by month, ascending within each run of days.
 
     Rows can describe a day of a month that was not asked for (a correction that came a week later): they come in a batch of their own,
-    which captures no day.
+    which captures no day. An answer of which too much is quarantined gives no batch and captures no day.
+
+    Raises:
+        VendorContentError: after the last batch, where an answer was refused.
     """
+    refused: list[str] = []
     plan = fetched.plan
     table = TABLES[plan.data_type]
     for run, payload in zip(plan.runs, fetched.payloads, strict=True):
@@ -274,6 +283,10 @@ def raw_batches(fetched: Fetched, lake: ParquetLake) -> Iterator[Batch]:
         fetched.left_out += parsed.left_out
         fetched.repeated += parsed.repeated
         fetched.quarantined += parsed.quarantined
+        fetched.provisional += parsed.provisional
+        if parsed.refusal:
+            refused.append(f"{request}: {parsed.refusal}")
+            continue
         for month in sorted({Month.of(day) for day in run.days} | _months_of(parsed.table)):
             days = {day: run.changed[day] for day in run.days if Month.of(day) == month}
             # No requested day lies in this month: log an empty range.
@@ -283,49 +296,56 @@ def raw_batches(fetched: Fetched, lake: ParquetLake) -> Iterator[Batch]:
             look = Look(SOURCE, first, last, (request.symbols,), payload.seen_at, until)
             captured = Captured(days, payload.seen_at) if days else None
             yield Batch(table, plan.market.symbol, month, rows_between(parsed.table, month.first, month.last), look, captured=captured)
+    if refused:
+        raise VendorContentError("; ".join(refused) + "; the answers are in the archive, and their days are not captured")
 
 
 def _parse(fetched: Fetched, payload: Payload, run: Run, lake: ParquetLake) -> Parsed:
-    plan, store = fetched.plan, payload.store()
-    request = plan.request(run)
-    if SCHEMAS[plan.data_type] == "definition":
-        parse = parse_option_definitions if plan.of_options else parse_definitions
-        parsed = parse(store, plan.market, synthetic=fetched.synthetic, degraded=plan.degraded, place=str(request))
-    else:
-        parsed = _parse_defined(fetched, store, _defined(plan, store, lake))
-    # An answer from the archive can hold more than was asked for now.
-    at = "available_at" if plan.data_type == "option_quotes" else "as_of"
-    at = "stamped_at" if "stamped_at" in parsed.table.column_names else at
-    seen = parsed.table[at].cast(pa.timestamp("us", tz="UTC"), safe=False).cast(pa.int64())
-    low, high = (round(when.timestamp() * 1e6) for when in (request.start, request.end))
-    parsed.table = parsed.table.filter(pc.and_(pc.greater_equal(seen, low), pc.less(seen, high)))
-    return parsed
+    """The rows of what *run* asks for; an answer from the archive can hold more."""
+    plan, store, request = fetched.plan, payload.store(), fetched.plan.request(run)
+    within = (request.start, request.end)
+    common: dict[str, Any] = {"synthetic": fetched.synthetic, "degraded": plan.degraded, "within": within}
+    if plan.data_type == "futures_definitions":
+        return parse_definitions(store, plan.market, place=str(request), **common)
+    if plan.data_type == "option_definitions":
+        futures, settlement = _defined("futures_definitions", plan, within, lake), _usual_settlement(plan, within, lake)
+        futures = futures if futures.num_rows else None
+        return parse_option_definitions(store, plan.market, place=str(request), futures=futures, settlement=settlement, **common)
+    known = _defined("option_definitions" if plan.of_options else "futures_definitions", plan, within, lake)
+    if plan.data_type == "futures_bars":
+        return parse_bars(store, Definitions(known), calendar=plan.market.calendar, **common)
+    if plan.data_type == "option_quotes":
+        return parse_option_quotes(store, OptionDefinitions(known), cut=plan.cut, zone=CHICAGO, **common)
+    definitions = OptionDefinitions(known) if plan.of_options else Definitions(known)
+    return parse_statistics(store, definitions, calendar=plan.market.calendar, **common)
 
 
-def _defined(plan: Plan, store: DBNStore, lake: ParquetLake) -> pa.Table:
-    """The definitions that the answer's records can refer to, as believed now; an archived answer can be wider than what was asked."""
-    name = "option_definitions" if plan.of_options else "futures_definitions"
+def _defined(name: str, plan: Plan, within: Within, lake: ParquetLake) -> pa.Table:
+    """The definitions that the records can refer to, as believed now."""
     return lake.read_known(
         name,
         plan.market.symbol,
         dt.datetime.now(dt.UTC),
         key=TABLES[name].key,
-        start=store.start.date() - _DEFINED_BEFORE,
-        end=(store.end or store.start).date(),
+        start=within[0].date() - _DEFINED_BEFORE,
+        end=within[1].date(),
     )
 
 
-def _parse_defined(fetched: Fetched, store: DBNStore, known: pa.Table) -> Parsed:
-    plan = fetched.plan
-    if plan.data_type == "futures_bars":
-        return parse_bars(store, Definitions(known), synthetic=fetched.synthetic, degraded=plan.degraded)
-    if plan.data_type == "option_quotes":
-        options = OptionDefinitions(known)
-        return parse_option_quotes(
-            store, options, cut=plan.cut, zone=CHICAGO, synthetic=fetched.synthetic, degraded=plan.degraded
-        )  # fmt: skip
-    definitions = OptionDefinitions(known) if plan.of_options else Definitions(known)
-    return parse_statistics(store, definitions, synthetic=fetched.synthetic, degraded=plan.degraded)
+def _usual_settlement(plan: Plan, within: Within, lake: ParquetLake) -> float | None:
+    """The median settlement of the market's futures in these days, as believed now; None where the lake holds none."""
+    rows = lake.read_known(
+        "futures_statistics",
+        plan.market.symbol,
+        dt.datetime.now(dt.UTC),
+        start=within[0].date(),
+        end=within[1].date(),
+    )
+    if not rows.num_rows:
+        return None
+    prices = rows.filter(pc.and_(pc.equal(rows["stat"], "settlement"), pc.greater(rows["value"], 0)))["value"]
+    median: float | None = pc.approximate_median(prices).as_py()
+    return median
 
 
 def _months_of(table: pa.Table) -> set[Month]:
