@@ -9,7 +9,6 @@ compare with. Everything is synthetic, in a home of its own that is thrown away.
 """
 
 import argparse
-import datetime as dt
 import tempfile
 import time
 from contextlib import contextmanager
@@ -19,8 +18,8 @@ from hydra_assets.config.home import Home
 from hydra_assets.config.load import load_config
 from hydra_assets.core.months import Month, months_between
 from hydra_assets.flow.derive import derived_months
-from hydra_assets.flow.feed import keep
-from hydra_assets.flow.feeds.databento import SCHEMAS, fetch_plan, open_databento, plan_of, raw_batches
+from hydra_assets.flow.feed import fetch_all, keep
+from hydra_assets.flow.feeds.databento import DATABENTO
 from hydra_assets.flow.publish import compute_months, publish_month
 from hydra_assets.sources.ledger import Ledger
 from hydra_assets.storage.lake import ParquetLake
@@ -40,16 +39,15 @@ def ours(home: Home, months: list[Month]) -> None:
     """Every step of our own, one by one."""
     config = load_config()
     market, lake = config.market(MARKET), ParquetLake(home.lake, world="sample")
-    today = dt.datetime.now(dt.UTC).date()
-    with open_databento(home, config, key="") as source:
-        for data_type in SCHEMAS:
-            with timed(f"{data_type}: plan, quote, fetch"):
-                fetched = fetch_plan(source.fetch, plan_of(source, lake, data_type, market, months, today), synthetic=True)
+    with DATABENTO.open(home, config) as source:
+        for table in DATABENTO.tables:
+            with timed(f"{table.name}: plan, quote, fetch"):
+                _, fetched = fetch_all(DATABENTO, source, lake, table, {market: months}, config)
             rows = 0
-            with timed(f"{data_type}: parse, append"):
-                for batch in raw_batches(fetched, lake):
+            with timed(f"{table.name}: parse, append"):
+                for batch in DATABENTO.batches(fetched, lake):
                     rows += keep(batch, lake, source.ledger)
-            told = f"{fetched.records:,} records, {rows:,} rows, {len(fetched.payloads)} request(s), {fetched.left_out:,} of spreads"
+            told = f"{fetched.records:,} records, {rows:,} rows, {fetched.facts['requests']} request(s), {fetched.left_out:,} of spreads"
             print(f"    {told} left out")
     with timed("futures_continuous: build, append"):
         for batch in derived_months(lake, "futures_continuous", MARKET, months, load_config().option_rules):
@@ -77,7 +75,7 @@ def through_dagster(home: Home, months: list[Month]) -> None:
 
     keys = [str(key_of(MARKET, month)) for month in (months[0], months[-1])]
     tags = {"dagster/asset_partition_range_start": keys[0], "dagster/asset_partition_range_end": keys[1]}
-    names = [*SCHEMAS, "futures_continuous", "futures_features"]
+    names = [*(table.name for table in DATABENTO.tables), "futures_continuous", "futures_features"]
     quiet = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
     def nothing(name: str) -> dg.AssetsDefinition:

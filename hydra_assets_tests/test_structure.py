@@ -190,13 +190,9 @@ def guesses(tree):
                 yield f"{node.lineno}: {ast.unparse(node)}"
 
 
-# Each still asks a name in place of its table; take a file out with its last guess.
-STILL_GUESSING = {"defs/asset_docs.py", "defs/jobs.py", "defs/raw_databento.py", "flow/feeds/databento.py"}
-
-
 def test_nothing_is_derived_from_a_tables_name():
     found = {name_of(module): list(guesses(module.tree)) for module in modules()}
-    assert {name: lines for name, lines in found.items() if lines and name not in STILL_GUESSING} == {}
+    assert {name: lines for name, lines in found.items() if lines} == {}
 
 
 @pytest.mark.parametrize(

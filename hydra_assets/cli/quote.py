@@ -58,23 +58,24 @@ def quote(
 
 def price_of(home: Home, config: Config, market: str, months: Sequence[Month], tables: Sequence[str] | None = None) -> Price:
     """The price of what is missing of *months*, in *tables* that cost (default all of them); quotes are free."""
-    from hydra_assets.definitions import databento_key_of  # Dagster takes a second to load; --help needs none of it
-    from hydra_assets.flow.feeds.databento import SCHEMAS, open_databento, plan_of, quote_plan
+    from hydra_assets.definitions import key_of_feed  # Dagster takes a second to load; --help needs none of it
+    from hydra_assets.flow.feeds.databento import open_databento
+    from hydra_assets.flow.feeds.databento_plan import SCHEMAS, plan_of, quote_plan
     from hydra_assets.storage.lake import ParquetLake
 
     rows: list[dict[str, Any]] = []
     wanted = [name for name in SCHEMAS if tables is None or name in tables]
     if not wanted:
         return Price(rows, 0.0)
-    with open_databento(home, config, key=databento_key_of(home)) as source:
-        lake, today, cut = ParquetLake(home.lake, world=home.world), dt.datetime.now(dt.UTC).date(), config.option_rules.cut_time
+    with open_databento(home, config, key=key_of_feed("databento", home)) as source:
+        lake, today = ParquetLake(home.lake, world=home.world), dt.datetime.now(dt.UTC).date()
         for data_type in wanted:
-            plan = plan_of(source, lake, data_type, config.market(market), months, today, cut=cut)
+            plan = plan_of(source, lake, data_type, config.market(market), months, today, rules=config.option_rules)
             answers = [answer for _, answer in quote_plan(source, plan)]
             rows.append(
                 {
                     "table": data_type,
-                    "days_missing": sum(len(run.days) for run in plan.runs),
+                    "days_missing": sum(len(wanted.days) for wanted in plan.ranges),
                     "days_held": plan.held,
                     "days_not_out": len(plan.gaps),
                     "requests": len(answers),

@@ -3,7 +3,7 @@
 import datetime as dt
 from dataclasses import dataclass
 
-from hydra_assets.core.calendar import Calendar
+from hydra_assets.core.calendar import Calendar, DatedTime
 from hydra_assets.errors import ConfigError
 
 
@@ -43,6 +43,10 @@ class OptionRules:
     def cut_on(self, calendar: Calendar, day: dt.date) -> dt.datetime:
         """UTC instant up to which option quotes of *day* count: `cut`, or the calendar's own."""
         return calendar.cut(day) if self._own_cut is None else calendar.at(day, self._own_cut)
+
+    def cut_clock(self, calendar: Calendar) -> DatedTime:
+        """Wall-clock time in the exchange's zone up to which quotes count: `cut`, or the calendar's own."""
+        return calendar.quote_cut if self._own_cut is None else DatedTime(((dt.date.min, self._own_cut),))
 
     @property
     def cut_time(self) -> dt.time:

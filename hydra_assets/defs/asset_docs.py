@@ -1,4 +1,4 @@
-"""What the UI says of every table before it is opened: whose it is, what it is made of, how old it may be, and how to read it."""
+"""Descriptions of the tables in the UI: owner, origin, columns, freshness, and how to read them."""
 
 import dagster as dg
 
@@ -24,36 +24,36 @@ _STEP = {
 }
 
 
-def shown(spec: dg.AssetSpec, *, world: str, home: str) -> dg.AssetSpec:
+def documented(spec: dg.AssetSpec, *, world: str, home: str) -> dg.AssetSpec:
     """The asset's specification as people see it."""
-    dataset = TABLES[spec.key.path[-1]]
+    table = TABLES[spec.key.path[-1]]
     return spec.merge_attributes(
         metadata={
             "world": dg.MetadataValue.text(world),
             "home": dg.MetadataValue.path(home),
-            "dagster/column_schema": column_schema(dataset),
-            "dagster/table_name": dataset.name,
+            "dagster/column_schema": column_schema(table),
+            "dagster/table_name": table.name,
         },
         owners=OWNERS,
-        tags={"world": world, "stamps": dataset.stamps, "cadence": "weekly" if dataset.name.startswith("cot_") else "daily"},
-        kinds=_kinds(dataset, world),
-    ).replace_attributes(description=_description(dataset, spec.description), freshness_policy=policy_of(dataset))
+        tags={"world": world, "stamps": table.stamps, "cadence": table.cadence},
+        kinds=_kinds(table, world),
+    ).replace_attributes(description=_description(table, spec.description), freshness_policy=policy_of(table))
 
 
-def _kinds(dataset: Table, world: str) -> set[str]:
+def _kinds(table: Table, world: str) -> set[str]:
     """On the asset's box; Dagster shows three at most."""
-    if dataset.group != "raw":
+    if table.group != "raw":
         return set()
-    return {"sample vendor" if world == "sample" else "cftc" if dataset.name.startswith("cot_") else "databento"}
+    return {"sample vendor" if world == "sample" else table.source}
 
 
-def _description(dataset: Table, own: str | None) -> str:
-    key = ", ".join(f"`{name}`" for name in (*dataset.key, "as_of"))
+def _description(table: Table, own: str | None) -> str:
+    key = ", ".join(f"`{name}`" for name in (*table.key, "as_of"))
     return "\n\n".join(
         [
-            own or dataset.description,
-            _STEP[dataset.group],
-            f"One row per {key} and `available_at`, which is {_STAMPS[dataset.stamps]}.",
-            f"Read it: `hydra_assets.open().lake.read_known('{dataset.name}', 'HE', known_at, key={list(dataset.key)!r})`.",
+            own or table.description,
+            _STEP[table.group],
+            f"One row per {key} and `available_at`, which is {_STAMPS[table.stamps]}.",
+            f"Read it: `hydra_assets.open().lake.read_known('{table.name}', 'HE', known_at, key={list(table.key)!r})`.",
         ]
     )

@@ -1,7 +1,6 @@
 """Asset checks of every table: one factory that gives each pure check of `checks/` its rows, and renders its report."""
 
 import datetime as dt
-from functools import partial
 
 import dagster as dg
 import pyarrow as pa
@@ -19,7 +18,7 @@ from hydra_assets.defs.check_result import check_result, failure_table, has_part
 from hydra_assets.defs.proof_checks import PROOFS
 from hydra_assets.defs.resources import FindingsResource, LakeResource
 from hydra_assets.defs.served_check import SERVED
-from hydra_assets.flow.feeds.databento import SCHEMAS, complete_at
+from hydra_assets.flow.feeds.registry import complete_at
 from hydra_assets.storage.folder import RECORDED, RETRACTED
 from hydra_assets.storage.lake import ParquetLake
 
@@ -54,7 +53,6 @@ def scope_of(config: Config, table: Table, market: str, months: list[Month], *, 
     """What a judge may know of a market's months beside their rows."""
     known = config.markets.get(market)  # the lake can hold a market that is configured no more
     calendar = known.calendar if known else calendar_of(market)
-    computed = table.name not in SCHEMAS
     return Scope(
         table=table,
         market=market,
@@ -62,8 +60,7 @@ def scope_of(config: Config, table: Table, market: str, months: list[Month], *, 
         now=now,
         calendar=calendar,
         releases=load_release_calendar(),
-        # A computed table is complete with the last of its inputs, the statistics.
-        complete_at=calendar.prints_complete if computed else partial(complete_at, table.name, cut=config.option_rules.cut_time),
+        complete_at=lambda day: complete_at(table, calendar, day, config.option_rules),
         has_options=bool(known and known.option_roots),
         alone=alone,
     )

@@ -1,4 +1,4 @@
-"""What is being worked on already, whichever entrance started it: runs queued or running, and backfills still handing out runs."""
+"""Work in flight, whichever entrance started it: runs queued or running, and backfills still handing out runs."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
@@ -7,7 +7,7 @@ import dagster as dg
 from dagster._core.execution.backfill import BulkActionsFilter, BulkActionStatus
 
 from hydra_assets.core.months import Month, months_between
-from hydra_assets.defs.jobs import OTHERS_TABLES
+from hydra_assets.defs.jobs import JOBS
 from hydra_assets.defs.partitions import MARKET_MONTH, parts_of
 
 ACTIVE = [
@@ -23,9 +23,9 @@ Place = tuple[str, Month]
 
 
 @dataclass
-class UnderWay:
+class InFlight:
     """
-    Who works on what.
+    Market months that runs and backfills work on.
 
     Attributes:
         places: market and month to the run or backfill on them.
@@ -40,12 +40,12 @@ class UnderWay:
         return self.everywhere or self.places.get((market, month))
 
 
-def under_way(instance: dg.DagsterInstance, job: str, tables: Collection[str]) -> UnderWay:
-    """What is under way on any of *tables*, which are *job*'s."""
-    wanted, found = {dg.AssetKey(name) for name in tables}, UnderWay()
+def in_flight(instance: dg.DagsterInstance, job: str, tables: Collection[str]) -> InFlight:
+    """Runs and backfills in flight on any of *tables*, which are *job*'s."""
+    wanted, found = {dg.AssetKey(name) for name in tables}, InFlight()
     for run in instance.get_runs(dg.RunsFilter(statuses=ACTIVE)):
         selected = run.asset_selection
-        if (not wanted & set(selected)) if selected else run.job_name in OTHERS_TABLES[job]:
+        if (not wanted & set(selected)) if selected else run.job_name in JOBS and run.job_name != job:
             continue
         name, places = f"run {run.run_id[:8]}", places_of(run.tags)
         if places is None:

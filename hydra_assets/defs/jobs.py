@@ -1,13 +1,14 @@
-"""Jobs that sensors and schedules ask for: by the graph, so that a table added to it is in them."""
+"""Jobs that sensors and schedules request: one for each calendar of tables, so that a new table is in the job of its calendar."""
 
 import dagster as dg
 
 from hydra_assets.core.tables.registry import TABLES
 
-COT_RAW = "cot_disaggregated"
-COT_TABLES = tuple(name for name in TABLES if name.startswith("cot_"))
-MARKET_TABLES = tuple(name for name in TABLES if name not in COT_TABLES)
-_COT = dg.AssetSelection.assets(COT_RAW)
+COT_TABLES = tuple(table.name for table in TABLES.values() if table.calendar == "cot_releases")
+MARKET_TABLES = tuple(table.name for table in TABLES.values() if table.calendar == "sessions")
+_MARKET_RAW = tuple(name for name in MARKET_TABLES if TABLES[name].group == "raw")
+# Feeds of which the schedules and the sensor of the market's sessions look for due days.
+MARKET_FEEDS = tuple(dict.fromkeys(TABLES[name].source for name in _MARKET_RAW))
 
 cot_refresh = dg.define_asset_job(
     "cot_refresh",
@@ -18,12 +19,9 @@ cot_refresh = dg.define_asset_job(
 )
 market_refresh = dg.define_asset_job(
     "market_refresh",
-    selection=(dg.AssetSelection.groups("raw") - _COT).downstream(),
+    selection=dg.AssetSelection.assets(*_MARKET_RAW).downstream(),
     description="One market and month of the exchange's data: definitions, bars, statistics, every table made of them, and their checks."
     " Fetches only days that are not held yet. Asked for by `after_settlement`, `after_open_interest` and `vendor_update_sensor`.",
 )
-# A run of another job without a selection of its own does not touch a job's raw tables.
-OTHERS_TABLES = {
-    cot_refresh.name: (market_refresh.name, "freshness_watch"),
-    market_refresh.name: (cot_refresh.name, "freshness_watch"),
-}
+# A run of one of these jobs without a selection of its own does not touch the raw tables of the others.
+JOBS = (cot_refresh.name, market_refresh.name, "freshness_watch")

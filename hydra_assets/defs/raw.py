@@ -1,4 +1,4 @@
-"""Raw tables: an asset fetches and hands over; what is new, and from when on it counts as known, the lake decides."""
+"""Raw tables: an asset fetches and hands over; the lake decides what is new, and from when on it counts as known. One factory."""
 
 import datetime as dt
 from collections.abc import Iterator
@@ -6,122 +6,83 @@ from typing import Any
 
 import dagster as dg
 
-from hydra_assets.config.load import load_config, load_release_calendar
-from hydra_assets.core.months import Month
-from hydra_assets.core.tables.cot import COT_DISAGGREGATED
-from hydra_assets.defs.coverage_calendar import report_calendar
+from hydra_assets.config.load import load_config
+from hydra_assets.core.tables.table import Table
+from hydra_assets.defs.coverage_calendar import coverage_calendar
 from hydra_assets.defs.partitions import MARKET_MONTH, key_of, months_by_market
-from hydra_assets.defs.resources import CftcResource, LakeResource
+from hydra_assets.defs.resources import FeedResource, LakeResource
 from hydra_assets.defs.retries import one_attempt
 from hydra_assets.flow.batch import Batch
-from hydra_assets.flow.feeds.cot import CotFetch, cot_batches, fetch_cot, restamp_cot
-from hydra_assets.sources.cftc import CftcSource
-from hydra_assets.sources.publications import Publication
+from hydra_assets.flow.feed import Fact, Records, fetch_all
+from hydra_assets.flow.feeds.registry import FEEDS
 
-MAX_QUARANTINED_SHARE = 0.01
-
-
-@dg.asset(
-    group_name="raw",
-    partitions_def=MARKET_MONTH,
-    io_manager_key="lake_io",
-    backfill_policy=dg.BackfillPolicy.single_run(),
-    pool="vendor",
-    kinds={"parquet"},
-    description="CFTC disaggregated futures-only Commitments of Traders, one row per report. as_of is the day counted (Tuesday);"
-    " available_at the release by the calendar, or the moment it was first seen.",
-)
-def cot_disaggregated(context: dg.AssetExecutionContext, cftc: CftcResource, lake: LakeResource) -> dg.Output[Any]:
-    """The reports of the partitions asked, month by month."""
-    asked = months_by_market(context.partition_keys)
-    config, calendar = load_config(), load_release_calendar()
-    every_month = sorted({month for months in asked.values() for month in months})
-    with cftc.open() as source:
-        fetched = _fetched(context, source, every_month)
-    # All of it is parsed before any of it is handed over: a broken file materialises nothing.
-    batches = [batch for market, months in asked.items() for batch in cot_batches(fetched, config.market(market), months, calendar)]
-    _refuse_too_many_quarantined(fetched, sum(batch.rows.num_rows for batch in batches))
-    for batch in batches:
-        held = [as_of.date() for as_of in batch.rows["as_of"].to_pylist()]
-        facts = report_calendar(calendar, batch.month, held, dt.datetime.now(dt.UTC))
-        context.add_asset_metadata(facts, partition_key=str(key_of(batch.market, batch.month)))
-    for market, months in asked.items():
-        for month in months:
-            if month.year in fetched.gaps:
-                gap = {"gap": True, "reason": fetched.gaps[month.year]}
-                context.add_asset_metadata(gap, partition_key=str(key_of(market, month)))
-    with cftc.publications() as seen:
-        context.add_asset_metadata({**_facts(fetched), **_publications(seen.newest(8))})
-    opened, dataset = lake.open(), COT_DISAGGREGATED
-
-    def handed_over() -> Iterator[tuple[dg.MultiPartitionKey, Batch]]:
-        # Stamps first: what the lake holds is then judged by the same calendar as what comes.
-        for market, months in asked.items():
-            for month in months:
-                moved = restamp_cot(opened, config.market(market), month, calendar)
-                context.add_asset_metadata({"restamped_rows": moved}, partition_key=str(key_of(market, month)))
-        for batch in batches:
-            yield key_of(batch.market, batch.month), batch
-        for market, months in asked.items():
-            for month in months:
-                sighted = opened.capture_stats(dataset.name, market, month.first, month.last)
-                facts = {"captured_live": sighted.live, "backfilled": sighted.backfilled}
-                context.add_asset_metadata(facts, partition_key=str(key_of(market, month)))
-
-    return dg.Output(handed_over())
+# A run with one of these tags was asked for by a machine; backfills and launches from the UI by a person.
+UNATTENDED_TAGS = ("dagster/schedule_name", "dagster/sensor_name", "dagster/from_automation_condition")
 
 
-def _fetched(context: dg.AssetExecutionContext, source: CftcSource, months: list[Month]) -> CotFetch:
-    """One attempt of every archive; what is kept already is not fetched again."""
-    return one_attempt(context, lambda: fetch_cot(source.fetch_once, months), source.max_attempts)
+def raw_table(table: Table) -> dg.AssetsDefinition:
+    """The asset of the raw table *table*; it comes after the definitions of its instruments."""
+    feed = FEEDS[table.source]
+
+    @dg.asset(
+        name=table.name,
+        group_name=table.group,
+        partitions_def=MARKET_MONTH,
+        deps=[table.definitions] if table.definitions else [],
+        io_manager_key="lake_io",
+        backfill_policy=dg.BackfillPolicy.single_run(),
+        pool="vendor",
+        kinds={"parquet"},
+        description=table.description,
+        required_resource_keys={"lake", feed.name},
+    )
+    def raw(context: dg.AssetExecutionContext) -> dg.Output[Any]:
+        lake_resource: LakeResource = context.resources.lake
+        vendor: FeedResource = getattr(context.resources, feed.name)
+        config, lake = load_config(), lake_resource.open()
+        wanted = {config.market(symbol): months for symbol, months in months_by_market(context.partition_keys).items()}
+        unattended = any(tag in context.run.tags for tag in UNATTENDED_TAGS)
+        # All is fetched, and kept, before any of it is handed over: a fault on the way materialises nothing. The next attempt begins
+        # with the ledger: what is captured, or kept, is not asked for again.
+        with vendor.open(run=context.run.root_run_id or context.run.run_id, unattended=unattended) as source:
+            plans, fetched = one_attempt(
+                context, lambda: fetch_all(feed, source, lake, table, wanted, config, once=True), source.max_attempts
+            )
+
+        def batches() -> Iterator[tuple[str, Batch]]:
+            # Stamps first: rows held are then compared by the same calendar as the new ones.
+            restamped = [(plan, month, feed.restamp(lake, plan, month)) for plan in plans for month in plan.months]
+            for batch in feed.batches(fetched, lake):
+                yield key_of(batch.market, batch.month), batch
+            now = dt.datetime.now(dt.UTC)
+            for plan, month, moved in restamped:
+                facts = feed.month_facts(fetched, plan, lake, month)
+                facts |= {} if moved is None else {"restamped_rows": moved}
+                days = feed.coverage(plan, lake, month, config.option_rules, now)
+                context.add_asset_metadata(
+                    {**metadata_of(facts), **coverage_calendar(days)}, partition_key=str(key_of(plan.market.symbol, month))
+                )
+            context.add_asset_metadata(metadata_of(feed.run_facts(fetched, vendor.home)))
+            if fetched.refusal is not None:
+                raise dg.Failure(fetched.refusal, allow_retries=False)
+
+        return dg.Output(batches())
+
+    return raw
 
 
-def _refuse_too_many_quarantined(fetched: CotFetch, believed: int) -> None:
-    bad = len(fetched.quarantined)
-    if bad > MAX_QUARANTINED_SHARE * (bad + believed) and bad > 1:
-        raise dg.Failure(
-            f"{bad} of {bad + believed} rows cannot be believed, more than {MAX_QUARANTINED_SHARE:.0%};"
-            f" the first: {fetched.quarantined[0]}",
-            allow_retries=False,
-        )
+def metadata_of(facts: dict[str, Fact]) -> dict[str, Any]:
+    """Facts as Dagster shows them."""
+    shown: dict[str, Any] = {}
+    for name, fact in facts.items():
+        if isinstance(fact, Records):
+            rows = [dg.TableRecord(dict(zip(fact.columns, row, strict=True))) for row in fact.rows]
+            shown[name] = dg.MetadataValue.table(rows, schema=dg.TableSchema(columns=[dg.TableColumn(column) for column in fact.columns]))
+        elif isinstance(fact, list):
+            shown[name] = dg.MetadataValue.md("\n".join(f"- {line}" for line in fact) or "none")
+        else:
+            shown[name] = fact
+    return shown
 
 
-def _publications(seen: list[Publication]) -> dict[str, dg.MetadataValue]:
-    """When the sensor saw the newest reports, beside when they were scheduled."""
-    rows = [
-        dg.TableRecord(
-            {
-                "report": str(p.report),
-                "scheduled": f"{p.scheduled_at:%Y-%m-%d %H:%M}Z",
-                "observed": f"{p.observed_at:%Y-%m-%d %H:%M:%S}Z",
-                "last_modified": p.last_modified or "",
-            }
-        )
-        for p in seen
-    ]
-    columns = [dg.TableColumn(name) for name in ("report", "scheduled", "observed", "last_modified")]
-    return {"publications": dg.MetadataValue.table(rows, schema=dg.TableSchema(columns=columns))} if rows else {}
-
-
-def _facts(fetched: CotFetch) -> dict[str, dg.MetadataValue]:
-    """What the run's archives were like, shown beside every month of it."""
-    archives = {archive.name: archive for archive in fetched.archives.values()}
-    return {
-        "archives": dg.MetadataValue.table(
-            [
-                dg.TableRecord({"archive": a.name, "sha256": a.sha256[:16], "rows": a.rows, "seen_at": a.seen_at.isoformat()})
-                for a in archives.values()
-            ],
-            schema=dg.TableSchema(columns=[dg.TableColumn(name) for name in ("archive", "sha256", "rows", "seen_at")]),
-        ),
-        "duplicate_rows": dg.MetadataValue.int(fetched.duplicates),
-        "unknown_columns": dg.MetadataValue.text(", ".join(fetched.extra_columns) or "none"),
-        "quarantined": dg.MetadataValue.table(
-            [
-                dg.TableRecord({"line": q.line, "code": q.cftc_code, "report_date": q.report_date, "reason": q.reason})
-                for q in fetched.quarantined[:50]
-            ],
-            schema=dg.TableSchema(columns=[dg.TableColumn(name) for name in ("line", "code", "report_date", "reason")]),
-        ),
-        "gap_years": dg.MetadataValue.text("; ".join(f"{year}: {why}" for year, why in fetched.gaps.items()) or "none"),
-    }
+RAW = {table.name: raw_table(table) for feed in FEEDS.values() for table in feed.tables}

@@ -1,21 +1,17 @@
-"""What the assets are given: the lake, the store, the vendors. Each is settings plus one verb."""
+"""Resources of the assets: the lake, the store, the vendors. Each is settings plus one verb."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 
 from hydra_assets.config.home import Home
-from hydra_assets.config.load import load_config, load_release_calendar
+from hydra_assets.config.load import load_config
 from hydra_assets.flow.alerts import Alert, notify
-from hydra_assets.flow.feeds.cot import open_cftc
-from hydra_assets.flow.feeds.databento import open_databento
+from hydra_assets.flow.feeds.registry import FEEDS
 from hydra_assets.log import mask
-from hydra_assets.sources.cftc import CftcSource
-from hydra_assets.sources.databento import DatabentoSource
-from hydra_assets.sources.ledger import Ledger
-from hydra_assets.sources.publications import Publications
 from hydra_assets.storage.lake import ParquetLake
 from hydra_assets.storage.sqlite.findings import Findings
 from hydra_assets.storage.store import FeatureStore
@@ -57,7 +53,7 @@ class FeatureStoreResource(SecretlessResource):
 
 
 class FindingsResource(SecretlessResource):
-    """Where checks leave what they found, by market and month."""
+    """Findings of checks, by market and month."""
 
     db_path: str
 
@@ -69,53 +65,42 @@ class FindingsResource(SecretlessResource):
             yield findings
 
 
-class CftcResource(SecretlessResource):
-    """The CFTC: the real one in the live world, the embedded vendor (started on demand, on loopback) in the sample world."""
+class FeedResource(SecretlessResource):
+    """
+    A vendor: the real one in the live world, within the budgets of the settings; the embedded one in the sample world.
 
+    Attributes:
+        feed: a name in `FEEDS`.
+        base: the folder of all worlds.
+        api_key: of a vendor that needs one, in the live world.
+    """
+
+    feed: str
     base: str
     world: str
+    api_key: str = ""
+
+    @property
+    def home(self) -> Home:
+        """The world's folders."""
+        return Home(self.world, Path(self.base))
 
     @contextmanager
-    def open(self) -> Iterator[CftcSource]:
-        """The source, for as long as the block runs."""
-        with open_cftc(Home(self.world, Path(self.base)), load_config(), load_release_calendar()) as source:
-            yield source
-
-    @contextmanager
-    def publications(self) -> Iterator[Publications]:
-        """When each report was seen to be out."""
-        with Publications(Home(self.world, Path(self.base)).ledger) as seen:
-            yield seen
-
-
-class DatabentoResource(SecretlessResource):
-    """Databento: the real one in the live world, within the budgets of the settings; the embedded vendor in the sample world."""
-
-    base: str
-    world: str
-    api_key: str
-
-    @contextmanager
-    def open(self, *, run: str, unattended: bool) -> Iterator[DatabentoSource]:
+    def open(self, *, run: str = "by hand", unattended: bool = False) -> Iterator[Any]:
         """
         The source, for as long as the block runs.
 
         Args:
-            run: whose spending counts together. unattended: asked for by a schedule or sensor, which have a budget of their own.
+            run: name under which spending is counted.
+            unattended: asked for by a schedule or sensor, which have a budget of their own.
         """
-        home = Home(self.world, Path(self.base))
-        with open_databento(home, load_config(), key=self.api_key, run=run, unattended=unattended) as source:
+        feed = FEEDS[self.feed]
+        with feed.open(self.home, load_config(), key=self.api_key, run=run, unattended=unattended) as source:
             yield source
-
-    @contextmanager
-    def ledger(self) -> Iterator[Ledger]:
-        """What was asked, paid and captured."""
-        with Ledger(Home(self.world, Path(self.base)).ledger) as ledger:
-            yield ledger
 
 
 class AlertResource(SecretlessResource):
-    """Whom to tell that a run failed, by the settings' block `alerts`."""
+    """The notifier of failed runs that the settings' block `alerts` names."""
 
     base: str
     world: str

@@ -12,7 +12,7 @@ from hydra_assets.defs.in_flight import ACTIVE
 from hydra_assets.defs.partitions import MARKET_MONTH, key_of, parts_of
 from hydra_assets.defs.resources import FeatureStoreResource, LakeResource
 from hydra_assets.features.compute import INPUTS
-from hydra_assets.flow.outdated import input_marks, outdated_months, to_compute_again
+from hydra_assets.flow.outdated import input_watermarks, outdated_months, recompute_targets
 from hydra_assets.storage.lake import ParquetLake
 from hydra_assets.storage.store import FeatureStore
 
@@ -42,11 +42,11 @@ class Revision:
     @property
     def assets(self) -> list[dg.AssetKey]:
         """The tables to be materialised."""
-        return [dg.AssetKey(name) for name in to_compute_again(self.families)]
+        return [dg.AssetKey(name) for name in recompute_targets(self.families)]
 
 
 @dg.sensor(
-    asset_selection=dg.AssetSelection.assets(*to_compute_again(list(INPUTS))),
+    asset_selection=dg.AssetSelection.assets(*recompute_targets(list(INPUTS))),
     minimum_interval_seconds=EVERY_S,
     default_status=dg.DefaultSensorStatus.STOPPED,
     description="Asks, as one range a market, for the feature months whose last publish used older inputs than the lake now holds in"
@@ -82,7 +82,7 @@ def revision_of(store: FeatureStore, lake: ParquetLake, market: str) -> Revision
         return None
     months = {month for family in families for month in outdated[family]}
     first, last = min(months), max(months)
-    marks = sorted((key, at.isoformat()) for family in families for key, at in input_marks(lake, family, market, first, last).items())
+    marks = sorted((key, at.isoformat()) for family in families for key, at in input_watermarks(lake, family, market, first, last).items())
     state = hashlib.sha256(repr((families, marks)).encode()).hexdigest()[:16]
     return Revision(market, families, first, last, len(months), f"revision-{market}-{first}-{last}-{state}")
 

@@ -6,22 +6,21 @@ import dagster as dg
 
 from hydra_assets.config.load import load_config, load_release_calendar
 from hydra_assets.core.months import Month
-from hydra_assets.core.sessions import is_session
-from hydra_assets.defs.in_flight import under_way
-from hydra_assets.defs.jobs import COT_TABLES, MARKET_TABLES, cot_refresh, market_refresh
+from hydra_assets.defs.in_flight import in_flight
+from hydra_assets.defs.jobs import COT_TABLES, MARKET_FEEDS, MARKET_TABLES, cot_refresh, market_refresh
 from hydra_assets.defs.partitions import MARKET_MONTH, key_of
-from hydra_assets.defs.resources import DatabentoResource, LakeResource
-from hydra_assets.defs.run_requests import few, free_of, request
+from hydra_assets.defs.resources import LakeResource
+from hydra_assets.defs.run_requests import no_answer, opened_feeds, request, summarise, without_in_flight
 from hydra_assets.errors import ConfigError, VendorError
-from hydra_assets.flow.due import reports_due, survey
+from hydra_assets.flow.due import find_due, reports_due
 
 NEW_YORK, CHICAGO = "America/New_York", "America/Chicago"
-CATCH_UP = dt.timedelta(7)  # what fell due in the week before is asked for too; older holes are a backfill's
+CATCH_UP = dt.timedelta(7)  # look back one week; older gaps are left to backfill
 STOPPED = dg.DefaultScheduleStatus.STOPPED
 
 
 def market_schedule(name: str, cron: str, description: str) -> dg.ScheduleDefinition:
-    """A schedule that asks for the months of the last week in which the vendor has days that are not held."""
+    """A schedule that requests the months of the last week in which the vendors have days that are not held."""
 
     @dg.schedule(
         name=name,
@@ -29,26 +28,26 @@ def market_schedule(name: str, cron: str, description: str) -> dg.ScheduleDefini
         cron_schedule=cron,
         execution_timezone=CHICAGO,
         default_status=STOPPED,
+        required_resource_keys={"lake", *MARKET_FEEDS},
         description=f"{description} Asks for every market and month of the last {CATCH_UP.days} days with something due (early in"
         " January that includes December), and says why when nothing is: a holiday, not yet published, all held.",
     )
-    def schedule(
-        context: dg.ScheduleEvaluationContext, databento: DatabentoResource, lake: LakeResource
-    ) -> list[dg.RunRequest] | dg.SkipReason:
-        today = context.scheduled_execution_time.astimezone(dt.UTC).date()
-        months = {Month.of(today - CATCH_UP), Month.of(today)}
+    def schedule(context: dg.ScheduleEvaluationContext, **_: object) -> list[dg.RunRequest] | dg.SkipReason:
+        config, now, lake = load_config(), context.scheduled_execution_time.astimezone(dt.UTC), context.resources.lake.open()
+        months = {Month.of(now.date() - CATCH_UP), Month.of(now.date())}
         try:
-            with databento.open(run=name, unattended=True) as source:
-                seen = survey(source, lake.open(), load_config().markets.values(), lambda _: months, today)
+            with opened_feeds(context.resources, MARKET_FEEDS, run=name) as sources:
+                due = find_due(sources, lake, config.markets.values(), lambda _: months, config, now)
         except (VendorError, ConfigError) as error:
-            return dg.SkipReason(f"Databento gave no answer: {error}")
-        free, busy = free_of(seen.work, under_way(context.instance, market_refresh.name, MARKET_TABLES))
+            return no_answer(MARKET_FEEDS, error)
+        free, busy = without_in_flight(due.months, in_flight(context.instance, market_refresh.name, MARKET_TABLES))
         if free:
-            return [request(w.market, w.month, run_key=f"{name}-{w.mark}", tags={"hydra/due": str(w)}) for w in free]
+            return [request(m.market, m.month, run_key=f"{name}-{m.fingerprint}", tags={"hydra/due": str(m)}) for m in free]
         day = context.scheduled_execution_time.date()
-        holiday = [] if is_session(day) else [f"{day} is no session"]
-        waiting = [seen.waiting[max(seen.waiting)]] if seen.waiting else []
-        return dg.SkipReason(few([*busy, *holiday, *waiting]) or "every day that is out is held")
+        traded = any(market.calendar.is_session(day) for market in config.markets.values())
+        holiday = [] if traded else [f"{day} is no session"]
+        waiting = [due.waiting[max(due.waiting)]] if due.waiting else []
+        return dg.SkipReason(summarise([*busy, *holiday, *waiting]) or "every day that is out is held")
 
     return schedule
 
@@ -78,15 +77,17 @@ after_open_interest = market_schedule(
 def after_cot_release(context: dg.ScheduleEvaluationContext, lake: LakeResource) -> list[dg.RunRequest] | dg.SkipReason:
     """The month of every report that is out and not held, for every market."""
     calendar, now, opened = load_release_calendar(), context.scheduled_execution_time.astimezone(dt.UTC), lake.open()
-    busy = under_way(context.instance, cot_refresh.name, COT_TABLES)
-    requests, told = [], []
+    busy = in_flight(context.instance, cot_refresh.name, COT_TABLES)
+    requests, messages = [], []
     for market in sorted(load_config().markets):
         due = reports_due(calendar, opened, load_config().market(market), now - CATCH_UP, now)
         newest_of = {Month.of(day): day for day in due}
         for month, newest in newest_of.items():
             if on := busy.on(market, month):
-                told.append(f"{on} is on {market} {month}")
+                messages.append(f"{on} is on {market} {month}")
             elif MARKET_MONTH.has_partition_key(key_of(market, month)):
                 requests.append(request(market, month, run_key=f"cot-{newest}", tags={"hydra/report": str(newest)}))
     today = context.scheduled_execution_time.date()
-    return requests or dg.SkipReason(few(told) or f"{today}: every COT report that the calendar has come out in the last week is held")
+    return requests or dg.SkipReason(
+        summarise(messages) or f"{today}: every COT report that the calendar has come out in the last week is held"
+    )

@@ -11,15 +11,15 @@ import dagster as dg
 from hydra_assets.config.load import load_config, load_release_calendar
 from hydra_assets.core.months import Month
 from hydra_assets.core.releases import ReleaseCalendar
-from hydra_assets.defs.in_flight import under_way
+from hydra_assets.defs.in_flight import in_flight
 from hydra_assets.defs.jobs import COT_TABLES, cot_refresh
 from hydra_assets.defs.partitions import MARKET_MONTH, key_of
-from hydra_assets.defs.resources import CftcResource
-from hydra_assets.defs.run_requests import few, request
+from hydra_assets.defs.resources import FeedResource
+from hydra_assets.defs.run_requests import request, summarise
 from hydra_assets.errors import VendorError
 from hydra_assets.sources.cftc import CftcSource, CotArchive
 from hydra_assets.sources.cftc_parse import reports_of
-from hydra_assets.sources.publications import Publication
+from hydra_assets.sources.publications import Publication, Publications
 
 EVERY_S = 300
 QUIET = dt.timedelta(hours=6)  # between looks for corrections, while no report is due
@@ -29,7 +29,7 @@ CORRECTED_WITHIN = dt.timedelta(weeks=8)  # early in a year, the old year's arch
 @dataclass
 class CotCursor:
     """
-    What the sensor has seen; all that a restart leaves.
+    State of the sensor; all that a restart leaves.
 
     Attributes:
         newest: the newest report asked for.
@@ -56,7 +56,7 @@ class CotCursor:
 
 @dataclass
 class _Seen:
-    """What one look at the archives gave."""
+    """Result of one look at the archives."""
 
     reports: dict[dt.date, CotArchive] = field(default_factory=dict)
     corrected: set[dt.date] = field(default_factory=set)
@@ -71,7 +71,7 @@ class _Seen:
     " writes down when it was seen beside when it was scheduled. In quiet times it looks every six hours for corrections of older"
     " reports, by the archive's Last-Modified and content hash, and asks for their months.",
 )
-def cot_release_sensor(context: dg.SensorEvaluationContext, cftc: CftcResource) -> dg.SensorResult | dg.SkipReason:
+def cot_release_sensor(context: dg.SensorEvaluationContext, cftc: FeedResource) -> dg.SensorResult | dg.SkipReason:
     """One request a market and month when a due report has appeared or an older one was corrected; none of what is under way."""
     calendar, now, cursor = load_release_calendar(), dt.datetime.now(dt.UTC), CotCursor.of(context.cursor)
     due, quiet_until = due_reports(calendar, cursor.newest, now), cursor.quiet_until()
@@ -85,10 +85,10 @@ def cot_release_sensor(context: dg.SensorEvaluationContext, cftc: CftcResource) 
     out = [day for day in due if day in seen.reports]
     tags = _observed(cftc, calendar, out, seen)
     months = sorted({Month.of(day) for day in [*out, *seen.corrected]})
-    busy = under_way(context.instance, cot_refresh.name, COT_TABLES)
-    on = [told for market in load_config().markets for month in months if (told := busy.on(market, month))]
+    busy = in_flight(context.instance, cot_refresh.name, COT_TABLES)
+    on = [name for market in load_config().markets for month in months if (name := busy.on(market, month))]
     if on:
-        return dg.SkipReason(f"{few(on)} is under way on the COT tables; looking again after it")
+        return dg.SkipReason(f"{summarise(on)} is under way on the COT tables; looking again after it")
     after = CotCursor(out[-1].isoformat() if out else cursor.newest, {**cursor.archives, **seen.archives}, now.isoformat())
     if not months:
         why = f"no report is due; {', '.join(seen.archives)} not corrected"
@@ -140,10 +140,10 @@ def _look(source: CftcSource, years: list[int], cursor: CotCursor) -> _Seen:
     return seen
 
 
-def _observed(cftc: CftcResource, calendar: ReleaseCalendar, out: list[dt.date], seen: _Seen) -> dict[str, str]:
+def _observed(cftc: FeedResource, calendar: ReleaseCalendar, out: list[dt.date], seen: _Seen) -> dict[str, str]:
     """Write down when each report was first seen; the newest one's times as tags of the runs."""
     tags: dict[str, str] = {}
-    with cftc.publications() as table:
+    with Publications(cftc.home.ledger) as table:
         for day in out:
             archive, scheduled = seen.reports[day], calendar.release(day).available_at
             table.observe(Publication(day, scheduled, archive.seen_at, archive.last_modified, archive.sha256))

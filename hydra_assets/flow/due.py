@@ -1,24 +1,27 @@
-"""What is due: days that the vendor has and the lake has not, or that the vendor has changed since; knows no Dagster."""
+"""Days that are due: vendors have them and the lake has not, or vendors have changed them since."""
 
 import datetime as dt
 import hashlib
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
+from hydra_assets.config.load import Config
 from hydra_assets.core.market import Market
 from hydra_assets.core.months import Month
 from hydra_assets.core.releases import ReleaseCalendar
-from hydra_assets.flow.feeds.databento import SCHEMAS, plan_of
-from hydra_assets.sources.databento import DatabentoSource
+from hydra_assets.core.tables.cot import COT_DISAGGREGATED
+from hydra_assets.flow.feed import held_days
+from hydra_assets.flow.feeds.registry import FEEDS
 from hydra_assets.storage.lake import ParquetLake
 
-Place = tuple[str, Month]
+Sources = Mapping[str, Any]  # feed name to its opened source
 
 
 @dataclass(frozen=True)
-class Work:
+class DueMonth:
     """
-    What of one market's month is due.
+    Due days of one market's month.
 
     Attributes:
         days: table to its due days, each with the vendor's date of the last change.
@@ -29,10 +32,10 @@ class Work:
     days: Mapping[str, Mapping[dt.date, dt.date]]
 
     @property
-    def mark(self) -> str:
-        """The same for the same work, another one as soon as a day is added or changed again."""
-        told = sorted((table, day, changed) for table, days in self.days.items() for day, changed in days.items())
-        return hashlib.sha256(repr(told).encode()).hexdigest()[:16]
+    def fingerprint(self) -> str:
+        """Equal for the same due days; another one as soon as a day is added or changed again."""
+        changes = sorted((table, day, changed) for table, days in self.days.items() for day, changed in days.items())
+        return hashlib.sha256(repr(changes).encode()).hexdigest()[:16]
 
     def __str__(self) -> str:
         days = sorted({day for days in self.days.values() for day in days})
@@ -40,55 +43,61 @@ class Work:
 
 
 @dataclass
-class Survey:
+class DueReport:
     """
-    What a look at the vendor's free answers gave.
+    Result of one look at the vendors' free answers.
 
     Attributes:
-        work: what can be had, by market and month.
-        waiting: day to why it cannot be had yet, the newest word of any table.
+        months: due months by market.
+        waiting: day to the reason why it cannot be had yet, of the last table that has one.
         degraded: held days that the vendor says are of reduced quality; fetched again when it mends them.
     """
 
-    work: list[Work] = field(default_factory=list)
+    months: list[DueMonth] = field(default_factory=list)
     waiting: dict[dt.date, str] = field(default_factory=dict)
     degraded: set[dt.date] = field(default_factory=set)
 
 
-def survey(
-    source: DatabentoSource,
+def find_due(
+    sources: Sources,
     lake: ParquetLake,
     markets: Iterable[Market],
     months_of: Callable[[str], Collection[Month]],
-    today: dt.date,
-) -> Survey:
+    config: Config,
+    now: dt.datetime,
+) -> DueReport:
     """
-    Every table of the vendor against what is held.
+    Compare every table of the opened feeds with what is held.
 
     Args:
+        sources: opened feeds.
+        lake: the lake.
+        markets: markets to look at.
         months_of: a market's months to look at.
-        today: no later day is looked at.
+        config: the settings.
+        now: no later day is looked at.
+
     Raises:
-        VendorError: from the source's free calls.
+        VendorError: from the sources' free calls.
     """
-    seen = Survey()
+    report = DueReport()
     for market in markets:
         months = sorted(months_of(market.symbol))
-        due: dict[Month, dict[str, dict[dt.date, dt.date]]] = {}
-        for table in SCHEMAS:
-            plan = plan_of(source, lake, table, market, months, today)
-            for run in plan.runs:
-                for day in run.days:
-                    due.setdefault(Month.of(day), {}).setdefault(table, {})[day] = run.changed[day]
-            seen.waiting.update({day: f"{table} of {day}: {why}" for day, why in plan.gaps.items()})
-            seen.degraded |= {day for day in source.ledger.captured(table, market.symbol) if plan.degraded(day)}
-        seen.work += [Work(market.symbol, month, due[month]) for month in sorted(due)]
-    return seen
+        days: dict[Month, dict[str, dict[dt.date, dt.date]]] = {}
+        for name, source in sources.items():
+            for table in FEEDS[name].tables:
+                due = FEEDS[name].due(source, lake, table, market, months, config, now)
+                for day, changed in due.days.items():
+                    days.setdefault(Month.of(day), {}).setdefault(table.name, {})[day] = changed
+                report.waiting.update({day: f"{table.name} of {day}: {why}" for day, why in due.waiting.items()})
+                report.degraded |= due.degraded
+        report.months += [DueMonth(market.symbol, month, days[month]) for month in sorted(days)]
+    return report
 
 
-def months_held(source: DatabentoSource, market: str) -> set[Month]:
-    """Months of which any table has a captured day."""
-    return {Month.of(day) for table in SCHEMAS for day in source.ledger.captured(table, market)}
+def months_held(sources: Sources, lake: ParquetLake, market: str) -> set[Month]:
+    """Months of which the opened feeds have captured anything."""
+    return {month for name, source in sources.items() for month in FEEDS[name].months_held(source, lake, market)}
 
 
 def reports_due(calendar: ReleaseCalendar, lake: ParquetLake, market: Market, since: dt.datetime, now: dt.datetime) -> list[dt.date]:
@@ -96,8 +105,5 @@ def reports_due(calendar: ReleaseCalendar, lake: ParquetLake, market: Market, si
     last = now.date()
     candidates = calendar.report_dates(last - dt.timedelta(120), last)  # a shutdown can hold one back by months
     out = [day for day in candidates if since < calendar.release(day).available_at <= now]
-    if not out:
-        return []
-    rows = lake.read("cot_disaggregated", market.symbol, out[0], out[-1])  # lookahead-ok: only which reports are held
-    held = {as_of.date() for as_of in rows["as_of"].to_pylist()} if rows.num_rows else set()
+    held = held_days(lake, COT_DISAGGREGATED, market.symbol, out[0], out[-1]) if out else set()
     return [day for day in out if day not in held]

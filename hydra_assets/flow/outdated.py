@@ -1,5 +1,5 @@
 """
-Which published feature months were computed from inputs that have changed since; knows no Dagster.
+Published feature months that were computed from inputs which have changed since.
 
 A publish keeps, for every folder of the lake inside its look-back, the newest recording that it used. A folder with a newer one,
 or one that the publish did not know (an older month loaded later, a gap filled), makes the month outdated.
@@ -32,8 +32,8 @@ def outdated_months(store: FeatureStore, lake: ParquetLake, family: str, market:
     return [month for month in sorted(published.keys() | kept) if month not in published or inputs.newer(month, published[month])]
 
 
-def to_compute_again(families: Sequence[str]) -> list[str]:
-    """The tables to be computed again when inputs of *families* have changed: theirs, and the derived ones in between."""
+def recompute_targets(families: Sequence[str]) -> list[str]:
+    """Tables to recompute when inputs of *families* have changed: theirs, and the derived ones in between."""
     made = {table.name: family for family, table in FEATURE_TABLES.items()}
     found: dict[str, None] = {}
 
@@ -53,7 +53,7 @@ def to_compute_again(families: Sequence[str]) -> list[str]:
     return list(found)
 
 
-def input_marks(lake: ParquetLake, family: str, market: str, first: Month, last: Month) -> dict[str, dt.datetime]:
+def input_watermarks(lake: ParquetLake, family: str, market: str, first: Month, last: Month) -> dict[str, dt.datetime]:
     """Folder to its newest recording, of every input folder that the windows from *first* to *last* touch."""
     return {
         key: at
@@ -63,7 +63,7 @@ def input_marks(lake: ParquetLake, family: str, market: str, first: Month, last:
 
 
 def restamped_since_publish(store: FeatureStore, lake: ParquetLake, family: str, market: str, months: Sequence[Month]) -> set[Month]:
-    """Of *months* those in whose windows a stamp was put right after their last publish: their own vintages move, rightly."""
+    """Months whose inputs were restamped after their last publish; their vintages are expected to move."""
     published, inputs = _last_publishes(store, family, market), _Inputs(lake, family, market)
 
     def restamped(month: Month, used: Mapping[str, dt.datetime]) -> bool:

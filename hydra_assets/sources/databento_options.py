@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 from databento.common.dbnstore import DBNStore
 
+from hydra_assets.core.calendar import DatedTime
 from hydra_assets.core.instants import DAY_US
 from hydra_assets.core.market import Market
 from hydra_assets.core.tables.options import OPTION_DEFINITIONS, OPTION_QUOTES, OPTION_STATISTICS
@@ -172,7 +173,7 @@ def parse_option_quotes(
     store: DBNStore,
     definitions: OptionDefinitions,
     *,
-    cut: dt.time,
+    cut: DatedTime,
     zone: dt.tzinfo,
     synthetic: bool,
     degraded: Degraded,
@@ -217,13 +218,14 @@ def parse_option_quotes(
     return Parsed(OPTION_QUOTES.conform(table), total, left_out, 0, quarantined)
 
 
-def _day_and_cut(stamp: np.ndarray, cut: dt.time, zone: dt.tzinfo) -> tuple[np.ndarray, np.ndarray]:
+def _day_and_cut(stamp: np.ndarray, cut: DatedTime, zone: dt.tzinfo) -> tuple[np.ndarray, np.ndarray]:
     """The day (since 1970) whose hours of quotes hold each instant, -1 where none does, and the day's cut in nanoseconds."""
     if not len(stamp):
         return np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64)
     first, final = int(stamp.min() // DAY_NS) - 1, int(stamp.max() // DAY_NS) + 1
     days = np.arange(first, final + 1)
-    opens, cuts = (np.array([_ns(int(day), clock, zone) for day in days]) for clock in (FROM, cut))
+    opens = np.array([_ns(int(day), FROM, zone) for day in days])
+    cuts = np.array([_ns(int(day), cut.on(EPOCH + dt.timedelta(int(day))), zone) for day in days])
     at = np.searchsorted(opens, stamp, side="right") - 1
     inside = (at >= 0) & (stamp <= cuts[at])
     return np.where(inside, days[at], -1), cuts[at]

@@ -10,12 +10,12 @@ from databento.common.dbnstore import DBNStore
 
 from hydra_assets.core.instants import DAY_US
 from hydra_assets.errors import VendorContentError
+from hydra_assets.sources.quarantine import refusal_of
 
 SCALE = 1e9  # DBN prices are integers of 1e-9 price units
 UNDEF_PRICE = 2**63 - 1
 UNDEF_TIME = 2**64 - 1
 DAY_NS = 86_400 * 10**9
-MAX_QUARANTINED_SHARE = 0.01
 EPOCH = dt.date(1970, 1, 1)
 Degraded = Callable[[dt.date], bool]
 Within = tuple[dt.datetime, dt.datetime]  # start, end (exclusive) of what is wanted of an answer that can hold more
@@ -46,10 +46,7 @@ class Parsed:
     def refusal(self) -> str | None:
         """Why the answer as a whole cannot be trusted: too many of the records that could be rows are quarantined; None where it can."""
         bad = len(self.quarantined) - self.valueless
-        usable = self.table.num_rows + self.repeated + bad
-        if bad <= 1 or bad <= MAX_QUARANTINED_SHARE * usable:
-            return None
-        return f"{bad} of {usable} records cannot be used, more than {MAX_QUARANTINED_SHARE:.0%}; first: {self.quarantined[0]}"
+        return refusal_of(self.quarantined, bad, self.table.num_rows + self.repeated + bad)
 
 
 def last_of(*identity: np.ndarray, by: np.ndarray | None = None) -> np.ndarray:

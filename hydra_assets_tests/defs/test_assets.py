@@ -14,8 +14,8 @@ from hydra_assets.core.tables.features import COT_FEATURES
 from hydra_assets.defs import retries as retrying
 from hydra_assets.defs.io_managers import HiveParquetIOManager
 from hydra_assets.defs.partitions import MARKET_MONTH, key_of, months_by_market, refuse_shortened_range
-from hydra_assets.defs.raw import cot_disaggregated
-from hydra_assets.defs.resources import CftcResource, LakeResource
+from hydra_assets.defs.raw import RAW
+from hydra_assets.defs.resources import FeedResource, LakeResource
 from hydra_assets.errors import InvalidTimeError, SchemaError, WorldError
 from hydra_assets.flow import publish as flow
 from hydra_assets.sources.cftc import CftcSource
@@ -27,19 +27,19 @@ from hydra_assets_tests.support.dagster_runs import materializations, resources,
 OCTOBER = str(key_of("HE", Month(2025, 10)))
 
 
-class Bent(CftcResource):
+class Bent(FeedResource):
     """A CFTC that lives at *url* and thinks that it is *now*."""
 
     url: str
     now: str
 
     @contextmanager
-    def open(self):
+    def open(self, **_):
         yield CftcSource(Path(self.base) / "bent", CALENDAR, base_url=self.url, now=lambda: at(self.now), read_timeout_s=2.0)
 
 
 def bent_resource(url, home, now="2026-06-01"):
-    return Bent(base=str(home), world="sample", url=url, now=now)
+    return Bent(feed="cftc", base=str(home), world="sample", url=url, now=now)
 
 
 # ---------------------------------------------------------------- the path
@@ -76,7 +76,7 @@ def test_materialising_twice_writes_nothing_the_second_time():
 
 
 def test_one_partition_alone_by_its_key():
-    result = dg.materialize([cot_disaggregated], partition_key=key_of("HE", Month(2025, 10)), resources=resources())
+    result = dg.materialize([RAW["cot_disaggregated"]], partition_key=key_of("HE", Month(2025, 10)), resources=resources())
     ((key, meta),) = materializations(result, "cot_disaggregated").items()
     assert (key, meta["dagster/partition_row_count"], meta["new_rows"], meta["files"]) == (OCTOBER, 4, 4, 1)
     assert meta["world"] == "sample"
@@ -211,7 +211,9 @@ def test_one_quarantined_row_is_told_and_many_are_refused(home):
             row[header.index("Open_Interest_All")] = "."
 
     with vendor(sends(body=bent(many))) as (url, _):
-        result = run("LE", raise_on_error=False, cftc=Bent(base=str(home / "other"), world="sample", url=url, now="2026-06-01"))
+        result = run(
+            "LE", raise_on_error=False, cftc=Bent(feed="cftc", base=str(home / "other"), world="sample", url=url, now="2026-06-01")
+        )
     (failure,) = [e for e in result.all_events if e.is_step_failure]
     assert "cannot be believed" in failure.event_specific_data.error.to_string()
 
@@ -283,7 +285,7 @@ def test_load_input_serves_one_key_and_ranges():
         ins={"cot_disaggregated": dg.AssetIn(input_manager_key="lake_io")},
         backfill_policy=dg.BackfillPolicy.single_run(),
     )(reader)
-    chosen = {"assets": [asset, cot_disaggregated], "selection": [asset], "resources": resources(io_manager=dg.mem_io_manager)}
+    chosen = {"assets": [asset, RAW["cot_disaggregated"]], "selection": [asset], "resources": resources(io_manager=dg.mem_io_manager)}
     dg.materialize(**chosen, partition_key=key_of("HE", Month(2025, 10)))
     dg.materialize(
         **chosen,

@@ -16,16 +16,16 @@ from hydra_assets.config.load import load_config, load_release_calendar
 from hydra_assets.core.months import Month
 from hydra_assets.core.tables.registry import TABLES
 from hydra_assets.defs import schedules, sensors, vendor_sensor
-from hydra_assets.defs.in_flight import UnderWay, under_way
+from hydra_assets.defs.in_flight import InFlight, in_flight
 from hydra_assets.defs.jobs import COT_TABLES, MARKET_TABLES
 from hydra_assets.defs.partitions import key_of, parts_of
-from hydra_assets.defs.resources import DatabentoResource
-from hydra_assets.defs.run_requests import free_of
+from hydra_assets.defs.resources import FeedResource
+from hydra_assets.defs.run_requests import without_in_flight
 from hydra_assets.defs.schedules import after_cot_release, after_open_interest, after_settlement
 from hydra_assets.defs.sensors import CotCursor, cot_release_sensor, due_reports, requests_for
 from hydra_assets.defs.vendor_sensor import vendor_update_sensor
-from hydra_assets.flow.due import Work, reports_due
-from hydra_assets.flow.feeds.databento import SCHEMAS
+from hydra_assets.flow.due import DueMonth, reports_due
+from hydra_assets.flow.feeds.databento_plan import SCHEMAS
 from hydra_assets.sources.cftc import CftcSource, CotArchive
 from hydra_assets.sources.databento import DatabentoSource
 from hydra_assets.sources.ledger import Budget, Ledger
@@ -202,7 +202,7 @@ def test_a_vendor_that_is_down_is_a_reason_and_no_failure(instance, home):
     assert len(requests) == 1
 
 
-def test_nothing_is_asked_while_a_run_on_the_tables_is_under_way(instance):
+def test_nothing_is_asked_while_a_run_on_the_tables_is_in_flight(instance):
     job = definitions().resolve_job_def("cot_refresh")
     run = instance.create_run_for_job(job, status=dg.DagsterRunStatus.STARTED)
     told = tick(instance)
@@ -254,7 +254,7 @@ def test_every_report_over_two_shutdowns_is_due_on_one_of_the_schedules_days(lak
 # ---------------------------------------------------------------- the exchange's data
 
 
-class Bento(DatabentoResource):
+class Bento(FeedResource):
     """A Databento that lives at *url*."""
 
     url: str
@@ -267,7 +267,7 @@ class Bento(DatabentoResource):
 
 
 def bento(url, home):
-    return Bento(base=str(home), world="sample", api_key="", url=url)
+    return Bento(feed="databento", base=str(home), world="sample", api_key="", url=url)
 
 
 @pytest.fixture
@@ -324,7 +324,7 @@ def look(instance, databento, cursor=None):
 )
 def test_a_vendor_that_is_down_or_wants_a_key_is_a_reason_for_schedule_and_sensor(instance, home, monkeypatch, url, why):
     monkeypatch.setattr(vendor_sensor, "months_held", lambda *_: {Month(2025, 12)})
-    databento = bento(url, home) if url else DatabentoResource(base=str(home), world="live", api_key="")
+    databento = bento(url, home) if url else FeedResource(feed="databento", base=str(home), world="live")
     for told in (
         scheduled("2026-01-02T12:15", after_open_interest, CHICAGO, instance, databento=databento),
         look(instance, databento),
@@ -370,7 +370,7 @@ def test_the_vendor_sensor_waits_flags_and_fetches_again_and_never_asks_twice(in
     assert json.loads(done.cursor) == {}
 
 
-def test_the_vendor_sensor_asks_again_at_once_for_other_work_a_few_at_a_time_and_for_nothing_under_way(
+def test_the_vendor_sensor_asks_again_at_once_for_other_work_a_few_at_a_time_and_for_nothing_in_flight(
     instance, home, bento_vendor, monkeypatch
 ):
     of_he_and_le(monkeypatch)
@@ -420,12 +420,12 @@ def test_what_is_under_way_is_seen_whichever_entrance_started_it(instance):
     ends = {"dagster/asset_partition_range_start": str(key_of("HE", Month(2025, 11)))}
     ends["dagster/asset_partition_range_end"] = str(key_of("LE", Month(2026, 1)))
     instance.create_run_for_job(whole, status=dg.DagsterRunStatus.STARTED, tags=ends, asset_selection={dg.AssetKey("futures_bars")})
-    market, cot = under_way(instance, "market_refresh", MARKET_TABLES), under_way(instance, "cot_refresh", COT_TABLES)
+    market, cot = in_flight(instance, "market_refresh", MARKET_TABLES), in_flight(instance, "cot_refresh", COT_TABLES)
     assert set(market.places) == {(m, n) for m in ("HE", "LE") for n in (Month(2025, 11), Month(2025, 12), Month(2026, 1))}
     assert (cot.places, cot.everywhere) == ({}, None)
     other = instance.create_run_for_job(built.resolve_job_def("cot_refresh"), status=dg.DagsterRunStatus.STARTING)
-    assert under_way(instance, "market_refresh", MARKET_TABLES).everywhere is None
-    assert other.run_id[:8] in under_way(instance, "cot_refresh", COT_TABLES).on("ZC", Month(2020, 1))
+    assert in_flight(instance, "market_refresh", MARKET_TABLES).everywhere is None
+    assert other.run_id[:8] in in_flight(instance, "cot_refresh", COT_TABLES).on("ZC", Month(2020, 1))
 
 
 @pytest.mark.parametrize("status", ["QUEUED", "NOT_STARTED", "STARTING", "STARTED", "CANCELING"])
@@ -434,10 +434,10 @@ def test_a_run_is_under_way_from_the_queue_to_its_end(instance, status):
     where = RemoteJobOrigin(RemoteRepositoryOrigin(RegisteredCodeLocationOrigin("here"), "__repository__"), "market_refresh")
     run = dg.DagsterRun("market_refresh", status=dg.DagsterRunStatus[status], tags=place, remote_job_origin=where)
     instance.add_run(run)
-    assert under_way(instance, "market_refresh", MARKET_TABLES).on("HE", Month(2025, 12)) == f"run {run.run_id[:8]}"
+    assert in_flight(instance, "market_refresh", MARKET_TABLES).on("HE", Month(2025, 12)) == f"run {run.run_id[:8]}"
     instance.delete_run(run.run_id)
     instance.add_run(dg.DagsterRun("market_refresh", status=dg.DagsterRunStatus.FAILURE, tags=place))
-    assert under_way(instance, "market_refresh", MARKET_TABLES).on("HE", Month(2025, 12)) is None
+    assert in_flight(instance, "market_refresh", MARKET_TABLES).on("HE", Month(2025, 12)) is None
 
 
 def test_a_backfill_is_under_way_before_any_of_its_runs(instance):
@@ -446,15 +446,15 @@ def test_a_backfill_is_under_way_before_any_of_its_runs(instance):
         "abc", definitions().resolve_asset_graph(), [place], [dg.AssetKey("futures_bars")], 0.0, {}, instance, False, None, None, None
     )
     instance.add_backfill(backfill)
-    assert under_way(instance, "market_refresh", MARKET_TABLES).places == {("HE", Month(2025, 12)): "backfill abc"}
-    assert under_way(instance, "cot_refresh", COT_TABLES).places == {}
+    assert in_flight(instance, "market_refresh", MARKET_TABLES).places == {("HE", Month(2025, 12)): "backfill abc"}
+    assert in_flight(instance, "cot_refresh", COT_TABLES).places == {}
     instance.update_backfill(backfill.with_status(BulkActionStatus.COMPLETED_SUCCESS))
-    assert under_way(instance, "market_refresh", MARKET_TABLES).places == {}
+    assert in_flight(instance, "market_refresh", MARKET_TABLES).places == {}
 
 
 def test_work_before_the_first_partition_is_not_asked_for():
-    works = [Work("HE", month, {"futures_bars": {month.first: month.first}}) for month in (Month(2009, 12), Month(2010, 1))]
-    assert free_of(works, UnderWay()) == (works[1:], [])
+    works = [DueMonth("HE", month, {"futures_bars": {month.first: month.first}}) for month in (Month(2009, 12), Month(2010, 1))]
+    assert without_in_flight(works, InFlight()) == (works[1:], [])
 
 
 # ---------------------------------------------------------------- of all
@@ -471,11 +471,11 @@ def test_the_jobs_hold_every_table_of_the_graph_and_the_checks():
 
 def test_work_is_marked_by_its_days_and_the_vendors_dates():
     def work(**days):
-        return Work("HE", Month(2025, 12), {"futures_bars": {day(k[1:].replace("_", "-")): day(v) for k, v in days.items()}})
+        return DueMonth("HE", Month(2025, 12), {"futures_bars": {day(k[1:].replace("_", "-")): day(v) for k, v in days.items()}})
 
-    assert work(d2025_12_01="2025-12-02").mark == work(d2025_12_01="2025-12-02").mark
-    assert work(d2025_12_01="2025-12-02").mark != work(d2025_12_01="2025-12-03").mark
-    assert work(d2025_12_01="2025-12-02").mark != work(d2025_12_01="2025-12-02", d2025_12_02="2025-12-03").mark
+    assert work(d2025_12_01="2025-12-02").fingerprint == work(d2025_12_01="2025-12-02").fingerprint
+    assert work(d2025_12_01="2025-12-02").fingerprint != work(d2025_12_01="2025-12-03").fingerprint
+    assert work(d2025_12_01="2025-12-02").fingerprint != work(d2025_12_01="2025-12-02", d2025_12_02="2025-12-03").fingerprint
 
 
 def test_all_are_shipped_stopped_and_explained():

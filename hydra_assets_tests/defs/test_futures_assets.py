@@ -16,7 +16,7 @@ from hydra_assets.core.tables.registry import TABLES
 from hydra_assets.defs import retries as retrying
 from hydra_assets.defs.checks import scope_of
 from hydra_assets.defs.partitions import key_of
-from hydra_assets.defs.raw_databento import UNATTENDED_TAGS
+from hydra_assets.defs.raw import UNATTENDED_TAGS
 from hydra_assets.features import of_family
 from hydra_assets.flow import publish as flow
 from hydra_assets.flow.publish import evidence_of

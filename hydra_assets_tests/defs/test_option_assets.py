@@ -19,7 +19,7 @@ from hydra_assets.defs.partitions import key_of
 from hydra_assets.features import of_family
 from hydra_assets.flow import publish as flow
 from hydra_assets.flow.derive import derived_months
-from hydra_assets.flow.feeds.databento import NO_ROOTS
+from hydra_assets.flow.feeds.databento_plan import NO_ROOTS
 from hydra_assets.flow.publish import compute_months
 from hydra_assets.storage.capture import Look
 from hydra_assets_tests.conftest import at

@@ -15,10 +15,11 @@ from hydra_assets.core.months import Month, months_between
 from hydra_assets.core.releases import ReleaseCalendar
 from hydra_assets.core.tables.cot import COT_DISAGGREGATED
 from hydra_assets.core.tables.registry import FEATURE_TABLES
-from hydra_assets.defs import raw, revisions
+from hydra_assets.defs import revisions
 from hydra_assets.defs.partitions import key_of, parts_of
 from hydra_assets.defs.revisions import FIRST_TAG, LAST_TAG, ONE_TAG, REVISION_TAG, revision_of, revision_sensor
 from hydra_assets.flow.derive import DERIVATIONS
+from hydra_assets.flow.feeds import cot
 from hydra_assets.flow.outdated import outdated_months, restamped_since_publish
 from hydra_assets.flow.publish import compute_months, look_back, publish_month
 from hydra_assets.sources.databento import DatabentoSource
@@ -271,7 +272,7 @@ def test_a_corrected_calendar_moves_stamps_and_the_features_that_rest_on_them(ho
         stamps = {d: out.isoformat() for d, (out, _, _) in shipped._exceptions.items()} | moved_to
         late = [{"report_date": str(d), "available_at_et": out, "status": "actual", "source": "test"} for d, out in stamps.items()]
         corrected = ReleaseCalendar(late, reviewed_until=shipped.reviewed_until, closures=shipped._closures)
-        monkeypatch.setattr(raw, "load_release_calendar", lambda: corrected)
+        monkeypatch.setattr(cot, "load_release_calendar", lambda: corrected)
         raw_run = run(**asked, only=["cot_disaggregated"], cftc=bent_resource(url, home))
         assert materializations(raw_run, "cot_disaggregated")[str(key_of("HE", Month(2025, 11)))]["restamped_rows"] == 8
         with hydra_assets.open() as desk:

@@ -32,7 +32,8 @@ from hydra_assets.errors import (
     VendorUnavailableError,
 )
 from hydra_assets.flow.feed import keep
-from hydra_assets.flow.feeds.databento import complete_at, fetch_plan, plan_of, raw_batches
+from hydra_assets.flow.feeds.databento import DATABENTO
+from hydra_assets.flow.feeds.databento_plan import complete_at, plan_of
 from hydra_assets.sources.databento_client import Limits, client
 from hydra_assets.sources.databento_parse import Definitions, parse_bars, parse_definitions, parse_statistics
 from hydra_assets.sources.http import wait_before_retry
@@ -487,8 +488,8 @@ def test_a_real_file_of_databento_goes_the_same_way():
 def lay(asking, lake, data_type, months, today=None):
     """Plan, fetch, append; the plan, and how many rows were new."""
     plan = plan_of(asking, lake, data_type, HE, months, today or NOW.date())
-    fetched, new = fetch_plan(asking.fetch, plan, synthetic=True), 0
-    for batch in raw_batches(fetched, lake):
+    fetched, new = DATABENTO.fetch(asking, [plan]), 0
+    for batch in DATABENTO.batches(fetched, lake):
         assert batch.captured is None or batch.month in months
         new += keep(batch, lake, asking.ledger)
     return plan, new
@@ -501,8 +502,8 @@ def test_a_day_stays_open_until_its_last_record_can_have_come(tmp_path, lake):
         definitions, _ = lay(asking, lake, "futures_definitions", december)
         bars, _ = lay(asking, lake, "futures_bars", december)
         statistics, _ = lay(asking, lake, "futures_statistics", december)
-        assert [run.days[-1] for run in bars.runs] == [D(2025, 12, 9)]
-        assert [run.days[-1] for run in statistics.runs] == [D(2025, 12, 8)]
+        assert [asked_for.days[-1] for asked_for in bars.ranges] == [D(2025, 12, 9)]
+        assert [asked_for.days[-1] for asked_for in statistics.ranges] == [D(2025, 12, 8)]
         assert set(statistics.gaps) == {D(2025, 12, 9), D(2025, 12, 10)}
         assert (
             "its last record can come until 2025-12-10 18:00Z; the vendor has data until 2025-12-10 00:00Z"
@@ -515,7 +516,7 @@ def test_a_day_stays_open_until_its_last_record_can_have_come(tmp_path, lake):
         running.now = NOW + dt.timedelta(1)
         with source(running.url, tmp_path) as asking:  # an open one keeps the free answers that it had
             later, new = lay(asking, lake, "futures_statistics", december, D(2025, 12, 11))
-            assert [run.days for run in later.runs] == [(D(2025, 12, 9),)]
+            assert [asked_for.days for asked_for in later.ranges] == [(D(2025, 12, 9),)]
             assert new > 20
             assert running.paid() == paid + 1
             assert definitions.gaps
@@ -534,7 +535,7 @@ def test_pending_days_are_gaps_and_degraded_days_set_the_quality(tmp_path, lake,
         lay(asking, lake, "futures_definitions", [Month(2025, 11)])
         plan, _ = lay(asking, lake, "futures_bars", [Month(2025, 11)])
         assert plan.gaps == {D(2025, 11, 6): "the vendor says pending", D(2025, 11, 18): "the vendor says missing"}
-        assert [(run.days[0], run.days[-1]) for run in plan.runs] == [
+        assert [(asked_for.days[0], asked_for.days[-1]) for asked_for in plan.ranges] == [
             (D(2025, 11, 3), D(2025, 11, 5)),
             (D(2025, 11, 7), D(2025, 11, 17)),
             (D(2025, 11, 19), D(2025, 11, 28)),
@@ -542,7 +543,7 @@ def test_pending_days_are_gaps_and_degraded_days_set_the_quality(tmp_path, lake,
         words.clear()
         words[D(2025, 11, 12)] = "degraded"
         late, new = lay(asking, lake, "futures_bars", [Month(2025, 11)])
-        assert [run.days for run in late.runs] == [(D(2025, 11, 6),), (D(2025, 11, 18),)]
+        assert [asked_for.days for asked_for in late.ranges] == [(D(2025, 11, 6),), (D(2025, 11, 18),)]
         assert new > 10
     rows = lake.read("futures_bars", "HE").to_pylist()
     for row in rows:
@@ -566,7 +567,7 @@ def test_a_day_that_the_vendor_mended_is_fetched_again_at_most_three_times(tmp_p
             changed[D(2025, 11, 12)] = D(2025, 12, 11 + n)
             asking._now = lambda n=n: NOW + dt.timedelta(1 + n)
             plan, _ = lay(asking, lake, "futures_bars", [Month(2025, 11)])
-            fetched.append([run.days for run in plan.runs])
+            fetched.append([asked_for.days for asked_for in plan.ranges])
         assert fetched == [[(D(2025, 11, 12),)], [(D(2025, 11, 12),)], [], []]
         assert lake.read("futures_bars", "HE").num_rows == len(set(map(str, lake.read("futures_bars", "HE").to_pylist())))
 
@@ -585,7 +586,7 @@ def test_a_restated_bar_is_a_new_vintage_known_when_it_was_seen(tmp_path, lake):
         asking._now = lambda: later
         for table in ("futures_definitions", "futures_bars"):
             plan, _ = lay(asking, lake, table, month, later.date())
-        assert bad in {d for run in plan.runs for d in run.days}
+        assert bad in {d for asked_for in plan.ranges for d in asked_for.days}
         key = ("instrument", "expiration")
         again = lake.read_known("futures_bars", "HE", later - dt.timedelta(seconds=1), key=key, start=bad, end=bad)
         after = lake.read_known("futures_bars", "HE", later, key=key, start=bad, end=bad)
@@ -644,7 +645,7 @@ def test_what_describes_a_month_not_asked_is_not_lost_and_no_late_row(tmp_path, 
 def test_days_before_the_vendors_history_are_gaps(tmp_path, lake):
     with vendor() as running, source(running.url, tmp_path) as asking:
         plan, new = lay(asking, lake, "futures_definitions", [Month(2010, 5), Month(2010, 6)])
-    assert plan.runs[0].days[0] == D(2010, 6, 7)
+    assert plan.ranges[0].days[0] == D(2010, 6, 7)
     assert "begins 2010-06-07" in plan.gaps[D(2010, 6, 4)]
     assert new > 50
 
@@ -656,15 +657,15 @@ import sys
 from pathlib import Path
 from hydra_assets_tests.support.databento_vendor import NOW, kill_before_capture, source
 from hydra_assets.core.months import months_between
-from hydra_assets_tests.flow.test_databento import HE, keep, plan_of, fetch_plan, raw_batches
+from hydra_assets_tests.flow.test_databento import DATABENTO, HE, keep, plan_of
 from hydra_assets.storage.lake import ParquetLake
 url, folder, after = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3])
 lake, months = ParquetLake(folder / "lake", world="sample"), months_between("2025-01", "2025-10")
 with source(url, folder) as asking:
     kill_before_capture(asking.ledger, after)
     for table in ("futures_definitions", "futures_bars", "futures_statistics"):
-        got = fetch_plan(asking.fetch, plan_of(asking, lake, table, HE, months, NOW.date()), synthetic=True)
-        for batch in raw_batches(got, lake):
+        got = DATABENTO.fetch(asking, [plan_of(asking, lake, table, HE, months, NOW.date())])
+        for batch in DATABENTO.batches(got, lake):
             keep(batch, lake, asking.ledger)
 """
 

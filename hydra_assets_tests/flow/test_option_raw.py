@@ -17,13 +17,15 @@ import pytest
 from databento.common.dbnstore import DBNStore
 
 import hydra_assets
-from hydra_assets.core.calendar import LIVESTOCK
+from hydra_assets.core.calendar import GRAINS, LIVESTOCK, DatedTime
 from hydra_assets.core.market import Market
 from hydra_assets.core.months import Month, months_between
+from hydra_assets.core.option_rules import OptionRules
 from hydra_assets.core.tables.registry import TABLES as ALL_TABLES
 from hydra_assets.errors import BudgetError, VendorContentError, VendorRefusedError, VendorUnavailableError
 from hydra_assets.flow.feed import keep
-from hydra_assets.flow.feeds.databento import NO_ROOTS, complete_at, fetch_plan, plan_of, raw_batches
+from hydra_assets.flow.feeds.databento import DATABENTO
+from hydra_assets.flow.feeds.databento_plan import NO_ROOTS, complete_at, plan_of
 from hydra_assets.sources.databento_options import OptionDefinitions, parse_option_definitions, parse_option_quotes
 from hydra_assets.sources.databento_parse import parse_statistics
 from hydra_assets.sources.ledger import Budget, Ledger
@@ -106,9 +108,13 @@ def definitions_of(*messages):
     return parse_option_definitions(store, HE, synthetic=True, degraded=NEVER, place="test")
 
 
+def clock(time):
+    return DatedTime(((dt.date.min, time),))
+
+
 def quotes_of(definitions, *messages, cut=CUT, degraded=NEVER, mappings=()):
     store = crafted("bbo-1m", *messages, mappings=mappings)
-    return parse_option_quotes(store, definitions, cut=cut, zone=CHICAGO, synthetic=True, degraded=degraded)
+    return parse_option_quotes(store, definitions, cut=clock(cut), zone=CHICAGO, synthetic=True, degraded=degraded)
 
 
 @pytest.fixture(scope="module")
@@ -264,14 +270,14 @@ def test_databentos_own_files_go_the_same_way():
     future = parse_option_definitions(definition, es, synthetic=False, degraded=NEVER, place="test_data")
     assert (future.table.num_rows, future.left_out) == (0, future.records)  # a future is no option
     nothing = OptionDefinitions(future.table)
-    night = parse_option_quotes(bbo, nothing, cut=CUT, zone=CHICAGO, synthetic=False, degraded=NEVER)
+    night = parse_option_quotes(bbo, nothing, cut=clock(CUT), zone=CHICAGO, synthetic=False, degraded=NEVER)
     assert (night.table.num_rows, night.quarantined) == (0, [])  # minutes after midnight UTC: the evening in Chicago
     assert night.records == len(bbo.to_ndarray()) > 0
-    there = parse_option_quotes(bbo, nothing, cut=dt.time(13), zone=ZoneInfo("Asia/Tokyo"), synthetic=False, degraded=NEVER)
+    there = parse_option_quotes(bbo, nothing, cut=clock(CUT), zone=ZoneInfo("Asia/Tokyo"), synthetic=False, degraded=NEVER)
     assert there.quarantined == ["ESH1 (id 5482) on 2020-12-28: no definition of it in the lake"]
     minutes = parse_option_quotes(
         bbo, OptionDefinitions(definitions_of(defined(5482, day="2020-12-28", symbol="X")).table),
-        cut=dt.time(9, 1), zone=ZoneInfo("Asia/Tokyo"), synthetic=False, degraded=NEVER,
+        cut=clock(dt.time(9, 1)), zone=ZoneInfo("Asia/Tokyo"), synthetic=False, degraded=NEVER,
     ).table.to_pylist()  # fmt: skip
     raw = bbo.to_df()
     last = raw[raw.index <= pd.Timestamp("2020-12-28T00:01Z")].iloc[-1]
@@ -281,11 +287,11 @@ def test_databentos_own_files_go_the_same_way():
 # ---------------------------------------------------------------- from the vendor to the lake
 
 
-def lay(asking, lake, data_type, months, *, market=HE, today=None, cut=CUT):
+def lay(asking, lake, data_type, months, *, market=HE, today=None):
     """Plan, fetch, append; the plan, and how many rows were new."""
-    plan = plan_of(asking, lake, data_type, market, months, today or asking._now().date(), cut=cut)
-    fetched, new = fetch_plan(asking.fetch, plan, synthetic=True), 0
-    for batch in raw_batches(fetched, lake):
+    plan = plan_of(asking, lake, data_type, market, months, today or asking._now().date())
+    fetched, new = DATABENTO.fetch(asking, [plan]), 0
+    for batch in DATABENTO.batches(fetched, lake):
         new += keep(batch, lake, asking.ledger)
     assert fetched.quarantined == []
     return plan, new
@@ -420,7 +426,7 @@ def test_a_quote_restated_on_a_mended_day_is_known_when_it_was_seen(tmp_path, la
         asking._now = lambda: later
         for table in ("option_definitions", "option_quotes"):
             plan, _ = lay(asking, lake, table, month)
-        assert bad in {day for run in plan.runs for day in run.days}
+        assert bad in {day for asked_for in plan.ranges for day in asked_for.days}
     again = lake.read_known("option_quotes", "HE", later - dt.timedelta(seconds=1), key=key, start=bad, end=bad)
     after = lake.read_known("option_quotes", "HE", later, key=key, start=bad, end=bad)
     assert again.sort_by("instrument").equals(before.sort_by("instrument"))
@@ -435,14 +441,16 @@ def test_a_quote_restated_on_a_mended_day_is_known_when_it_was_seen(tmp_path, la
 def test_quotes_are_complete_after_the_cut_and_statistics_on_the_next_noon(tmp_path, lake):
     assert complete_at("option_quotes", D(2025, 12, 9)) == at("2025-12-09 19:05")
     assert complete_at("option_quotes", D(2025, 7, 9)) == at("2025-07-09 18:05")
-    assert complete_at("option_quotes", D(2025, 7, 9), cut=dt.time(12, 30)) == at("2025-07-09 17:35")
+    assert complete_at("option_quotes", D(2025, 7, 9), rules=OptionRules(cut="12:30")) == at("2025-07-09 17:35")
     assert complete_at("option_statistics", D(2025, 12, 5)) == at("2025-12-08 18:00")
+    assert complete_at("option_quotes", D(2025, 12, 9), calendar=GRAINS) == at("2025-12-09 19:20")  # the grains' own cut, 13:15
+    assert complete_at("option_quotes", D(2012, 12, 10), calendar=GRAINS) == at("2012-12-10 20:05")  # 14:00 in those years
     with vendor() as running, source(running.url, tmp_path) as asking:
         december = [Month(2025, 12)]
         plans = {table: lay(asking, lake, table, december)[0] for table in TABLES}
-        assert [run.days[-1] for run in plans["option_quotes"].runs] == [D(2025, 12, 9)]
-        assert [run.days[-1] for run in plans["option_statistics"].runs] == [D(2025, 12, 8)]
-        asked = plans["option_quotes"].request(plans["option_quotes"].runs[0])
+        assert [asked_for.days[-1] for asked_for in plans["option_quotes"].ranges] == [D(2025, 12, 9)]
+        assert [asked_for.days[-1] for asked_for in plans["option_statistics"].ranges] == [D(2025, 12, 8)]
+        asked = plans["option_quotes"].request(plans["option_quotes"].ranges[0])
         assert (asked.symbols, asked.schema) == ("HE.OPT", "bbo-1m")
         assert (asked.start, asked.end) == (at("2025-12-01 14:00"), at("2025-12-09 19:00:01"))
         assert running.paid() == 3
@@ -456,16 +464,16 @@ def test_long_ranges_are_asked_for_by_the_year(tmp_path, lake):
     with vendor() as running, source(running.url, tmp_path) as asking:
         months = months_between("2023-11", "2024-02")
         futures = plan_of(asking, lake, "futures_statistics", HE, months, NOW.date())
-        assert len(futures.runs) == 1
+        assert len(futures.ranges) == 1
         for table in TABLES:
             plan, new = lay(asking, lake, table, months)
-            assert [(run.days[0], run.days[-1]) for run in plan.runs] == [
+            assert [(asked_for.days[0], asked_for.days[-1]) for asked_for in plan.ranges] == [
                 (D(2023, 11, 1), D(2023, 12, 29)),
                 (D(2024, 1, 2), D(2024, 2, 29)),
             ]
             assert new > 5_000
             held = {as_of.date() for as_of in pc.unique(lake.read(table, "HE")["as_of"]).to_pylist()}
-            assert held == {day for run in plan.runs for day in run.days}
+            assert held == {day for asked_for in plan.ranges for day in asked_for.days}
 
 
 def test_a_market_without_options_asks_for_nothing_and_says_so(tmp_path, lake):
@@ -473,7 +481,7 @@ def test_a_market_without_options_asks_for_nothing_and_says_so(tmp_path, lake):
     with vendor() as running, source(running.url, tmp_path) as asking:
         plan, new = lay(asking, lake, "option_quotes", [Month(2025, 10)], market=bare)
         assert running.asked == []
-    assert (plan.runs, new) == ([], 0)
+    assert (plan.ranges, new) == ([], 0)
     assert set(plan.gaps.values()) == {NO_ROOTS}
     assert len(plan.gaps) == 23
 
@@ -482,13 +490,13 @@ def test_every_root_is_asked_for_and_one_that_is_unknown_is_an_error(tmp_path, l
     two = dataclasses.replace(HE, option_roots=("HE", "HEX"))
     with vendor() as running, source(running.url, tmp_path) as asking:
         plan = plan_of(asking, lake, "option_definitions", two, [Month(2025, 10)], NOW.date())
-        assert plan.request(plan.runs[0]).symbols == "HE.OPT,HEX.OPT"
+        assert plan.request(plan.ranges[0]).symbols == "HE.OPT,HEX.OPT"
         with pytest.raises(VendorContentError, match=r"not wholly resolved: HEX\.OPT"):
-            asking.fetch_once(plan.request(plan.runs[0]))
+            asking.fetch_once(plan.request(plan.ranges[0]))
         none = dataclasses.replace(HE, option_roots=("HEX",))
         plan = plan_of(asking, lake, "option_definitions", none, [Month(2025, 10)], NOW.date())
         with pytest.raises(VendorRefusedError, match="could be resolved"):
-            asking.fetch_once(plan.request(plan.runs[0]))
+            asking.fetch_once(plan.request(plan.ranges[0]))
     assert lake.folders() == []
 
 
@@ -524,7 +532,8 @@ import sys
 from pathlib import Path
 from hydra_assets.core.months import months_between
 from hydra_assets.flow.feed import keep
-from hydra_assets.flow.feeds.databento import fetch_plan, plan_of, raw_batches
+from hydra_assets.flow.feeds.databento import DATABENTO
+from hydra_assets.flow.feeds.databento_plan import plan_of
 from hydra_assets.storage.lake import ParquetLake
 from hydra_assets_tests.support.databento_vendor import HE, NOW, kill_before_capture
 from hydra_assets_tests.support.databento_vendor import patient_source as source
@@ -535,8 +544,8 @@ lake, months = ParquetLake(folder / "lake", world="sample"), months_between("202
 with source(url, folder) as asking:
     kill_before_capture(asking.ledger, after)
     for table in ("option_definitions", "option_quotes", "option_statistics"):
-        got = fetch_plan(asking.fetch, plan_of(asking, lake, table, HE, months, NOW.date()), synthetic=True)
-        for batch in raw_batches(got, lake):
+        got = DATABENTO.fetch(asking, [plan_of(asking, lake, table, HE, months, NOW.date())])
+        for batch in DATABENTO.batches(got, lake):
             keep(batch, lake, asking.ledger)
 """
 

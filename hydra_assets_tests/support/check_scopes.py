@@ -2,7 +2,6 @@
 
 import datetime as dt
 from collections.abc import Sequence
-from functools import partial
 
 import pyarrow as pa
 
@@ -11,8 +10,9 @@ from hydra_assets.checks.report import CheckReport
 from hydra_assets.config.load import load_config, load_release_calendar
 from hydra_assets.core.calendar import DEFAULT_CALENDAR
 from hydra_assets.core.months import Month
+from hydra_assets.core.option_rules import OptionRules
 from hydra_assets.core.tables.registry import TABLES
-from hydra_assets.flow.feeds.databento import SCHEMAS, complete_at
+from hydra_assets.flow.feeds.registry import complete_at
 
 
 def scope(
@@ -32,7 +32,7 @@ def scope(
         now=now or dt.datetime(2026, 10, 1, tzinfo=dt.UTC),
         calendar=DEFAULT_CALENDAR,
         releases=load_release_calendar(),
-        complete_at=partial(complete_at, table) if table in SCHEMAS else DEFAULT_CALENDAR.prints_complete,
+        complete_at=lambda day: complete_at(TABLES[table], DEFAULT_CALENDAR, day, OptionRules()),
         has_options=has_options,
         alone=alone,
     )

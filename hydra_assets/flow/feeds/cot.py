@@ -1,8 +1,8 @@
-"""From the CFTC's archives to the months of the lake table ``cot_disaggregated``; knows no Dagster."""
+"""The feed of the CFTC: from its archives to the months of the lake table ``cot_disaggregated``."""
 
 import datetime as dt
 import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -10,22 +10,26 @@ from functools import partial
 import pyarrow as pa
 
 from hydra_assets.config.home import Home
-from hydra_assets.config.load import Config
+from hydra_assets.config.load import Config, load_release_calendar
+from hydra_assets.core.calendar import Calendar
 from hydra_assets.core.instants import INSTANT, to_us
 from hydra_assets.core.market import Market
 from hydra_assets.core.months import Month
+from hydra_assets.core.option_rules import OptionRules
 from hydra_assets.core.releases import ReleaseCalendar
 from hydra_assets.core.rows import rows_between
 from hydra_assets.core.tables.cot import COT_DISAGGREGATED
+from hydra_assets.core.tables.table import Table
 from hydra_assets.errors import NotPublishedError
 from hydra_assets.flow.batch import Batch
+from hydra_assets.flow.feed import Fact, Feed, Fetched, Plan, Records
 from hydra_assets.flow.feeds.sample import rudeness
 from hydra_assets.sources.cftc import CftcSource, CotArchive
-from hydra_assets.sources.cftc_parse import PARSER_VERSION, Quarantined, parse_cot
+from hydra_assets.sources.cftc_parse import PARSER_VERSION, parse_cot
+from hydra_assets.sources.publications import Publications
+from hydra_assets.sources.quarantine import refusal_of
 from hydra_assets.storage.capture import Look
 from hydra_assets.storage.lake import ParquetLake
-
-SOURCE = "cftc"
 
 
 @contextmanager
@@ -36,85 +40,169 @@ def open_cftc(home: Home, config: Config, calendar: ReleaseCalendar) -> Iterator
     Raises:
         VendorError: from the source's own calls.
     """
-    asked = config.cftc
+    settings = config.cftc
     source = partial(
         CftcSource,
         calendar=calendar,
-        connect_timeout_s=asked.connect_timeout_s,
-        read_timeout_s=asked.read_timeout_s,
-        deadline_s=asked.deadline_s,
-        max_zip_mb=asked.max_zip_mb,
-        max_attempts=asked.max_attempts,
+        connect_timeout_s=settings.connect_timeout_s,
+        read_timeout_s=settings.read_timeout_s,
+        deadline_s=settings.deadline_s,
+        max_zip_mb=settings.max_zip_mb,
+        max_attempts=settings.max_attempts,
     )
     if home.world == "live":
-        yield source(home.archives, base_url=asked.base_url)
+        yield source(home.archives, base_url=settings.base_url)
         return
     from hydra_assets.sources.sample.server import SampleVendor
 
     # The embedded vendor serves the configured markets: with another set of them its archives are other archives.
     contracts = sorted((market.cftc_code, market.name) for market in config.markets.values())
     rude = rudeness(config)
-    told = repr((contracts, rude.on) if rude.on else contracts)
-    served = hashlib.sha256(told.encode()).hexdigest()[:12]
+    identity = repr((contracts, rude.on) if rude.on else contracts)
+    served = hashlib.sha256(identity.encode()).hexdigest()[:12]
     with SampleVendor(config.markets, calendar, rude=rude) as vendor:
         yield source(home.archives / f"sample-{served}", base_url=vendor.url)
 
 
 @dataclass
-class CotFetch:
+class CotFetched(Fetched):
     """
-    What one fetch brought: the archives of the years asked, and the years that are gaps, with the reason.
+    Plans, and the archives of their years.
 
-    The rest is filled while the months are read.
+    Attributes:
+        plans: what was asked for.
+        archives: year to its archive.
+        gaps: years without an archive, with the reason.
+        duplicates: rows that say what another one says.
+        extra_columns: columns that the parser does not know.
     """
 
-    archives: Mapping[int, CotArchive]
-    gaps: Mapping[int, str]
-    rows_read: int = 0
+    plans: Sequence[Plan] = ()
+    archives: Mapping[int, CotArchive] = field(default_factory=dict)
+    gaps: Mapping[int, str] = field(default_factory=dict)
     duplicates: int = 0
-    quarantined: list[Quarantined] = field(default_factory=list)
     extra_columns: tuple[str, ...] = ()
 
+    @property
+    def facts(self) -> dict[str, Fact]:
+        archives = {archive.name: archive for archive in self.archives.values()}
+        return {
+            "archives": Records(
+                ("archive", "sha256", "rows", "seen_at"),
+                [(a.name, a.sha256[:16], a.rows, a.seen_at.isoformat()) for a in archives.values()],
+            ),
+            "duplicate_rows": self.duplicates,
+            "unknown_columns": ", ".join(self.extra_columns) or "none",
+            "quarantined": Records(
+                ("line", "code", "report_date", "reason"),
+                [(q.line, q.cftc_code, q.report_date, q.reason) for q in self.quarantined[:50]],
+            ),
+            "gap_years": "; ".join(f"{year}: {why}" for year, why in self.gaps.items()) or "none",
+        }
 
-def fetch_cot(fetch: Callable[[int], CotArchive], months: Sequence[Month]) -> CotFetch:
-    """The archives that hold *months*, each fetched once by *fetch* (`CftcSource.fetch`, or its one attempt)."""
-    archives: dict[int, CotArchive] = {}
-    gaps: dict[int, str] = {}
-    for year in sorted({month.year for month in months}):
-        held = next((archive for archive in archives.values() if year in archive.years), None)
-        try:
-            archives[year] = held or fetch(year)
-        except NotPublishedError as error:
-            gaps[year] = str(error)
-    return CotFetch(archives, gaps)
+
+class CotFeed(Feed[CftcSource, Plan, CotFetched]):
+    """The CFTC's Commitments of Traders."""
+
+    name = "cftc"
+    title = "the CFTC"
+
+    @contextmanager
+    def open(self, home: Home, config: Config, *, key: str = "", run: str = "by hand", unattended: bool = False) -> Iterator[CftcSource]:
+        """The CFTC, which takes no key and no money: see `open_cftc`."""
+        with open_cftc(home, config, load_release_calendar()) as source:
+            yield source
+
+    def plan(
+        self, source: CftcSource, lake: ParquetLake, table: Table, market: Market, months: Sequence[Month], config: Config, now: dt.datetime
+    ) -> Plan:
+        """All of *months*: an archive holds a whole year, and is fetched only where it has changed."""
+        return Plan(table, market, months)
+
+    def fetch(self, source: CftcSource, plans: Sequence[Plan], *, once: bool = False) -> CotFetched:
+        """The archives of the plans' years, each fetched once for all markets."""
+        ask = source.fetch_once if once else source.fetch
+        archives: dict[int, CotArchive] = {}
+        gaps: dict[int, str] = {}
+        for year in sorted({month.year for plan in plans for month in plan.months}):
+            known = next((archive for archive in archives.values() if year in archive.years), None)
+            try:
+                archives[year] = known or ask(year)
+            except NotPublishedError as error:
+                gaps[year] = str(error)
+        return CotFetched(plans=plans, archives=archives, gaps=gaps)
+
+    def batches(self, fetched: CotFetched, lake: ParquetLake) -> Iterator[Batch]:
+        """All of it is parsed before any of it is handed over: a broken file appends nothing."""
+        batches = [batch for plan in fetched.plans for batch in _batches(fetched, plan, load_release_calendar())]
+        bad = len(fetched.quarantined)
+        fetched.records = bad + sum(batch.rows.num_rows for batch in batches)
+        refusal = refusal_of(fetched.quarantined, bad, fetched.records)
+        if refusal is None:
+            yield from batches
+        else:
+            fetched.refused.append(refusal)
+
+    def complete_at(self, table: Table, calendar: Calendar, day: dt.date, rules: OptionRules) -> dt.datetime:
+        """The report's release."""
+        return load_release_calendar().release(day).available_at
+
+    def restamp(self, lake: ParquetLake, plan: Plan, month: Month) -> int | None:
+        """Put right the stamps that another calendar or parser made: see `restamp_cot`."""
+        return restamp_cot(lake, plan.market, month, load_release_calendar())
+
+    def note(self, table: Table, day: dt.date) -> str:
+        """When the report is released, and from which day that was moved."""
+        release = load_release_calendar().release(day)
+        moved = "" if release.available_at == release.rule_at else f", moved from {release.rule_at:%Y-%m-%d}"
+        return f"released {release.available_at:%Y-%m-%d %H:%M}Z{moved}"
+
+    def run_facts(self, fetched: CotFetched, home: Home) -> dict[str, Fact]:
+        """The archives, and when the newest reports were seen beside when they were scheduled."""
+        with Publications(home.ledger) as publications:
+            seen = publications.newest(8)
+        rows = [
+            (str(p.report), f"{p.scheduled_at:%Y-%m-%d %H:%M}Z", f"{p.observed_at:%Y-%m-%d %H:%M:%S}Z", p.last_modified or "") for p in seen
+        ]
+        columns = ("report", "scheduled", "observed", "last_modified")
+        return {**fetched.facts, **({"publications": Records(columns, rows)} if rows else {})}
+
+    def month_facts(self, fetched: CotFetched, plan: Plan, lake: ParquetLake, month: Month) -> dict[str, Fact]:
+        """How many reports were seen as they came out; why there is no archive."""
+        stats = lake.capture_stats(plan.table.name, plan.market.symbol, month.first, month.last)
+        facts: dict[str, Fact] = {"captured_live": stats.live, "backfilled": stats.backfilled}
+        return {**facts, **({"gap": True, "reason": fetched.gaps[month.year]} if month.year in fetched.gaps else {})}
 
 
-def cot_batches(fetched: CotFetch, market: Market, months: Sequence[Month], calendar: ReleaseCalendar) -> Iterator[Batch]:
+COT = CotFeed()
+
+
+def _batches(fetched: CotFetched, plan: Plan, calendar: ReleaseCalendar) -> Iterator[Batch]:
     """
-    The rows of *market*, month by month, ascending.
+    The rows of a plan's market, month by month, ascending.
 
     A month of a gap year is not yielded: nothing was looked at. A month without a report is yielded empty: that it was looked
     at, and found empty, is what later tells a late report from one that had been there.
     """
     parsed: dict[str, pa.Table] = {}
-    for month in sorted(months):
+    code = plan.market.cftc_code
+    for month in plan.months:
         archive = fetched.archives.get(month.year)
         if archive is None:
             continue
         if archive.name not in parsed:
             parsed.clear()  # months ascend: an earlier archive is not needed again
-            answer = parse_cot(archive.read(), [market.cftc_code], years=archive.years, calendar=calendar, place=f"CFTC {archive.name}")
-            fetched.rows_read += answer.rows_read
+            answer = parse_cot(archive.read(), [code], years=archive.years, calendar=calendar, place=f"CFTC {archive.name}")
             fetched.duplicates += answer.duplicates
             fetched.quarantined += answer.quarantined
             fetched.extra_columns = answer.extra_columns
             parsed[archive.name] = answer.table
-        look = Look(SOURCE, month.first, month.last, (market.cftc_code,), archive.seen_at, versions=versions_of(calendar))
-        yield Batch(COT_DISAGGREGATED, market.symbol, month, rows_between(parsed[archive.name], month.first, month.last), look)
+        look = Look(plan.table.source, month.first, month.last, (code,), archive.seen_at, versions=versions_of(calendar))
+        yield Batch(plan.table, plan.market.symbol, month, rows_between(parsed[archive.name], month.first, month.last), look)
 
 
 def versions_of(calendar: ReleaseCalendar) -> dict[str, str]:
-    """What stamps and reads a report, as it stands in the footers."""
+    """Versions of what stamps and reads a report, as the footers keep them."""
     return {"calendar": calendar.version, "parser": PARSER_VERSION}
 
 
@@ -140,9 +228,9 @@ def restamp_cot(lake: ParquetLake, market: Market, month: Month, calendar: Relea
             "quality": pa.array([release.quality for release in releases], pa.string()),
         }
     )
-    reason = f"stamped under {_told(old[-1])}; now {_told(versions)}"
+    reason = f"stamped under {_in_words(old[-1])}; now {_in_words(versions)}"
     return lake.restamp(right, dataset.name, market.symbol, month.first, key=dataset.key, reason=reason, versions=versions)
 
 
-def _told(versions: Mapping[str, str]) -> str:
+def _in_words(versions: Mapping[str, str]) -> str:
     return ", ".join(f"{name} {version}" for name, version in sorted(versions.items())) or "no known version"

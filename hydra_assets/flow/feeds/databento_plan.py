@@ -1,0 +1,180 @@
+"""
+Databento: which days of a table to ask for, in which requests, at what price.
+
+A day is captured once the vendor's range has passed its last possible record; earlier it is a gap, and asked for again. One request is
+made per table and contiguous run of missing days, and per year of options, whose answers are large.
+"""
+
+import datetime as dt
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from hydra_assets.core.calendar import DEFAULT_CALENDAR, Calendar
+from hydra_assets.core.market import Market
+from hydra_assets.core.months import Month
+from hydra_assets.core.option_rules import OptionRules
+from hydra_assets.core.tables.registry import TABLES
+from hydra_assets.core.tables.table import Table
+from hydra_assets.flow.feed import Plan
+from hydra_assets.sources.databento import Condition, DatabentoSource, Quote, Request
+from hydra_assets.sources.databento_options import FROM
+from hydra_assets.storage.lake import ParquetLake
+
+MAX_FETCHES = 3  # of one day's table, however often the vendor mends it
+SCHEMAS = {
+    "futures_definitions": "definition",
+    "futures_bars": "ohlcv-1d",
+    "futures_statistics": "statistics",
+    "option_definitions": "definition",
+    "option_quotes": "bbo-1m",
+    "option_statistics": "statistics",
+}
+_SHIPPED_RULES = OptionRules()
+NO_ROOTS = "no option_roots configured"
+_STATISTICS_FROM = dt.time(7)  # the morning brings the figures of the session before
+_AFTER_CUT = dt.timedelta(minutes=5)  # margin for the last one-minute record before the cut
+
+
+def complete_at(data_type: str, day: dt.date, *, calendar: Calendar = DEFAULT_CALENDAR, rules: OptionRules = _SHIPPED_RULES) -> dt.datetime:
+    """
+    The instant by which the last record that describes *day* is published.
+
+    Statistics: noon of the next session, whose morning brings the open interest. Quotes of options: shortly after the cut. Else the end
+    of the UTC day.
+    """
+    if SCHEMAS[data_type] == "statistics":
+        return calendar.prints_complete(day)
+    if SCHEMAS[data_type] == "bbo-1m":
+        return rules.cut_on(calendar, day) + _AFTER_CUT
+    return _midnight(day) + dt.timedelta(1)
+
+
+@dataclass(frozen=True)
+class DayRange:
+    """Contiguous sessions to ask for, with the vendor's date of the last change of each."""
+
+    days: tuple[dt.date, ...]
+    changed: Mapping[dt.date, dt.date]
+
+    @property
+    def seen_since(self) -> dt.date:
+        """An answer seen earlier lacks a change."""
+        return max(self.changed.values())
+
+
+@dataclass(frozen=True)
+class DatabentoPlan(Plan):
+    """
+    What is missing of a table's months.
+
+    Attributes:
+        rules: the cut up to which quotes of options count.
+        synthetic: whether the answers are the embedded vendor's.
+        ranges: to be asked for, one request each.
+        gaps: days that cannot be captured yet, with the reason.
+        held: number of days captured already.
+        conditions: the vendor's account of each day.
+        days: the sessions looked at.
+    """
+
+    rules: OptionRules
+    synthetic: bool
+    ranges: list[DayRange] = field(default_factory=list)
+    gaps: dict[dt.date, str] = field(default_factory=dict)
+    held: int = 0
+    conditions: Mapping[dt.date, Condition] = field(default_factory=dict)
+    days: frozenset[dt.date] = frozenset()
+
+    def degraded(self, day: dt.date) -> bool:
+        """Whether the vendor says that the day's data are of reduced quality."""
+        condition = self.conditions.get(day)
+        return condition is not None and condition.status == "degraded"
+
+    @property
+    def symbols(self) -> str:
+        """The parent symbols to ask for; empty where the market has no options."""
+        return symbols_of(self.table, self.market)
+
+    def request(self, wanted: DayRange) -> Request:
+        """The one request of *wanted*."""
+        schema, calendar = SCHEMAS[self.table.name], self.market.calendar
+        first, last = wanted.days[0], wanted.days[-1]
+        start, end = _midnight(first), complete_at(self.table.name, last, calendar=calendar, rules=self.rules)
+        if schema == "statistics":
+            start = calendar.at(first, _STATISTICS_FROM)
+        elif schema == "bbo-1m":
+            start = calendar.at(first, FROM)
+            end = self.rules.cut_on(calendar, last) + dt.timedelta(seconds=1)  # the end is exclusive
+        return Request(self.market.dataset, schema, self.symbols, start, end)
+
+
+def symbols_of(table: Table, market: Market) -> str:
+    """The parent symbols of *table*'s instruments; empty where the market has no options."""
+    return ",".join(f"{root}.OPT" for root in market.option_roots) if table.needs_options else f"{market.symbol}.FUT"
+
+
+def plan_of(
+    source: DatabentoSource,
+    lake: ParquetLake,
+    data_type: str,
+    market: Market,
+    months: Sequence[Month],
+    today: dt.date,
+    *,
+    rules: OptionRules = _SHIPPED_RULES,
+) -> DatabentoPlan:
+    """What of *months* is not captured, or the vendor has changed since; two free requests at most."""
+    table, calendar = TABLES[data_type], market.calendar
+    days = [day for month in sorted(months) for day in calendar.session_days(month.first, month.last) if day <= today]
+    about = (table, market, sorted(months), rules, lake.world == "sample")
+    if not symbols_of(table, market):
+        return DatabentoPlan(*about, gaps=dict.fromkeys(days, NO_ROOTS))
+    if not days:
+        return DatabentoPlan(*about)
+    begins, end = source.available(market.dataset, SCHEMAS[data_type])
+    conditions = source.conditions(market.dataset, max(days[0], begins.date()), min(days[-1] + dt.timedelta(5), today))
+    captured = source.ledger.captured(data_type, market.symbol)
+    # The ledger records payment, the lake records storage. A month without files is re-read from the archive.
+    empty = {month for month in months if not lake.files(data_type, market.symbol, month.first, month.last)}
+    gaps: dict[dt.date, str] = {}
+    missing: dict[dt.date, dt.date] = {}
+    for day in days:
+        condition, done = conditions.get(day), complete_at(data_type, day, calendar=calendar, rules=rules)
+        known = None if Month.of(day) in empty else captured.get(day)
+        modified = condition.last_modified if condition is not None and condition.last_modified else day
+        if _midnight(day) < begins:
+            gaps[day] = f"the vendor's history begins {begins:%Y-%m-%d}"
+        elif done > end:
+            gaps[day] = f"its last record can come until {done:%Y-%m-%d %H:%MZ}; the vendor has data until {end:%Y-%m-%d %H:%MZ}"
+        elif condition is not None and condition.status in ("pending", "missing"):
+            gaps[day] = f"the vendor says {condition.status}"
+        elif known is None or (modified > known.last_modified and known.fetches < MAX_FETCHES):
+            missing[day] = modified
+    held = len(days) - len(gaps) - len(missing)
+    ranges = _ranges(missing, calendar, by_year=table.needs_options)
+    return DatabentoPlan(*about, ranges, gaps, held, conditions, frozenset(days))
+
+
+def quote_plan(source: DatabentoSource, plan: DatabentoPlan) -> list[tuple[Request, Quote]]:
+    """The price of each request of *plan*; 0 for what the archive holds already."""
+    answers = []
+    for wanted in plan.ranges:
+        request = plan.request(wanted)
+        kept = source.ledger.covering(request.arguments(), seen_since=wanted.seen_since)
+        answers.append((request, Quote(0.0, 0, 0) if kept else source.quote(request)))
+    return answers
+
+
+def _ranges(missing: Mapping[dt.date, dt.date], calendar: Calendar, *, by_year: bool) -> list[DayRange]:
+    """*missing* days, ascending, cut where a session lies between two of them, and at the end of a year where *by_year*."""
+    parts: list[list[dt.date]] = []
+    for day in missing:
+        before = parts[-1][-1] if parts else None
+        if before is None or calendar.next_session(before) != day or (by_year and before.year != day.year):
+            parts.append([])
+        parts[-1].append(day)
+    return [DayRange(tuple(part), {day: missing[day] for day in part}) for part in parts]
+
+
+def _midnight(day: dt.date) -> dt.datetime:
+    return dt.datetime.combine(day, dt.time(), dt.UTC)

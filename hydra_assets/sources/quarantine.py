@@ -1,0 +1,19 @@
+"""The share of an answer's records that may be unusable before the whole answer is refused."""
+
+from collections.abc import Sequence
+
+MAX_QUARANTINED_SHARE = 0.01
+
+
+def refusal_of(quarantined: Sequence[object], bad: int, usable: int) -> str | None:
+    """
+    The reason why an answer is refused; None where it is believed.
+
+    Args:
+        quarantined: records that cannot be used, each with its reason.
+        bad: how many of them count; a single one never refuses an answer.
+        usable: records that could be rows, the bad ones included.
+    """
+    if bad <= 1 or bad <= MAX_QUARANTINED_SHARE * usable:
+        return None
+    return f"{bad} of {usable} records cannot be believed, more than {MAX_QUARANTINED_SHARE:.0%}; first: {quarantined[0]}"

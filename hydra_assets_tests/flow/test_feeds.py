@@ -1,0 +1,90 @@
+"""Feeds: each raw table has one, coverage day by day, and what is refused before it counts as captured."""
+
+import dataclasses
+import datetime as dt
+
+import pytest
+
+from hydra_assets.config.load import load_config
+from hydra_assets.core.months import Month
+from hydra_assets.core.option_rules import OptionRules
+from hydra_assets.core.tables.registry import TABLES
+from hydra_assets.errors import ConfigError
+from hydra_assets.flow.batch import Batch, Captured
+from hydra_assets.flow.feed import Plan, keep
+from hydra_assets.flow.feeds.cot import COT
+from hydra_assets.flow.feeds.databento import DATABENTO
+from hydra_assets.flow.feeds.databento_plan import SCHEMAS, DatabentoPlan
+from hydra_assets.flow.feeds.registry import FEEDS, check_sources
+from hydra_assets.sources.databento import Condition
+from hydra_assets.sources.quarantine import refusal_of
+from hydra_assets.storage.capture import Look
+from hydra_assets_tests.conftest import at
+from hydra_assets_tests.support.cot_history import weeks
+
+HE, RULES = load_config().market("HE"), OptionRules()
+REPORTS = TABLES["cot_disaggregated"]
+
+
+def test_every_raw_table_has_a_feed_and_a_forgotten_one_is_named():
+    assert {table.name for feed in FEEDS.values() for table in feed.tables} == {t.name for t in TABLES.values() if t.group == "raw"}
+    cash = dataclasses.replace(REPORTS, name="cash_index", source="usda")
+    with pytest.raises(ConfigError, match="table cash_index has the source 'usda', and no feed"):
+        check_sources({**TABLES, "cash_index": cash}, FEEDS)
+    with pytest.raises(ConfigError, match="feed cftc fills no table"):
+        check_sources({"futures_bars": TABLES["futures_bars"]}, FEEDS)
+
+
+def test_databento_has_a_schema_for_each_of_its_tables():
+    assert set(SCHEMAS) == {table.name for table in DATABENTO.tables}
+
+
+def test_a_session_is_held_degraded_a_gap_or_to_come(lake):
+    first, second, third, fourth = (dt.date(2025, 11, day) for day in (3, 4, 5, 6))
+    plan = DatabentoPlan(
+        TABLES["futures_bars"],
+        HE,
+        [Month(2025, 11)],
+        RULES,
+        synthetic=True,
+        gaps={third: "the vendor says pending"},
+        conditions={second: Condition("degraded", second)},
+        days=frozenset({first, second, third}),
+    )
+    days = DATABENTO.coverage(plan, lake, Month(2025, 11), RULES, at("2025-11-06"))[:4]
+    assert [(day.day, day.state) for day in days] == [(first, "held"), (second, "degraded"), (third, "gap"), (fourth, "to come")]
+    assert days[2].note == "the vendor says pending"
+
+
+def test_a_report_is_held_a_gap_or_to_come_and_says_when_its_release_moved(lake):
+    look = Look("cftc", dt.date(2025, 9, 1), dt.date(2025, 9, 2), ("054642",), at("2025-10-01"))
+    table = weeks(2025, 2025)
+    first = table.filter([as_of == at("2025-09-02") for as_of in table["as_of"].to_pylist()])
+    keep(Batch(REPORTS, "HE", Month(2025, 9), first, look), lake)
+    days = COT.coverage(Plan(REPORTS, HE, [Month(2025, 9)]), lake, Month(2025, 9), RULES, at("2025-10-01"))
+    assert [day.state for day in days] == ["held", "gap", "gap", "gap", "to come"]
+    assert days[0].note == "released 2025-09-05 19:30Z"
+    assert days[-1].note == "released 2025-11-19 20:30Z, moved from 2025-10-03"
+
+
+def test_due_by_default_is_what_is_out_and_not_in_the_lake(lake):
+    due = COT.due(None, lake, REPORTS, HE, [Month(2025, 9)], load_config(), at("2025-10-01"))
+    assert sorted(due.days) == [dt.date(2025, 9, day) for day in (2, 9, 16, 23)]
+    assert due.waiting == {dt.date(2025, 9, 30): "its last record can come until 2025-11-19 20:30Z"}
+
+
+def test_captured_days_need_a_ledger_and_nothing_is_written_without_one(lake):
+    day = dt.date(2025, 9, 2)
+    rows = weeks(2025, 2025).slice(0, 0)
+    batch = Batch(REPORTS, "HE", Month(2025, 9), rows, captured=Captured({day: day}, at("2025-10-01")))
+    with pytest.raises(ConfigError, match="no ledger"):
+        keep(batch, lake)
+    assert lake.folders() == []
+
+
+@pytest.mark.parametrize(("usable", "bad", "refused"), [(100, 1, False), (100, 2, True), (200, 2, False), (2, 2, True)])
+def test_more_than_a_hundredth_of_quarantined_records_is_refused_but_never_a_single_one(usable, bad, refused):
+    reason = refusal_of([f"record {n}" for n in range(bad)], bad, usable)
+    assert (reason is not None) == refused
+    if refused:
+        assert "cannot be believed, more than 1%; first: record 0" in reason
