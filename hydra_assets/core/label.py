@@ -1,4 +1,4 @@
-"""How a label is told from a feature: by its name."""
+"""The name by which labels differ from features."""
 
 PREFIX = "label_"
 

@@ -1,4 +1,4 @@
-"""When a recomputed number is the number already held: float noise makes no new recording."""
+"""Equality of a recomputed number and the stored one: float noise makes no new vintage and no new recording."""
 
 import math
 

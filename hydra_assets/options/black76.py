@@ -14,7 +14,7 @@ from hydra_assets.core.arrays import Floats
 
 SQRT2 = float(np.sqrt(2.0))
 INV_SQRT_2PI = float(1 / np.sqrt(2 * np.pi))
-_SAFE_ERFCX = -26.0  # erfcx overflows below; the exponential before it has long made up for that
+_SAFE_ERFCX = -26.0  # erfcx overflows below this, where the product is already 0 in double precision
 
 
 def minus_distance(f: Floats, k: Floats) -> Floats:
@@ -47,7 +47,7 @@ def time_value_and_slope(x: Floats, s: Floats) -> tuple[Floats, Floats]:
         # Deep in high vol the scaled form multiplies 0 by infinity; there the plain one is exact.
         if (far := upper > 5.0).any():
             value[far] = np.exp(0.5 * x[far]) * ndtr(upper[far]) - np.exp(-0.5 * x[far]) * ndtr((h - t)[far])
-        # Of little time and vol the difference cancels; there it is its own Taylor series.
+        # For tiny total vol the difference cancels: use its Taylor series.
         if (close := (t < 0.02) & (x > -1.0)).any():
             value[close] = slope[close] * INV_SQRT_2PI * _mills_difference(h[close], t[close])
         return value, INV_SQRT_2PI * slope

@@ -2,7 +2,7 @@
 The risk-neutral distribution of a smile, in closed form: density, distribution function, moments, model-free variances.
 
 No strike is cut off and nothing is renormalised: the mean is the forward because the smile is one, and what lies beyond the quoted
-strikes is told as tail mass. Source: Breeden & Litzenberger (1978) for the density; Bakshi, Kapadia & Madan (2003) for the
+strikes is reported as tail mass. Source: Breeden & Litzenberger (1978) for the density; Bakshi, Kapadia & Madan (2003) for the
 moments; Carr & Madan (1998) for the model-free variance; Martin (2017) for the simple variance.
 """
 

@@ -48,7 +48,7 @@ class SmileFit:
 
     @property
     def raw_covariance(self) -> Floats:
-        """Of (a, b, rho, m, sigma) of `svi`, shape (n, 5, 5), of rank 3: what `surface.standard_errors` asks for."""
+        """Covariance of (a, b, rho, m, sigma) of `svi`, shape (n, 5, 5), of rank 3: input of `surface.standard_errors`."""
         by = raw_by_ssvi(theta=self.theta, rho=self.rho, phi=self.phi)
         return np.asarray(by @ self.covariance @ np.swapaxes(by, 1, 2))
 

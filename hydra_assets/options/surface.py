@@ -1,4 +1,4 @@
-"""What is read off smiles: volatility at the money and at a delta, risk reversal and butterfly, constant maturities between slices."""
+"""Readings of smiles: volatility at the money and at a delta, risk reversal and butterfly, constant maturities between slices."""
 
 from dataclasses import dataclass
 
@@ -29,7 +29,7 @@ class Between:
 
     @property
     def size(self) -> int:
-        """How many smiles."""
+        """Number of smiles."""
         return self.near.size
 
     @property
@@ -68,15 +68,15 @@ def strike_of_delta(smile: Smile, *, delta: float, right: int) -> Floats:
         Shape (slices,); found by Newton's steps within a bracket. -d1 grows with log-moneyness on every slice without butterflies; one that
         has them may hold several such strikes.
     """
-    asked = -right * ndtri(delta)  # what k / sqrt(w) - sqrt(w) / 2 is to be, up to the right's sign
+    target = -right * ndtri(delta)  # what k / sqrt(w) - sqrt(w) / 2 is to be, up to the right's sign
     sd = np.sqrt(smile.total_variance(np.zeros((smile.size, 1)))[:, 0])
     low, high = np.minimum(-right * sd, right * (8 * sd + 1)), np.maximum(-right * sd, right * (8 * sd + 1))
-    k = np.clip(asked * sd, low, high)
+    k = np.clip(target * sd, low, high)
     going = np.isfinite(sd)
     for _ in range(MOST_STEPS):
         w, slope, _ = (part[:, 0] for part in smile.derivatives(k[:, None]))
         s = np.sqrt(w)
-        miss = k / s - s / 2 - asked
+        miss = k / s - s / 2 - target
         low, high = np.where(miss < 0, k, low), np.where(miss > 0, k, high)
         newton = k - miss / (1 / s - slope / (2 * w) * (k / s + s / 2))
         # Where a step would leave the bracket, halve it instead.
@@ -99,7 +99,7 @@ def risk_reversal_and_butterfly(smile: Smile, *, tau: ArrayLike, delta: float = 
 
 @dataclass(frozen=True)
 class StandardErrors:
-    """Of `atm_vol` and of `risk_reversal_and_butterfly`; decimals a year, shape (slices,)."""
+    """Standard errors of `atm_vol` and `risk_reversal_and_butterfly`; decimals a year, shape (slices,)."""
 
     atm_vol: Floats
     risk_reversal: Floats

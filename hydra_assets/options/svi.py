@@ -26,7 +26,7 @@ class Smile(Protocol):
 
     @property
     def size(self) -> int:
-        """How many slices."""
+        """Number of slices."""
 
     @property
     def call_wing(self) -> Floats:
@@ -70,38 +70,6 @@ class RawSvi:
         root = np.sqrt(1 - r * r)
         return cls.of(a=th / 2 * (1 - r * r), b=th * ph / 2, rho=r, m=-r / ph, sigma=root / ph)
 
-    @classmethod
-    def of_jump_wings(
-        cls, *, tau: ArrayLike, variance: ArrayLike, skew: ArrayLike, put_wing: ArrayLike, call_wing: ArrayLike, minimum: ArrayLike
-    ) -> "RawSvi":
-        """From variance a year at the money, skew, slopes of the put and call wing, and smallest variance a year."""
-        t, v, psi, p, c, least = (
-            np.atleast_1d(np.asarray(part, dtype=float)) for part in (tau, variance, skew, put_wing, call_wing, minimum)
-        )
-        w = v * t
-        b = np.sqrt(w) / 2 * (c + p)
-        rho = 1 - p * np.sqrt(w) / b
-        beta = rho - 2 * psi * np.sqrt(w) / b
-        with np.errstate(divide="ignore", invalid="ignore"):
-            alpha = np.sign(beta) * np.sqrt(1 / beta**2 - 1)
-            m = (v - least) * t / (b * (-rho + np.sign(alpha) * np.sqrt(1 + alpha**2) - alpha * np.sqrt(1 - rho**2)))
-            centred = beta == 0
-            m = np.where(centred, 0.0, m)
-            # With the vertex at the money the two variances alone fix sigma.
-            flat = np.sqrt(1 - rho**2)
-            sigma = np.where(centred, (v - least) * t / (b * np.where(flat < 1, 1 - flat, np.nan)), alpha * m)
-        return cls.of(a=least * t - b * sigma * flat, b=b, rho=rho, m=m, sigma=sigma)
-
-    def jump_wings(self, tau: ArrayLike) -> tuple[Floats, Floats, Floats, Floats, Floats]:
-        """Variance a year at the money, skew, put wing, call wing, smallest variance a year."""
-        t = np.asarray(tau, dtype=float)
-        root = np.sqrt(self.m**2 + self.sigma**2)
-        w = self.a + self.b * (-self.rho * self.m + root)
-        scale = np.sqrt(w)
-        skew = self.b / (2 * scale) * (self.rho - self.m / root)
-        least = self.a + self.b * self.sigma * np.sqrt(1 - self.rho**2)
-        return w / t, skew, self.b * (1 - self.rho) / scale, self.b * (1 + self.rho) / scale, least / t
-
     def __getitem__(self, slices: Chosen) -> "RawSvi":
         """Some of the slices."""
         return RawSvi(self.a[slices], self.b[slices], self.rho[slices], self.m[slices], self.sigma[slices])
@@ -136,7 +104,7 @@ class RawSvi:
 
     @property
     def size(self) -> int:
-        """How many slices."""
+        """Number of slices."""
         return len(self.a)
 
     @property

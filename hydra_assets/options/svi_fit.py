@@ -94,7 +94,7 @@ def _search(k: Floats, w: Floats, weight: Floats, low: Floats, high: Floats) -> 
         found, cost = _best_of(ms, sigmas, k, w, weight)
         best = np.argmin(cost, axis=1)
         m, log_sigma = ms[row, best], np.log(sigmas[row, best])
-        # Two cells to each side: a valley that lies aslant does not slip out.
+        # Two cells to each side: a diagonal valley stays inside.
         m_reach, log_reach = m_reach * 4 / (NODES - 1), log_reach * 4 / (NODES - 1)
     return RawSvi(*(part[row, best] for part in found))
 

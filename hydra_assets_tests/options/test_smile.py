@@ -11,6 +11,7 @@ from hydra_assets.options.black76 import price
 from hydra_assets.options.density import cumulative, density, moments
 from hydra_assets.options.smile import fit_smiles
 from hydra_assets.options.svi import RawSvi, largest_phi
+from hydra_assets_tests.support.jump_wings import jump_wings, of_jump_wings
 
 VOGT = RawSvi.of(a=-0.0410, b=0.1331, rho=0.3060, m=0.3586, sigma=0.4153)
 GRID = np.linspace(-1.5, 1.5, 3001)
@@ -31,13 +32,13 @@ def test_the_butterfly_test_sees_the_smile_of_axel_vogt():
 
 
 def test_jump_wings_of_the_paper_and_back():
-    wings = [float(part[0]) for part in VOGT.jump_wings(1.0)]
+    wings = [float(part[0]) for part in jump_wings(VOGT, 1.0)]
     assert wings == pytest.approx([0.01742625, -0.1752111, 0.6997381, 1.316798, 0.0116249], abs=5e-7)
     names = ("variance", "skew", "put_wing", "call_wing", "minimum")
-    back = RawSvi.of_jump_wings(tau=1.0, **dict(zip(names, wings, strict=True)))
+    back = of_jump_wings(tau=1.0, **dict(zip(names, wings, strict=True)))
     for name in ("a", "b", "rho", "m", "sigma"):
         assert getattr(back, name)[0] == pytest.approx(getattr(VOGT, name)[0], abs=1e-9)
-    mended = RawSvi.of_jump_wings(tau=1.0, **dict(zip(names, [*wings[:3], 0.3493158, 0.01548182], strict=True)))
+    mended = of_jump_wings(tau=1.0, **dict(zip(names, [*wings[:3], 0.3493158, 0.01548182], strict=True)))
     assert [float(getattr(mended, n)[0]) for n in ("a", "b", "rho", "m", "sigma")] == pytest.approx(
         [0.00774089, 0.06924203, -0.33403651, 0.0420338, 0.11860801], abs=5e-7
     )

@@ -20,17 +20,14 @@ from hydra_assets.core.tables.options import OPTION_CHAIN, OPTION_SMILES
 from hydra_assets.core.tables.table import QUALITIES
 from hydra_assets.errors import SchemaError
 from hydra_assets.features.days import days_of
+from hydra_assets.features.options.slice_fits import fit_slices, parity_gap
 from hydra_assets.features.quality import DEGRADED, MISSING, NORMAL, PARTIAL, quality_codes
 from hydra_assets.features.vintages import CellVintages, VintageIndex, changed, expand, known_from, require, unique_pairs
 from hydra_assets.options.density import cumulative, moments
-from hydra_assets.options.smile import fit_smiles
 from hydra_assets.options.svi import RawSvi
-from hydra_assets.options.svi_fit import fit_svi
 
-NEAR_THE_MONEY = 0.1  # |ln(K/F)| within which put-call parity is looked at
 PARITY_TICKS, PARITY_ERRORS = 3, 3.0  # the larger of both is how far it may be off
 MAX_CHI2_DOF = 9.0
-MEDIAN_ERROR = 1.2533  # of a median, in standard errors of a mean
 STATUSES = ("full", "thin", "one_sided", "parity", "butterfly", "misfit", "no_quotes", "no_forward")
 FULL, THIN, ONE_SIDED, PARITY, BUTTERFLY, MISFIT, NO_QUOTES, NO_FORWARD = range(len(STATUSES))
 _WIDTH = 16  # slots for strikes come in steps of this, so that a slice's sums do not depend on what it is fitted beside
@@ -146,7 +143,7 @@ def _fit(slices: _Slices, n: int, state: Ints, row: Ints, rules: OptionRules) ->
     for name, values in (("k", k[quoted]), ("w", vol[quoted] ** 2 * tau[quoted]), ("se", 2 * vol[quoted] * tau[quoted] * error[quoted])):
         laid[name] = np.full((n, width), np.nan)
         laid[name][owner, slot] = values
-    fit = _fits(laid["k"], laid["w"], laid["se"], five=rules.five_parameter_svi)
+    fit = fit_slices(laid["k"], laid["w"], laid["se"], five=rules.five_parameter_svi)
     svi = fit.svi
     lowest, highest = (reduce(laid["k"], axis=1) if width else np.full(n, np.nan) for reduce in (_nanmin, _nanmax))
     strikes = {"strike_lo": of_state["forward"] * np.exp(lowest), "strike_hi": of_state["forward"] * np.exp(highest)}
@@ -159,7 +156,7 @@ def _fit(slices: _Slices, n: int, state: Ints, row: Ints, rules: OptionRules) ->
         tails["tail_hi"][rows] = 1 - cumulative(some, highest[rows, None])[:, 0]
         tails["g_min"][rows] = some.g_min()
         tails["mean_ratio"][rows] = moments(some).mean_ratio
-    parity, parity_error = _parity(state, strike, k, gap, spread, np.asarray(chain["right"].to_numpy(zero_copy_only=False))[row], n)
+    parity, parity_error = parity_gap(state, strike, k, gap, spread, np.asarray(chain["right"].to_numpy(zero_copy_only=False))[row], n)
     with np.errstate(invalid="ignore"):
         off = np.abs(parity) > np.maximum(PARITY_TICKS * of_state["tick"], PARITY_ERRORS * parity_error)
         status = np.select(
@@ -192,66 +189,6 @@ def _fit(slices: _Slices, n: int, state: Ints, row: Ints, rules: OptionRules) ->
         "parity_error": parity_error,
     }
     return _Fitted(columns, status, quality, np.where(has, np.where(fit.five, "svi", "ssvi"), "none"))
-
-
-@dataclass(frozen=True)
-class _Fits:
-    """Slices in raw form, and their columns: of five parameters there are no rho and phi of the surface form."""
-
-    svi: RawSvi
-    chi2_dof: Floats
-    five: np.ndarray
-    parameters: Mapping[str, Floats]
-
-
-def _fits(k: Floats, w: Floats, se: Floats, *, five: bool) -> _Fits:
-    if five:
-        both = fit_svi(k, total_variance=w, standard_error=se)
-        ssvi, svi, chi2_dof, chosen = both.ssvi, both.svi, both.chi2_dof, both.five
-        middle = svi.by_parameters(np.zeros((svi.size, 1)))[:, 0, :]
-        theta = svi.total_variance(np.zeros((svi.size, 1)))[:, 0]
-        theta_error = np.sqrt(np.einsum("ni,nij,nj->n", middle, both.raw_covariance, middle))
-    else:
-        ssvi = fit_smiles(k, total_variance=w, standard_error=se)
-        svi, chi2_dof, chosen, theta = ssvi.svi, ssvi.chi2_dof, np.zeros(len(k), dtype=bool), ssvi.theta
-        theta_error = np.sqrt(np.maximum(ssvi.covariance[:, 0, 0], 0))
-    covariance = ssvi.covariance
-    parameters = {"theta": theta, "theta_error": theta_error}
-    for i, name in ((1, "rho"), (2, "phi")):
-        parameters[name] = np.where(chosen, np.nan, getattr(ssvi, name))
-        parameters[f"{name}_error"] = np.where(chosen, np.nan, np.sqrt(np.maximum(covariance[:, i, i], 0)))
-    for name, i, j in (("theta_rho", 0, 1), ("theta_phi", 0, 2), ("rho_phi", 1, 2)):
-        parameters[f"cov_{name}"] = np.where(chosen, np.nan, covariance[:, i, j])
-    return _Fits(svi, chi2_dof, chosen, parameters)
-
-
-def _parity(state: Ints, strike: Floats, k: Floats, gap: Floats, spread: Floats, right: np.ndarray, n: int) -> tuple[Floats, Floats]:
-    """
-    How far put-call parity puts the forward from the settlement, shape (n,): a median over strikes near the money, weighted by how
-    tight both markets are; and its standard error. NaN without such a strike.
-    """
-    with np.errstate(invalid="ignore"):
-        usable = np.isfinite(gap) & (np.abs(k) < NEAR_THE_MONEY)
-    median, error = np.full(n, np.nan), np.full(n, np.nan)
-    calls, puts = (np.flatnonzero(usable & (right == one)) for one in ("C", "P"))
-    key = np.unique(np.stack([state, np.unique(strike, return_inverse=True)[1]]), axis=1, return_inverse=True)[1].reshape(-1)
-    puts = puts[np.argsort(key[puts], kind="stable")]
-    place = np.minimum(np.searchsorted(key[puts], key[calls]), max(len(puts) - 1, 0))
-    both = key[puts][place] == key[calls] if len(puts) else np.zeros(len(calls), dtype=bool)
-    calls, partners = calls[both], puts[place[both]] if len(puts) else puts
-    if not len(calls):
-        return median, error
-    sd = (spread[calls] + spread[partners]) / 4  # half the half-spread of each
-    order = np.lexsort((gap[calls], state[calls]))
-    owner, value, weight = state[calls][order], gap[calls][order], 1 / sd[order] ** 2
-    total = np.bincount(owner, weights=weight, minlength=n)
-    running = np.cumsum(weight)
-    before = np.r_[0.0, np.cumsum(total)[:-1]]
-    half = np.flatnonzero(running - before[owner] >= total[owner] / 2 * (1 - 1e-12))
-    owners, first = np.unique(owner[half], return_index=True)
-    median[owners] = value[half[first]]
-    error[owners] = MEDIAN_ERROR / np.sqrt(total[owners])
-    return median, error
 
 
 def _columns(slices: _Slices, owner: Ints, rank: Ints, fitted: _Fitted) -> dict[str, pa.Array]:
