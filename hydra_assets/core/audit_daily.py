@@ -50,6 +50,8 @@ class DailyPrints:
         session = np.minimum(np.searchsorted(self._days, day), len(self._days) - 1)
         for row in np.flatnonzero(self._days[session] != day).tolist():
             found[row] = "that day is no session within reach of the inputs"
+        for row in np.flatnonzero(available < as_of).tolist():
+            found.setdefault(row, "it claims to be known before its own day")
         arrived, with_value = np.zeros(len(day), dtype=bool), np.flatnonzero(valued)
         for window in feature.windows:
             if window.dataset not in self._tables:
@@ -65,6 +67,8 @@ class DailyPrints:
                 if n < window.at_least:
                     found.setdefault(row, f"only {n} sessions of {_named(window)} were out in its window; a value needs {window.at_least}")
             arrived |= prints.arrived(session, window, available)
+            # What arrived before the day began is known when it begins.
+            arrived |= (available == as_of) & prints.arrived_before(session, window, available)
         for row in np.flatnonzero(~arrived).tolist():
             found.setdefault(row, "no input inside its windows arrived at that instant")
         return found
@@ -100,6 +104,8 @@ class _Prints:
 
     def __init__(self, first: np.ndarray, at: np.ndarray, session: np.ndarray) -> None:
         self._first, self._sessions = first, len(first)
+        self._earliest = np.full(len(first), NEVER)
+        np.minimum.at(self._earliest, session, at)
         self._instants, rank = np.unique(at, return_inverse=True)
         self._arrivals = np.sort(rank.reshape(-1) * self._sessions + session)
 
@@ -126,6 +132,19 @@ class _Prints:
         base = rank * self._sessions
         some = np.searchsorted(self._arrivals, base + high) > np.searchsorted(self._arrivals, base + low)
         return np.asarray(there & some)
+
+    def arrived_before(self, session: np.ndarray, window: Window, available: np.ndarray) -> np.ndarray:
+        """Whether anything in the window arrived before *available*."""
+        offsets = np.arange(window.first, window.last + 1)
+        answer = np.zeros(len(session), dtype=bool)
+        for offset in offsets.tolist():
+            answer |= self._earliest_of(session + offset) < available
+        return answer
+
+    def _earliest_of(self, session: np.ndarray) -> np.ndarray:
+        """The instant of the first arrival of each *session*, a number or none; NEVER beyond what is in reach."""
+        inside = (session >= 0) & (session < self._sessions)
+        return np.where(inside, self._earliest[np.where(inside, session, 0)], NEVER)
 
 
 def _named(window: Window) -> str:

@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 import pytest
 
 from hydra_assets.config.load import load_config
+from hydra_assets.core.audit import early_rows
 from hydra_assets.core.calendar import LIVESTOCK
 from hydra_assets.core.instants import INSTANT
 from hydra_assets.core.market import CONTRACT_MULTIPLIERS
@@ -418,3 +419,34 @@ def test_missing_inputs_and_columns_are_named():
     with pytest.raises(SchemaError, match="multiplier"):
         compute("futures", made, market="XX")
     assert compute("futures", made, market="HE").num_rows == 0
+
+
+# ---------------------------------------------------------------- prints as the vendor really gives them
+
+
+def on_sunday(day, clock):
+    """Friday's figures come on Sunday."""
+    return ct(day + dt.timedelta(2), clock) if day.weekday() == 4 else ct(LIVESTOCK.next_session(day), "06:45")
+
+
+def test_fridays_open_interest_on_sunday_is_known_when_monday_begins():
+    """Two figures on Sunday, the second another: one row of Monday, the newest of them, and none before its day."""
+    days = LIVESTOCK.session_days(D(2023, 3, 1), D(2023, 4, 14))
+    monday = D(2023, 4, 3)
+    friday = D(2023, 3, 31)
+    rows = [x for i, day in enumerate(days) for x in (interest(M, day, 500 + i, at=on_sunday(day, "13:00")), settle(M, day, 100 + i))]
+    rows += [statistic(*M, "cleared_volume", day, on_sunday(day, "13:00"), 900.0) for day in days]
+    rows += [interest(M, friday, 600, at=on_sunday(friday, "14:00"))]
+    inputs = tables(rows)
+    result = compute("futures", inputs, market="HE")
+    assert not [row for row in result.to_pylist() if row["available_at"] < row["as_of"]]
+    then = 500 + days.index(friday) - 20
+    ((at, value, _),) = vintages(result, "fut_oi_chg_20", monday)
+    assert at == dt.datetime.combine(monday, dt.time(), dt.UTC)
+    assert value == pytest.approx(math.log(600 / then))
+    assert early_rows(result, inputs, of_family("futures")).num_rows == 0
+    for known_at in (ct(D(2023, 4, 2), "13:00"), at):
+        part = compute("futures", cut(inputs, known_at), market="HE")
+        assert newest(part)["fut_oi_chg_20", monday][0] == pytest.approx(
+            math.log((600 if known_at == at else 500 + days.index(friday)) / then)
+        )

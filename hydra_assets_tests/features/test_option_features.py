@@ -330,6 +330,26 @@ def test_the_ratio_does_not_wait_for_open_interest_of_options_that_ended(expirin
     assert rows[0]["available_at"] == ct(monday, "06:45", 36)  # with that of the last strike of the options that live
 
 
+def test_fridays_open_interest_on_sunday_counts_when_monday_begins(calm):
+    tables = calm.tables()
+    monday = next(day for day in calm.days[3:] if day.weekday() == 0)
+    usual = compute("options", tables, market="HE", names=["opt_pc_oi"], start=monday, end=monday).to_pylist()[-1]
+    stats = tables["option_statistics"].to_pylist()
+    for row in stats:
+        if row["stat"] == "open_interest" and row["as_of"] == midnight(before(monday)):
+            row["available_at"] = row["stamped_at"] = row["available_at"] - dt.timedelta(hours=18)
+    tables["option_statistics"] = pa.Table.from_pylist(stats, schema=tables["option_statistics"].schema)
+    (row,) = compute("options", tables, market="HE", names=["opt_pc_oi"], start=monday, end=monday).to_pylist()
+    assert row["available_at"] == row["as_of"]
+    assert row["value"] == usual["value"]
+    early = early_rows(pa.Table.from_pylist([row]), tables, of_family("options"))
+    assert early["reason"].to_pylist() == []
+    hasty = {**row, "available_at": row["as_of"] - dt.timedelta(microseconds=1)}
+    assert early_rows(pa.Table.from_pylist([hasty]), tables, of_family("options"))["reason"].to_pylist() == [
+        "it claims to be known before its own day"
+    ]
+
+
 def test_open_interest_of_the_day_itself_is_never_used(calm):
     """On its evening the chain of t knows the open interest of t-1; that of t comes on the next morning, and changes nothing of t."""
     tables, day = calm.tables(), calm.days[5]

@@ -78,14 +78,14 @@ def build_continuous(
         the five sessions before at which both have settled; null where there is none.
     """
     engine = run_engine(inputs, COLUMNS, multiplier=1.0, calendar=calendar, start=start, end=end)
-    if engine is None or not any(state.rows for state in engine.states):
+    columns = [state.vintages() for state in engine.states] if engine else []
+    if engine is None or not any(columns):
         return FUTURES_CONTINUOUS.schema.empty_table()
     # Each column changes at instants of its own; a row of the table holds all four as they stood then.
     changes: dict[tuple[int, int], dict[int, tuple[float, int]]] = {}
-    for column, state in enumerate(engine.states):
-        for block in state.rows:
-            for t, at, value, quality in zip(*(part.tolist() for part in block), strict=True):
-                changes.setdefault((t, at), {})[column] = (value, quality)
+    for column, vintages in enumerate(columns):
+        for t, at, value, quality in zip(*(part.tolist() for part in vintages or ()), strict=True):
+            changes.setdefault((t, at), {})[column] = (value, quality)
     rows: list[tuple[int, int, list[float], int]] = []
     current: dict[int, dict[int, tuple[float, int]]] = {}
     for t, at in sorted(changes):

@@ -109,13 +109,23 @@ class _FeatureState:
         self.feature, self.rule = feature, rule
         self.last_value, self.last_quality = np.full(sessions, np.nan), np.full(sessions, -1, dtype=np.int8)
         self.computed = 0  # of rule.order
-        self.rows: list[tuple[Ints, Ints, Floats, Ints]] = []  # sessions, instants, values, qualities
+        self.rows: list[tuple[Ints, Ints, Floats, Ints]] = []  # as emitted; see `vintages`
         self.reach: dict[int, tuple[int, int]] = {}
         for window in feature.windows:
             where = dict(window.where)
             kind = HIGH if window.dataset == BARS else KINDS[str(where["stat"])]
             first, last = self.reach.get(kind, (window.first, window.last))
             self.reach[kind] = (min(first, window.first), max(last, window.last))
+
+    def vintages(self) -> tuple[Ints, Ints, Floats, Ints] | None:
+        """Sessions, instants, values and qualities of the rows, of one session and instant the last; None without any."""
+        if not self.rows:
+            return None
+        sessions, at, value, quality = (np.concatenate(column) for column in zip(*self.rows, strict=True))
+        order = np.lexsort((at, sessions))  # stable: of equal instants the later row stays behind
+        last = np.r_[(np.diff(sessions[order]) != 0) | (np.diff(at[order]) != 0), True]
+        kept = order[last]
+        return sessions[kept], at[kept], value[kept], quality[kept]
 
     def touched(self, kind: int, session: int, *, first_print: bool) -> tuple[int, int] | None:
         """The sessions whose rows may use the cell, both ends in; None for none."""
@@ -172,8 +182,8 @@ class VintageEngine:
         """FEATURE_SCHEMA of each feature that has rows."""
         parts = []
         for state in self.states:
-            if state.rows:
-                sessions, at, value, quality = (np.concatenate(column) for column in zip(*state.rows, strict=True))
+            if (rows := state.vintages()) is not None:
+                sessions, at, value, quality = rows
                 parts.append(feature_rows(state.feature, self.panel.as_of[sessions], at, value, quality))
         return parts
 
@@ -283,7 +293,8 @@ class VintageEngine:
         new = (quality != state.last_quality[sessions]) | ~same_numbers(value, state.last_value[sessions])
         state.last_value[sessions[new]], state.last_quality[sessions[new]] = value[new], quality[new]
         if new.any():
-            state.rows.append((sessions[new], at[new], value[new], quality[new]))
+            # What is complete before its day (Friday's open interest, out on Sunday, enters Monday's row) is known when the day begins.
+            state.rows.append((sessions[new], np.maximum(at, panel.as_of[sessions])[new], value[new], quality[new]))
 
 
 def _same(old: float, new: float) -> bool:

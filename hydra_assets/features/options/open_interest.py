@@ -85,7 +85,10 @@ def _ratios(
             continue  # one instant, one row
         ready = ready or (bool(required) and not missing)
         if ready:
-            rows.append((t, at, *_ratio(open_now, missing, defined, feature)))
+            known = max(at, t * DAY_US)  # a figure that is out before its day (Friday's, on Sunday) is known when the day begins
+            if rows and rows[-1][1] == known:
+                rows.pop()
+            rows.append((t, known, *_ratio(open_now, missing, defined, feature)))
     return rows
 
 
