@@ -62,6 +62,7 @@ class CftcSettings:
     deadline_s: float
     max_zip_mb: int
     max_attempts: int
+    user_agent: str
 
 
 @dataclass(frozen=True)
@@ -177,6 +178,11 @@ class Config:
         return self.markets[symbol]
 
     @property
+    def cot_codes(self) -> frozenset[str]:
+        """The CFTC's contract codes of all markets."""
+        return frozenset(market.cftc_code for market in self.markets.values())
+
+    @property
     def option_rules(self) -> OptionRules:
         """The thresholds and settings that the options' pure functions take."""
         limits = self.thresholds
@@ -217,6 +223,8 @@ def load_config(path: Path | None = None) -> Config:
     for check, severity in dataclasses.asdict(config.checks.severity).items():
         if severity not in ("WARN", "ERROR"):
             raise ConfigError(f"{file}: checks: severity: {check}: {severity!r} is neither WARN nor ERROR")
+    if not re.fullmatch(r"[!-~]([ -~]*[!-~])?", config.cftc.user_agent):
+        raise ConfigError(f"{file}: cftc: user_agent {config.cftc.user_agent!r} is not one line of plain letters")
     if not re.fullmatch(r"\d{4}-(0[1-9]|1[0-2])", config.start_month):
         raise ConfigError(f'{file}: start_month {config.start_month!r} is not a month; write it in quotes, like "2010-01"')
     return config

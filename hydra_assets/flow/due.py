@@ -101,9 +101,16 @@ def months_held(sources: Sources, lake: ParquetLake, market: str) -> set[Month]:
 
 
 def reports_due(calendar: ReleaseCalendar, lake: ParquetLake, market: Market, since: dt.datetime, now: dt.datetime) -> list[dt.date]:
-    """COT reports that came out after *since* and until *now* by the calendar, and that the lake does not hold."""
+    """
+    COT reports that came out after *since* and until *now* by the calendar, and that the lake does not hold.
+
+    A report that was looked at and is of other markets alone is not due.
+    """
     last = now.date()
     candidates = calendar.report_dates(last - dt.timedelta(120), last)  # a shutdown can hold one back by months
     out = [day for day in candidates if since < calendar.release(day).available_at <= now]
-    held = held_days(lake, COT_DISAGGREGATED, market.symbol, out[0], out[-1]) if out else set()
+    if not out:
+        return []
+    held = held_days(lake, COT_DISAGGREGATED, market.symbol, out[0], out[-1])
+    held |= lake.unpublished(COT_DISAGGREGATED.name, market.symbol, out[0], out[-1])
     return [day for day in out if day not in held]

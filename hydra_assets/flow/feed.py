@@ -72,7 +72,7 @@ class CoverageDay:
     """A day on which a row is due, and what became of it."""
 
     day: dt.date
-    state: Literal["held", "degraded", "gap", "to come"]
+    state: Literal["held", "degraded", "gap", "to come", "not published"]
     note: str = ""
 
 

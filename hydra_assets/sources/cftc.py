@@ -43,7 +43,7 @@ class CotArchive:
         name: ``2025``, or ``2006_2016``.
         sha256: of the zip, which is also its file's name.
         seen_at: aware instant of the look that gave it, or confirmed that it has not changed.
-        rows: data rows that `cot_reports` read of it.
+        rows: data rows of it.
     """
 
     name: str
@@ -76,6 +76,7 @@ class CftcSource:
         calendar: says when a year's last report was out.
         deadline_s: of one whole download.
         max_attempts: tries of one `fetch`, see `http.wait_before_retry`.
+        user_agent: name given to the server.
     """
 
     def __init__(
@@ -89,12 +90,14 @@ class CftcSource:
         deadline_s: float = 120.0,
         max_zip_mb: int = 100,
         max_attempts: int = 5,
+        user_agent: str = "hydra-assets",
         now: Callable[[], dt.datetime] = utc_now,
     ) -> None:
         self.folder = archives / "cftc"
         self.base_url = base_url
         self.max_attempts = max_attempts
         self._calendar = calendar
+        self._user_agent = user_agent
         self._limits = {
             "connect_timeout_s": connect_timeout_s,
             "read_timeout_s": read_timeout_s,
@@ -145,6 +148,7 @@ class CftcSource:
             "year": year,
             "member": YEAR_MEMBER if year else HISTORY_MEMBER,
             "base_url": self.base_url,
+            "user_agent": self._user_agent,
             **self._limits,
             **({"held": str(held.path), "held_last_modified": held.last_modified} if held else {}),
         }
@@ -172,15 +176,23 @@ class CftcSource:
         return answer
 
     def _error(self, answer: dict[str, Any], year: int) -> VendorError:
-        message = f"CFTC archive of {year}: {answer['message']}"
-        if answer["kind"] == "absent":
+        message, kind = f"CFTC archive of {year}: {answer['message']}", answer["kind"]
+        if kind == "page" and (due := self._first_release(year)) > self._now():
+            return NotPublishedError(f"{message}; its first report is due at {due:%Y-%m-%d %H:%M}Z")
+        if kind == "absent":
             if year >= self._now().year:
                 return NotPublishedError(f"{message}; the CFTC has not published it yet")
             return VendorRefusedError(f"{message}; a past year should be there")
-        if answer["kind"] == "unavailable":
+        if kind == "unavailable":
             wait = answer["retry_after"]
             return VendorUnavailableError(message, retry_after=None if wait is None else dt.timedelta(seconds=wait))
-        return VendorContentError(message) if answer["kind"] == "content" else VendorRefusedError(message)
+        if kind == "forbidden":
+            return VendorRefusedError(f"{message}; it may refuse the name {self._user_agent!r}: set cftc.user_agent in the settings")
+        return VendorContentError(message) if kind in ("content", "page") else VendorRefusedError(message)
+
+    def _first_release(self, year: int) -> dt.datetime:
+        reports = self._calendar.report_dates(dt.date(year, 1, 1), dt.date(year, 12, 31))
+        return self._calendar.release(reports[0]).available_at
 
     def _keep(self, name: str, fetched: Path, answer: dict[str, Any]) -> CotArchive:
         """Move the bytes under their hash, then write the ledger's line: a line always has its file."""
@@ -201,6 +213,7 @@ class CftcSource:
             "rows": answer["rows"],
             "columns": answer["columns"],
             "status": answer["status"],
+            **({"note": answer["note"]} if answer["note"] else {}),
         }
         with (self.folder / "ledger.jsonl").open("a", encoding="utf-8") as ledger:
             fcntl.flock(ledger, fcntl.LOCK_EX)

@@ -4,6 +4,8 @@ The `cot_reports` library, unmodified, in a process and an empty folder of its o
 The library has no timeout, checks no status, extracts into the working directory and reads back whatever file lies there
 under a fixed name. So it runs here, with its `requests` replaced by `CheckedRequests`: base address, conditional request,
 deadline, byte cap, status, redirects, and exactly one expected archive member are checked before the library sees a byte.
+The library reads every market's text strictly and looks for its file under one spelling. Where that fails and the archive is a
+CFTC file by our own reading, the archive is kept, with the library's complaint as a note.
 
 Run as ``python -m hydra_assets.sources.cftc_child`` with one JSON object on standard input; prints one on standard output.
 """
@@ -19,9 +21,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
-import cot_reports.cot_reports as library
 import requests
 
+from hydra_assets.errors import VendorContentError
 from hydra_assets.sources.http import retry_after_seconds
 
 REPORT = "disaggregated_fut"
@@ -33,7 +35,7 @@ TRANSIENT = (408, 429, 500, 502, 503, 504)
 
 
 class Refusal(Exception):
-    """What was wrong, as one of the parent's kinds: unavailable, refused, absent, content."""
+    """A fault, as one of the parent's kinds: unavailable, refused, forbidden, absent, page, content."""
 
     def __init__(self, kind: str, message: str, *, retry_after: float | None = None) -> None:
         self.kind, self.retry_after = kind, retry_after
@@ -57,6 +59,7 @@ class CheckedRequests:
     read_timeout_s: float
     deadline_s: float
     max_bytes: int
+    user_agent: str
     held: str | None = None
     held_last_modified: str | None = None
     facts: dict[str, Any] = field(default_factory=dict)
@@ -70,7 +73,7 @@ class CheckedRequests:
 
     def _fetch(self, url: str) -> bytes:
         end = time.monotonic() + self.deadline_s
-        headers = {"User-Agent": "hydra-assets", "Accept-Encoding": "identity"}
+        headers = {"User-Agent": self.user_agent, "Accept-Encoding": "identity"}
         if self.held and self.held_last_modified:
             headers["If-Modified-Since"] = self.held_last_modified
         try:
@@ -101,7 +104,7 @@ class CheckedRequests:
         if status in TRANSIENT or status == 206:
             wait = retry_after_seconds(answer.headers.get("Retry-After"), dt.datetime.now(dt.UTC))
             raise Refusal("unavailable", f"{url}: HTTP {status}", retry_after=wait)
-        raise Refusal("refused", f"{url}: HTTP {status}")
+        raise Refusal("forbidden" if status == 403 else "refused", f"{url}: HTTP {status}")
 
     def _read(self, answer: requests.Response, url: str, end: float) -> bytes:
         body = bytearray()
@@ -128,11 +131,11 @@ def check_archive(body: bytes, member: str) -> None:
     """Refuse anything but a whole zip with exactly the one member expected, not encrypted, of a believable size."""
     start = bytes(b for b in body[:80] if 32 <= b < 127).decode()
     if not body.startswith(b"PK"):
-        raise Refusal("content", f"not a zip archive but {len(body):,} bytes that begin {start!r}")
+        raise Refusal("page", f"not a zip archive but {len(body):,} bytes that begin {start!r}")
     try:
         with zipfile.ZipFile(io.BytesIO(body)) as archive:
             names = archive.namelist()
-            if names != [member]:
+            if [name.lower() for name in names] != [member.lower()]:
                 raise Refusal("content", f"the archive holds {names[:5]}, expected is exactly {member!r}")
             info = archive.infolist()[0]
             if info.flag_bits & 1:
@@ -150,22 +153,38 @@ def main() -> None:
     asked = json.load(sys.stdin)
     year = asked.pop("year")
     checked = CheckedRequests(**asked)
+    try:
+        rows, columns, note = _read(year, checked)
+        answer = {**checked.facts, "kind": "ok", "rows": rows, "columns": columns, "note": note}
+    except Refusal as error:
+        answer = {"kind": error.kind, "message": str(error), "retry_after": error.retry_after}
+    json.dump(answer, sys.stdout)
+
+
+def _read(year: int | None, checked: CheckedRequests) -> tuple[int, int, str | None]:
+    """Number of rows and columns of the archive, and the library's complaint where it could not read them."""
+    import cot_reports.cot_reports as library  # in this process alone
+
     library.requests = checked
     try:
         if year is None:
             frame = library.cot_hist(REPORT, store_txt=True, verbose=False)
         else:
             frame = library.cot_year(year, REPORT, store_txt=True, verbose=False)
-        answer = {**checked.facts, "kind": "ok", "rows": len(frame), "columns": len(frame.columns)}
-    except Refusal as error:
-        answer = {"kind": error.kind, "message": str(error), "retry_after": error.retry_after}
     except (ValueError, UnicodeError, OSError) as error:  # pandas' parser errors are ValueErrors
-        answer = {
-            "kind": "content",
-            "message": f"cot_reports could not read the file: {type(error).__name__}: {error}",
-            "retry_after": None,
-        }
-    json.dump(answer, sys.stdout)
+        note = f"cot_reports could not read the file: {type(error).__name__}: {error}"
+        return (*_own_reading(note), note)
+    return len(frame), len(frame.columns), None
+
+
+def _own_reading(note: str) -> tuple[int, int]:
+    from hydra_assets.sources.cftc_file import CotFile
+
+    try:
+        file = CotFile.open(Path(ARCHIVE).read_bytes(), place=ARCHIVE)
+    except (VendorContentError, OSError) as error:
+        raise Refusal("content", note) from error
+    return sum(1 for _ in file.rows()), len(file.header)
 
 
 if __name__ == "__main__":

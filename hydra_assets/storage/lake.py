@@ -379,6 +379,18 @@ class ParquetLake:
         table = self._rows(data_type, market, start, end)
         return capture_stats_of(table, _row_key(data_type, key, table)) if table.num_rows else CaptureStats(0, 0)
 
+    def unpublished(self, data_type: str, market: str, start: dt.date | None = None, end: dt.date | None = None) -> set[dt.date]:
+        """
+        Days of the range on which the source published for others and nothing for the market, by each month's newest look.
+
+        Such a day is not missing. It is unknown, and not among them, until it was looked at.
+        """
+        days: set[dt.date] = set()
+        for folder in self._between(data_type, market, start, end):
+            looks = looks_of(self._storage, folder.key)
+            days |= set(max(looks, key=lambda look: look.seen_us).unpublished) if looks else set()
+        return {day for day in days if (start is None or utc_day(start, "start") <= day) and (end is None or day <= utc_day(end, "end"))}
+
     def looks(self, source: str | None = None) -> pa.Table:
         """Every logged look: folder, source, start, end, symbols, seen_at."""
         rows = [

@@ -24,6 +24,7 @@ class Look:
         seen_at: aware instant at which the answer was seen.
         until: of a source that stamps its rows: the answer holds rows stamped before this instant; None: all there were.
         versions: of the code and tables that parsed and stamped the answer, for example ``calendar``; kept in the footers.
+        unpublished: days on which the source published for others, and nothing for *symbols*.
     """
 
     source: str
@@ -33,6 +34,7 @@ class Look:
     seen_at: dt.datetime = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
     until: dt.datetime | None = None
     versions: Mapping[str, str] = field(default_factory=dict)
+    unpublished: Sequence[dt.date] = ()
 
     def __post_init__(self) -> None:
         to_us(self.seen_at, what="Look.seen_at", rounding="ceil")
@@ -60,6 +62,8 @@ class Look:
             fields["versions"] = dict(self.versions)
         if self.until is not None:
             fields["until"] = to_us(self.until, what="Look.until")
+        if self.unpublished:
+            fields["unpublished"] = [day.isoformat() for day in self.unpublished]
         return json.dumps(fields)
 
     def as_dict(self) -> dict[str, Any]:
@@ -77,4 +81,5 @@ class Look:
         """From the look log's JSON."""
         start, end = (dt.date.fromisoformat(raw[name]) for name in ("start", "end"))
         until = from_us(raw["until"]) if "until" in raw else None
-        return cls(raw["source"], start, end, tuple(raw["symbols"]), from_us(raw["seen_at"]), until, raw.get("versions", {}))
+        unpublished = tuple(dt.date.fromisoformat(day) for day in raw.get("unpublished", ()))
+        return cls(raw["source"], start, end, tuple(raw["symbols"]), from_us(raw["seen_at"]), until, raw.get("versions", {}), unpublished)

@@ -8,7 +8,7 @@ from hydra_assets.core.tables.cot import COT_DISAGGREGATED
 from hydra_assets.errors import VendorContentError
 from hydra_assets.sources.cftc_parse import parse_cot, reports_of
 from hydra_assets_tests.conftest import at
-from hydra_assets_tests.support.cftc_files import CALENDAR, HE, LE, archive, bent, text_of, zipped
+from hydra_assets_tests.support.cftc_files import CALENDAR, HE, LE, OATS, archive, bent, text_of, zipped
 
 
 def parse(body, codes=(HE,), year=2025):
@@ -161,12 +161,109 @@ def test_a_cut_last_line_and_a_narrow_row_are_errors():
         parse(zipped(text[: text.rindex(",")] + "\r\n"))
 
 
-def test_no_row_for_the_code_is_an_error_that_names_it():
-    with pytest.raises(VendorContentError, match="0 rows for 111111 among"):
-        parse(archive(), (HE, "111111"))
+def test_a_market_without_a_row_is_unpublished_where_the_file_holds_a_known_one_and_an_error_where_it_holds_none():
+    parsed = parse(archive(), (HE, "111111"))
+    assert (parsed.table.num_rows, parsed.unpublished[HE]) == (52, ())
+    assert parsed.unpublished["111111"] == tuple(CALENDAR.report_dates(dt.date(2025, 1, 1), dt.date(2025, 12, 31)))
     header_only = text_of(archive()).splitlines()[0] + "\r\n"
-    with pytest.raises(VendorContentError, match="0 rows for 054642"):
+    with pytest.raises(VendorContentError, match="0 rows for 054642 and for any market known"):
         parse(zipped(header_only))
+
+    def renumbered(header, rows):
+        for row in rows:
+            row[header.index("CFTC_Contract_Market_Code")] = "999999"
+
+    with pytest.raises(VendorContentError, match="0 rows for 054642 and for any market known"):
+        parse(bent(renumbered))
+    known = parse_cot(bent(renumbered), [HE], years=range(2025, 2026), calendar=CALENDAR, place="x", known=["999999"])
+    assert (known.table.num_rows, len(known.unpublished[HE])) == (0, 52)
+
+
+def test_the_real_oats_of_2025_are_unpublished_until_september_and_at_the_years_end(real_2025):
+    parsed = parse(real_2025.read_bytes(), (OATS, HE))
+    held = {row["as_of"].date() for row in parsed.table.to_pylist() if row["cftc_code"] == OATS}
+    assert (len(held), min(held), max(held)) == (16, dt.date(2025, 9, 9), dt.date(2025, 12, 23))
+    assert (parsed.unpublished[HE], parsed.quarantined, parsed.unreadable) == ((), [], 0)
+    every = CALENDAR.report_dates(dt.date(2025, 1, 1), dt.date(2025, 12, 31))
+    assert parsed.unpublished[OATS] == tuple(day for day in every if day not in held)
+    assert len(parsed.unpublished[OATS]) == 36
+
+
+def test_a_report_is_called_unpublished_only_where_every_line_of_it_was_read():
+    absent, code = dt.date(2025, 12, 30), "CFTC_Contract_Market_Code"
+
+    def without(damage):
+        def change(header, rows):
+            at = header.index(code)
+            rows = [row for row in rows if (row[at], row[header.index("As_of_Date_In_Form_YYMMDD")]) != (HE, "251230")]
+            newest_other = next(row for row in rows if row[at] == LE)
+            damage(header, newest_other)
+            return header, rows
+
+        return parse(bent(change))
+
+    assert without(lambda header, row: None).unpublished[HE] == (absent,)
+    for damage in (lambda header, row: row.insert(0, "A"), lambda header, row: row.__setitem__(header.index(code), "05764\xc9")):
+        parsed = without(damage)
+        assert (parsed.table.num_rows, parsed.unreadable, parsed.unpublished[HE]) == (51, 1, ())
+    for column, text in (("Open_Interest_All", "?"), ("As_of_Date_In_Form_YYMMDD", "251229")):
+        parsed = parse(setting(column, text))
+        assert (len(parsed.quarantined), parsed.unpublished[HE]) == (1, ())
+
+
+def raw_lines(change, *, of=LE, every=False):
+    """The archive after a change of the bytes of a market's newest line, or of each one."""
+    lines, done = text_of(archive()).encode().split(b"\r\n"), False
+    for i, line in enumerate(lines):
+        if f",{of},".encode() in line and (every or not done):
+            lines[i], done = change(line), True
+    return zipped(b"\r\n".join(lines))
+
+
+@pytest.mark.parametrize("byte", [b"\xc9", b"\x81", b"\x00", b",", b'"', b"\r", b"\xe2\x80"])
+@pytest.mark.parametrize("place", [0, 4])
+def test_a_bad_byte_in_the_name_of_another_market_costs_no_row_of_ours(byte, place):
+    good = parse(archive())
+    for every in (False, True):
+        parsed = parse(raw_lines(lambda line: line[:place] + byte + line[place + 1 :], every=every))
+        assert parsed.table.equals(good.table)
+        assert parsed.quarantined == []
+
+
+def test_a_bad_byte_in_a_row_of_ours_quarantines_it_alone_where_it_is_read():
+    good = parse(archive())
+    assert parse(raw_lines(lambda line: b"\xc9" + line[1:], of=HE)).table.equals(good.table)  # the name is not read
+    for byte in (b"\xb2", b"\xff", b",", b"_", b"e", b"-", b" "):
+        parsed = parse(raw_lines(lambda line, byte=byte: line.replace(b"295500", b"29" + byte + b"500", 1), of=HE))
+        assert (parsed.table.num_rows, len(parsed.quarantined), parsed.unpublished[HE]) == (51, 1, ()), byte
+
+
+@pytest.mark.parametrize("text", ["nan", "inf", "1_0", "\xb2", "1e3", "9" * 30, "0x1"])
+def test_what_python_takes_for_a_number_and_the_cftc_does_not_write_quarantines_its_row(text):
+    for column in ("Traders_Tot_All", "Conc_Net_LE_4_TDR_Long_All", "Open_Interest_All"):
+        if column.startswith("Conc") and text.isdigit() and text.isascii():
+            continue
+        parsed = parse(setting(column, text))
+        assert (parsed.table.num_rows, len(parsed.quarantined)) == (51, 1)
+        assert column in parsed.quarantined[0].reason
+
+
+def combined(header, rows, *, alone=False):
+    at, made = header.index("FutOnly_or_Combined"), []
+    for row in rows:
+        other = list(row)
+        other[at], other[header.index("Open_Interest_All")] = "Combined", "1"
+        made += [other] if alone else [row, other]
+    return header, made
+
+
+def test_rows_of_futures_and_options_combined_are_left_out_and_a_file_of_nothing_else_is_refused():
+    parsed = parse(bent(combined))
+    assert (parsed.table.equals(parse(archive()).table), parsed.combined, parsed.duplicates) == (True, 104, 0)
+    with pytest.raises(VendorContentError, match="all 104 rows are of futures and options combined"):
+        parse(bent(lambda header, rows: combined(header, rows, alone=True)))
+    odd = parse(setting("FutOnly_or_Combined", "?"))
+    assert (odd.table.num_rows, "FutOnly_or_Combined is '?'" in odd.quarantined[0].reason) == (51, True)
 
 
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "cp1252"])

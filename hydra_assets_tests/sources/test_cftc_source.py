@@ -2,7 +2,9 @@
 
 import datetime as dt
 import io
+import json
 import subprocess
+import sys
 import threading
 import time
 import zipfile
@@ -225,6 +227,70 @@ def test_a_year_not_yet_published_is_a_gap(tmp_path):
         for year in (2026, 2027):
             with pytest.raises(NotPublishedError, match=f"{year}.*not published it yet"):
                 source(tmp_path, url).fetch(year)
+
+
+def test_before_a_years_first_report_is_due_whatever_is_no_zip_is_a_gap_and_from_then_on_a_fault(tmp_path):
+    due = CALENDAR.release(CALENDAR.report_dates(dt.date(2026, 1, 1), dt.date(2026, 12, 31))[0]).available_at
+    for page in (b"<!DOCTYPE html><html>Page not found</html>", b"", b'{"error": "no"}'):
+        with vendor(sends(body=page)) as (url, asked):
+            with pytest.raises(NotPublishedError, match=f"2026.*its first report is due at {due:%Y-%m-%d %H:%M}Z"):
+                source(tmp_path, url, now=lambda: due - dt.timedelta(microseconds=1)).fetch(2026)
+            assert len(asked) == 1
+            with pytest.raises(VendorContentError, match="not a zip"):
+                source(tmp_path, url, now=lambda: due).fetch_once(2026)
+            with pytest.raises(VendorContentError, match="not a zip"):
+                source(tmp_path, url).fetch_once(2014)
+    assert left_behind(tmp_path) == []
+
+
+def test_the_embedded_vendors_january_is_a_gap(tmp_path, rude_vendor):
+    january = at("2026-01-05 12:00")
+    with pytest.raises(NotPublishedError, match=r"2026.*not a zip archive"):
+        source(tmp_path, rude_vendor("html_january", now=january).url, now=lambda: january).fetch(2026)
+
+
+def test_a_refusal_of_our_name_says_how_to_give_another_one(tmp_path):
+    names = []
+
+    def answer(handler):
+        names.append(handler.headers["User-Agent"])
+        sends()(handler) if names[-1] == "Mozilla/5.0" else sends(403, b"no")(handler)
+
+    with vendor(answer) as (url, _):
+        with pytest.raises(VendorRefusedError, match=r"HTTP 403.*'hydra-assets'.*set cftc.user_agent"):
+            source(tmp_path, url).fetch(2025)
+        assert source(tmp_path, url, user_agent="Mozilla/5.0").fetch(2025).rows == 104
+    assert names == ["hydra-assets", "Mozilla/5.0"]
+
+
+# ---------------------------------------------------------------- what the library cannot read
+
+
+def test_the_history_is_read_however_its_member_is_spelt(tmp_path):
+    for name in ("F_DisAgg06_16.txt", "f_disagg06_16.TXT"):
+        body = zipped(text_of(archive(2014)), member=name)
+        with vendor(sends(body=body)) as (url, _):
+            got = source(tmp_path / name, url).fetch(2014)
+        assert (got.read(), got.rows) == (body, 104)
+
+
+def test_a_bad_byte_or_a_stray_comma_of_another_market_leaves_the_archive_readable(tmp_path):
+    for name, damage in (("byte", b"LIVE\xc9CATTLE"), ("comma", b"LIVE,CATTLE")):
+        body = zipped(text_of(archive()).encode().replace(b"LIVE CATTLE", damage))
+        with vendor(sends(body=body)) as (url, _):
+            got = source(tmp_path / name, url).fetch(2025)
+        assert (got.read(), got.rows) == (body, 104)
+        (line,) = (tmp_path / name / "archives" / "cftc" / "ledger.jsonl").read_text().splitlines()
+        assert "cot_reports could not read the file" in json.loads(line)["note"]
+
+
+def test_the_library_is_imported_in_its_own_process_alone():
+    program = (
+        "import sys, hydra_assets.definitions, hydra_assets.cli.main, hydra_assets.sources.cftc_child\n"
+        "print([name for name in sys.modules if name.startswith('cot_reports')])"
+    )
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert ran.stdout.strip().splitlines()[-1] == "[]"
 
 
 # ---------------------------------------------------------------- faults of the content

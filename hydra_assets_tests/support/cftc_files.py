@@ -4,17 +4,20 @@ import csv
 import datetime as dt
 import io
 import zipfile
+from functools import lru_cache
 
 from hydra_assets.config.load import load_config, load_release_calendar
 from hydra_assets.sources.sample.cot import cot_archive
 
 CALENDAR = load_release_calendar()
 HE, LE = "054642", "057642"
+OATS = "004603"
 CONTRACTS = {HE: "Lean Hogs", LE: "Live Cattle"}
 MARKETS = {symbol: load_config().market(symbol) for symbol in ("HE", "LE")}
 NOW = dt.datetime(2026, 6, 1, tzinfo=dt.UTC)
 
 
+@lru_cache(maxsize=16)
 def archive(year=2025, now=NOW) -> bytes:
     """A whole, good archive."""
     made = cot_archive(range(year, year + 1), CONTRACTS, CALENDAR, now)

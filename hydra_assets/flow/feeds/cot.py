@@ -4,13 +4,13 @@ import datetime as dt
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 import pyarrow as pa
 
 from hydra_assets.config.home import Home
-from hydra_assets.config.load import Config, load_release_calendar
+from hydra_assets.config.load import Config, load_config, load_release_calendar
 from hydra_assets.core.calendar import Calendar
 from hydra_assets.core.instants import INSTANT, to_us
 from hydra_assets.core.market import Market
@@ -22,10 +22,10 @@ from hydra_assets.core.tables.cot import COT_DISAGGREGATED
 from hydra_assets.core.tables.table import Table
 from hydra_assets.errors import NotPublishedError
 from hydra_assets.flow.batch import Batch
-from hydra_assets.flow.feed import Fact, Feed, Fetched, Plan, Records
+from hydra_assets.flow.feed import CoverageDay, Due, Fact, Feed, Fetched, Plan, Records
 from hydra_assets.flow.feeds.sample import rudeness
 from hydra_assets.sources.cftc import CftcSource, CotArchive
-from hydra_assets.sources.cftc_parse import PARSER_VERSION, parse_cot
+from hydra_assets.sources.cftc_parse import PARSER_VERSION, ParsedCot, parse_cot
 from hydra_assets.sources.publications import Publications
 from hydra_assets.sources.quarantine import refusal_of
 from hydra_assets.storage.capture import Look
@@ -49,6 +49,7 @@ def open_cftc(home: Home, config: Config, calendar: ReleaseCalendar) -> Iterator
         deadline_s=settings.deadline_s,
         max_zip_mb=settings.max_zip_mb,
         max_attempts=settings.max_attempts,
+        user_agent=settings.user_agent,
     )
     if home.world == "live":
         yield source(home.archives, base_url=settings.base_url)
@@ -74,6 +75,9 @@ class CotFetched(Fetched):
         archives: year to its archive.
         gaps: years without an archive, with the reason.
         duplicates: rows that say what another one says.
+        combined: rows of futures and options together, left out.
+        unreadable: lines of other markets that could not be read.
+        unpublished: market to the number of reports that are of other markets alone.
         extra_columns: columns that the parser does not know.
     """
 
@@ -81,7 +85,18 @@ class CotFetched(Fetched):
     archives: Mapping[int, CotArchive] = field(default_factory=dict)
     gaps: Mapping[int, str] = field(default_factory=dict)
     duplicates: int = 0
+    combined: int = 0
+    unreadable: int = 0
+    unpublished: dict[str, int] = field(default_factory=dict)
     extra_columns: tuple[str, ...] = ()
+
+    def add(self, answer: ParsedCot) -> None:
+        """Count what was read of one archive."""
+        self.duplicates += answer.duplicates
+        self.combined += answer.combined
+        self.unreadable += answer.unreadable
+        self.quarantined += answer.quarantined
+        self.extra_columns = answer.extra_columns
 
     @property
     def facts(self) -> dict[str, Fact]:
@@ -92,6 +107,10 @@ class CotFetched(Fetched):
                 [(a.name, a.sha256[:16], a.rows, a.seen_at.isoformat()) for a in archives.values()],
             ),
             "duplicate_rows": self.duplicates,
+            "combined_rows": self.combined,
+            "unreadable_lines": self.unreadable,
+            "not_published": "; ".join(f"{market}: {n} report(s) of other markets alone" for market, n in self.unpublished.items()) or "none",
+            "quarantined_share": f"{len(self.quarantined)} of {self.records} rows ({len(self.quarantined) / max(self.records, 1):.2%})",
             "unknown_columns": ", ".join(self.extra_columns) or "none",
             "quarantined": Records(
                 ("line", "code", "report_date", "reason"),
@@ -134,7 +153,8 @@ class CotFeed(Feed[CftcSource, Plan, CotFetched]):
 
     def batches(self, fetched: CotFetched, lake: ParquetLake) -> Iterator[Batch]:
         """All of it is parsed before any of it is handed over: a broken file appends nothing."""
-        batches = [batch for plan in fetched.plans for batch in _batches(fetched, plan, load_release_calendar())]
+        calendar, known = load_release_calendar(), load_config().cot_codes
+        batches = [batch for plan in fetched.plans for batch in _batches(fetched, plan, calendar, known)]
         bad = len(fetched.quarantined)
         fetched.records = bad + sum(batch.rows.num_rows for batch in batches)
         refusal = refusal_of(fetched.quarantined, bad, fetched.records)
@@ -150,6 +170,21 @@ class CotFeed(Feed[CftcSource, Plan, CotFetched]):
     def restamp(self, lake: ParquetLake, plan: Plan, month: Month) -> int | None:
         """Put right the stamps that another calendar or parser made: see `restamp_cot`."""
         return restamp_cot(lake, plan.market, month, load_release_calendar())
+
+    def due(
+        self, source: CftcSource, lake: ParquetLake, table: Table, market: Market, months: Sequence[Month], config: Config, now: dt.datetime
+    ) -> Due:
+        """The reports that are out and not held, without those that are of other markets alone."""
+        found = super().due(source, lake, table, market, months, config, now)
+        for day in lake.unpublished(table.name, market.symbol):
+            found.days.pop(day, None)
+        return found
+
+    def coverage(self, plan: Plan, lake: ParquetLake, month: Month, rules: OptionRules, now: dt.datetime) -> list[CoverageDay]:
+        """What became of each report of *month*; one of other markets alone is no gap."""
+        absent = lake.unpublished(plan.table.name, plan.market.symbol, month.first, month.last)
+        days = super().coverage(plan, lake, month, rules, now)
+        return [replace(day, state="not published") if day.state == "gap" and day.day in absent else day for day in days]
 
     def note(self, table: Table, day: dt.date) -> str:
         """When the report is released, and from which day that was moved."""
@@ -177,14 +212,15 @@ class CotFeed(Feed[CftcSource, Plan, CotFetched]):
 COT = CotFeed()
 
 
-def _batches(fetched: CotFetched, plan: Plan, calendar: ReleaseCalendar) -> Iterator[Batch]:
+def _batches(fetched: CotFetched, plan: Plan, calendar: ReleaseCalendar, known: frozenset[str]) -> Iterator[Batch]:
     """
     The rows of a plan's market, month by month, ascending.
 
     A month of a gap year is not yielded: nothing was looked at. A month without a report is yielded empty: that it was looked
-    at, and found empty, is what later tells a late report from one that had been there.
+    at, and found empty, is what later tells a late report from one that had been there. A report that the CFTC published for other
+    markets alone stands in the look, so that nobody waits for it.
     """
-    parsed: dict[str, pa.Table] = {}
+    parsed: dict[str, ParsedCot] = {}
     code = plan.market.cftc_code
     for month in plan.months:
         archive = fetched.archives.get(month.year)
@@ -192,13 +228,23 @@ def _batches(fetched: CotFetched, plan: Plan, calendar: ReleaseCalendar) -> Iter
             continue
         if archive.name not in parsed:
             parsed.clear()  # months ascend: an earlier archive is not needed again
-            answer = parse_cot(archive.read(), [code], years=archive.years, calendar=calendar, place=f"CFTC {archive.name}")
-            fetched.duplicates += answer.duplicates
-            fetched.quarantined += answer.quarantined
-            fetched.extra_columns = answer.extra_columns
-            parsed[archive.name] = answer.table
-        look = Look(plan.table.source, month.first, month.last, (code,), archive.seen_at, versions=versions_of(calendar))
-        yield Batch(plan.table, plan.market.symbol, month, rows_between(parsed[archive.name], month.first, month.last), look)
+            place = f"CFTC {archive.name}"
+            parsed[archive.name] = parse_cot(archive.read(), [code], years=archive.years, calendar=calendar, place=place, known=known)
+            fetched.add(parsed[archive.name])
+        answer = parsed[archive.name]
+        unpublished = tuple(day for day in answer.unpublished[code] if Month.of(day) == month)
+        if unpublished:
+            fetched.unpublished[plan.market.symbol] = fetched.unpublished.get(plan.market.symbol, 0) + len(unpublished)
+        look = Look(
+            plan.table.source,
+            month.first,
+            month.last,
+            (code,),
+            archive.seen_at,
+            versions=versions_of(calendar),
+            unpublished=unpublished,
+        )
+        yield Batch(plan.table, plan.market.symbol, month, rows_between(answer.table, month.first, month.last), look)
 
 
 def versions_of(calendar: ReleaseCalendar) -> dict[str, str]:

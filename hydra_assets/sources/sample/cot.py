@@ -19,7 +19,7 @@ from importlib.resources import files
 import numpy as np
 
 from hydra_assets.core.releases import ReleaseCalendar
-from hydra_assets.sources.cftc_parse import SYNTHETIC
+from hydra_assets.sources.cftc_file import SYNTHETIC
 
 REAL_CODE = "054642"
 WEEKS_PER_YEAR = 52.1775

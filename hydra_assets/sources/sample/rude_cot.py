@@ -5,7 +5,7 @@ import dataclasses
 import io
 import zipfile
 
-from hydra_assets.sources.cftc_parse import CODE, POSITION_COLUMNS, REPORT_DATES, TRADER_COLUMNS
+from hydra_assets.sources.cftc_file import CODE, POSITION_COLUMNS, REPORT_DATES, TRADER_COLUMNS
 from hydra_assets.sources.sample.cot import Archive
 from hydra_assets.sources.sample.rude import Rudeness
 
