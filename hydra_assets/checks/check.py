@@ -2,7 +2,7 @@
 
 import datetime as dt
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -34,6 +34,7 @@ class Scope:
         complete_at: UTC instant by which all records of a session are out, by its day.
         has_options: whether the market has listed options.
         alone: whether all months held are judged, rather than those of a run.
+        unpublished: days of the table on which the source published for other markets alone.
     """
 
     table: Table
@@ -45,6 +46,7 @@ class Scope:
     complete_at: Callable[[dt.date], dt.datetime]
     has_options: bool = True
     alone: bool = False
+    unpublished: Collection[dt.date] = frozenset()
 
     @property
     def is_listed(self) -> bool:

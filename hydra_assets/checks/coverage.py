@@ -23,6 +23,9 @@ def coverage(report: CheckReport, scope: Scope, rows: pa.Table) -> str:
         return f"{report.rows} {extent}; no option_roots configured for {scope.market}"
     due, held = due_days(scope), _held_days(scope.table, rows)
     report.count(len(due))
+    if scope.unpublished and scope.alone and not rows.num_rows:
+        fault = "no report held has ever been of this market: is its cftc_code right?"
+        report.add_failure(scope.market, scope.months[-1].last, report=max(scope.unpublished), fault=fault, due="")
     for day in due:
         for stat, days in held.items():
             if day in days:

@@ -54,5 +54,5 @@ def known_days(scope: Scope) -> list[dt.date]:
 def due_days(scope: Scope) -> list[dt.date]:
     """Days of the scope's months whose rows are out."""
     if scope.table.calendar == "cot_releases":
-        return due_reports(scope.releases, scope.months, scope.now)
+        return [day for day in due_reports(scope.releases, scope.months, scope.now) if day not in scope.unpublished]
     return due_sessions(scope.calendar, scope.months, scope.now, scope.complete_at)

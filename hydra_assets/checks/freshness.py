@@ -36,7 +36,8 @@ def newest_expected(scope: Scope, *, futures_stale_days: float, options_stale_da
     """
     months = recent_months(scope)
     if scope.table.calendar == "cot_releases":
-        due = due_reports(scope.releases, months, scope.now, grace_days=int(cot_stale_days))
+        out = due_reports(scope.releases, months, scope.now, grace_days=int(cot_stale_days))
+        due = [day for day in out if day not in scope.unpublished]
     else:
         grace = int(options_stale_days if scope.table.needs_options else futures_stale_days)
         due = due_sessions(scope.calendar, months, scope.now, scope.complete_at, grace=grace)

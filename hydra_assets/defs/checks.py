@@ -1,6 +1,7 @@
 """Asset checks of every table: one factory that gives each pure check of `checks/` its rows, and renders its report."""
 
 import datetime as dt
+from collections.abc import Collection
 
 import dagster as dg
 import pyarrow as pa
@@ -12,6 +13,7 @@ from hydra_assets.checks.report import CheckReport
 from hydra_assets.config.load import Config, load_config, load_release_calendar
 from hydra_assets.core.market import calendar_of
 from hydra_assets.core.months import Month
+from hydra_assets.core.tables.cot import COT_DISAGGREGATED
 from hydra_assets.core.tables.registry import TABLES
 from hydra_assets.core.tables.table import Table
 from hydra_assets.defs.check_result import check_result, failure_table, has_partitions, months_to_check
@@ -42,14 +44,28 @@ def asset_check(check: Check, table: Table) -> dg.AssetChecksDefinition:
         settings = {name: values[name] for name in check.settings}
         scopes = months_to_check(context, opened, table.name)
         for market, months in scopes.items():
-            scope = scope_of(config, table, market, months, now=now, alone=alone)
+            scope = scope_of(config, table, market, months, now=now, alone=alone, unpublished=unpublished_of(table, market, opened))
             check(report, scope, *rows_for(check, scope, opened), **settings)
         return check_result(report, findings, scopes, asset=table.name, check=check.name, severity=severity_of(check))
 
     return judge
 
 
-def scope_of(config: Config, table: Table, market: str, months: list[Month], *, now: dt.datetime, alone: bool) -> Scope:
+def unpublished_of(table: Table, market: str, lake: ParquetLake) -> set[dt.date]:
+    """Reports that are of other markets alone, by the lake's looks at the archives."""
+    return lake.unpublished(COT_DISAGGREGATED.name, market) if table.calendar == "cot_releases" else set()
+
+
+def scope_of(
+    config: Config,
+    table: Table,
+    market: str,
+    months: list[Month],
+    *,
+    now: dt.datetime,
+    alone: bool,
+    unpublished: Collection[dt.date] = frozenset(),
+) -> Scope:
     """What a judge may know of a market's months beside their rows."""
     known = config.markets.get(market)  # the lake can hold a market that is configured no more
     calendar = known.calendar if known else calendar_of(market)
@@ -63,6 +79,7 @@ def scope_of(config: Config, table: Table, market: str, months: list[Month], *, 
         complete_at=lambda day: complete_at(table, calendar, day, config.option_rules),
         has_options=bool(known and known.option_roots),
         alone=alone,
+        unpublished=unpublished,
     )
 
 

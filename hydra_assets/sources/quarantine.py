@@ -5,7 +5,7 @@ from collections.abc import Sequence
 MAX_QUARANTINED_SHARE = 0.01
 
 
-def refusal_of(quarantined: Sequence[object], bad: int, usable: int) -> str | None:
+def refusal_of(quarantined: Sequence[object], bad: int, usable: int, share: float = MAX_QUARANTINED_SHARE) -> str | None:
     """
     The reason why an answer is refused; None where it is believed.
 
@@ -13,7 +13,8 @@ def refusal_of(quarantined: Sequence[object], bad: int, usable: int) -> str | No
         quarantined: records that cannot be used, each with its reason.
         bad: how many of them count; a single one never refuses an answer.
         usable: records that could be rows, the bad ones included.
+        share: of them that may be bad.
     """
-    if bad <= 1 or bad <= MAX_QUARANTINED_SHARE * usable:
+    if bad <= 1 or bad <= share * usable:
         return None
-    return f"{bad} of {usable} records cannot be believed, more than {MAX_QUARANTINED_SHARE:.0%}; first: {quarantined[0]}"
+    return f"{bad} of {usable} records cannot be believed, more than {share:.0%}; first: {quarantined[0]}"

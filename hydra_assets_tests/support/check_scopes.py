@@ -1,7 +1,7 @@
 """Pure checks over tables in memory, with the shipped settings and calendars."""
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import pyarrow as pa
 
@@ -23,6 +23,7 @@ def scope(
     now: dt.datetime | None = None,
     has_options: bool = True,
     alone: bool = False,
+    unpublished: Collection[dt.date] = (),
 ) -> Scope:
     """The scope of *months* of a market's table, long after them unless *now* is given."""
     return Scope(
@@ -35,6 +36,7 @@ def scope(
         complete_at=lambda day: complete_at(TABLES[table], DEFAULT_CALENDAR, day, OptionRules()),
         has_options=has_options,
         alone=alone,
+        unpublished=unpublished,
     )
 
 

@@ -31,6 +31,8 @@ from hydra_assets.sources.quarantine import refusal_of
 from hydra_assets.storage.capture import Look
 from hydra_assets.storage.lake import ParquetLake
 
+MAX_QUARANTINED_SHARE = 0.5  # a bad row costs itself; so many are another format
+
 
 @contextmanager
 def open_cftc(home: Home, config: Config, calendar: ReleaseCalendar) -> Iterator[CftcSource]:
@@ -109,7 +111,8 @@ class CotFetched(Fetched):
             "duplicate_rows": self.duplicates,
             "combined_rows": self.combined,
             "unreadable_lines": self.unreadable,
-            "not_published": "; ".join(f"{market}: {n} report(s) of other markets alone" for market, n in self.unpublished.items()) or "none",
+            "not_published": "; ".join(f"{market}: {n} report(s) of other markets alone" for market, n in self.unpublished.items())
+            or "none",
             "quarantined_share": f"{len(self.quarantined)} of {self.records} rows ({len(self.quarantined) / max(self.records, 1):.2%})",
             "unknown_columns": ", ".join(self.extra_columns) or "none",
             "quarantined": Records(
@@ -157,7 +160,7 @@ class CotFeed(Feed[CftcSource, Plan, CotFetched]):
         batches = [batch for plan in fetched.plans for batch in _batches(fetched, plan, calendar, known)]
         bad = len(fetched.quarantined)
         fetched.records = bad + sum(batch.rows.num_rows for batch in batches)
-        refusal = refusal_of(fetched.quarantined, bad, fetched.records)
+        refusal = refusal_of(fetched.quarantined, bad, fetched.records, MAX_QUARANTINED_SHARE)
         if refusal is None:
             yield from batches
         else:
