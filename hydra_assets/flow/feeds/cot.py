@@ -103,6 +103,8 @@ class CotFetched(Fetched):
     @property
     def facts(self) -> dict[str, Fact]:
         archives = {archive.name: archive for archive in self.archives.values()}
+        absent = [f"{market}: {n} report(s) of other markets alone" for market, n in self.unpublished.items()]
+        bad = len(self.quarantined)
         return {
             "archives": Records(
                 ("archive", "sha256", "rows", "seen_at"),
@@ -111,9 +113,8 @@ class CotFetched(Fetched):
             "duplicate_rows": self.duplicates,
             "combined_rows": self.combined,
             "unreadable_lines": self.unreadable,
-            "not_published": "; ".join(f"{market}: {n} report(s) of other markets alone" for market, n in self.unpublished.items())
-            or "none",
-            "quarantined_share": f"{len(self.quarantined)} of {self.records} rows ({len(self.quarantined) / max(self.records, 1):.2%})",
+            "not_published": "; ".join(absent) or "none",
+            "quarantined_share": f"{bad} of {self.records} rows ({bad / max(self.records, 1):.2%})",
             "unknown_columns": ", ".join(self.extra_columns) or "none",
             "quarantined": Records(
                 ("line", "code", "report_date", "reason"),
