@@ -522,6 +522,22 @@ def test_a_day_stays_open_until_its_last_record_can_have_come(tmp_path, lake):
             assert definitions.gaps
 
 
+def test_of_a_refused_answer_no_row_is_kept_and_no_day_captured(tmp_path, lake):
+    """Bars without definitions; once these are there, the answer from the archive is taken, and nothing is paid again."""
+    month = [Month(2025, 10)]
+    with vendor() as running, source(running.url, tmp_path) as asking:
+        for _ in range(2):  # asking again does not turn it green
+            with pytest.raises(VendorContentError, match="records cannot be used, more than 1%.*no definition of it in the lake"):
+                lay(asking, lake, "futures_bars", month)
+            assert not lake.files("futures_bars", "HE")
+            assert asking.ledger.captured("futures_bars", "HE") == {}
+        paid = running.paid()
+        assert paid == 1
+        lay(asking, lake, "futures_definitions", month)
+        plan, new = lay(asking, lake, "futures_bars", month)
+        assert (new > 100, len(plan.runs), running.paid()) == (True, 1, paid + 1)  # one more: the definitions
+
+
 def test_pending_days_are_gaps_and_degraded_days_set_the_quality(tmp_path, lake, monkeypatch):
     words = {D(2025, 11, 6): "pending", D(2025, 11, 12): "degraded", D(2025, 11, 18): "missing"}
     with vendor() as running, source(running.url, tmp_path) as asking:
