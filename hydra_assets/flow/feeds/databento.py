@@ -233,7 +233,8 @@ def parse(plan: DatabentoPlan, wanted: DayRange, payload: Payload, lake: Parquet
 def _definitions(table: Table, market: Market, within: Within, lake: ParquetLake) -> pa.Table:
     """The definitions that the records can refer to, as believed now."""
     start, end = within[0].date() - _DEFINED_BEFORE, within[1].date()
-    return lake.read_known(table.name, market.symbol, dt.datetime.now(dt.UTC), start=start, end=end)
+    rows = lake.read_known(table.name, market.symbol, dt.datetime.now(dt.UTC), start=start, end=end)
+    return rows if rows.num_rows else table.schema.empty_table()  # a lake that never held any knows no columns
 
 
 def _usual_settlement(market: Market, within: Within, lake: ParquetLake) -> float | None:
