@@ -20,6 +20,7 @@ from hydra_assets.config.home import resolve_home
 from hydra_assets.core.months import months_between
 from hydra_assets.defs.in_flight import places_of
 from hydra_assets.defs.partitions import key_of
+from hydra_assets.features import of_family
 from hydra_assets.host.webserver import stop
 from hydra_assets_tests.host.test_live import BACKFILL, STATUS, ask, free_port, wait_for
 
@@ -114,5 +115,5 @@ def test_ticks_and_a_backfill_that_is_killed_and_ends_with_every_partition_once(
         for market in MARKETS:
             reports = desk.lake.read("cot_disaggregated", market)["as_of"].to_pylist()
             assert len(reports) == len(set(reports)) == 9
-            assert desk.lake.read("cot_features", market).num_rows == 9 * 13
+            assert desk.lake.read("cot_features", market).num_rows == 9 * len(of_family("cot"))
         desk.lake.verify()

@@ -51,6 +51,12 @@ def _with(built: dg.Definitions, replaced) -> dg.Definitions:
     )
 
 
+def checks_of(tables):
+    """(asset, check) of every check that these tables have."""
+    specs = [spec for check in definitions().asset_checks for spec in check.check_specs]
+    return {(spec.asset_key.path[-1], spec.name) for spec in specs if spec.asset_key.path[-1] in tables}
+
+
 def verdicts(result):
     """(asset, check) to verdict."""
     return {(e.asset_key.path[-1], e.check_name): e.metadata["verdict"].value for e in result.get_asset_check_evaluations()}
