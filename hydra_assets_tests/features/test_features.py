@@ -20,7 +20,7 @@ from hydra_assets.features import compute, of_family
 from hydra_assets.features.cot import formulas as cot
 from hydra_assets.sources.cftc_parse import parse_cot
 from hydra_assets_tests.conftest import at
-from hydra_assets_tests.support.cftc_files import CALENDAR, HE
+from hydra_assets_tests.support.cftc_files import CALENDAR, HE, OATS
 from hydra_assets_tests.support.cot_history import revised, scrambled, weeks, with_column
 
 HISTORY = weeks()  # 2021..2024, synthetic
@@ -304,6 +304,48 @@ def test_the_real_week_by_hand(real_2025):
     assert values["cot_hedge_pressure"] == pytest.approx(130306 / (96375 + 130306))
     assert values["cot_top4_net"] == pytest.approx(-0.019)
     assert values["cot_index_156"] is None  # 52 weeks are not three years
+
+
+def test_windows_are_weeks_and_bridge_no_gap(real_2025):
+    """Real oats: no report from January to August 2025, sixteen from September on; before them, synthetic weeks."""
+    oats = parse_cot(real_2025.read_bytes(), [OATS], years=range(2025, 2026), calendar=CALENDAR, place="2025").table
+    before = with_column(HISTORY, "cftc_code", [OATS] * N)
+    table = pa.concat_tables([before, oats])
+    after = computed(table, start=dt.date(2025, 1, 1))
+    frame = table.to_pandas().set_index("as_of").sort_index()
+    share = (frame["mm_long"] - frame["mm_short"]) / frame["open_interest"]
+    assert len(rows_of(after, "cot_mm_net")) == 16
+    # A year's window holds 16 reports of autumn 2024 and the new ones: too few for any number over a year.
+    for name in ("cot_chg_1w", "cot_chg_4w", "cot_mm_pct_52", "cot_sentiment"):
+        assert {(row["value"], row["quality"]) for row in rows_of(after, name)} == {(None, "missing")}
+    for row in rows_of(after, "cot_mm_z_156"):
+        monday = row["as_of"] - dt.timedelta(row["as_of"].weekday())
+        window = share[(share.index >= monday - dt.timedelta(155 * 7)) & (share.index <= row["as_of"])]
+        assert 104 <= len(window) <= 121
+        assert row["value"] == pytest.approx((window.iloc[-1] - window.mean()) / window.std())
+        assert row["quality"] == "partial"
+
+
+def test_a_change_over_a_gap_is_null_and_moves_over_it_are_none():
+    gap = range(120, 126)
+    table = HISTORY.take([i for i in range(N) if i not in gap])
+    share = pd.Series(computed_share(HISTORY))
+    share[list(gap)] = np.nan
+    answer = {name: rows_of(computed(table), name) for name in ("cot_chg_1w", "cot_chg_4w")}
+    days = [as_of for i, as_of in enumerate(HISTORY["as_of"].to_pylist()) if i not in gap]
+    for name, weeks_back in (("cot_chg_1w", 1), ("cot_chg_4w", 4)):
+        by_day = {row["as_of"]: row for row in answer[name]}
+        assert list(by_day) == days
+        for i in range(126, 160):
+            row, moves = by_day[HISTORY["as_of"][i].as_py()], share.diff()[i - 51 : i + 1].dropna()
+            moved = share[i] - share[i - weeks_back]
+            assert len(moves) == 52 - 7
+            assert row["quality"] == ("missing" if math.isnan(moved) else "partial")
+            assert row["value"] is None if math.isnan(moved) else row["value"] == pytest.approx(moved / moves.std())
+
+
+def computed_share(table):
+    return ((pc.subtract(table["mm_long"], table["mm_short"])).to_numpy() / table["open_interest"].to_numpy()).astype(float)
 
 
 # ---------------------------------------------------------------- third parties
