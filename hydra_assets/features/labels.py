@@ -64,7 +64,7 @@ def forward_returns(
                 at += 1
             base, lives = _settled_contracts(panel)
             for h in horizons:
-                contract = next((c for c in lives if panel.last[c] >= base + h), None)
+                contract = next((c for c in lives if panel.last[base, c] >= base + h), None)
                 if contract is None:
                     continue
                 begin, end = firsts.get((base, contract)), firsts.get((base + h, contract))

@@ -18,6 +18,7 @@ from hydra_assets.core.market import CONTRACT_MULTIPLIERS
 from hydra_assets.errors import SchemaError
 from hydra_assets.features import ALL, compute, of_family
 from hydra_assets.features.futures import formulas as futures
+from hydra_assets.features.futures.continuous import build_continuous
 from hydra_assets.features.registry import FAMILIES
 from hydra_assets_tests.support.futures_features_oracle import RULES, Known, answer
 from hydra_assets_tests.support.futures_history import bar, ct, history, statistic, tables
@@ -450,3 +451,57 @@ def test_fridays_open_interest_on_sunday_is_known_when_monday_begins():
         assert newest(part)["fut_oi_chg_20", monday][0] == pytest.approx(
             math.log((600 if known_at == at else 500 + days.index(friday)) / then)
         )
+
+
+MOVES = {"an hour": dt.timedelta(hours=1), "a day": dt.timedelta(1)}
+
+
+def four_contracts(stated, *, spelt=None):
+    """Five weeks of J, M, N and Q; *stated* gives M's expiration by day, *spelt* its symbol."""
+    ends = {
+        "HEJ3": J[1],
+        "HEM3": M[1],
+        "HEN3": dt.datetime(2023, 7, 17, 17, tzinfo=dt.UTC),
+        "HEQ3": dt.datetime(2023, 8, 14, 17, tzinfo=dt.UTC),
+    }
+    rows = []
+    for i, day in enumerate(LIVESTOCK.session_days(D(2023, 3, 1), D(2023, 4, 5))):
+        for k, (symbol, end) in enumerate(ends.items()):
+            mine = symbol == "HEM3"
+            c = (spelt(day) if mine and spelt else symbol, stated(day) if mine else end)
+            rows += [settle(c, day, 90 + 5 * k + (i % 7) * 0.5 + i * 0.1), interest(c, day, (300, 900, 400, 200)[k])]
+    return tables(rows)
+
+
+@pytest.mark.parametrize("early", MOVES.values(), ids=MOVES)
+def test_a_moved_expiration_is_the_same_contract(early):
+    """Until 20 March an hour or a day too late: no return, roll or session is lost, and each day uses what was stated by then."""
+    moved = D(2023, 3, 20)
+    inputs = four_contracts(lambda day: M[1] + (early if day < moved else dt.timedelta()))
+    usual = {row[:2]: row for row in rows_in_force(four_contracts(lambda day: M[1]))}
+    late = {row[:2]: row for row in rows_in_force(four_contracts(lambda day: M[1] + early))}
+    found = rows_in_force(inputs)
+    assert {row[:2] for row in found} == set(usual)
+    for row in found:
+        assert row == (usual if row[1] >= moved or row[0] not in ("fut_carry_ann", "fut_curve_slope", "fut_curve_curv") else late)[row[:2]]
+    series = build_continuous({"futures_statistics": inputs["futures_statistics"]}).sort_by("as_of").to_pylist()
+    assert {row["contract"] for row in series} == {"HEM3"}
+    assert {row["roll_difference"] for row in series[1:]} == {0.0}
+    assert [row["expiration"] - M[1] for row in series] == [early if row["as_of"].date() < moved else dt.timedelta() for row in series]
+    for known_at in (ct(moved, "17:59"), ct(moved, "18:00"), ct(D(2023, 3, 22), "06:45")):
+        part = compute("futures", cut(inputs, known_at), market="HE")
+        whole = compute("futures", inputs, market="HE")
+        assert part.equals(whole.filter(pc.less_equal(whole["available_at"], pa.scalar(known_at, INSTANT))))
+    bounded = compute("futures", inputs, market="HE", start=D(2023, 3, 15), end=D(2023, 3, 17))
+    assert {row["as_of"].date() for row in bounded.to_pylist()} == {D(2023, 3, 15), D(2023, 3, 16), D(2023, 3, 17)}
+    assert all(row == late[row[:2]] for row in rows_in_force(inputs, start=D(2023, 3, 15), end=D(2023, 3, 17)))
+
+
+def test_a_year_of_two_digits_is_the_same_contract():
+    inputs = four_contracts(lambda day: M[1], spelt=lambda day: "HEM23" if day < D(2023, 3, 20) else "HEM3")
+    assert rows_in_force(inputs) == rows_in_force(four_contracts(lambda day: M[1]))
+
+
+def rows_in_force(inputs, **bounds):
+    got = newest(compute("futures", inputs, market="HE", **bounds))
+    return [(*key, *said) for key, said in sorted(got.items())]

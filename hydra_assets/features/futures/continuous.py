@@ -51,13 +51,24 @@ def _ratio(panel: Panel, t: Ints) -> Values:
     return Values(np.where(rolled, after / before, 1.0))
 
 
+def _expiration(panel: Panel, t: Ints) -> Values:
+    front = panel.legs[t, 0]
+    return Values(np.where(front >= 0, panel.expiry_us[t, front], np.nan))
+
+
 _WINDOWS = (
     Window("futures_statistics", -1 - MEMORY, unit="sessions", where=(("stat", "settlement"), ("is_final", True))),
     Window("futures_statistics", -1 - MEMORY, -1, unit="sessions", required=(), at_least=0, where=(("stat", "open_interest"),)),
 )
 COLUMNS = tuple(
     Feature(name, "futures", "", function, _WINDOWS, "", "", "", needs=FRONT)
-    for name, function in (("contract", _front), ("settlement", _settlement), ("roll_difference", _difference), ("roll_ratio", _ratio))
+    for name, function in (
+        ("contract", _front),
+        ("settlement", _settlement),
+        ("roll_difference", _difference),
+        ("roll_ratio", _ratio),
+        ("expiration", _expiration),
+    )
 )
 
 
@@ -81,7 +92,7 @@ def build_continuous(
     columns = [state.vintages() for state in engine.states] if engine else []
     if engine is None or not any(columns):
         return FUTURES_CONTINUOUS.schema.empty_table()
-    # Each column changes at instants of its own; a row of the table holds all four as they stood then.
+    # Each column changes at instants of its own; a row of the table holds all as they stood then.
     changes: dict[tuple[int, int], dict[int, tuple[float, int]]] = {}
     for column, vintages in enumerate(columns):
         for t, at, value, quality in zip(*(part.tolist() for part in vintages or ()), strict=True):
@@ -104,7 +115,9 @@ def build_continuous(
             "as_of": instants(engine.panel.as_of[[t for t, *_ in rows]]),
             "available_at": instants(np.array([at for _, at, *_ in rows])),
             "contract": pa.array([c and c[0] for c in contracts], pa.string()),
-            "expiration": pa.array([c and c[1] for c in contracts], pa.int64()).cast(pa.timestamp("us", tz="UTC")),
+            "expiration": pa.array([int(v[4]) if v[4] == v[4] else None for _, _, v, _ in rows], pa.int64()).cast(
+                pa.timestamp("us", tz="UTC")
+            ),
             "settlement": number(1),
             "roll_difference": number(2),
             "roll_ratio": number(3),

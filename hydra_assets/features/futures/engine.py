@@ -22,7 +22,7 @@ from hydra_assets.errors import SchemaError
 from hydra_assets.features.days import day_number
 from hydra_assets.features.family import Inputs, Request
 from hydra_assets.features.futures.events import BARS, KINDS, STATISTICS, Events, panel_and_events
-from hydra_assets.features.futures.panel import CHOOSING, HIGH, LOW, MEMORY, Panel
+from hydra_assets.features.futures.panel import CHOOSING, EXPIRATION, HIGH, LOW, MEMORY, Panel
 from hydra_assets.features.futures.readiness import Readiness
 from hydra_assets.features.quality import DEGRADED, MISSING, NORMAL, STALE
 from hydra_assets.features.rows import concat_sorted, feature_rows
@@ -128,7 +128,7 @@ class _FeatureState:
         return sessions[kept], at[kept], value[kept], quality[kept]
 
     def touched(self, kind: int, session: int, *, first_print: bool) -> tuple[int, int] | None:
-        """The sessions whose rows may use the cell, both ends in; None for none."""
+        """The sessions whose rows may use a print of the session, both ends in; None for none."""
         if kind not in self.reach:
             return None
         first, last = self.reach[kind]
@@ -189,6 +189,10 @@ class VintageEngine:
 
     def _load_history(self, past: Events) -> None:
         panel = self.panel
+        stated = past.kind == EXPIRATION
+        for session, contract, at in zip(*(column[stated].tolist() for column in (past.session, past.contract, past.value)), strict=True):
+            panel.state_expiration(session, contract, int(at))
+        past = past.take(~stated)
         where = (past.kind, past.session, past.contract)
         panel.cells[where], panel.qualities[where] = past.value, past.quality  # of a repeated cell the last, the newest, stays
         bars = past.kind == HIGH
@@ -201,7 +205,10 @@ class VintageEngine:
             return
         late = []
         for state in self.states:
-            spans = [state.touched(kind, session, first_print=first) for (kind, session, *_), first in changes]
+            # Another expiration moves the rows that the print which states it may move.
+            spans = [
+                state.touched(int(low) if kind == EXPIRATION else kind, s, first_print=first) for (kind, s, _, _, low, _), first in changes
+            ]
             rows = self._ready_rows(state, [span for span in spans if span is not None])
             if len(rows):
                 late.append((state, rows))
@@ -219,6 +226,10 @@ class VintageEngine:
         cells, changes = self.panel.cells, []
         for update in updates:
             kind, session, contract, value, low, quality = update
+            if kind == EXPIRATION:
+                if not self.panel.states(session, contract, int(value)):
+                    changes.append((update, False))
+                continue
             old = cells[kind, session, contract]
             same = _same(old, value) and (kind != HIGH or _same(cells[LOW, session, contract], low))
             if not same or self.panel.qualities[kind, session, contract] != quality:
@@ -227,6 +238,9 @@ class VintageEngine:
 
     def _apply(self, update: Update, first_print: bool) -> None:
         kind, session, contract, value, low, quality = update
+        if kind == EXPIRATION:
+            self.panel.state_expiration(session, contract, int(value))
+            return
         self.panel.put(kind, session, contract, value, quality)
         if kind == HIGH:
             self.panel.put(LOW, session, contract, low, quality)
@@ -240,7 +254,7 @@ class VintageEngine:
 
     def _mark_ready(self, now: int, changes: Sequence[Change]) -> None:
         last = min(self.end, len(self.panel.days) - 1)
-        near = {t for (kind, s, *_), _ in changes for t in (range(s, s + MEMORY + 2) if kind in CHOOSING else (s, s + 1))}
+        near = {t for (kind, s, *_), _ in changes for t in (range(s, s + MEMORY + 2) if kind in (*CHOOSING, EXPIRATION) else (s, s + 1))}
         for t in sorted(t for t in near if self.first <= t <= last):
             for state in self.rules.values():
                 possible = not state.ready[t] and self.counts[state.rule.kind, t + state.rule.offset]

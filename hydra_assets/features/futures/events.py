@@ -1,6 +1,7 @@
 """The lake's futures tables as updates of a panel's cells, in the order in which they became known."""
 
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -9,14 +10,16 @@ import pyarrow.compute as pc
 
 from hydra_assets.core.arrays import Floats, Ints
 from hydra_assets.core.calendar import Calendar
-from hydra_assets.core.instants import column_us
+from hydra_assets.core.instants import DAY_US, column_us
 from hydra_assets.core.point_in_time import visible_frontier
 from hydra_assets.features.days import date_of, days_of
 from hydra_assets.features.family import Inputs
-from hydra_assets.features.futures.panel import HIGH, LOW, OPEN_INTEREST, SETTLEMENT, VOLUME, Panel
+from hydra_assets.features.futures.panel import EXPIRATION, HIGH, LOW, OPEN_INTEREST, SETTLEMENT, VOLUME, Panel
 from hydra_assets.features.quality import quality_codes
 from hydra_assets.features.vintages import known_from, require, stamped_at
 
+_MOVED_US = 31 * DAY_US  # expirations of one symbol that are no further apart are those of one contract
+_TWO_DIGITS = re.compile(r"([FGHJKMNQUVXZ])[0-9]([0-9])$")
 STATISTICS, BARS = "futures_statistics", "futures_bars"
 KINDS = {"settlement": SETTLEMENT, "open_interest": OPEN_INTEREST, "cleared_volume": VOLUME}
 _COLUMNS = {
@@ -32,11 +35,11 @@ class Events:
 
     Attributes:
         at: microseconds UTC.
-        kind: kind of the cell; a bar is one event of kind HIGH.
+        kind: kind of the cell; a bar is one event of kind HIGH. EXPIRATION: the print states another expiration than the one before.
         session: position on the panel's axis of sessions.
         contract: position on its axis of contracts.
-        value: NaN for a number that was taken back.
-        low: the bar's low; NaN for other kinds.
+        value: NaN for a number that was taken back; an expiration in microseconds UTC.
+        low: the bar's low; of an EXPIRATION the kind of the print; NaN for other kinds.
         quality: of the row.
     """
 
@@ -77,23 +80,40 @@ def panel_and_events(inputs: Inputs, *, multiplier: float, calendar: Calendar) -
     if not columns or not len(columns[0]):
         return None
     at, stamp, kind, day, expiry, instrument, value, low, quality = columns
-    contracts, contract = _contracts(instrument, expiry)
+    contracts, contract = _contracts(instrument, expiry, at)
     panel = Panel(contracts, date_of(day.min()), date_of(day.max()), multiplier=multiplier, calendar=calendar)
     session = np.searchsorted(panel.days, day)
     on_session = panel.days[np.minimum(session, len(panel.days) - 1)] == day  # rows of other days are ignored
     events = Events(at, kind, session, contract, value, low, quality).take(on_session)
-    stamp = stamp[on_session]
+    stamp, expiry = stamp[on_session], expiry[on_session]
 
     # A print that came late never hides one with a later stamp of the vendor.
     cell = (events.kind * len(panel.days) + events.session) * len(contracts) + events.contract
     order = np.lexsort((stamp, events.at, cell))
     kept = order[visible_frontier(cell[order], stamp[order], events.at[order])]
-    return panel, events.take(kept[np.argsort(events.at[kept], kind="stable")])
+    events = _with_expirations(events, expiry, contracts, kept)
+    return panel, events.take(np.argsort(events.at, kind="stable"))
+
+
+def _with_expirations(events: Events, expiry: Ints, contracts: list[tuple[str, int]], kept: Ints) -> Events:
+    """The *kept* events, behind those by which a contract's expiration becomes another one."""
+    corrected = np.flatnonzero(expiry != np.array([at for _, at in contracts])[events.contract])
+    corrected = np.flatnonzero(np.isin(events.contract, np.unique(events.contract[corrected])) & (events.kind != HIGH))
+    corrected = corrected[np.lexsort((expiry[corrected], events.at[corrected]))]
+    kinds = events.kind[corrected]
+    stated = replace(
+        events.take(corrected), kind=np.full(len(corrected), EXPIRATION), value=expiry[corrected].astype(float), low=kinds.astype(float)
+    )
+    rest = events.take(kept)
+    return Events(*(np.concatenate([getattr(part, name) for part in (stated, rest)]) for name in Events.__dataclass_fields__))
 
 
 def apply(panel: Panel, events: Events, i: int) -> None:
     """Make event *i* known in the panel."""
     kind, session, contract = int(events.kind[i]), int(events.session[i]), int(events.contract[i])
+    if kind == EXPIRATION:
+        panel.state_expiration(session, contract, int(events.value[i]))
+        return
     panel.put(kind, session, contract, float(events.value[i]), int(events.quality[i]))
     if kind == HIGH:
         panel.put(LOW, session, contract, float(events.low[i]), int(events.quality[i]))
@@ -132,18 +152,39 @@ def _common(table: pa.Table, kind: Ints, value: Floats, low: Floats) -> list[np.
     return [column[kind >= 0] for column in columns]
 
 
-def _contracts(instrument: np.ndarray, expiry: Ints) -> tuple[list[tuple[str, int]], Ints]:
+def _contracts(instrument: np.ndarray, expiry: Ints, at: Ints) -> tuple[list[tuple[str, int]], Ints]:
     """
-    The distinct contracts by expiration, and each row's place among them.
+    The distinct contracts by the expiration first stated of each, and each row's place among them.
 
-    A contract is its symbol and its expiration: symbols come back after ten years. Hashed, not sorted: there are few of them.
+    A contract is its symbol and its delivery: symbols come back after ten years, years are spelt with one digit or two, and a
+    listed contract's last hour or day may be moved.
     """
-    symbol, symbols = pd.factorize(instrument)
+    spelt, spellings = pd.factorize(instrument)
+    symbol, symbols = pd.factorize(np.array([one_digit_year(str(spelling)) for spelling in spellings]))
     ends, expirations = pd.factorize(expiry)
-    pair, pairs = pd.factorize(symbol * len(expirations) + ends)
-    named = [(str(symbols[p // len(expirations)]), int(expirations[p % len(expirations)])) for p in pairs.tolist()]
-    by_expiry = sorted(range(len(named)), key=lambda i: (named[i][1], named[i][0]))
-    return [named[i] for i in by_expiry], np.argsort(np.array(by_expiry))[pair]
+    pair, pairs = pd.factorize(symbol[spelt] * len(expirations) + ends)
+    named = np.stack([pairs // len(expirations), np.asarray(expirations)[pairs % len(expirations)]])
+    order = np.lexsort(named[::-1])
+    new = np.diff(named[0][order], prepend=-1) != 0
+    new |= np.diff(named[1][order], prepend=0) > _MOVED_US
+    delivery = np.empty(len(order), dtype=np.int64)
+    delivery[order] = np.cumsum(new) - 1
+    row = delivery[pair]
+    first = np.lexsort((expiry, at, row))  # the earliest row of each delivery
+    first = first[np.diff(row[first], prepend=-1) != 0]
+    contracts = [(str(symbols[s]), int(e)) for s, e in zip(symbol[spelt[first]].tolist(), expiry[first].tolist(), strict=True)]
+    by_expiry = sorted(range(len(contracts)), key=lambda i: (contracts[i][1], contracts[i][0]))
+    return [contracts[i] for i in by_expiry], np.argsort(np.array(by_expiry))[row]
+
+
+def one_digit_year(symbol: str) -> str:
+    """
+    The raw symbol with the last digit of its year alone.
+
+    >>> one_digit_year("HEZ25"), one_digit_year("HEZ5")
+    ('HEZ5', 'HEZ5')
+    """
+    return _TWO_DIGITS.sub(r"\1\2", symbol)
 
 
 def _numbers(column: pa.ChunkedArray) -> Floats:

@@ -199,7 +199,7 @@ def curve_slope(panel: Panel, t: Ints) -> Values:
     used = legs >= 0
     weight = np.where(used, panel.slope_oi[t], 0.0)
     log_price = np.where(used, np.log(panel.cells[SETTLEMENT, t[:, None], legs]), 0.0)
-    tau = np.where(used, (panel.expiry_s[legs] - panel.expiry_s[legs[:, :1]]) / YEAR_S, 0.0)
+    tau = np.where(used, (panel.expiry_us[t[:, None], legs] - panel.expiry_us[t[:, None], legs[:, :1]]) / 1e6 / YEAR_S, 0.0)
     with np.errstate(invalid="ignore", divide="ignore"):
         total = weight.sum(axis=1)
         mean_tau, mean_log = (weight * tau).sum(axis=1) / total, (weight * log_price).sum(axis=1) / total
@@ -240,7 +240,7 @@ def season(wave: Callable[[Floats], Floats]) -> Function:
 
     def of_month(panel: Panel, t: Ints) -> Values:
         front = panel.legs[t, 0]
-        return Values(np.where(front >= 0, wave(2 * np.pi * (panel.expiry_month[front] % 12 + 1) / 12), np.nan))
+        return Values(np.where(front >= 0, wave(2 * np.pi * (panel.expiry_month[t, front] % 12 + 1) / 12), np.nan))
 
     return of_month
 

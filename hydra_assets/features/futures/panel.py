@@ -23,6 +23,7 @@ PAD = 520  # sessions in front of the first row, so that no window starts outsid
 SLOPE_LEGS = 6
 YEAR_S = 365 * 86_400
 KINDS = 5
+EXPIRATION = KINDS  # an update that is no cell: see `Panel.state_expiration`
 SETTLEMENT, OPEN_INTEREST, VOLUME, HIGH, LOW = range(KINDS)
 CHOOSING = (SETTLEMENT, OPEN_INTEREST)  # kinds that decide which contract is first, second, third
 
@@ -32,7 +33,7 @@ class Panel:
     The curve at the instant under way.
 
     Args:
-        contracts: (instrument, expiration in microseconds UTC), by expiration.
+        contracts: (symbol, expiration in microseconds UTC as first stated), by expiration.
         first_day: of the rows; the axis of sessions starts `PAD` sessions before.
         last_day: of the rows; the axis ends one session after.
         multiplier: dollars per price unit and contract.
@@ -45,6 +46,8 @@ class Panel:
         legs: int64 (sessions, 3): first, second, third contract; -1 is none. ``year_leg``: the first's month a year later.
         legs_oi: open interest used for each leg. ``legs_age``: how many sessions old it is (0: none known, counted as 0).
         slope: int64 (sessions, 6) legs of the slope, -1 none; ``slope_oi`` and ``slope_age`` likewise.
+        expiry_us: int64 (sessions, contracts): expiration as stated by the prints up to each session, microseconds UTC. ``expiry_month``:
+            its month, counted from year 0. ``last``: int64, position of its day among the sessions.
     """
 
     def __init__(
@@ -52,19 +55,19 @@ class Panel:
     ) -> None:
         self.contracts = list(contracts)
         self.multiplier = multiplier
-        expirations = [from_us(at).astimezone(calendar.zone).date() for _, at in contracts]
-        # 520 sessions are never more than 760 days.
-        sessions = calendar.session_numbers(first_day - dt.timedelta(770), max([last_day, *expirations]) + dt.timedelta(10))
+        expirations = [self._date(at, calendar) for _, at in contracts]
+        # An expiration may be put off by a month later on. 520 sessions are never more than 760 days.
+        sessions = calendar.session_numbers(first_day - dt.timedelta(770), max([last_day, *expirations]) + dt.timedelta(45))
         first = int(np.searchsorted(sessions, day_number(first_day)))
         newest = int(np.searchsorted(sessions, day_number(last_day), side="right"))  # the session after the newest row
         self.days = sessions[first - PAD : newest + 1]
-        self.last = np.searchsorted(sessions, [day_number(day) for day in expirations], side="right") - 1 - (first - PAD)
-        self.expiry_month = np.array([day.year * 12 + day.month - 1 for day in expirations], dtype=np.int64)
-        self.expiry_s = np.array([at / 1e6 for _, at in contracts])
+        self._calendar, self._first, self._sessions = calendar, first - PAD, sessions
         dates = [date_of(day) for day in self.days]
         self.month = np.array([day.year * 12 + day.month - 1 for day in dates], dtype=np.int64)
         self.as_of = self.days * DAY_US
         n, m = len(self.days), len(contracts)
+        self.last, self.expiry_month, self.expiry_us = (np.zeros((n, m), dtype=np.int64) for _ in range(3))
+        self._stated = np.full((n, m), -1)  # session whose print stated the expiration
         self.cells = np.full((KINDS, n, m), np.nan)
         self.qualities = np.zeros((KINDS, n, m), dtype=np.int8)
         self.legs, self.legs_age = np.full((n, 3), -1), np.zeros((n, 3), dtype=np.int64)
@@ -76,7 +79,13 @@ class Panel:
         self.simple = np.full((2, n), np.nan)
         self.carry, self.range2, self.illiquidity = np.full(n, np.nan), np.full(n, np.nan), np.full(n, np.nan)
         self._chain_dirty, self._dirty = np.ones(n, dtype=bool), np.ones(n, dtype=bool)
+        for contract, (_, at) in enumerate(contracts):
+            self.state_expiration(0, contract, at)
         self._chain_dirty[:PAD] = self._dirty[:PAD] = False
+
+    @staticmethod
+    def _date(at: int, calendar: Calendar) -> dt.date:
+        return from_us(at).astimezone(calendar.zone).date()
 
     # ---------------------------------------------------------------- what changes
 
@@ -88,6 +97,24 @@ class Panel:
             self._dirty[session : session + 1 + MEMORY] = True
         else:
             self._dirty[session] = True
+
+    def state_expiration(self, session: int, contract: int, at: int) -> None:
+        """Take note of the expiration that a print of *session* states; it holds from there to the next session whose print states one."""
+        moved = self.expiry_us[session, contract] != at
+        end = session + int(np.searchsorted(self._stated[session:, contract], session, side="right"))
+        where = (slice(session, end), contract)
+        self._stated[where] = session
+        if not moved:
+            return
+        self.expiry_us[where] = at
+        day = self._date(at, self._calendar)
+        self.expiry_month[where] = day.year * 12 + day.month - 1
+        self.last[where] = np.searchsorted(self._sessions, day_number(day), side="right") - 1 - self._first
+        self._chain_dirty[max(session, PAD) : end] = self._dirty[max(session, PAD) : end] = True
+
+    def states(self, session: int, contract: int, at: int) -> bool:
+        """Whether it is a print of *session* itself that states *at* as the expiration in force there."""
+        return bool(self._stated[session, contract] == session and self.expiry_us[session, contract] == at)
 
     def chain(self, session: int) -> None:
         """Bring the legs of one session up to date."""
@@ -123,7 +150,7 @@ class Panel:
             seen |= fresh | np.isfinite(settled[ts - back][:, columns])
             fresh &= age == 0
             oi[fresh], age[fresh] = rows[fresh], back
-        chain = seen & (self.last[columns][None, :] - ts[:, None] > BUSINESS_DAYS_LEFT)
+        chain = seen & (self.last[ts][:, columns] - ts[:, None] > BUSINESS_DAYS_LEFT)
 
         # The chain packed to the left: `at[row, rank]` is the rank-th contract that may be chosen on the row's session.
         width = int(chain.sum(axis=1).max(initial=0)) + 3
@@ -140,7 +167,7 @@ class Panel:
             self.legs_oi[ts, leg], self.legs_age[ts, leg] = at_oi[every, first + leg], at_age[every, first + leg]
         later = at.copy()
         later[np.arange(width)[None, :] < first[:, None]] = -1
-        twelve = np.where(later >= 0, self.expiry_month[later], -1) == (self.expiry_month[self.legs[ts, 0]] + 12)[:, None]
+        twelve = np.where(later >= 0, self.expiry_month[ts[:, None], later], -1) == (self.expiry_month[ts, self.legs[ts, 0]] + 12)[:, None]
         has = twelve.any(axis=1) & (self.legs[ts, 0] >= 0)
         pick = np.argmax(twelve, axis=1)
         self.year_leg[ts] = np.where(has, at[every, pick], -1)
@@ -178,5 +205,5 @@ class Panel:
     def years(self, sessions: Ints, near: int, far: int) -> Floats:
         """ACT/365 years between the expirations of two legs; NaN where one is missing or both expire together."""
         a, b = self.legs[sessions, near], self.legs[sessions, far]
-        apart = (a >= 0) & (b >= 0) & (self.expiry_s[b] != self.expiry_s[a])
-        return np.asarray(np.where(apart, (self.expiry_s[b] - self.expiry_s[a]) / YEAR_S, np.nan))
+        distance = self.expiry_us[sessions, b] - self.expiry_us[sessions, a]
+        return np.asarray(np.where((a >= 0) & (b >= 0) & (distance != 0), distance / 1e6 / YEAR_S, np.nan))

@@ -79,7 +79,7 @@ def _traded_cells(panel: Panel, t: int) -> list[Cell] | None:
 
 
 def _interest_cells(panel: Panel, t: int) -> list[Cell] | None:
-    contracts = np.flatnonzero((panel.cells[OPEN_INTEREST, t - 2] > 0) & (panel.last > t - 1))
+    contracts = np.flatnonzero((panel.cells[OPEN_INTEREST, t - 2] > 0) & (panel.last[t] > t - 1))
     return [(OPEN_INTEREST, t - 1, int(c)) for c in contracts] or None
 
 
