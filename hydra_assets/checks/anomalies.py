@@ -1,14 +1,16 @@
 """Anomalies: values that are possible and yet hard to believe, such as jumps and prices without a change."""
 
+import datetime as dt
 from collections.abc import Mapping
 from itertools import pairwise
+from statistics import median
 from typing import Any
 
 import pyarrow as pa
 
 from hydra_assets.checks.check import Scope, check, from_days_before, only
 from hydra_assets.checks.report import CheckReport
-from hydra_assets.checks.settlements import settlements_by_contract, traded_days
+from hydra_assets.checks.settlements import settlements, settlements_by_contract, traded_days
 from hydra_assets.core.months import Month
 from hydra_assets.core.tables.cot import COT_DISAGGREGATED, COT_GROUPS
 from hydra_assets.core.tables.futures import FUTURES_STATISTICS
@@ -16,16 +18,37 @@ from hydra_assets.core.tables.futures import FUTURES_STATISTICS
 
 @check("jumps", applies_to=only(FUTURES_STATISTICS), span=from_days_before(21))
 def settlement_jumps(report: CheckReport, scope: Scope, rows: pa.Table, *, settle_jump: float) -> str:
-    """No final settlement differs from the one before, of the same contract, by more than `settle_jump`."""
+    """No settlement differs from the one before, of the same contract, by more than `settle_jump` of it, whatever its sign."""
     for contract, series in settlements_by_contract(rows):
         for before, row in pairwise(series):
             if Month.of(row["as_of"]) < scope.months[0]:
                 continue
             report.count(1)
-            if before["value"] and abs(row["value"] / before["value"] - 1) > settle_jump:
+            if abs(row["value"] - before["value"]) > settle_jump * abs(before["value"]):
                 move = f"{before['value']:g} to {row['value']:g}"
                 report.add_failure(scope.market, row["as_of"], instrument=contract, day=row["as_of"].date(), settlement=move)
-    return f"{report.rows} final settlements beside the ones before, {settle_jump:.0%} apart at most"
+    return f"{report.rows} settlements beside the ones before, {settle_jump:.0%} apart at most"
+
+
+@check("price_scale", applies_to=only(FUTURES_STATISTICS), span=from_days_before(21))
+def price_scale(report: CheckReport, scope: Scope, rows: pa.Table, *, price_scale_factor: float) -> str:
+    """
+    A session's middle settlement is within `price_scale_factor` of that of the session before: the unit of prices has not changed.
+
+    The median over all contracts is not moved by one of them that jumps, or that is negative.
+    """
+    by_day: dict[dt.datetime, list[float]] = {}
+    for row in settlements(rows):
+        by_day.setdefault(row["as_of"], []).append(row["value"])
+    middles = [(day, median(by_day[day])) for day in sorted(by_day)]
+    for (_, before), (day, middle) in pairwise(middles):
+        if Month.of(day) < scope.months[0]:
+            continue
+        positive = before > 0 and middle > 0
+        report.count(1, int(positive))
+        if positive and max(middle / before, before / middle) > price_scale_factor:
+            report.add_failure(scope.market, day, day=day.date(), settlement=f"{before:g} to {middle:g}", fault="another unit of prices?")
+    return f"{report.rows} sessions beside the ones before, a factor of {price_scale_factor:g} at most"
 
 
 @check("standing_still", applies_to=only(FUTURES_STATISTICS), span=from_days_before(21))
@@ -43,7 +66,7 @@ def unchanged_settlements(report: CheckReport, scope: Scope, rows: pa.Table, *, 
             if unchanged > unchanged_sessions:
                 facts = {"instrument": contract, "day": row["as_of"].date(), "settlement": row["value"], "sessions": unchanged}
                 report.add_failure(scope.market, row["as_of"], **facts)
-    return f"{report.rows} final settlements, {unchanged_sessions} sessions without a change at most"
+    return f"{report.rows} settlements, {unchanged_sessions} sessions without a change at most"
 
 
 @check("jumps", applies_to=only(COT_DISAGGREGATED), span=from_days_before(14))

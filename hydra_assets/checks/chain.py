@@ -26,6 +26,7 @@ def missing_strikes(report: CheckReport, scope: Scope, rows: pa.Table, *, missin
     """Near the money no more than `missing_strikes_share` of an expiration's options are without a usable quote."""
     if rows.num_rows:
         chain = _newest(rows, OPTION_CHAIN)
+        chain = chain[(chain["strike"] > 0) & (chain["forward"] > 0)]  # of a negative price no strike is near in this sense
         near = chain[np.abs(np.log(chain["strike"] / chain["forward"])) <= NEAR]
         groups = near.groupby(["as_of", "expiration"])["mid"].agg(["size", "count"]).reset_index()
         groups = groups[groups["size"] >= MIN_OPTIONS]

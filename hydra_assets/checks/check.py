@@ -2,14 +2,15 @@
 
 import datetime as dt
 import inspect
-from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Literal
 
 import pyarrow as pa
 
 from hydra_assets.checks.report import CheckReport
 from hydra_assets.core.calendar import Calendar
+from hydra_assets.core.known_holes import KnownHole
 from hydra_assets.core.months import Month
 from hydra_assets.core.releases import ReleaseCalendar
 from hydra_assets.core.tables.registry import TABLES
@@ -32,7 +33,8 @@ class Scope:
         calendar: exchange calendar of the market.
         releases: COT release calendar.
         complete_at: UTC instant by which all records of a session are out, by its day.
-        has_options: whether the market has listed options.
+        option_roots: first day of each root under which the market's options are listed; None where no day is known.
+        known_holes: days that the vendor is known not to have of this table and market.
         alone: whether all months held are judged, rather than those of a run.
         unpublished: days of the table on which the source published for other markets alone.
     """
@@ -44,14 +46,27 @@ class Scope:
     calendar: Calendar
     releases: ReleaseCalendar
     complete_at: Callable[[dt.date], dt.datetime]
-    has_options: bool = True
+    option_roots: Mapping[str, dt.date | None] = field(default_factory=dict)
+    known_holes: Sequence[KnownHole] = ()
     alone: bool = False
     unpublished: Collection[dt.date] = frozenset()
 
     @property
     def is_listed(self) -> bool:
-        """Whether the market can have rows of the table at all."""
-        return self.has_options or not self.table.needs_options
+        """Whether the market can have rows of the table in these months."""
+        if not self.table.needs_options:
+            return True
+        return bool(self.option_roots) and (self.listed_from is None or self.listed_from <= self.months[-1].last)
+
+    @property
+    def listed_from(self) -> dt.date | None:
+        """First day on which the market can have rows of the table; None where that is not limited."""
+        firsts = list(self.option_roots.values()) if self.table.needs_options else []
+        return None if None in firsts else min((first for first in firsts if first is not None), default=None)
+
+    def hole(self, day: dt.date, stat: str = "") -> KnownHole | None:
+        """The known hole that *day* lies in, for the statistic *stat*."""
+        return next((hole for hole in self.known_holes if hole.covers(day, stat)), None)
 
 
 def months_judged(scope: Scope) -> Days:

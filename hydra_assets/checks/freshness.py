@@ -45,11 +45,11 @@ def newest_expected(scope: Scope, *, futures_stale_days: float, options_stale_da
 
 
 def newest_held(rows: pa.Table) -> dt.date | None:
-    """The newest ``as_of`` of *rows*; of statistics, the newest with a final settlement."""
+    """The newest ``as_of`` of *rows*; of statistics, the newest settled for good as far as the feed says."""
     if not rows.num_rows:
         return None
     if "is_final" in rows.column_names:
-        settled = pc.and_(pc.equal(rows["stat"], "settlement"), pc.fill_null(rows["is_final"], False))
+        settled = pc.and_(pc.equal(rows["stat"], "settlement"), pc.fill_null(rows["is_final"], True))
         rows = rows.filter(pc.and_(settled, pc.is_valid(rows["value"])))
     newest = pc.max(rows["as_of"]).as_py()
     return newest.date() if newest is not None else None

@@ -6,8 +6,10 @@ import pyarrow as pa
 
 from hydra_assets.checks.check import Scope, check, defined_by, only
 from hydra_assets.checks.report import CheckReport
-from hydra_assets.checks.settlements import final_settlements
+from hydra_assets.checks.settlements import settlements
 from hydra_assets.core.tables.futures import FUTURES_BARS, FUTURES_DEFINITIONS, FUTURES_STATISTICS
+
+_OHLC = ("open", "high", "low", "close")
 
 
 @check("outrights_only", applies_to=defined_by(FUTURES_DEFINITIONS), severity="blocks", beside=FUTURES_DEFINITIONS.name)
@@ -29,41 +31,59 @@ def outrights_only(report: CheckReport, scope: Scope, rows: pa.Table, definition
     return f"{report.rows} rows against the definitions"
 
 
-@check("ohlc_sane", applies_to=only(FUTURES_BARS))
-def ohlc_sane(report: CheckReport, scope: Scope, rows: pa.Table) -> str:
-    """0 < low <= open, close <= high, and something was traded."""
+@check("ohlc_sane", applies_to=only(FUTURES_BARS), beside=FUTURES_DEFINITIONS.name)
+def ohlc_sane(report: CheckReport, scope: Scope, rows: pa.Table, definitions: pa.Table) -> str:
+    """Low <= open, close <= high, something was traded, and no price is 0 or less unless the day's lower limit allows it."""
+    # A bar that mixes two sessions keeps this order too, so partial ones are judged and counted.
     report.count(rows.num_rows)
-    for row in rows.select(["instrument", "as_of", "open", "high", "low", "close", "volume"]).to_pylist() if rows.num_rows else []:
-        prices = [row[name] for name in ("open", "high", "low", "close")]
-        sane = None not in prices and 0 < row["low"] <= min(row["open"], row["close"]) <= max(row["open"], row["close"]) <= row["high"]
-        if not sane or not row["volume"]:
+    limits = _limits(definitions)
+    for row in rows.select(["instrument_id", "instrument", "as_of", *_OHLC, "volume", "quality"]).to_pylist() if rows.num_rows else []:
+        number, prices = row.pop("instrument_id"), [row[name] for name in _OHLC]
+        report.counts["partial"] += row.pop("quality") == "partial"
+        ordered = None not in prices and row["low"] <= min(row["open"], row["close"]) <= max(row["open"], row["close"]) <= row["high"]
+        signed = ordered and (row["low"] > 0 or _may_be_negative(limits, number, row["as_of"]))
+        if not signed or not row["volume"]:
             report.add_failure(scope.market, row["as_of"], **row)
     return f"{report.rows} bars"
 
 
 @check("within_limits", applies_to=only(FUTURES_STATISTICS), beside=FUTURES_DEFINITIONS.name)
 def within_limits(report: CheckReport, scope: Scope, rows: pa.Table, definitions: pa.Table) -> str:
-    """No final settlement lies outside the price limits that the exchange defined for its day."""
-    limits = {key[:2]: key[2:] for key in _columns(definitions, "instrument_id", "as_of", "low_limit", "high_limit")}
-    for row in final_settlements(rows):
+    """No settlement lies outside the price limits that the exchange defined for its day."""
+    limits = _limits(definitions)
+    for row in settlements(rows):
         low, high = limits.get((row["instrument_id"], row["as_of"]), (None, None))
         known = low is not None and high is not None
         report.count(1, int(known))
         if known and not low <= row["value"] <= high:
             report.add_failure(scope.market, row["as_of"], **_settlement(row), low=low, high=high)
-    return f"{report.rows} final settlements against their day's limits, {report.values} with limits"
+    return f"{report.rows} settlements against their day's limits, {report.values} with limits"
 
 
 @check("near_last_trade", applies_to=only(FUTURES_STATISTICS), beside=FUTURES_BARS.name)
 def near_last_trade(report: CheckReport, scope: Scope, rows: pa.Table, bars: pa.Table, *, settle_off_last: float) -> str:
-    """No final settlement is further from the day's last trade than `settle_off_last` allows."""
-    closes = {key[:2]: key[2] for key in _columns(bars, "instrument_id", "as_of", "close")}
-    for row in final_settlements(rows):
-        close = closes.get((row["instrument_id"], row["as_of"]))
-        report.count(1, int(bool(close)))
-        if close and abs(row["value"] / close - 1) > settle_off_last:
+    """No settlement is further from the day's last trade than `settle_off_last` allows; partial bars are left out."""
+    # The last trade of a partial bar can belong to the next session.
+    closes = {key[:2]: key[2:] for key in _columns(bars, "instrument_id", "as_of", "close", "quality")}
+    for row in settlements(rows):
+        close, quality = closes.get((row["instrument_id"], row["as_of"]), (None, ""))
+        partial = quality == "partial"
+        report.counts["partial"] += partial
+        judged = close is not None and not partial
+        report.count(1, int(judged))
+        if judged and abs(row["value"] - close) > settle_off_last * abs(close):
             report.add_failure(scope.market, row["as_of"], **_settlement(row), last=close)
-    return f"{report.values} final settlements beside the day's last trade, {settle_off_last:.0%} apart at most"
+    return f"{report.values} settlements beside the day's last trade, {settle_off_last:.0%} apart at most"
+
+
+def _limits(definitions: pa.Table) -> dict[tuple[int, Any], tuple[float | None, float | None]]:
+    """Lower and upper price limit by instrument id and day."""
+    return {key[:2]: key[2:] for key in _columns(definitions, "instrument_id", "as_of", "low_limit", "high_limit")}
+
+
+def _may_be_negative(limits: dict[tuple[int, Any], tuple[float | None, float | None]], number: int, day: Any) -> bool:
+    low, _ = limits.get((number, day), (None, None))
+    return low is not None and low <= 0
 
 
 def _columns(table: pa.Table, *names: str) -> list[tuple[Any, ...]]:

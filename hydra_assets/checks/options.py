@@ -6,8 +6,9 @@ import pyarrow.compute as pc
 
 from hydra_assets.checks.check import Scope, check, defined_by, only
 from hydra_assets.checks.report import CheckReport
+from hydra_assets.checks.settlements import standing_prints
 from hydra_assets.core.instants import DAY_US, column_us, from_us
-from hydra_assets.core.tables.futures import FUTURES_DEFINITIONS
+from hydra_assets.core.tables.futures import FUTURES_DEFINITIONS, FUTURES_STATISTICS
 from hydra_assets.core.tables.options import OPTION_DEFINITIONS, OPTION_QUOTES
 
 
@@ -25,10 +26,11 @@ def well_defined(report: CheckReport, scope: Scope, rows: pa.Table, futures: pa.
     compared = np.isin(day, futures_day)  # the futures of a month may not be held yet
     underlying = rows["underlying_id"].fill_null(0).to_numpy()
     strike = rows["strike"].to_numpy(zero_copy_only=False)
+    negative = np.isin(_codes(day, underlying), _codes(futures_day, futures_id)[_negative_allowed(futures)])
     for wrong, fault in (
         (~pc.is_in(rows["right"], pa.array(["C", "P"])).to_numpy(), "neither C nor P"),
         ((underlying == 0) | pc.equal(rows["underlying"].fill_null(""), "").to_numpy(), "no underlying"),
-        (~(strike > 0), "no strike"),
+        (~(strike > 0) & ~(negative & ~np.isnan(strike)), "no strike"),
         (column_us(rows["expiration"], what="expiration") < day, "expired"),
         (np.isin(_codes(day, ids), known), "its id is a future's"),
         (compared & ~np.isin(_codes(day, underlying), known), "its underlying is no future of that day"),
@@ -36,6 +38,23 @@ def well_defined(report: CheckReport, scope: Scope, rows: pa.Table, futures: pa.
         for row in rows.select(["instrument", "as_of"]).filter(pa.array(wrong)).to_pylist():
             report.add_failure(scope.market, row["as_of"], instrument=row["instrument"], day=row["as_of"].date(), fault=fault)
     return f"{report.rows} definitions against the futures of their day"
+
+
+@check("strike_scale", applies_to=only(OPTION_DEFINITIONS), beside=FUTURES_STATISTICS.name)
+def strike_scale(report: CheckReport, scope: Scope, rows: pa.Table, statistics: pa.Table, *, strike_scale_factor: float) -> str:
+    """In the middle of a day's options the strike is within `strike_scale_factor` of its underlying's settlement: one unit of prices."""
+    standing = standing_prints(statistics)
+    if rows.num_rows and standing.num_rows:
+        settled = standing.select(["as_of", "instrument_id", "value"]).rename_columns(["as_of", "underlying_id", "settlement"])
+        options = rows.select(["as_of", "underlying_id", "instrument_id", "strike"])
+        pairs = options.join(settled, keys=["as_of", "underlying_id"], join_type="inner").to_pandas()
+        pairs = pairs[(pairs["settlement"] > 0) & (pairs["strike"] > 0)]
+        middles = (pairs["strike"] / pairs["settlement"]).groupby(pairs["as_of"]).median()
+        report.count(len(middles))
+        off = middles[(middles > strike_scale_factor) | (middles < 1 / strike_scale_factor)]
+        for when, ratio in off.sort_index().items():
+            report.add_failure(scope.market, when, day=when.date(), ratio=f"{ratio:.3g}", fault="strikes in another unit than settlements?")
+    return f"{report.rows} days of strikes beside settlements, a factor of {strike_scale_factor:g} at most"
 
 
 @check("options_only", applies_to=defined_by(OPTION_DEFINITIONS), severity="blocks", beside=OPTION_DEFINITIONS.name)
@@ -80,6 +99,14 @@ def quotes_sane(
         for row in rows.filter(pa.array(age < 0)).select(["instrument", "as_of", "quoted_at"]).to_pylist():
             report.add_failure(scope.market, row.pop("as_of"), **row, fault="after the cut")
     return f"{report.rows} quotes, {report.values} with both sides"
+
+
+def _negative_allowed(futures: pa.Table) -> np.ndarray:
+    """Which definitions of futures have a lower limit of 0 or less, by which a price can be negative."""
+    if not futures.num_rows:
+        return np.zeros(0, dtype=bool)
+    allowed: np.ndarray = pc.fill_null(pc.less_equal(futures["low_limit"], 0), False).to_numpy(zero_copy_only=False)
+    return allowed
 
 
 def _codes(as_of: np.ndarray, number: np.ndarray) -> np.ndarray:

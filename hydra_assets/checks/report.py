@@ -19,6 +19,7 @@ class CheckReport:
         values: rows among them that could prove anything.
         failures: one mapping a fault; ``market`` and ``month`` say where it belongs.
         counts: further counts, by names of the check's own.
+        known_holes: what is absent and known to be, with the reason; no failures.
         looked_at: the extent of the look, for people.
     """
 
@@ -26,6 +27,7 @@ class CheckReport:
     values: int = 0
     failures: list[Failure] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)
+    known_holes: list[Failure] = field(default_factory=list)
     looked_at: str = "nothing"
 
     @property

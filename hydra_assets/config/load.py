@@ -2,6 +2,7 @@
 
 import csv
 import dataclasses
+import datetime as dt
 import difflib
 import os
 import re
@@ -16,8 +17,10 @@ import yaml
 
 from hydra_assets.config.home import base_folder
 from hydra_assets.core.calendar import CALENDARS, Calendar, calendar_named
+from hydra_assets.core.known_holes import KnownHole
 from hydra_assets.core.market import Market
 from hydra_assets.core.option_rules import OptionRules
+from hydra_assets.core.tables.registry import TABLES
 from hydra_assets.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -90,6 +93,8 @@ class Severities:
     ohlc_sane: str
     within_limits: str
     near_last_trade: str
+    price_scale: str
+    strike_scale: str
     missing_strikes: str
     monotone: str
     parity: str
@@ -108,6 +113,8 @@ class CheckSettings:
         arbitrage_pairs: neighbouring strikes a day whose quotes contradict each other.
         parity_share: smiles of a month in which put-call parity and the settlement disagree.
         settle_jump: change of a contract's settlement from one session to the next, as a share of it.
+        price_scale_factor: ratio of a session's middle settlement to that of the session before, either way.
+        strike_scale_factor: ratio of strikes to the settlement of their underlying, in the middle of a day's options, either way.
         unchanged_sessions: sessions on end without a change of the settlement while the contract is traded.
         cot_jump: change from one report to the next, as a share of open interest.
         severity: of each check.
@@ -123,6 +130,8 @@ class CheckSettings:
     arbitrage_pairs: int
     parity_share: float
     settle_jump: float
+    price_scale_factor: float
+    strike_scale_factor: float
     unchanged_sessions: int
     cot_jump: float
     severity: Severities
@@ -167,6 +176,7 @@ class Config:
     sample: SampleSettings
     checks: CheckSettings
     alerts: AlertSettings
+    known_holes: tuple[KnownHole, ...]
     markets: Mapping[str, Market]
 
     def market(self, symbol: str) -> Market:
@@ -212,6 +222,7 @@ def load_config(path: Path | None = None) -> Config:
     """
     merged, file = _merged(path)
     settings = dict(merged)
+    settings["known_holes"] = [*_shipped_holes(), *_list(settings["known_holes"], file, "known_holes")]
     markets = {symbol: _market(symbol, block, file) for symbol, block in _mapping(settings.pop("markets"), file, "markets").items()}
     sample = _mapping(settings["sample"], file, "sample")
     if isinstance(sample.get("rude"), str):  # one name needs no list around it
@@ -274,6 +285,16 @@ def _merge(base: dict[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     return merged
 
 
+def _shipped_holes() -> list[object]:
+    return _list(yaml.safe_load((_SHIPPED / "known_holes.yaml").read_text(encoding="utf-8")), "known_holes.yaml", "the file")
+
+
+def _list(value: object, file: str, where: str) -> list[object]:
+    if not isinstance(value, list):
+        raise ConfigError(f"{file}: {where} must be a list, not {value!r}")
+    return value
+
+
 def _mapping(value: object, file: str, where: str) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise ConfigError(f"{file}: {where} must be a block of keys, not {value!r}")
@@ -301,6 +322,16 @@ def _market(symbol: object, block: object, file: str) -> Market:
     return market
 
 
+def _hole(block: object, file: str, place: str) -> KnownHole:
+    hole = _build(KnownHole, _mapping(block, file, f"{place}each"), file, place)
+    if hole.last < hole.first:
+        raise ConfigError(f"{file}: {place}last day {hole.last} lies before the first, {hole.first}")
+    unknown = [name for name in hole.tables if name != "*" and name not in TABLES]
+    if unknown:
+        raise ConfigError(f"{file}: {place}{', '.join(unknown)} is no table; known are {', '.join(TABLES)}")
+    return hole
+
+
 def _build(kind: type[Block], values: Mapping[str, Any], file: str, place: str) -> Block:
     """A dataclass from a block, each key of it checked."""
     wanted = {field.name: field.type for field in dataclasses.fields(kind)}  # type: ignore[arg-type]
@@ -325,12 +356,14 @@ def _typed(kind: type, wanted: Any, value: Any, file: str, where: str) -> Any:
             raise ConfigError(f"{file}: {where}: {error}") from error
     if isinstance(wanted, type) and dataclasses.is_dataclass(wanted):
         return _build(wanted, _mapping(value, file, where), file, f"{where}: ")
+    if wanted == tuple[KnownHole, ...]:
+        return tuple(_hole(block, file, f"{where}: ") for block in value)
     if wanted == tuple[str, ...]:
         if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
             raise ConfigError(f"{file}: {where} must be a list of names, like [HE], not {value!r}")
         return tuple(value)
     if wanted is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
-    if wanted in (str, int, float, bool) and (type(value) is not wanted):
+    if wanted in (str, int, float, bool, dt.date) and (type(value) is not wanted):
         raise ConfigError(f"{file}: {where} must be {wanted.__name__}, not {value!r} ({type(value).__name__})")
     return value

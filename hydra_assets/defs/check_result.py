@@ -67,16 +67,18 @@ def check_result(
             "looked_at": report.looked_at,
             "rows": report.rows,
             "values": report.values,
+            **report.counts,
             **failure_table(report.failures),
+            **failure_table(report.known_holes, name="known_holes"),
         },
     )
 
 
-def failure_table(failures: Sequence[Failure]) -> Mapping[str, dg.MetadataValue]:
-    """The failures as metadata; empty where there is none."""
+def failure_table(failures: Sequence[Failure], *, name: str = "offences") -> Mapping[str, dg.MetadataValue]:
+    """The failures as a table of metadata; nothing where there is none."""
     if not failures:
         return {}
-    columns = list(dict.fromkeys(name for failure in failures for name in failure))
-    records = [dg.TableRecord({name: str(failure.get(name, "")) for name in columns}) for failure in failures[:MAX_FAILURES]]
-    schema = dg.TableSchema(columns=[dg.TableColumn(name) for name in columns])
-    return {"offences": dg.MetadataValue.table(records, schema=schema)}
+    columns = list(dict.fromkeys(column for failure in failures for column in failure))
+    records = [dg.TableRecord({column: str(failure.get(column, "")) for column in columns}) for failure in failures[:MAX_FAILURES]]
+    schema = dg.TableSchema(columns=[dg.TableColumn(column) for column in columns])
+    return {name: dg.MetadataValue.table(records, schema=schema)}

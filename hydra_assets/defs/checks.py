@@ -77,7 +77,8 @@ def scope_of(
         calendar=calendar,
         releases=load_release_calendar(),
         complete_at=lambda day: complete_at(table, calendar, day, config.option_rules),
-        has_options=bool(known and known.option_roots),
+        option_roots=dict.fromkeys(known.option_roots if known else ()),
+        known_holes=[hole for hole in config.known_holes if hole.concerns(table, market, known.dataset if known else None)],
         alone=alone,
         unpublished=unpublished,
     )

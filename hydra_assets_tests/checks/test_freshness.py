@@ -71,6 +71,9 @@ def test_a_table_without_a_row_is_stale_and_one_of_a_market_without_options_is_u
     empty = pa.table({})
     late = judged(staleness, scope("futures_statistics", [Month(2025, 12)], now=at("2026-12-10"), alone=True), empty)
     assert (late.verdict, late.failures[0]["newest"]) == ("failed", None)
+    reports = judged(staleness, scope("cot_disaggregated", [Month(2025, 12)], market="LE", now=at("2026-12-10"), alone=True), empty)
+    newest = load_release_calendar().newest_due(at("2026-12-03")).report_date  # run alone: at now
+    assert [(failure["newest"], failure["expected"]) for failure in reports.failures] == [(None, newest)]
     for name, table in TABLES.items():
         report = judged(staleness, scope(name, [Month(2025, 12)], now=at("2026-12-10"), has_options=False), empty)
         assert report.verdict == ("unproven" if table.needs_options else "failed"), name

@@ -78,12 +78,28 @@ def test_a_market_is_one_block(home):
         ("default_market: XX", ["default_market", "'XX'"]),
         ("a: [", ["not valid YAML"]),
         ("colour: red", ["config.yaml", "'colour'"]),
+        ("known_holes: {}\n", ["config.yaml", "known_holes", "list"]),
+        ("known_holes: [{vendor: databento, first: 2025-12-02}]\n", ["config.yaml", "known_holes", "missing key(s) last, reason, source"]),
+        ("known_holes: [{vendor: v, first: 2025-12-02, last: 2025-12-01, reason: r, source: s}]\n", ["known_holes", "before the first"]),
+        ("known_holes: [{vendor: v, first: soon, last: 2025-12-01, reason: r, source: s}]\n", ["known_holes", "first must be date", "soon"]),
+        (
+            "known_holes: [{vendor: v, first: 2025-12-01, last: 2025-12-01, reason: r, source: s, tables: [bars]}]\n",
+            ["known_holes", "bars is no table", "futures_bars"],
+        ),
     ],
 )  # fmt: skip
 def test_a_wrong_key_is_named_with_its_file_and_place(home, text, names):
     with pytest.raises(ConfigError) as caught:
         own(home, text)
     assert all(name in str(caught.value) for name in names), caught.value
+
+
+def test_ones_own_known_holes_join_the_shipped_ones(home):
+    shipped = load_config().known_holes
+    hole = "{vendor: databento, first: 2025-12-02, last: 2025-12-03, reason: an outage, source: the vendor, markets: [HE]}"
+    *first, own_hole = own(home, f"known_holes: [{hole}]\n").known_holes
+    assert tuple(first) == shipped != ()
+    assert (own_hole.first, own_hole.markets, own_hole.tables) == (dt.date(2025, 12, 2), ("HE",), ("*",))
 
 
 def test_a_named_file_must_be_there(monkeypatch, tmp_path):

@@ -607,7 +607,7 @@ def test_assets_from_bytes_to_the_lake_a_second_time_for_nothing_and_each_check_
 
 SPOILED = (
     ("option_definitions", "well_defined", lambda row: row | {"underlying_id": 5}),
-    ("option_definitions", "coverage", lambda row: row | {"as_of": at("2025-12-25"), "available_at": at("2025-12-25")}),
+    ("option_quotes", "coverage", lambda row: row | {"as_of": at("2025-12-25"), "available_at": at("2025-12-25")}),
     ("option_quotes", "quotes_sane", lambda row: row | {"quoted_at": row["available_at"] + dt.timedelta(1)}),
     ("option_quotes", "options_only", lambda row: row | {"instrument_id": 424242}),
     ("option_statistics", "options_only", lambda row: row | {"instrument": "UD:1V: VT 1"}),

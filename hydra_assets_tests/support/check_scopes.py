@@ -1,14 +1,15 @@
 """Pure checks over tables in memory, with the shipped settings and calendars."""
 
 import datetime as dt
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import pyarrow as pa
 
 from hydra_assets.checks.check import Check, Scope
 from hydra_assets.checks.report import CheckReport
 from hydra_assets.config.load import load_config, load_release_calendar
-from hydra_assets.core.calendar import DEFAULT_CALENDAR
+from hydra_assets.core.calendar import DEFAULT_CALENDAR, Calendar
+from hydra_assets.core.known_holes import KnownHole
 from hydra_assets.core.months import Month
 from hydra_assets.core.option_rules import OptionRules
 from hydra_assets.core.tables.registry import TABLES
@@ -22,6 +23,9 @@ def scope(
     market: str = "HE",
     now: dt.datetime | None = None,
     has_options: bool = True,
+    option_roots: Mapping[str, dt.date | None] | None = None,
+    known_holes: Sequence[KnownHole] = (),
+    calendar: Calendar = DEFAULT_CALENDAR,
     alone: bool = False,
     unpublished: Collection[dt.date] = (),
 ) -> Scope:
@@ -31,10 +35,11 @@ def scope(
         market=market,
         months=months,
         now=now or dt.datetime(2026, 10, 1, tzinfo=dt.UTC),
-        calendar=DEFAULT_CALENDAR,
+        calendar=calendar,
         releases=load_release_calendar(),
-        complete_at=lambda day: complete_at(TABLES[table], DEFAULT_CALENDAR, day, OptionRules()),
-        has_options=has_options,
+        complete_at=lambda day: complete_at(TABLES[table], calendar, day, OptionRules()),
+        option_roots=option_roots if option_roots is not None else {market: None} if has_options else {},
+        known_holes=known_holes,
         alone=alone,
         unpublished=unpublished,
     )

@@ -48,6 +48,7 @@ _TAU = Column("tau", FLOAT, "Time from the quotes' cut to the minute of expirati
 OPTION_DEFINITIONS = Table(
     name="option_definitions",
     source="databento",
+    off_session_rows="any_day",
     needs_options=True,
     key=("instrument_id",),
     stamps="vendor",

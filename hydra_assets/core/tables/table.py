@@ -53,6 +53,8 @@ class Table:
         source: name of the feed that captures a raw table; empty for computed tables.
         cadence: how often a new ``as_of`` appears.
         calendar: what says which ``as_of`` days exist: the market's exchange sessions, or the COT release calendar.
+        off_session_rows: UTC days without a session that can hold rows: none, ``eves`` (a session that opened the evening before
+            leaves trades there), or ``any_day`` (the vendor defines instruments on Sundays and holidays too).
         needs_options: whether the table is empty for a market without listed options.
         definitions: the table that names the instruments of this one's rows; None where the rows need none.
     """
@@ -66,6 +68,7 @@ class Table:
     source: str = ""
     cadence: Literal["daily", "weekly"] = "daily"
     calendar: Literal["sessions", "cot_releases"] = "sessions"
+    off_session_rows: Literal["none", "eves", "any_day"] = "none"
     needs_options: bool = False
     definitions: str | None = None
 
