@@ -81,7 +81,7 @@ def test_a_market_is_one_block(home):
         ("known_holes: {}\n", ["config.yaml", "known_holes", "list"]),
         ("known_holes: [{vendor: databento, first: 2025-12-02}]\n", ["config.yaml", "known_holes", "missing key(s) last, reason, source"]),
         ("known_holes: [{vendor: v, first: 2025-12-02, last: 2025-12-01, reason: r, source: s}]\n", ["known_holes", "before the first"]),
-        ("known_holes: [{vendor: v, first: soon, last: 2025-12-01, reason: r, source: s}]\n", ["known_holes", "first must be date", "soon"]),
+        ("known_holes: [{vendor: v, first: soon, last: 2025-12-01, reason: r, source: s}]\n", ["known_holes", "must be date", "soon"]),
         (
             "known_holes: [{vendor: v, first: 2025-12-01, last: 2025-12-01, reason: r, source: s, tables: [bars]}]\n",
             ["known_holes", "bars is no table", "futures_bars"],
