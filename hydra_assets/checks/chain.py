@@ -1,4 +1,4 @@
-"""Checks of the option chain and its smiles: strikes without a quote, prices with arbitrage, parity."""
+"""Checks of the option chain and its smiles: units of strikes, strikes without a quote, prices with arbitrage, parity."""
 
 from typing import Any
 
@@ -36,6 +36,21 @@ def missing_strikes(report: CheckReport, scope: Scope, rows: pa.Table, *, missin
             fault = f"{row.size - row.count} of {row.size} without a usable quote"
             report.add_failure(scope.market, row.as_of, day=row.as_of.date(), expiration=row.expiration.date(), fault=fault)
     return f"{report.rows} options near the money, {missing_strikes_share:.0%} without a quote allowed"
+
+
+@check("strike_scale", applies_to=only(OPTION_CHAIN))
+def strike_scale(report: CheckReport, scope: Scope, rows: pa.Table, *, strike_scale_factor: float) -> str:
+    """In the middle of a day's options the strike is within `strike_scale_factor` of its underlying's settlement: one unit of prices."""
+    if rows.num_rows:
+        chain = _newest(rows, OPTION_CHAIN)
+        chain = chain[(chain["strike"] > 0) & (chain["forward"] > 0)]
+        middles = (chain["strike"] / chain["forward"]).groupby(chain["as_of"]).median()
+        report.count(len(middles))
+        off: list[Any] = list(middles[(middles > strike_scale_factor) | (middles < 1 / strike_scale_factor)].items())
+        for when, ratio in off:
+            fault = "strikes in another unit than settlements?"
+            report.add_failure(scope.market, when, day=when.date(), ratio=f"{ratio:.3g}", fault=fault)
+    return f"{report.rows} days of strikes beside settlements, a factor of {strike_scale_factor:g} at most"
 
 
 @check("monotone", applies_to=only(OPTION_CHAIN))

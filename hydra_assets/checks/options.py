@@ -6,9 +6,8 @@ import pyarrow.compute as pc
 
 from hydra_assets.checks.check import Scope, check, defined_by, only
 from hydra_assets.checks.report import CheckReport
-from hydra_assets.checks.settlements import standing_prints
 from hydra_assets.core.instants import DAY_US, column_us, from_us
-from hydra_assets.core.tables.futures import FUTURES_DEFINITIONS, FUTURES_STATISTICS
+from hydra_assets.core.tables.futures import FUTURES_DEFINITIONS
 from hydra_assets.core.tables.options import OPTION_DEFINITIONS, OPTION_QUOTES
 
 
@@ -38,23 +37,6 @@ def well_defined(report: CheckReport, scope: Scope, rows: pa.Table, futures: pa.
         for row in rows.select(["instrument", "as_of"]).filter(pa.array(wrong)).to_pylist():
             report.add_failure(scope.market, row["as_of"], instrument=row["instrument"], day=row["as_of"].date(), fault=fault)
     return f"{report.rows} definitions against the futures of their day"
-
-
-@check("strike_scale", applies_to=only(OPTION_DEFINITIONS), beside=FUTURES_STATISTICS.name)
-def strike_scale(report: CheckReport, scope: Scope, rows: pa.Table, statistics: pa.Table, *, strike_scale_factor: float) -> str:
-    """In the middle of a day's options the strike is within `strike_scale_factor` of its underlying's settlement: one unit of prices."""
-    standing = standing_prints(statistics)
-    if rows.num_rows and standing.num_rows:
-        settled = standing.select(["as_of", "instrument_id", "value"]).rename_columns(["as_of", "underlying_id", "settlement"])
-        options = rows.select(["as_of", "underlying_id", "instrument_id", "strike"])
-        pairs = options.join(settled, keys=["as_of", "underlying_id"], join_type="inner").to_pandas()
-        pairs = pairs[(pairs["settlement"] > 0) & (pairs["strike"] > 0)]
-        middles = (pairs["strike"] / pairs["settlement"]).groupby(pairs["as_of"]).median()
-        report.count(len(middles))
-        off = middles[(middles > strike_scale_factor) | (middles < 1 / strike_scale_factor)]
-        for when, ratio in off.sort_index().items():
-            report.add_failure(scope.market, when, day=when.date(), ratio=f"{ratio:.3g}", fault="strikes in another unit than settlements?")
-    return f"{report.rows} days of strikes beside settlements, a factor of {strike_scale_factor:g} at most"
 
 
 @check("options_only", applies_to=defined_by(OPTION_DEFINITIONS), severity="blocks", beside=OPTION_DEFINITIONS.name)

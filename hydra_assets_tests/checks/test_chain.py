@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
-from hydra_assets.checks.chain import missing_strikes, monotone, parity
+from hydra_assets.checks.chain import missing_strikes, monotone, parity, strike_scale
 from hydra_assets.checks.report import CheckReport
 from hydra_assets.core.months import Month
 from hydra_assets.features.options.chain import build_chain
@@ -70,6 +70,22 @@ def test_what_was_mended_later_is_judged_as_it_stands(chain):
     later = changed(again, "available_at", pc.add(again["available_at"], pa.scalar(dt.timedelta(1), pa.duration("us"))))
     assert reports(bare)["missing_strikes"].verdict == "failed"
     assert reports(pa.concat_tables([bare, later]))["missing_strikes"].verdict == "passed"
+
+
+def test_strikes_in_another_unit_than_settlements_are_seen_by_the_middle_of_a_day(chain):
+    november = scope("option_chain", MONTHS)
+    ordinary = judged(strike_scale, november, chain)
+    assert (ordinary.verdict, ordinary.values) == ("passed", 8)
+    day = chain["as_of"][0].as_py()
+    dollars = pc.if_else(pc.equal(chain["as_of"], day), pc.divide(chain["strike"], 100.0), chain["strike"])
+    (failure,) = judged(strike_scale, november, changed(chain, "strike", dollars)).failures
+    assert (failure["day"], failure["fault"]) == (day.date(), "strikes in another unit than settlements?")
+    every_third = pa.array(np.arange(chain.num_rows) % 3 == 0)
+    few = changed(chain, "strike", pc.if_else(every_third, 9000.0, chain["strike"]))
+    assert judged(strike_scale, november, few).verdict == "passed"
+    negative = changed(chain, "forward", pa.array(np.full(chain.num_rows, -37.63)))
+    assert judged(strike_scale, november, negative).verdict == "unproven"
+    assert judged(missing_strikes, november, negative).verdict == "unproven"
 
 
 def dearer(chain: pa.Table, which) -> pa.Table:

@@ -8,7 +8,7 @@ import pytest
 
 from hydra_assets.checks.anomalies import price_scale, settlement_jumps
 from hydra_assets.checks.futures import near_last_trade, ohlc_sane, within_limits
-from hydra_assets.checks.options import strike_scale, well_defined
+from hydra_assets.checks.options import well_defined
 from hydra_assets.core.calendar import ENERGY
 from hydra_assets.core.months import Month
 from hydra_assets.core.tables.futures import FUTURES_DEFINITIONS
@@ -143,16 +143,6 @@ def options(strike, *, right="C") -> pa.Table:
     row |= {"strike": strike, "expiration": EXPIRES, "tick": 0.01, "multiplier": 1000.0, "quality": "normal", "synthetic": True}
     row |= dict.fromkeys(("as_of", "available_at", "stamped_at"), at("2020-04-20"))
     return pa.Table.from_pylist([row], schema=OPTION_DEFINITIONS.schema)
-
-
-def test_strikes_in_another_unit_than_settlements_are_seen():
-    april = scope("option_definitions", **APRIL)
-    strikes = pa.concat_tables([options(strike) for strike in (20.0, 24.0, 28.0, 300.0, 400.0)])
-    assert judged(strike_scale, april, strikes, statistics(settled(25.0))).verdict == "passed"  # the middle one counts
-    (failure,) = judged(strike_scale, april, strikes, statistics(settled(2500.0))).failures
-    assert (failure["day"], failure["ratio"]) == (DAY, "0.0112")
-    assert judged(strike_scale, april, strikes, statistics(settled(-37.63))).verdict == "unproven"
-    assert judged(strike_scale, april, strikes, pa.table({})).verdict == "unproven"
 
 
 @pytest.mark.parametrize(("low", "faults"), [(-100.0, []), (1.0, ["no strike"]), (None, ["no strike"])])
