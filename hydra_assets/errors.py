@@ -97,3 +97,11 @@ class NotPublishedError(VendorError):
 
 class VendorContentError(VendorError, ValueError):
     """The answer arrived whole and is not what it should be (format, member, columns, year)."""
+
+
+class ShortAnswerError(VendorContentError):
+    """An answer holds fewer records than were announced for it; ``records`` is how many came."""
+
+    def __init__(self, message: str, *, records: int) -> None:
+        self.records = records
+        super().__init__(message)

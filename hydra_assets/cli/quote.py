@@ -78,7 +78,7 @@ def price_of(home: Home, config: Config, market: str, months: Sequence[Month], t
                     "days_missing": sum(len(wanted.days) for wanted in plan.ranges),
                     "days_held": plan.held,
                     "days_not_out": len(plan.gaps),
-                    "requests": len(answers),
+                    "requests": len(plan.ranges),
                     "records": sum(answer.records for answer in answers),
                     "bytes": sum(answer.size for answer in answers),
                     "usd": sum(answer.usd for answer in answers),

@@ -2,7 +2,7 @@
 
 import datetime as dt
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import pyarrow as pa
 
@@ -21,10 +21,12 @@ class Captured:
     Attributes:
         days: each with the vendor's date of its last change.
         seen_at: aware instant at which the answer was seen.
+        statuses: the vendor's condition of days that are not simply available.
     """
 
     days: Mapping[dt.date, dt.date]
     seen_at: dt.datetime
+    statuses: Mapping[dt.date, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -218,7 +218,7 @@ def keep(batch: Batch, lake: ParquetLake, ledger: Ledger | None = None) -> int:
         raise ConfigError(f"{batch.table.name} {batch.market} {batch.month} has captured days, and no ledger was given to note them in")
     added = batch.append(lake)
     if captured is not None and ledger is not None:
-        ledger.capture(batch.table.name, batch.market, list(captured.days.items()), captured.seen_at)
+        ledger.capture(batch.table.name, batch.market, list(captured.days.items()), captured.seen_at, statuses=captured.statuses)
     return added
 
 

@@ -12,13 +12,21 @@ from typing import Any
 from databento.common.dbnstore import DBNStore
 from databento_dbn import DBNError
 
-from hydra_assets.errors import CorruptionError, VendorContentError, VendorError, VendorRefusedError, VendorUnavailableError
+from hydra_assets.errors import (
+    CorruptionError,
+    ShortAnswerError,
+    VendorContentError,
+    VendorError,
+    VendorRefusedError,
+    VendorUnavailableError,
+)
 from hydra_assets.sources.archive import FETCH_PREFIX
 from hydra_assets.sources.databento_client import Limits, client, mapped_errors
 from hydra_assets.sources.databento_records import records_of
 from hydra_assets.sources.http import utc_now, with_retries
 from hydra_assets.sources.ledger import Budget, Ledger
 
+COUNT_TOLERANCE = 0.001
 _SPARE_BYTES = 1 << 20  # zstd of a small answer can be larger than its records, and the header is not billed
 
 
@@ -183,20 +191,18 @@ class DatabentoSource:
         quote = self.quote(request)
         number = self.ledger.reserve(asked, usd=quote.usd, records=quote.records, size=quote.size, budget=self._budget, now=self._now())
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        sha256 = None
         try:
             with tempfile.TemporaryDirectory(prefix=FETCH_PREFIX, dir=self.folder) as empty:
                 got = Path(empty) / "answer.dbn.zst"
                 messages = self._download(request, quote, got)
-                sha256 = hashlib.sha256(got.read_bytes()).hexdigest()
-                path = self.folder / f"{sha256}.dbn.zst"
-                with got.open("rb") as written:
-                    os.fsync(written.fileno())
-                got.replace(path)
+                sha256, path = self._keep(got)  # paid for: kept before it is judged
+            self._judge(path, request, quote, messages)
         except VendorRefusedError as error:
             self.ledger.end(number, refused=True, reason=str(error))
             raise
         except BaseException as error:
-            self.ledger.end(number, refused=_cost_nothing(error), reason=f"{type(error).__name__}: {error}")
+            self.ledger.end(number, refused=_cost_nothing(error), reason=f"{type(error).__name__}: {error}", sha256=sha256)
             raise
         seen_at = self._now()
         self.ledger.keep(number, sha256, seen_at)
@@ -212,30 +218,67 @@ class DatabentoSource:
         asking = client(self._key, self._gateway, bounded)
         try:
             with mapped_errors(str(request)) as messages:
-                store = asking.timeseries.get_range(**request.arguments(), path=path)
-            _whole(store, request, quote, messages)
+                asking.timeseries.get_range(**request.arguments(), path=path)
         except (DBNError, ValueError) as error:
             if isinstance(error, VendorError):
                 raise
             raise VendorContentError(f"{request}: not DBN: {error}") from None
         return messages
 
+    def _keep(self, got: Path) -> tuple[str, Path]:
+        """Move a downloaded file into the archive under the hash of its bytes, durably."""
+        sha256 = hashlib.sha256(got.read_bytes()).hexdigest()
+        path = self.folder / f"{sha256}.dbn.zst"
+        with got.open("rb") as written:
+            os.fsync(written.fileno())
+        got.replace(path)
+        return sha256, path
+
+    def _judge(self, path: Path, request: Request, quote: Quote, messages: list[str]) -> None:
+        """
+        Raise unless the answer in *path* is whole.
+
+        The count announced is an estimate. Where two answers bring the same number of records, fewer than announced, they are believed:
+        a third would be paid for in vain.
+        """
+        try:
+            _whole(DBNStore.from_file(path), request, quote, messages)
+        except ShortAnswerError as short:
+            before = [self.folder / f"{kept}.dbn.zst" for kept in self.ledger.unusable(request.arguments())]
+            counts = {len(records_of(DBNStore.from_file(each), request.schema)) for each in before if each.exists()}
+            if short.records not in counts:
+                raise
+            messages.append(f"{request}: twice {short.records:,} records came, {quote.records:,} were announced; believed")
+        except DBNError as error:
+            raise VendorContentError(f"{request}: not DBN: {error}") from None
+
 
 def _whole(store: DBNStore, request: Request, quote: Quote, messages: list[str]) -> None:
-    """VendorContentError unless the answer is all that was asked for: truncated DBN reads as fewer rows without an error."""
+    """
+    Raise unless the answer is all that was asked for: truncated DBN reads as fewer rows without an error.
+
+    Counts are estimates of the vendor's: a share of `COUNT_TOLERANCE` less, or any number more, is whole. A root that is not listed in
+    the range is a gap of that root, noted in *messages*.
+
+    Raises:
+        VendorContentError: records are missing, of another schema, or none of the symbols is known.
+    """
     cut = [text for text in messages if "truncat" in text.lower()]
     if cut:
         raise VendorContentError(f"{request}: {cut[0]}")
     with mapped_errors(str(request)) as while_reading:
         records = len(records_of(store, request.schema)) if quote.records else 0
-    if records != quote.records or any("truncat" in text.lower() for text in while_reading):
-        raise VendorContentError(f"{request}: {records:,} records came, {quote.records:,} were announced; nothing of it was kept")
+    if records < quote.records * (1 - COUNT_TOLERANCE) or any("truncat" in text.lower() for text in while_reading):
+        raise ShortAnswerError(
+            f"{request}: {records:,} records came, {quote.records:,} were announced; the bytes are kept, a second answer alike is believed",
+            records=records,
+        )
     metadata = store.metadata
     if metadata.schema is None or str(metadata.schema) != request.schema:
         raise VendorContentError(f"{request}: the answer is of schema {metadata.schema}")
-    absent = [*metadata.not_found, *metadata.partial]
-    if absent:
-        raise VendorContentError(f"{request}: symbols not wholly resolved: {', '.join(absent[:5])}")
+    if metadata.not_found and set(metadata.not_found) >= set(request.symbols.split(",")):
+        raise VendorContentError(f"{request}: symbols not resolved: {', '.join(metadata.not_found)}")
+    messages += [f"{symbol} is not listed in the whole of {request}" for symbol in (*metadata.not_found, *metadata.partial)]
 
 
 def _instant(text: str) -> dt.datetime:

@@ -40,8 +40,8 @@ class Limits:
     """Seconds and bytes that one request may take."""
 
     connect_timeout_s: float = 10.0
-    read_timeout_s: float = 30.0
-    deadline_s: float = 120.0
+    read_timeout_s: float = 100.0
+    deadline_s: float = 1800.0
     max_bytes: int = 1 << 30
 
 

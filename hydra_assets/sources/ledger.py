@@ -22,8 +22,9 @@ CREATE TABLE IF NOT EXISTS requests(
     sha256 TEXT, seen_at TEXT, reason TEXT);
 CREATE TABLE IF NOT EXISTS days(
     data_type TEXT NOT NULL, market TEXT NOT NULL, day TEXT NOT NULL, last_modified TEXT NOT NULL, fetches INTEGER NOT NULL,
-    captured_at TEXT NOT NULL, PRIMARY KEY(data_type, market, day)) WITHOUT ROWID;
+    captured_at TEXT NOT NULL, status TEXT NOT NULL DEFAULT 'available', PRIMARY KEY(data_type, market, day)) WITHOUT ROWID;
 """
+AVAILABLE = "available"  # the condition of a day of which the vendor says nothing else
 # What was asked counts as spent until the vendor is known to have refused: after a kill nobody knows.
 _SPENT = "state != 'refused'"
 
@@ -55,10 +56,18 @@ class Kept:
 
 @dataclass(frozen=True)
 class CapturedDay:
-    """A day's table as last fetched."""
+    """
+    A day's table as last fetched.
+
+    Attributes:
+        last_modified: the vendor's date of its last change.
+        fetches: how often it was fetched.
+        status: the vendor's condition of the day, such as ``available`` or ``degraded``.
+    """
 
     last_modified: dt.date
     fetches: int
+    status: str = AVAILABLE
 
 
 @dataclass(frozen=True)
@@ -99,6 +108,8 @@ class Ledger(Closing):
         with self._writing():
             for statement in _SCHEMA.split(";"):
                 self._db.execute(statement)
+            if "status" not in {row["name"] for row in self._db.execute("PRAGMA table_info(days)")}:  # a ledger of before
+                self._db.execute(f"ALTER TABLE days ADD COLUMN status TEXT NOT NULL DEFAULT '{AVAILABLE}'")
 
     def close(self) -> None:
         """Close the file."""
@@ -158,10 +169,30 @@ class Ledger(Closing):
                 (sha256, seen_at.astimezone(dt.UTC).isoformat(), number),
             )
 
-    def end(self, number: int, *, refused: bool, reason: str) -> None:
-        """The request brought nothing; refused costs nothing, failed may have."""
+    def end(self, number: int, *, refused: bool, reason: str, sha256: str | None = None) -> None:
+        """
+        Note that the request brought nothing that can be used.
+
+        Args:
+            number: of `reserve`.
+            refused: it cost nothing; else it may have.
+            reason: for people.
+            sha256: hash of bytes that came and are kept all the same.
+        """
         with self._writing():
-            self._db.execute("UPDATE requests SET state = ?, reason = ? WHERE id = ?", ("refused" if refused else "failed", reason, number))
+            self._db.execute(
+                "UPDATE requests SET state = ?, reason = ?, sha256 = ? WHERE id = ?",
+                ("refused" if refused else "failed", reason, sha256, number),
+            )
+
+    def unusable(self, request: Mapping[str, Any]) -> list[str]:
+        """Hashes of kept answers to exactly *request* that were not whole."""
+        rows = self._db.execute(
+            "SELECT sha256 FROM requests WHERE state = 'failed' AND sha256 IS NOT NULL AND dataset = ? AND schema = ? AND symbols = ?"
+            " AND start_us = ? AND end_us = ?",
+            (request["dataset"], request["schema"], request["symbols"], _us(request["start"]), _us(request["end"])),
+        )
+        return [str(row["sha256"]) for row in rows]
 
     def spent(self, run: str | None = None) -> float:
         """Dollars that were, or may have been, paid: by *run*, or ever."""
@@ -192,17 +223,42 @@ class Ledger(Closing):
     def captured(self, data_type: str, market: str) -> dict[dt.date, CapturedDay]:
         """The days of a table that are in the lake."""
         rows = self._db.execute(
-            "SELECT day, last_modified, fetches FROM days WHERE data_type = ? AND market = ?", (data_type, market)
+            "SELECT day, last_modified, fetches, status FROM days WHERE data_type = ? AND market = ?", (data_type, market)
         ).fetchall()
-        return {dt.date.fromisoformat(row["day"]): CapturedDay(dt.date.fromisoformat(row["last_modified"]), row["fetches"]) for row in rows}
+        return {
+            dt.date.fromisoformat(row["day"]): CapturedDay(dt.date.fromisoformat(row["last_modified"]), row["fetches"], row["status"])
+            for row in rows
+        }
 
-    def capture(self, data_type: str, market: str, days: Iterable[tuple[dt.date, dt.date]], now: dt.datetime) -> None:
-        """Days, each with the vendor's own date of its last change, are in the lake."""
+    def capture(
+        self,
+        data_type: str,
+        market: str,
+        days: Iterable[tuple[dt.date, dt.date]],
+        now: dt.datetime,
+        *,
+        statuses: Mapping[dt.date, str] | None = None,
+    ) -> None:
+        """
+        Note that days are in the lake.
+
+        Args:
+            data_type: their table.
+            market: their market.
+            days: each with the vendor's own date of its last change.
+            now: when they were captured.
+            statuses: the vendor's condition of days that are not ``available``.
+        """
+        stamp = now.astimezone(dt.UTC).isoformat()
         with self._writing():
             self._db.executemany(
-                "INSERT INTO days VALUES(?, ?, ?, ?, 1, ?) ON CONFLICT(data_type, market, day) DO UPDATE"
-                " SET last_modified = excluded.last_modified, fetches = fetches + 1, captured_at = excluded.captured_at",
-                [(data_type, market, day.isoformat(), changed.isoformat(), now.astimezone(dt.UTC).isoformat()) for day, changed in days],
+                "INSERT INTO days(data_type, market, day, last_modified, fetches, captured_at, status) VALUES(?, ?, ?, ?, 1, ?, ?)"
+                " ON CONFLICT(data_type, market, day) DO UPDATE SET last_modified = excluded.last_modified, fetches = fetches + 1,"
+                " captured_at = excluded.captured_at, status = excluded.status",
+                [
+                    (data_type, market, day.isoformat(), changed.isoformat(), stamp, (statuses or {}).get(day, AVAILABLE))
+                    for day, changed in days
+                ],
             )
 
     # ---------------------------------------------------------------- inside

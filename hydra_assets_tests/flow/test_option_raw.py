@@ -452,7 +452,7 @@ def test_quotes_are_complete_after_the_cut_and_statistics_on_the_next_noon(tmp_p
         assert [asked_for.days[-1] for asked_for in plans["option_statistics"].ranges] == [D(2025, 12, 8)]
         asked = plans["option_quotes"].request(plans["option_quotes"].ranges[0])
         assert (asked.symbols, asked.schema) == ("HE.OPT", "bbo-1m")
-        assert (asked.start, asked.end) == (at("2025-12-01 14:00"), at("2025-12-09 19:00:01"))
+        assert (asked.start, asked.end) == (at("2025-12-01 14:00"), at("2025-12-09 19:10"))
         assert running.paid() == 3
         assert {table: lay(asking, lake, table, december)[1] for table in TABLES} == dict.fromkeys(TABLES, 0)
         assert running.paid() == 3
@@ -460,16 +460,18 @@ def test_quotes_are_complete_after_the_cut_and_statistics_on_the_next_noon(tmp_p
     assert (min(days), max(days)) == (D(2025, 12, 1), D(2025, 12, 9))
 
 
-def test_long_ranges_are_asked_for_by_the_year(tmp_path, lake):
+def test_ranges_are_asked_for_by_the_month(tmp_path, lake):
     with vendor() as running, source(running.url, tmp_path) as asking:
         months = months_between("2023-11", "2024-02")
         futures = plan_of(asking, lake, "futures_statistics", HE, months, NOW.date())
-        assert len(futures.ranges) == 1
+        assert len(futures.ranges) == 4
         for table in TABLES:
             plan, new = lay(asking, lake, table, months)
             assert [(asked_for.days[0], asked_for.days[-1]) for asked_for in plan.ranges] == [
-                (D(2023, 11, 1), D(2023, 12, 29)),
-                (D(2024, 1, 2), D(2024, 2, 29)),
+                (D(2023, 11, 1), D(2023, 11, 30)),
+                (D(2023, 12, 1), D(2023, 12, 29)),
+                (D(2024, 1, 2), D(2024, 1, 31)),
+                (D(2024, 2, 1), D(2024, 2, 29)),
             ]
             assert new > 5_000
             held = {as_of.date() for as_of in pc.unique(lake.read(table, "HE")["as_of"]).to_pylist()}
@@ -486,13 +488,14 @@ def test_a_market_without_options_asks_for_nothing_and_says_so(tmp_path, lake):
     assert len(plan.gaps) == 23
 
 
-def test_every_root_is_asked_for_and_one_that_is_unknown_is_an_error(tmp_path, lake):
+def test_every_root_is_asked_for_and_one_that_is_not_listed_is_a_gap_of_its_own(tmp_path, lake):
     two = dataclasses.replace(HE, option_roots=("HE", "HEX"))
     with vendor() as running, source(running.url, tmp_path) as asking:
         plan = plan_of(asking, lake, "option_definitions", two, [Month(2025, 10)], NOW.date())
         assert plan.request(plan.ranges[0]).symbols == "HE.OPT,HEX.OPT"
-        with pytest.raises(VendorContentError, match=r"not wholly resolved: HEX\.OPT"):
-            asking.fetch_once(plan.request(plan.ranges[0]))
+        payload = asking.fetch_once(plan.request(plan.ranges[0]))
+        assert any("HEX.OPT is not listed" in note for note in payload.warnings)
+        assert running.paid() == 1
         none = dataclasses.replace(HE, option_roots=("HEX",))
         plan = plan_of(asking, lake, "option_definitions", none, [Month(2025, 10)], NOW.date())
         with pytest.raises(VendorRefusedError, match="could be resolved"):

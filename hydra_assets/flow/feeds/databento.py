@@ -105,6 +105,7 @@ class DatabentoFetched(Fetched):
             "spreads_left_out": self.left_out,
             "repeated": self.repeated,
             "provisional_left_out": self.provisional,
+            **({"vendor_notes": notes} if (notes := [note for _, payload in payloads for note in payload.warnings]) else {}),
         }
 
 
@@ -257,7 +258,7 @@ def _batches(plan: DatabentoPlan, wanted: DayRange, payload: Payload, rows: pa.T
         # A stamped table's answer holds only what was stamped before the request's end.
         until = request.end if plan.table.stamps == "vendor" else None
         look = Look(plan.table.source, first, last, (request.symbols,), payload.seen_at, until)
-        captured = Captured(days, payload.seen_at) if days else None
+        captured = Captured(days, payload.seen_at, {day: plan.status(day) for day in days}) if days else None
         yield Batch(plan.table, plan.market.symbol, month, rows_between(rows, month.first, month.last), look, captured=captured)
 
 

@@ -2,11 +2,13 @@
 Databento: which days of a table to ask for, in which requests, at what price.
 
 A day is captured once the vendor's range has passed its last possible record; earlier it is a gap, and asked for again. One request is
-made per table and contiguous run of missing days, and per year of options, whose answers are large.
+made per table and month of missing days, for daily bars per quarter: longer streams end in HTTP 504 or break off, and what a month brought
+is kept whatever becomes of the next. A captured day is asked for again only when its condition has changed, or when it is of reduced
+quality and was modified since: ``last_modified_date`` alone moves for every day whenever any schema of the dataset is generated anew.
 """
 
 import datetime as dt
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 
 from hydra_assets.core.calendar import DEFAULT_CALENDAR, Calendar
@@ -18,9 +20,11 @@ from hydra_assets.core.tables.table import Table
 from hydra_assets.flow.feed import Plan
 from hydra_assets.sources.databento import Condition, DatabentoSource, Quote, Request
 from hydra_assets.sources.databento_options import FROM
+from hydra_assets.sources.ledger import AVAILABLE, CapturedDay
 from hydra_assets.storage.lake import ParquetLake
 
 MAX_FETCHES = 3  # of one day's table, however often the vendor mends it
+_COUNTED_BY = dt.timedelta(minutes=10)  # record counts are exact only between such marks (metadata.get_record_count)
 SCHEMAS = {
     "futures_definitions": "definition",
     "futures_bars": "ohlcv-1d",
@@ -32,6 +36,7 @@ SCHEMAS = {
 _SHIPPED_RULES = OptionRules()
 NO_ROOTS = "no option_roots configured"
 _STATISTICS_FROM = dt.time(7)  # the morning brings the figures of the session before
+_EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 _AFTER_CUT = dt.timedelta(minutes=5)  # margin for the last one-minute record before the cut
 
 
@@ -51,15 +56,18 @@ def complete_at(data_type: str, day: dt.date, *, calendar: Calendar = DEFAULT_CA
 
 @dataclass(frozen=True)
 class DayRange:
-    """Contiguous sessions to ask for, with the vendor's date of the last change of each."""
+    """
+    Contiguous sessions to ask for.
+
+    Attributes:
+        days: ascending.
+        changed: the vendor's date of the last change of each day.
+        seen_since: an answer of the archive that was seen earlier lacks a change; the first day there is where none is known of.
+    """
 
     days: tuple[dt.date, ...]
     changed: Mapping[dt.date, dt.date]
-
-    @property
-    def seen_since(self) -> dt.date:
-        """An answer seen earlier lacks a change."""
-        return max(self.changed.values())
+    seen_since: dt.date = dt.date.min
 
 
 @dataclass(frozen=True)
@@ -85,10 +93,14 @@ class DatabentoPlan(Plan):
     conditions: Mapping[dt.date, Condition] = field(default_factory=dict)
     days: frozenset[dt.date] = frozenset()
 
+    def status(self, day: dt.date) -> str:
+        """The vendor's condition of *day*; ``available`` where it names none."""
+        condition = self.conditions.get(day)
+        return condition.status if condition is not None else AVAILABLE
+
     def degraded(self, day: dt.date) -> bool:
         """Whether the vendor says that the day's data are of reduced quality."""
-        condition = self.conditions.get(day)
-        return condition is not None and condition.status == "degraded"
+        return self.status(day) == "degraded"
 
     @property
     def symbols(self) -> str:
@@ -104,7 +116,7 @@ class DatabentoPlan(Plan):
             start = calendar.at(first, _STATISTICS_FROM)
         elif schema == "bbo-1m":
             start = calendar.at(first, FROM)
-            end = self.rules.cut_on(calendar, last) + dt.timedelta(seconds=1)  # the end is exclusive
+            end = _next_mark(self.rules.cut_on(calendar, last))  # the end is exclusive; the parser stops at the cut
         return Request(self.market.dataset, schema, self.symbols, start, end)
 
 
@@ -132,12 +144,14 @@ def plan_of(
     if not days:
         return DatabentoPlan(*about)
     begins, end = source.available(market.dataset, SCHEMAS[data_type])
-    conditions = source.conditions(market.dataset, max(days[0], begins.date()), min(days[-1] + dt.timedelta(5), today))
+    looked = max(days[0], begins.date()), min(days[-1] + dt.timedelta(5), today)
+    conditions = source.conditions(market.dataset, *looked) if looked[0] <= looked[1] else {}
     captured = source.ledger.captured(data_type, market.symbol)
     # The ledger records payment, the lake records storage. A month without files is re-read from the archive.
     empty = {month for month in months if not lake.files(data_type, market.symbol, month.first, month.last)}
     gaps: dict[dt.date, str] = {}
     missing: dict[dt.date, dt.date] = {}
+    again: set[dt.date] = set()
     for day in days:
         condition, done = conditions.get(day), complete_at(data_type, day, calendar=calendar, rules=rules)
         known = None if Month.of(day) in empty else captured.get(day)
@@ -148,32 +162,67 @@ def plan_of(
             gaps[day] = f"its last record can come until {done:%Y-%m-%d %H:%MZ}; the vendor has data until {end:%Y-%m-%d %H:%MZ}"
         elif condition is not None and condition.status in ("pending", "missing"):
             gaps[day] = f"the vendor says {condition.status}"
-        elif known is None or (modified > known.last_modified and known.fetches < MAX_FETCHES):
+        elif known is None:
             missing[day] = modified
+        elif _mended(condition, known) and known.fetches < MAX_FETCHES:
+            missing[day] = modified
+            again.add(day)
     held = len(days) - len(gaps) - len(missing)
-    ranges = _ranges(missing, calendar, by_year=table.needs_options)
+    ranges = _ranges(missing, again, calendar, months=3 if SCHEMAS[data_type] == "ohlcv-1d" else 1)
     return DatabentoPlan(*about, ranges, gaps, held, conditions, frozenset(days))
 
 
 def quote_plan(source: DatabentoSource, plan: DatabentoPlan) -> list[tuple[Request, Quote]]:
-    """The price of each request of *plan*; 0 for what the archive holds already."""
-    answers = []
+    """The price of what *plan* asks for: one quote a run of neighbouring requests, 0 for what the archive holds already."""
+    answers, run = [], list[DayRange]()
+
+    def price() -> None:
+        if run:
+            request = plan.request(DayRange(tuple(day for wanted in run for day in wanted.days), {}))
+            answers.append((request, source.quote(request)))
+            run.clear()
+
     for wanted in plan.ranges:
         request = plan.request(wanted)
-        kept = source.ledger.covering(request.arguments(), seen_since=wanted.seen_since)
-        answers.append((request, Quote(0.0, 0, 0) if kept else source.quote(request)))
+        if source.ledger.covering(request.arguments(), seen_since=wanted.seen_since):
+            price()
+            answers.append((request, Quote(0.0, 0, 0)))
+            continue
+        if run and plan.market.calendar.next_session(run[-1].days[-1]) != wanted.days[0]:
+            price()
+        run.append(wanted)
+    price()
     return answers
 
 
-def _ranges(missing: Mapping[dt.date, dt.date], calendar: Calendar, *, by_year: bool) -> list[DayRange]:
-    """*missing* days, ascending, cut where a session lies between two of them, and at the end of a year where *by_year*."""
+def _ranges(missing: Mapping[dt.date, dt.date], again: Set[dt.date], calendar: Calendar, *, months: int) -> list[DayRange]:
+    """*missing* days, ascending, cut where a session lies between two of them, and every *months* months of the year."""
     parts: list[list[dt.date]] = []
     for day in missing:
         before = parts[-1][-1] if parts else None
-        if before is None or calendar.next_session(before) != day or (by_year and before.year != day.year):
+        if before is None or calendar.next_session(before) != day or _period(before, months) != _period(day, months):
             parts.append([])
         parts[-1].append(day)
-    return [DayRange(tuple(part), {day: missing[day] for day in part}) for part in parts]
+    return [
+        DayRange(tuple(part), {day: missing[day] for day in part}, max((missing[day] for day in part if day in again), default=dt.date.min))
+        for part in parts
+    ]
+
+
+def _mended(condition: Condition | None, known: CapturedDay) -> bool:
+    """Whether the vendor has changed a captured day in a way that can change its records."""
+    if condition is None or condition.last_modified is None or condition.last_modified <= known.last_modified:
+        return False
+    return condition.status != known.status or condition.status == "degraded"
+
+
+def _period(day: dt.date, months: int) -> tuple[int, int]:
+    return day.year, (day.month - 1) // months
+
+
+def _next_mark(instant: dt.datetime) -> dt.datetime:
+    """The first mark of ten minutes after *instant*."""
+    return instant + _COUNTED_BY - (instant - _EPOCH) % _COUNTED_BY
 
 
 def _midnight(day: dt.date) -> dt.datetime:
