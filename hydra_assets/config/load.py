@@ -8,6 +8,7 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -18,7 +19,7 @@ import yaml
 from hydra_assets.config.home import base_folder
 from hydra_assets.core.calendar import CALENDARS, Calendar, calendar_named
 from hydra_assets.core.known_holes import KnownHole
-from hydra_assets.core.market import Market
+from hydra_assets.core.market import Market, calendar_of
 from hydra_assets.core.option_rules import OptionRules
 from hydra_assets.core.tables.registry import TABLES
 from hydra_assets.errors import ConfigError
@@ -187,6 +188,10 @@ class Config:
             raise ConfigError(f"market {symbol!r} is not configured; {hint}configured are {', '.join(sorted(self.markets))}")
         return self.markets[symbol]
 
+    def calendar_of(self, symbol: str) -> Calendar:
+        """The exchange calendar of *symbol*; the lake can hold a market that is configured no more, which keeps the shipped one."""
+        return self.markets[symbol].calendar if symbol in self.markets else calendar_of(symbol)
+
     @property
     def cot_codes(self) -> frozenset[str]:
         """The CFTC's contract codes of all markets."""
@@ -253,6 +258,7 @@ def user_config_template() -> str:
     return "".join(f"# {line}\n" if line else "\n" for line in lines)
 
 
+@cache
 def load_release_calendar() -> "ReleaseCalendar":
     """The COT release calendar of the shipped tables."""
     from hydra_assets.core.releases import ReleaseCalendar  # it needs pandas, which settings do not

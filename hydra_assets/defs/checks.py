@@ -11,7 +11,6 @@ from hydra_assets.checks.check import Check, Scope
 from hydra_assets.checks.registry import CHECKS as PURE_CHECKS
 from hydra_assets.checks.report import CheckReport
 from hydra_assets.config.load import Config, load_config, load_release_calendar
-from hydra_assets.core.market import calendar_of
 from hydra_assets.core.months import Month
 from hydra_assets.core.tables.cot import COT_DISAGGREGATED
 from hydra_assets.core.tables.registry import TABLES
@@ -68,7 +67,7 @@ def scope_of(
 ) -> Scope:
     """What a judge may know of a market's months beside their rows."""
     known = config.markets.get(market)  # the lake can hold a market that is configured no more
-    calendar = known.calendar if known else calendar_of(market)
+    calendar = config.calendar_of(market)
     return Scope(
         table=table,
         market=market,

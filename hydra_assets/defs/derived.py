@@ -30,10 +30,10 @@ def derived_table(name: str) -> dg.AssetsDefinition:
         description=dataset.description,
     )
     def table(context: dg.AssetExecutionContext, config: FeatureConfig, lake: LakeResource) -> dg.Output[Any]:
-        asked, opened, rules = months_by_market(context.partition_keys), lake.open(), load_config().option_rules
+        requested, opened, rules = months_by_market(context.partition_keys), lake.open(), load_config().option_rules
 
         def months() -> Iterator[tuple[str, Batch]]:
-            for market, wanted in asked.items():
+            for market, wanted in requested.items():
                 for batch in derived_months(opened, name, market, wanted, rules, allow_retract=config.allow_retract):
                     yield key_of(market, batch.month), batch
                 for month in wanted[-PICTURED:] if name in PICTURES else ():

@@ -41,12 +41,12 @@ def feature_table(family: str) -> dg.AssetsDefinition:
     def features(
         context: dg.AssetExecutionContext, config: FeatureConfig, lake: LakeResource, store: FeatureStoreResource
     ) -> dg.Output[Any]:
-        asked, rules = months_by_market(context.partition_keys), load_config().option_rules
+        requested, rules = months_by_market(context.partition_keys), load_config().option_rules
 
         def published() -> Iterator[tuple[str, Batch]]:
             opened = lake.open()
             with store.open() as feature_store:
-                for market, months in asked.items():
+                for market, months in requested.items():
                     # Where a stamp of an input was put right, the vintages that rest on it move: that is no loss.
                     moved = restamped_since_publish(feature_store, opened, family, market, months)
                     for computed in compute_months(opened, family, market, months, rules):
@@ -54,7 +54,7 @@ def feature_table(family: str) -> dg.AssetsDefinition:
                         # The store first: it refuses lookahead, and then nothing reaches the lake either.
                         facts = publish_month(feature_store, family, market, computed, allow_retract=allow)
                         key = key_of(market, computed.month)
-                        context.add_asset_metadata({"published_facts": facts, "inputs": len(computed.marks)}, partition_key=key)
+                        context.add_asset_metadata({"published_facts": facts, "inputs": len(computed.watermarks)}, partition_key=key)
                         yield key, batch_of(family, market, computed, allow_retract=allow)
                     if dataset.name in PICTURES:
                         for month in months[-PICTURED:]:

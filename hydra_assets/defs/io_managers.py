@@ -78,15 +78,15 @@ class HiveParquetIOManager(dg.ConfigurableIOManager):
         context.add_output_metadata(facts)
 
     def load_input(self, context: dg.InputContext) -> pa.Table:
-        """Every row of the partitions asked, one key or a range, as the lake holds it; a column ``market`` where several are asked."""
+        """Every row of the requested partitions, one key or a range, as the lake holds it; a column ``market`` where there are several."""
         lake, name = self.lake.open(), context.asset_key.path[-1]
         keys = context.asset_partition_keys if context.has_asset_partitions else MARKET_MONTH.get_partition_keys()
-        asked = months_by_market(keys)
+        requested = months_by_market(keys)
         parts = []
-        for market, months in asked.items():
+        for market, months in requested.items():
             first, last = months[0].first, months[-1].last
             table = lake.read_vintages(name, market, first, last)  # lookahead-ok: an asset's own rows
-            parts.append(table.append_column("market", pa.array([market] * table.num_rows, pa.string())) if len(asked) > 1 else table)
+            parts.append(table.append_column("market", pa.array([market] * table.num_rows, pa.string())) if len(requested) > 1 else table)
         return pa.concat_tables(parts, promote_options="default")
 
 

@@ -36,17 +36,17 @@ def parts_of(key: str) -> tuple[str, Month]:
 
 def months_by_market(keys: Iterable[str]) -> dict[str, list[Month]]:
     """
-    The months asked of each market, both in order.
+    The months requested of each market, both in order.
 
     Raises:
         InvalidTimeError: no key at all: a range whose end lies before its start selects nothing, silently.
     """
-    asked: dict[str, list[Month]] = {}
+    requested: dict[str, list[Month]] = {}
     for market, month in sorted(parts_of(key) for key in keys):
-        asked.setdefault(market, []).append(month)
-    if not asked:
+        requested.setdefault(market, []).append(month)
+    if not requested:
         raise InvalidTimeError("the run selects no partition; give a range as <first market and month>...<last>, in that order")
-    return asked
+    return requested
 
 
 def refuse_shortened_range(tags: Mapping[str, str]) -> None:

@@ -9,7 +9,6 @@ import pyarrow as pa
 from hydra_assets.checks.report import CheckReport
 from hydra_assets.config.load import load_config
 from hydra_assets.core.audit import early_rows
-from hydra_assets.core.market import calendar_of
 from hydra_assets.core.months import Month
 from hydra_assets.core.tables.registry import FEATURE_TABLES
 from hydra_assets.defs.check_result import check_result, months_to_check
@@ -32,7 +31,7 @@ def no_lookahead(report: CheckReport, lake: ParquetLake, store: FeatureStore, fa
     in_lake = lake.read_vintages(table.name, market, first, last)  # lookahead-ok: the audit covers every vintage
     for place, rows in (("store", _stored(store, family, market, months)), ("lake", in_lake)):
         report.count(rows.num_rows, rows.num_rows - rows["value"].null_count if rows.num_rows else 0)
-        for row in early_rows(rows, inputs, of_family(family), calendar=calendar_of(market)).to_pylist():
+        for row in early_rows(rows, inputs, of_family(family), calendar=load_config().calendar_of(market)).to_pylist():
             report.add_failure(market, row["as_of"], place=place, **row)
     return f"{report.rows} rows of store and lake against their raw inputs, {report.values} with a value"
 

@@ -92,7 +92,7 @@ class FeedResource(SecretlessResource):
 
         Args:
             run: name under which spending is counted.
-            unattended: asked for by a schedule or sensor, which have a budget of their own.
+            unattended: requested by a schedule or sensor, which have a budget of their own.
         """
         feed = FEEDS[self.feed]
         with feed.open(self.home, load_config(), key=self.api_key, run=run, unattended=unattended) as source:

@@ -1,4 +1,4 @@
-"""How an asset asks a vendor: one attempt a Dagster try, so that waiting for another one holds no slot."""
+"""One attempt at a vendor for each Dagster try, so that waiting for another one holds no slot."""
 
 from collections.abc import Callable
 from typing import TypeVar

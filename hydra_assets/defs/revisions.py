@@ -72,7 +72,7 @@ def revision_sensor(
 
 
 def revision_of(store: FeatureStore, lake: ParquetLake, market: str) -> Revision | None:
-    """What of *market* is outdated, as one range over all families; None where nothing is."""
+    """The outdated months of *market* as one range over all families; None where there are none."""
     outdated = {
         family: [month for month in outdated_months(store, lake, family, market) if MARKET_MONTH.has_partition_key(key_of(market, month))]
         for family in INPUTS

@@ -50,7 +50,7 @@ class CotCursor:
         return json.dumps(asdict(self), sort_keys=True)
 
     def quiet_until(self) -> dt.datetime | None:
-        """When to look again though no report is due; None at once."""
+        """The instant of the next look while no report is due; None: at once."""
         return dt.datetime.fromisoformat(self.looked_at) + QUIET if self.looked_at else None
 
 
@@ -100,17 +100,17 @@ def cot_release_sensor(context: dg.SensorEvaluationContext, cftc: FeedResource) 
     return dg.SensorResult(run_requests=requests_for(months, f"cot-{mark}", tags), cursor=str(after))
 
 
-def due_reports(calendar: ReleaseCalendar, newest_asked: str, now: dt.datetime) -> list[dt.date]:
+def due_reports(calendar: ReleaseCalendar, newest_requested: str, now: dt.datetime) -> list[dt.date]:
     """Reports out by *now* and later than the newest asked for; the newest alone where none was asked for yet."""
     newest = calendar.newest_due(now).report_date
-    if not newest_asked:
+    if not newest_requested:
         return [newest]
-    after = dt.date.fromisoformat(newest_asked) + dt.timedelta(1)
+    after = dt.date.fromisoformat(newest_requested) + dt.timedelta(1)
     return [day for day in calendar.report_dates(after, newest) if calendar.release(day).available_at <= now]
 
 
-def _years_of_corrections(newest_asked: str) -> set[int]:
-    newest = dt.date.fromisoformat(newest_asked)
+def _years_of_corrections(newest_requested: str) -> set[int]:
+    newest = dt.date.fromisoformat(newest_requested)
     return {newest.year, (newest - CORRECTED_WITHIN).year}
 
 

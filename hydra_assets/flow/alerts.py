@@ -1,5 +1,5 @@
 """
-Telling a person that a run failed. Always a line in the log; beside it what the settings' block ``alerts`` names.
+Alerts of failed runs: always a line in the log, and the notifier that the settings' block ``alerts`` names.
 
 A notifier is a callable ``(alert: dict, target: str) -> None``; more of them come by the entry point group ``hydra_assets.notifiers``.
 """
@@ -52,18 +52,22 @@ def notify(alert: Alert, settings: AlertSettings, *, home: Home, webhook: str = 
     Log *alert*, then hand it to the notifier of *settings*.
 
     Args:
+        alert: the failed run.
+        settings: the settings' block.
+        home: the world's folders.
         webhook: the address for the notifier ``webhook``; a secret, hence from the environment and not from the settings.
+
     Raises:
-        ConfigError: no such notifier, or it has no target. What a notifier raises is raised on, without secrets.
+        ConfigError: no such notifier, or it has no target. Errors of a notifier pass through, without secrets.
     """
-    told = alert.masked()
-    structlog.get_logger("hydra_assets.alerts").error("run failed", **told)
+    message = alert.masked()
+    structlog.get_logger("hydra_assets.alerts").error("run failed", **message)
     if settings.notifier == "log":
         return
     target = webhook if settings.notifier == "webhook" else settings.target
     if settings.notifier == "file" and not target:
         target = str(home.root / "alerts.jsonl")
-    _notifier(settings.notifier)(told, target)
+    _notifier(settings.notifier)(message, target)
 
 
 def _notifier(name: str) -> Notifier:

@@ -38,7 +38,7 @@ class Batch:
         rows: in the table's own columns and types; SchemaError otherwise.
         look: what the source was asked, and when; None for rows that no source was asked for.
         allow_retract: whether a derived table may withdraw more than a fifth of the month.
-        captured: what the ledger is told once the rows are appended; None where no day becomes captured.
+        captured: days for the ledger once the rows are appended; None where no day becomes captured.
     """
 
     table: Table

@@ -7,8 +7,8 @@ from itertools import groupby
 
 import pyarrow as pa
 
+from hydra_assets.config.load import load_config
 from hydra_assets.core.calendar import Calendar
-from hydra_assets.core.market import calendar_of
 from hydra_assets.core.months import Month
 from hydra_assets.core.option_rules import OptionRules
 from hydra_assets.core.rows import rows_between
@@ -24,10 +24,11 @@ from hydra_assets.storage.lake import ParquetLake
 @dataclass(frozen=True)
 class Derivation:
     """
-    How one derived table is built.
+    Recipe of one derived table.
 
     Attributes:
-        inputs: tables of the lake that it is built from. look_back: how far before its month a row may use them.
+        inputs: tables of the lake that it is built from.
+        look_back: how far before its month a row may use them.
         build: inputs (every vintage), rules, calendar, start and end to the table's rows.
     """
 
@@ -59,7 +60,7 @@ def derived_months(
     lake: ParquetLake, name: str, market: str, months: Sequence[Month], rules: OptionRules, *, allow_retract: bool = False
 ) -> Iterator[Batch]:
     """The months of the derived table *name*, ascending; computed a year at a time."""
-    how = DERIVATIONS[name]
+    how, calendar = DERIVATIONS[name], load_config().calendar_of(market)
     for _, group in groupby(sorted(months), key=lambda month: month.year):
         chunk = list(group)
         first, last = chunk[0].first, chunk[-1].last
@@ -68,6 +69,6 @@ def derived_months(
             each: lake.read_vintages(each, market, start, last)  # lookahead-ok: the builder stamps its rows
             for each in how.inputs
         }
-        rows = how.build(inputs, rules, calendar_of(market), first, last)
+        rows = how.build(inputs, rules, calendar, first, last)
         for month in chunk:
             yield Batch(TABLES[name], market, month, rows_between(rows, month.first, month.last), allow_retract=allow_retract)

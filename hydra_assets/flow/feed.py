@@ -34,7 +34,7 @@ Fact = str | int | float | bool | Records | list[str]
 
 @dataclass(frozen=True)
 class Plan:
-    """What to ask a vendor for: a table of one market, over months in order."""
+    """The months of one table and market to ask a vendor for, in order."""
 
     table: Table
     market: Market
@@ -58,7 +58,7 @@ class Fetched:
 
     @property
     def facts(self) -> dict[str, Fact]:
-        """What the answers were like."""
+        """Facts about the answers."""
         return {"records": self.records, "quarantined": [str(record) for record in self.quarantined[:50]]}
 
     @property
@@ -134,14 +134,14 @@ class Feed(ABC, Generic[SourceT, PlanT, FetchedT]):
             config: the settings.
             key: of the live world; empty elsewhere.
             run: name under which spending is counted.
-            unattended: asked for by a schedule or sensor, which have a budget of their own.
+            unattended: requested by a schedule or sensor, which have a budget of their own.
         """
 
     @abstractmethod
     def plan(
         self, source: SourceT, lake: ParquetLake, table: Table, market: Market, months: Sequence[Month], config: Config, now: dt.datetime
     ) -> PlanT:
-        """What to ask for; nothing that costs is asked."""
+        """The plan of the requests; making it costs nothing."""
 
     @abstractmethod
     def fetch(self, source: SourceT, plans: Sequence[PlanT], *, once: bool = False) -> FetchedT:
@@ -164,7 +164,7 @@ class Feed(ABC, Generic[SourceT, PlanT, FetchedT]):
     def due(
         self, source: SourceT, lake: ParquetLake, table: Table, market: Market, months: Sequence[Month], config: Config, now: dt.datetime
     ) -> Due:
-        """What of *months* is missing: by default the days of the table's calendar that are out by *now* and not in the lake."""
+        """Missing days of *months*: by default those of the table's calendar that are out by *now* and not in the lake."""
         found = Due()
         for month in months:
             held = held_days(lake, table, market.symbol, month.first, month.last)
@@ -181,7 +181,7 @@ class Feed(ABC, Generic[SourceT, PlanT, FetchedT]):
         return {Month(folder.year, folder.month) for table in self.tables for folder in lake.folders(table.name, market)}
 
     def coverage(self, plan: PlanT, lake: ParquetLake, month: Month, rules: OptionRules, now: dt.datetime) -> list[CoverageDay]:
-        """What became of each day of *month*, after its batches were kept."""
+        """State of each day of *month*, after its batches were kept."""
         held, days = held_days(lake, plan.table, plan.market.symbol, month.first, month.last), []
         for day in days_of(plan.table, plan.market.calendar, month):
             out = self.complete_at(plan.table, plan.market.calendar, day, rules) <= now
@@ -189,7 +189,7 @@ class Feed(ABC, Generic[SourceT, PlanT, FetchedT]):
         return days
 
     def note(self, table: Table, day: dt.date) -> str:
-        """What people should know of *day* in the coverage calendar."""
+        """A remark on *day* for the coverage calendar."""
         return ""
 
     def run_facts(self, fetched: FetchedT, home: Home) -> dict[str, Fact]:

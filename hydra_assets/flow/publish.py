@@ -1,4 +1,4 @@
-"""From the lake's raw months to a family's feature months, in the lake's own shape and in the store; knows no Dagster."""
+"""Feature months of a family: computed from the lake, published to the store, and on their way back into the lake."""
 
 import bisect
 import datetime as dt
@@ -10,9 +10,9 @@ from itertools import groupby
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from hydra_assets.config.load import load_config
 from hydra_assets.core.audit import lookahead_audit
 from hydra_assets.core.feature import Feature, Window
-from hydra_assets.core.market import calendar_of
 from hydra_assets.core.months import Month
 from hydra_assets.core.option_rules import OptionRules
 from hydra_assets.core.rows import rows_between
@@ -35,18 +35,18 @@ class FeatureMonth:
 
     Attributes:
         rows: FEATURE_SCHEMA, all vintages with ``as_of`` in the month.
-        marks: folder of every raw month inside the look-back to the newest recording in it.
+        watermarks: folder of every raw month inside the look-back to the newest recording in it.
         audit: of lookahead, for `FeatureStore.publish`; one for all months computed from the same inputs.
     """
 
     month: Month
     rows: pa.Table
-    marks: Mapping[str, dt.datetime]
+    watermarks: Mapping[str, dt.datetime]
     audit: Callable[[pa.Table], None]
 
 
 def look_back(family: str, dataset: str, names: Collection[str] | None = None) -> dt.timedelta:
-    """How far before its month the widest window of a family, or of the features of it named, reaches into *dataset*."""
+    """Reach of the widest window of a family, or of its features *names*, into *dataset* before the month."""
     features = [feature for feature in of_family(family) if names is None or feature.name in names]
     windows = [window for feature in features for window in feature.windows if window.dataset == dataset]
     days = [-window.first * (7 if window.unit == "weeks" else _DAYS_PER_SESSION) for window in windows]
@@ -55,9 +55,9 @@ def look_back(family: str, dataset: str, names: Collection[str] | None = None) -
 
 def reach_of(family: str) -> dict[str, dt.timedelta]:
     """
-    Every table that a publish of the family rests on, and how far back it is read: its inputs, and what its audit looks at.
+    Tables that a publish of the family rests on, and how far back each is read: its inputs, and those of its audit.
 
-    What the audit looks at counts as used, too: a row that it has not seen could be the one that it would object to.
+    Tables of the audit count as used: a row that it has not seen could be the one that it would object to.
     """
     return {name: look_back(family, name) for name in dict.fromkeys((*INPUTS[family], *evidence(family)))}
 
@@ -79,21 +79,20 @@ def _read(lake: ParquetLake, family: str, market: str, months: Sequence[Month], 
 def compute_months(
     lake: ParquetLake, family: str, market: str, months: Sequence[Month], rules: OptionRules | None = None
 ) -> Iterator[FeatureMonth]:
-    """The feature months asked, ascending; the look-back is read once a year of them, so memory does not grow with the range."""
-    reach = reach_of(family)
+    """The feature months requested, ascending; the look-back is read once a year of them, so memory does not grow with the range."""
+    reach, calendar = reach_of(family), load_config().calendar_of(market)
     for _, group in groupby(sorted(months), key=lambda month: month.year):
         chunk = list(group)
-        # Marks before rows: a row that arrives between the two makes the mark too old, never too new.
-        marks = {name: lake.watermarks(name, market, chunk[0].first - before, chunk[-1].last) for name, before in reach.items()}
+        # Watermarks before rows: a row that arrives between the two makes the watermark too old, never too new.
+        watermarks = {name: lake.watermarks(name, market, chunk[0].first - before, chunk[-1].last) for name, before in reach.items()}
         read = _read(lake, family, market, chunk, reach)
-        calendar = calendar_of(market)
         audit = lookahead_audit({name: read[name] for name in evidence(family)}, of_family(family), calendar=calendar)
         inputs = {name: read[name] for name in INPUTS[family]}
         rows = compute(family, inputs, market=market, start=chunk[0].first, end=chunk[-1].last, rules=rules, calendar=calendar)
         for month in chunk:
             used = {
                 key: at
-                for name, found in marks.items()
+                for name, found in watermarks.items()
                 for key, at in found.items()
                 if Month.of(month.first - reach[name]) <= _month_of(key) <= month
             }
@@ -113,7 +112,7 @@ def publish_month(store: FeatureStore, family: str, market: str, computed: Featu
         str(computed.month),
         computed.rows,
         features=[feature.name for feature in features],
-        inputs=computed.marks,
+        inputs=computed.watermarks,
         audit=computed.audit,
         allow_retract=allow_retract,
     )

@@ -191,7 +191,7 @@ class CotFeed(Feed[CftcSource, Plan, CotFetched]):
         return [replace(day, state="not published") if day.state == "gap" and day.day in absent else day for day in days]
 
     def note(self, table: Table, day: dt.date) -> str:
-        """When the report is released, and from which day that was moved."""
+        """The report's release, and the day from which it was moved."""
         release = load_release_calendar().release(day)
         moved = "" if release.available_at == release.rule_at else f", moved from {release.rule_at:%Y-%m-%d}"
         return f"released {release.available_at:%Y-%m-%d %H:%M}Z{moved}"
@@ -207,7 +207,7 @@ class CotFeed(Feed[CftcSource, Plan, CotFetched]):
         return {**fetched.facts, **({"publications": Records(columns, rows)} if rows else {})}
 
     def month_facts(self, fetched: CotFetched, plan: Plan, lake: ParquetLake, month: Month) -> dict[str, Fact]:
-        """How many reports were seen as they came out; why there is no archive."""
+        """Numbers of reports seen as they came out and of reports from history; the reason of a missing archive."""
         stats = lake.capture_stats(plan.table.name, plan.market.symbol, month.first, month.last)
         facts: dict[str, Fact] = {"captured_live": stats.live, "backfilled": stats.backfilled}
         return {**facts, **({"gap": True, "reason": fetched.gaps[month.year]} if month.year in fetched.gaps else {})}

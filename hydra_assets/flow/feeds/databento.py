@@ -47,7 +47,7 @@ def open_databento(home: Home, config: Config, *, key: str, run: str = "by hand"
         config: the settings.
         key: of the live world.
         run: name under which spending is counted.
-        unattended: asked for by a schedule or sensor.
+        unattended: requested by a schedule or sensor.
     """
     settings = config.databento
     limits = Limits(settings.connect_timeout_s, settings.read_timeout_s, settings.deadline_s)
@@ -134,7 +134,7 @@ class DatabentoFeed(Feed[DatabentoSource, DatabentoPlan, DatabentoFetched]):
         config: Config,
         now: dt.datetime,
     ) -> DatabentoPlan:
-        """What of *months* is not captured, or the vendor has changed since; two free requests at most."""
+        """Days of *months* that are not captured, or that the vendor has changed since; two free requests at most."""
         return plan_of(source, lake, table.name, market, months, now.date(), rules=config.option_rules)
 
     def fetch(self, source: DatabentoSource, plans: Sequence[DatabentoPlan], *, once: bool = False) -> DatabentoFetched:
@@ -168,7 +168,7 @@ class DatabentoFeed(Feed[DatabentoSource, DatabentoPlan, DatabentoFetched]):
         config: Config,
         now: dt.datetime,
     ) -> Due:
-        """What a plan of *months* would ask for, by the vendor's own range and account of each day."""
+        """Days that a plan of *months* would ask for, by the vendor's own range and account of each day."""
         plan = self.plan(source, lake, table, market, months, config, now)
         days = {day: changed for wanted in plan.ranges for day, changed in wanted.changed.items()}
         degraded = {day for day in source.ledger.captured(table.name, market.symbol) if plan.degraded(day)}
@@ -179,7 +179,7 @@ class DatabentoFeed(Feed[DatabentoSource, DatabentoPlan, DatabentoFetched]):
         return {Month.of(day) for table in self.tables for day in source.ledger.captured(table.name, market)}
 
     def coverage(self, plan: DatabentoPlan, lake: ParquetLake, month: Month, rules: OptionRules, now: dt.datetime) -> list[CoverageDay]:
-        """The month's sessions by the plan: what was asked for has been handed over."""
+        """The month's sessions by the plan, whose days have all been handed over."""
         days = []
         for day in plan.market.calendar.session_days(month.first, month.last):
             if day in plan.gaps:

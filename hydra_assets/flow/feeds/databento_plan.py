@@ -73,7 +73,7 @@ class DayRange:
 @dataclass(frozen=True)
 class DatabentoPlan(Plan):
     """
-    What is missing of a table's months.
+    The missing days of a table's months.
 
     Attributes:
         rules: the cut up to which quotes of options count.
@@ -135,7 +135,7 @@ def plan_of(
     *,
     rules: OptionRules = _SHIPPED_RULES,
 ) -> DatabentoPlan:
-    """What of *months* is not captured, or the vendor has changed since; two free requests at most."""
+    """Days of *months* that are not captured, or that the vendor has changed since; two free requests at most."""
     table, calendar = TABLES[data_type], market.calendar
     days = [day for month in sorted(months) for day in calendar.session_days(month.first, month.last) if day <= today]
     about = (table, market, sorted(months), rules, lake.world == "sample")

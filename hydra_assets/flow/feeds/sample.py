@@ -11,12 +11,12 @@ def rudeness(config: Config) -> Rudeness:
     Raises:
         ConfigError: a behaviour is unknown.
     """
-    asked = config.sample
+    settings = config.sample
     return Rudeness.of(
-        asked.rude,
-        max_days=asked.max_days,
-        max_bytes=asked.max_bytes,
-        bytes_per_s=asked.bytes_per_s,
-        first_byte_s=asked.first_byte_s,
-        busy_polls=asked.busy_polls,
+        settings.rude,
+        max_days=settings.max_days,
+        max_bytes=settings.max_bytes,
+        bytes_per_s=settings.bytes_per_s,
+        first_byte_s=settings.first_byte_s,
+        busy_polls=settings.busy_polls,
     )
