@@ -2,6 +2,7 @@
 
 import datetime as dt
 from collections.abc import Mapping
+from functools import cache
 
 import numpy as np
 import pyarrow as pa
@@ -25,7 +26,7 @@ class DailyPrints:
     """
 
     def __init__(self, tables: Mapping[str, pa.Table], calendar: Calendar) -> None:
-        self._tables = tables
+        self._tables, self._calendar = tables, calendar
         self._seen: dict[tuple[str, tuple[tuple[str, object], ...]], _Prints] = {}
         days = [pc.min_max(table["as_of"]).as_py() for table in tables.values() if table.num_rows and "as_of" in table.column_names]
         low = min((d["min"].date() for d in days), default=EPOCH.date()) - dt.timedelta(14)
@@ -84,12 +85,27 @@ class DailyPrints:
                 table = table.filter(pc.fill_null(pc.equal(table[column], pa.scalar(value, table.schema.field(column).type)), False))
             days, at = (_us(table[name]) for name in ("as_of", "available_at"))
             session = np.searchsorted(self._days, days // DAY_US)
+            if "is_final" in table.column_names and ("stat", "settlement") in window.where:
+                at = self._standing_from(table, session, at)
             on = self._days[np.minimum(session, len(self._days) - 1)] == days // DAY_US
             value = table["value"].is_valid().to_numpy(zero_copy_only=False) if "value" in table.column_names else np.ones(len(at), bool)
             first = np.full(len(self._days), NEVER)
             np.minimum.at(first, session[on & value], at[on & value])
             self._seen[key] = _Prints(first, at[on], session[on])
         return self._seen[key]
+
+    def _standing_from(self, table: pa.Table, session: np.ndarray, at: np.ndarray) -> np.ndarray:
+        """Instants from which settlements may stand: one that is not final only from noon of the next session on."""
+        preliminary = pc.equal(table["is_final"], False).fill_null(False).to_numpy(zero_copy_only=False).astype(bool)
+        answer = at.copy()
+        for row in np.flatnonzero(preliminary & (session < len(self._days))).tolist():
+            noon = self._noon(int(session[row]))
+            answer[row] = max(int(at[row]), noon)
+        return answer
+
+    @cache  # noqa: B019  lives as long as the audit
+    def _noon(self, session: int) -> int:
+        return round(self._calendar.prints_complete(self._day(session)).timestamp() * 1e6)
 
 
 class _Prints:

@@ -68,6 +68,7 @@ def compute(
     rules: OptionRules | None = None,
     names: Collection[str] | None = None,
     calendar: Calendar | None = None,
+    known_at: dt.datetime | None = None,
 ) -> pa.Table:
     """
     All vintages of a family's features.
@@ -83,6 +84,8 @@ def compute(
         rules: how options are read; default the shipped settings.
         names: features wanted; default all of the family.
         calendar: the market's exchange calendar; default that of the shipped market.
+        known_at: instant up to which *inputs* are whole, which decides whether a settlement may still become final; default the newest
+            ``available_at`` in them.
 
     Returns:
         ``feature_name, as_of, available_at, value, unit, quality``: each value uses only inputs available at its own
@@ -98,7 +101,7 @@ def compute(
         if unknown:
             raise UnknownFeatureError(f"{unknown} are no {family} features; there are {[feature.name for feature in features]}")
         features = tuple(feature for feature in features if feature.name in names)
-    request = Request(market, calendar or calendar_of(market), rules or OptionRules(), _day(start), _day(end))
+    request = Request(market, calendar or calendar_of(market), rules or OptionRules(), _day(start), _day(end), known_at)
     return FAMILIES[family].compute(inputs, features, request)
 
 

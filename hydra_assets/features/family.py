@@ -25,6 +25,7 @@ class Request:
         rules: how options are read.
         start: earliest ``as_of`` day of the answer; None for no bound.
         end: latest ``as_of`` day of the answer; None for no bound.
+        known_at: instant up to which the inputs are whole; None for the newest ``available_at`` in them.
     """
 
     market: str
@@ -32,6 +33,7 @@ class Request:
     rules: OptionRules
     start: dt.date | None = None
     end: dt.date | None = None
+    known_at: dt.datetime | None = None
 
 
 Engine = Callable[[Inputs, Sequence[Feature], Request], pa.Table]

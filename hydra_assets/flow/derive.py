@@ -29,29 +29,31 @@ class Derivation:
     Attributes:
         inputs: tables of the lake that it is built from.
         look_back: how far before its month a row may use them.
-        build: inputs (every vintage), rules, calendar, start and end to the table's rows.
+        build: inputs (every vintage), rules, calendar, start, end and the newest recording to the table's rows.
     """
 
     inputs: tuple[str, ...]
     look_back: dt.timedelta
-    build: Callable[[Mapping[str, pa.Table], OptionRules, Calendar, dt.date, dt.date], pa.Table]
+    build: Callable[[Mapping[str, pa.Table], OptionRules, Calendar, dt.date, dt.date, dt.datetime | None], pa.Table]
 
 
 DERIVATIONS: Mapping[str, Derivation] = {
     "futures_continuous": Derivation(
         ("futures_statistics",),
         dt.timedelta(30),  # twelve sessions, over the longest run of holidays
-        lambda inputs, _rules, calendar, start, end: build_continuous(inputs, calendar=calendar, start=start, end=end),
+        lambda inputs, _rules, calendar, start, end, now: build_continuous(inputs, calendar=calendar, start=start, end=end, known_at=now),
     ),
     "option_chain": Derivation(
         CHAIN_INPUTS,
         dt.timedelta(10),  # the session before
-        lambda inputs, rules, calendar, start, end: build_chain(inputs, rules=rules, calendar=calendar, start=start, end=end),
+        lambda inputs, rules, calendar, start, end, now: build_chain(
+            inputs, rules=rules, calendar=calendar, start=start, end=end, known_at=now
+        ),
     ),
     "option_smiles": Derivation(
         ("option_chain",),
         dt.timedelta(0),
-        lambda inputs, rules, _calendar, start, end: build_smiles(inputs["option_chain"], rules=rules, start=start, end=end),
+        lambda inputs, rules, _calendar, start, end, _now: build_smiles(inputs["option_chain"], rules=rules, start=start, end=end),
     ),
 }
 
@@ -65,10 +67,12 @@ def derived_months(
         chunk = list(group)
         first, last = chunk[0].first, chunk[-1].last
         start = first - how.look_back
+        watermarks = [at for each in how.inputs for at in lake.watermarks(each, market, start, last).values()]
+        recorded = max(watermarks, default=None)
         inputs = {
             each: lake.read_vintages(each, market, start, last)  # lookahead-ok: the builder stamps its rows
             for each in how.inputs
         }
-        rows = how.build(inputs, rules, calendar, first, last)
+        rows = how.build(inputs, rules, calendar, first, last, recorded)
         for month in chunk:
             yield Batch(TABLES[name], market, month, rows_between(rows, month.first, month.last), allow_retract=allow_retract)

@@ -88,7 +88,10 @@ def compute_months(
         read = _read(lake, family, market, chunk, reach)
         audit = lookahead_audit({name: read[name] for name in evidence(family)}, of_family(family), calendar=calendar)
         inputs = {name: read[name] for name in INPUTS[family]}
-        rows = compute(family, inputs, market=market, start=chunk[0].first, end=chunk[-1].last, rules=rules, calendar=calendar)
+        recorded = max((at for found in watermarks.values() for at in found.values()), default=None)
+        rows = compute(
+            family, inputs, market=market, start=chunk[0].first, end=chunk[-1].last, rules=rules, calendar=calendar, known_at=recorded
+        )
         for month in chunk:
             used = {
                 key: at

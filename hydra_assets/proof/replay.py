@@ -87,7 +87,7 @@ def replay(
         # rows outside the windows are left out: a value that used one would come out different
         day, ours = from_us(as_of).date(), declared & of
         cut = {name: _cut(rows_between(table, day - look_back(family, name, ours), day), at) for name, table in inputs.items()}
-        return _newest(compute(family, cut, market=market, start=day, end=day, rules=rules, names=ours))
+        return _newest(compute(family, cut, market=market, start=day, end=day, rules=rules, names=ours, known_at=from_us(at)))
 
     differing: list[Row] = []
     values, exact = Counter[str](), Counter[str]()

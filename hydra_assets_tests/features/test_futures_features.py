@@ -505,3 +505,33 @@ def test_a_year_of_two_digits_is_the_same_contract():
 def rows_in_force(inputs, **bounds):
     got = newest(compute("futures", inputs, market="HE", **bounds))
     return [(*key, *said) for key, said in sorted(got.items())]
+
+
+def test_a_print_that_never_becomes_final_stands_from_noon_of_the_next_session():
+    d = MARCH[:4]
+    noon = ct(LIVESTOCK.next_session(d[3]), "12:00")
+    rows = [interest(M, day, 500) for day in d] + [settle(M, day, 100 + i) for i, day in enumerate(d[:3])]
+    rows += [statistic(*M, "settlement", d[3], ct(d[3], clock), v, is_final=False) for clock, v in (("13:08", 55.0), ("14:00", 104.0))]
+    waiting = tables([*rows, interest(M, d[3], 500, at=noon - dt.timedelta(microseconds=1))])
+    assert not vintages(compute("futures", waiting, market="HE"), "fut_ret_1d", d[3])
+    weak = (noon, pytest.approx(math.log(104 / 102)), "partial")
+    assert vintages(compute("futures", waiting, market="HE", known_at=noon), "fut_ret_1d", d[3]) == [weak]
+    known = tables([*rows, interest(M, d[3], 500, at=noon)])
+    result = compute("futures", known, market="HE")
+    assert vintages(result, "fut_ret_1d", d[3]) == [weak]
+    assert early_rows(result, known, of_family("futures")).num_rows == 0
+    assert build_continuous(known).sort_by("available_at").to_pylist()[-1]["available_at"] == noon
+    later = tables([*rows, statistic(*M, "settlement", d[3], noon + dt.timedelta(hours=5), 103.0)])
+    final = (noon + dt.timedelta(hours=5), pytest.approx(math.log(103 / 102)), "normal")
+    assert vintages(compute("futures", later, market="HE"), "fut_ret_1d", d[3]) == [weak, final]
+    in_time = tables([*rows, statistic(*M, "settlement", d[3], noon, 103.0), interest(M, d[3], 500, at=noon + dt.timedelta(1))])
+    assert [at for at, *_ in vintages(compute("futures", in_time, market="HE"), "fut_ret_1d", d[3])] == [noon]
+
+
+def test_where_no_print_is_called_final_each_stands_at_its_own_time():
+    d = MARCH[:4]
+    rows = [interest(M, day, 500) for day in d] + [settle(M, day, 100 + i, is_final=None) for i, day in enumerate(d)]
+    rows += [statistic(*M, "settlement", d[3], ct(d[3], "20:00"), 105.0, is_final=None)]
+    got = vintages(compute("futures", tables(rows), market="HE"), "fut_ret_1d", d[3])
+    first, second = (pytest.approx(math.log(v / 102)) for v in (103, 105))
+    assert got == [(ct(d[3], "18:00"), first, "normal"), (ct(d[3], "20:00"), second, "normal")]

@@ -14,19 +14,42 @@ from hydra_assets.core.calendar import LIVESTOCK
 CHICAGO = ZoneInfo("America/Chicago")
 
 
+def standing(rows, day, known_at):
+    """The print that is the settlement of *day* at *known_at*, of one contract's rows by then; None where none is yet."""
+
+    def newest(prints):
+        return max(prints, key=lambda row: (row["stamped_at"], row["available_at"]), default=None)
+
+    final = newest([row for row in rows if row["is_final"]])
+    after = LIVESTOCK.session_days(day + dt.timedelta(1), day + dt.timedelta(20))[0]
+    noon = dt.datetime.combine(after, dt.time(12), CHICAGO)
+    counts = known_at >= noon and (final is None or final["value"] is None)
+    found = newest([row for row in rows if row["is_final"] is not False or counts])
+    if found is not None and found["is_final"] is False and found["quality"] == "normal":
+        return found | {"quality": "partial"}
+    return found
+
+
 class Known:
     """What the inputs say at *known_at*."""
 
     def __init__(self, inputs, known_at, multiplier=400.0):
         self.mult = multiplier
-        newest = {}
+        newest, prints = {}, {}
         for row in inputs["futures_statistics"].to_pylist():
-            if row["available_at"] > known_at or (row["stat"] == "settlement" and not row["is_final"]):
+            if row["available_at"] > known_at:
+                continue
+            if row["stat"] == "settlement":
+                prints.setdefault(((row["instrument"], row["expiration"]), row["as_of"].date()), []).append(row)
                 continue
             key = (row["stat"], (row["instrument"], row["expiration"]), row["as_of"].date())
             rank = (row["stamped_at"], row["available_at"])
             if key not in newest or rank >= newest[key][0]:
                 newest[key] = (rank, row["value"], row["quality"])
+        for (contract, day), rows in prints.items():
+            row = standing(rows, day, known_at)
+            if row is not None:
+                newest["settlement", contract, day] = (None, row["value"], row["quality"])
         self.value = {k: (v, q) for k, (_, v, q) in newest.items() if v is not None and math.isfinite(v)}
         self.value = {k: x for k, x in self.value.items() if k[0] != "settlement" or x[0] > 0}
         bars = {}

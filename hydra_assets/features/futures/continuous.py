@@ -57,7 +57,7 @@ def _expiration(panel: Panel, t: Ints) -> Values:
 
 
 _WINDOWS = (
-    Window("futures_statistics", -1 - MEMORY, unit="sessions", where=(("stat", "settlement"), ("is_final", True))),
+    Window("futures_statistics", -1 - MEMORY, unit="sessions", where=(("stat", "settlement"),)),
     Window("futures_statistics", -1 - MEMORY, -1, unit="sessions", required=(), at_least=0, where=(("stat", "open_interest"),)),
 )
 COLUMNS = tuple(
@@ -73,7 +73,12 @@ COLUMNS = tuple(
 
 
 def build_continuous(
-    inputs: Mapping[str, pa.Table], *, calendar: Calendar = DEFAULT_CALENDAR, start: dt.date | None = None, end: dt.date | None = None
+    inputs: Mapping[str, pa.Table],
+    *,
+    calendar: Calendar = DEFAULT_CALENDAR,
+    start: dt.date | None = None,
+    end: dt.date | None = None,
+    known_at: dt.datetime | None = None,
 ) -> pa.Table:
     """
     All vintages of the continuous series: a row when the front contract's final settlement is known, a further one when it changes.
@@ -83,12 +88,13 @@ def build_continuous(
         calendar: the market's.
         start: earliest ``as_of`` day of the answer.
         end: latest ``as_of`` day of the answer.
+        known_at: as in `compute`.
 
     Returns:
         FUTURES_CONTINUOUS. ``roll_difference`` and ``roll_ratio`` compare the new contract with the old one on the newest of
         the five sessions before at which both have settled; null where there is none.
     """
-    engine = run_engine(inputs, COLUMNS, multiplier=1.0, calendar=calendar, start=start, end=end)
+    engine = run_engine(inputs, COLUMNS, multiplier=1.0, calendar=calendar, start=start, end=end, known_at=known_at)
     columns = [state.vintages() for state in engine.states] if engine else []
     if engine is None or not any(columns):
         return FUTURES_CONTINUOUS.schema.empty_table()

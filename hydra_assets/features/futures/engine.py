@@ -55,7 +55,9 @@ def compute_futures(inputs: Inputs, features: Sequence[Feature], request: Reques
 
 def feature_vintages(inputs: Inputs, features: Sequence[Feature], request: Request, *, multiplier: float) -> pa.Table:
     """`compute_futures` with the *multiplier* given, in dollars per price unit and contract."""
-    engine = run_engine(inputs, features, multiplier=multiplier, calendar=request.calendar, start=request.start, end=request.end)
+    engine = run_engine(
+        inputs, features, multiplier=multiplier, calendar=request.calendar, start=request.start, end=request.end, known_at=request.known_at
+    )
     return concat_sorted(engine.feature_rows() if engine else [])
 
 
@@ -67,9 +69,10 @@ def run_engine(
     calendar: Calendar,
     start: dt.date | None,
     end: dt.date | None,
+    known_at: dt.datetime | None = None,
 ) -> "VintageEngine | None":
     """The engine after all events of *inputs*; None without any."""
-    made = panel_and_events(inputs, multiplier=multiplier, calendar=calendar)
+    made = panel_and_events(inputs, multiplier=multiplier, calendar=calendar, known_at=known_at)
     if made is None:
         return None
     panel, events = made

@@ -1,5 +1,6 @@
 """The lake's futures tables as updates of a panel's cells, in the order in which they became known."""
 
+import datetime as dt
 import re
 from dataclasses import dataclass, replace
 
@@ -16,6 +17,7 @@ from hydra_assets.features.days import date_of, days_of
 from hydra_assets.features.family import Inputs
 from hydra_assets.features.futures.panel import EXPIRATION, HIGH, LOW, OPEN_INTEREST, SETTLEMENT, VOLUME, Panel
 from hydra_assets.features.quality import quality_codes
+from hydra_assets.features.settlements import standing_settlements
 from hydra_assets.features.vintages import known_from, require, stamped_at
 
 _MOVED_US = 31 * DAY_US  # expirations of one symbol that are no further apart are those of one contract
@@ -56,7 +58,9 @@ class Events:
         return Events(*(getattr(self, name)[rows] for name in self.__dataclass_fields__))
 
 
-def panel_and_events(inputs: Inputs, *, multiplier: float, calendar: Calendar) -> tuple[Panel, Events] | None:
+def panel_and_events(
+    inputs: Inputs, *, multiplier: float, calendar: Calendar, known_at: dt.datetime | None = None
+) -> tuple[Panel, Events] | None:
     """
     The empty panel of all contracts and sessions in the inputs, and their rows as events.
 
@@ -64,6 +68,7 @@ def panel_and_events(inputs: Inputs, *, multiplier: float, calendar: Calendar) -
         inputs: ``futures_statistics`` and ``futures_bars`` as they lie in the lake, every vintage; either may be absent.
         multiplier: dollars per price unit and contract.
         calendar: the market's.
+        known_at: instant up to which *inputs* are whole; default the newest ``available_at`` in them.
 
     Returns:
         None without rows.
@@ -75,7 +80,10 @@ def panel_and_events(inputs: Inputs, *, multiplier: float, calendar: Calendar) -
     for name, read in ((STATISTICS, _statistics), (BARS, _bars)):
         if name in inputs and inputs[name].num_rows:
             require(inputs[name], _COLUMNS[name], name)
-            parts.append(_common(inputs[name], *read(inputs[name])))
+            table = inputs[name]
+            if name == STATISTICS:
+                table = standing_settlements(table, _contracts(*_names(table), known_from(table))[1], calendar, known_at)
+            parts.append(_common(table, *read(table)))
     columns = [np.concatenate(column) for column in zip(*parts, strict=True)] if parts else []
     if not columns or not len(columns[0]):
         return None
@@ -124,8 +132,6 @@ def _statistics(table: pa.Table) -> tuple[Ints, Floats, Floats]:
     kind = np.full(table.num_rows, -1, dtype=np.int64)
     for stat, code in KINDS.items():
         kind[pc.equal(table["stat"], stat).to_numpy(zero_copy_only=False).astype(bool)] = code
-    final = table["is_final"].fill_null(False).to_numpy(zero_copy_only=False).astype(bool)
-    kind[(kind == SETTLEMENT) & ~final] = -1
     value = _numbers(table["value"])
     return kind, np.where((kind == SETTLEMENT) & ~(value > 0), np.nan, value), np.full(table.num_rows, np.nan)
 
@@ -143,13 +149,17 @@ def _common(table: pa.Table, kind: Ints, value: Floats, low: Floats) -> list[np.
         stamped_at(table),
         kind,
         days_of(table),
-        column_us(table["expiration"], what="expiration", rounding="floor"),
-        table["instrument"].to_numpy(zero_copy_only=False),
+        *reversed(_names(table)),
         value,
         low,
         quality_codes(table["quality"]),
     )
     return [column[kind >= 0] for column in columns]
+
+
+def _names(table: pa.Table) -> tuple[np.ndarray, Ints]:
+    """Symbol and expiration (microseconds UTC) of each row."""
+    return table["instrument"].to_numpy(zero_copy_only=False), column_us(table["expiration"], what="expiration", rounding="floor")
 
 
 def _contracts(instrument: np.ndarray, expiry: Ints, at: Ints) -> tuple[list[tuple[str, int]], Ints]:

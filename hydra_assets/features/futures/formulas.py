@@ -263,7 +263,7 @@ def open_interest_change(panel: Panel, t: Ints) -> Values:
 
 # ---------------------------------------------------------------- the table
 
-_SETTLED = (("stat", "settlement"), ("is_final", True))
+_SETTLED = (("stat", "settlement"),)
 _INTEREST = (("stat", "open_interest"),)
 _TRADED = (("stat", "cleared_volume"),)
 _EVENING = "evening: the final settlement of the contracts that it needs, about 18:00 Chicago"

@@ -21,6 +21,7 @@ from hydra_assets.core.tables.table import QUALITIES
 from hydra_assets.errors import SchemaError
 from hydra_assets.features.options.chain_rows import INPUTS, ChainRows, cut_us
 from hydra_assets.features.quality import MISSING, NORMAL, quality_codes
+from hydra_assets.features.settlements import standing_settlements
 from hydra_assets.features.vintages import changed, require
 from hydra_assets.options.american import european_vol
 from hydra_assets.options.greeks import greeks
@@ -59,6 +60,7 @@ def build_chain(
     calendar: Calendar = DEFAULT_CALENDAR,
     start: dt.date | None = None,
     end: dt.date | None = None,
+    known_at: dt.datetime | None = None,
 ) -> pa.Table:
     """
     All vintages of the chain.
@@ -69,6 +71,7 @@ def build_chain(
         calendar: the market's.
         start: earliest ``as_of`` day of the answer.
         end: latest ``as_of`` day of the answer.
+        known_at: instant up to which the inputs are whole; default the newest ``available_at`` in each.
 
     Returns:
         OPTION_CHAIN, in order of day, expiration, strike, right and available_at.
@@ -78,6 +81,10 @@ def build_chain(
     """
     rules = rules or OptionRules()
     tables = _validated(inputs)
+    for name in ("option_statistics", "futures_statistics"):
+        if tables[name].num_rows:
+            number = tables[name]["instrument_id"].to_numpy()
+            tables[name] = standing_settlements(tables[name], number, calendar, known_at).combine_chunks()
     chain = ChainRows(tables, calendar, rules, start, end)
     if not len(chain.day):
         return OPTION_CHAIN.schema.empty_table()

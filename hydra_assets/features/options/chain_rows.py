@@ -145,10 +145,8 @@ class Defined:
 
 
 def _stat(table: pa.Table, stat: str) -> Ints:
-    """Rows of *stat*; only final ones for settlements."""
+    """Rows of *stat*."""
     chosen = pc.equal(table["stat"], stat)
-    if stat == "settlement":
-        chosen = pc.and_(chosen, table["is_final"].fill_null(False))
     return np.flatnonzero(chosen.fill_null(False).to_numpy(zero_copy_only=False).astype(bool))
 
 

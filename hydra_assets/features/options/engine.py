@@ -64,7 +64,7 @@ def _smile_features(inputs: Inputs, features: Sequence[Feature], request: Reques
     rules, calendar, start, end = request.rules, request.calendar, request.start, request.end
     chain = inputs.get("option_chain")
     if chain is None:
-        chain = build_chain(inputs, rules=rules, calendar=calendar, start=start, end=end)
+        chain = build_chain(inputs, rules=rules, calendar=calendar, start=start, end=end, known_at=request.known_at)
     require(chain, OPTION_CHAIN.schema.names, "option_chain")
     chain = rows_between(chain, start, end)
     smiles = inputs["option_smiles"] if "option_smiles" in inputs else build_smiles(chain, rules=rules)

@@ -159,7 +159,7 @@ def gamma_net(states: SurfaceStates) -> Values:
 
 # ---------------------------------------------------------------- the table
 
-_FINAL = (("stat", "settlement"), ("is_final", True))
+_FINAL = (("stat", "settlement"),)
 _INTEREST = (("stat", "open_interest"),)
 _CHAIN = (
     Window("option_definitions", 0, unit="sessions"),
