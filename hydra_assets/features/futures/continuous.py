@@ -31,14 +31,23 @@ def _settlement(panel: Panel, t: Ints) -> Values:
 
 
 def _rolled(panel: Panel, t: Ints) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Whether the front contract changed into t, and the settlements of new and old on the newest of five sessions that has both."""
+    """
+    Whether the front contract changed since the newest of five sessions that has a row, and both settlements where both have one.
+
+    A session whose own front has not settled has no row: the roll into it is carried on to the next session that has one.
+    """
     new, old = panel.legs[t, 0], panel.legs[t - 1, 0]
+    found, several = np.zeros(len(t), dtype=bool), np.zeros(len(t), dtype=bool)
+    for back in range(1, MEMORY + 1):
+        front = panel.legs[t - back, 0]
+        newest = ~found & np.isfinite(panel.at(SETTLEMENT, t - back, front))
+        old, found, several = np.where(newest, front, old), found | newest, several | (front != new)
     after, before = np.full(len(t), np.nan), np.full(len(t), np.nan)
     for back in range(1, MEMORY + 1):
         a, b = panel.at(SETTLEMENT, t - back, new), panel.at(SETTLEMENT, t - back, old)
         fits = np.isnan(after) & np.isfinite(a) & np.isfinite(b)
         after, before = np.where(fits, a, after), np.where(fits, b, before)
-    return new != old, after, before
+    return np.where(found, new != old, several), after, before
 
 
 def _difference(panel: Panel, t: Ints) -> Values:
@@ -56,9 +65,10 @@ def _expiration(panel: Panel, t: Ints) -> Values:
     return Values(np.where(front >= 0, panel.expiry_us[t, front], np.nan))
 
 
+# The front of five sessions before rests on the five before that one.
 _WINDOWS = (
-    Window("futures_statistics", -1 - MEMORY, unit="sessions", where=(("stat", "settlement"),)),
-    Window("futures_statistics", -1 - MEMORY, -1, unit="sessions", required=(), at_least=0, where=(("stat", "open_interest"),)),
+    Window("futures_statistics", -2 * MEMORY, unit="sessions", where=(("stat", "settlement"),)),
+    Window("futures_statistics", -2 * MEMORY, -1, unit="sessions", required=(), at_least=0, where=(("stat", "open_interest"),)),
 )
 COLUMNS = tuple(
     Feature(name, "futures", "", function, _WINDOWS, "", "", "", needs=FRONT)
