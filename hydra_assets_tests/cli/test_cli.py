@@ -40,7 +40,7 @@ def test_the_demo_shows_the_shutdown_and_counts_the_cheating(demo):
     assert re.search(r"used 1,004 of 1,004\s+values of 4 price features before they existed", printed)
     verdicts = re.findall(r"│ (?:cot|futures|option|divergence)_\w+ +│ ([\w ]+?) +│ (\w+) ", printed)
     assert [name for name, _ in verdicts] == ["no_lookahead", "replay"] * 4 + [
-        f"{n} checks" for n in (6, 4, 4, 6, 3, 4, 4, 9, 5, 5, 4, 6, 4, 5)
+        f"{n} checks" for n in (6, 4, 4, 6, 3, 4, 4, 10, 6, 5, 4, 6, 4, 5)
     ]
     assert {verdict for _, verdict in verdicts} == {"passed"}
     assert re.search(r"│ 4 tables +│ served +│ - +│ nothing was handed out", printed)

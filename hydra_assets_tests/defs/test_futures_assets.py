@@ -45,7 +45,7 @@ def test_from_bytes_to_the_store_and_a_second_time_for_nothing():
         facts = desk.store.vintages("HE").num_rows
         with Ledger(desk.home.ledger) as ledger:
             asked = len(ledger.requests())
-            assert asked == 3  # one a table: the two months are one run of days
+            assert asked == 5  # two months of definitions and statistics, one quarter of bars
             assert ledger.spent() > 0  # what the embedded vendor would have charged
         assert all(desk.lake.read(table, "HE")["synthetic"].to_pylist() for table in RAW)
         assert not any("-" in symbol for symbol in desk.lake.read("futures_bars", "HE")["instrument"].to_pylist())
@@ -150,7 +150,7 @@ def test_a_transient_fault_is_tried_again_by_dagster_and_what_was_kept_is_not_as
 
     monkeypatch.setattr(DatabentoSource, "fetch_once", flaky)
     assert futures().success
-    assert (tries.count("definition"), tries.count("statistics")) == (1, 3)
+    assert (tries.count("definition"), tries.count("statistics")) == (2, 4)
 
 
 # ---------------------------------------------------------------- each check can fail
@@ -282,7 +282,8 @@ def test_the_audit_knows_each_windows_needs(futures_home):
         assert "a value needs 204" in told("fut_rv_252", good["as_of"], good["available_at"])
         assert told("fut_rv_252", good["as_of"], good["available_at"], None) is None
         assert "no session" in told("fut_rv_21", at("2025-12-25"), at("2025-12-26"))
-        assert "open_interest of 2025-12-10" in told("fut_oi_chg_20", at("2025-12-11"), at("2025-12-10 23:00"))
+        assert "open_interest of 2025-12-10" in told("fut_oi_chg_20", at("2025-12-11"), at("2025-12-11 06:00"))
+        assert "before its own day" in told("fut_oi_chg_20", at("2025-12-11"), at("2025-12-10 23:00"))
         (oi,) = desk.store.get_feature_history("HE", "fut_oi_chg_20", at("2025-12-11"), at("2025-12-11"))
         assert told("fut_oi_chg_20", oi["as_of"], oi["available_at"]) is None
         assert "futures_bars" in told("fut_rv_pk_21", at("2025-12-10"), at("2025-12-10 12:00"))  # a bar on its own morning
