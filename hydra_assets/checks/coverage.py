@@ -78,7 +78,7 @@ def _may_lie_off_session(scope: Scope, rows: pa.Table, day: dt.date) -> bool:
 
 
 def _remarks(report: CheckReport, scope: Scope) -> Iterator[str]:
-    """What is no failure and should be seen all the same."""
+    """Remarks that are no failures."""
     for count, remark in (
         (report.counts["inferred"], "with a settlement that never became final"),
         (report.counts["unflagged"], "settled without a word on being final"),

@@ -58,7 +58,7 @@ def options_only(report: CheckReport, scope: Scope, rows: pa.Table, definitions:
 def quotes_sane(
     report: CheckReport, scope: Scope, rows: pa.Table, *, crossed_quotes_share: float, old_quote_hours: float, old_quotes_share: float
 ) -> str:
-    """Of each day's quotes few are crossed and not too many old, and none was made after the cut at which it is known."""
+    """Few quotes of a day are crossed, not too many are old, and none was made after the cut at which it is known."""
     if rows.num_rows:
         bid, ask = (rows[name].to_numpy(zero_copy_only=False) for name in ("bid", "ask"))
         as_of = column_us(rows["as_of"], what="as_of")
@@ -84,7 +84,7 @@ def quotes_sane(
 
 
 def _negative_allowed(futures: pa.Table) -> np.ndarray:
-    """Which definitions of futures have a lower limit of 0 or less, by which a price can be negative."""
+    """Definitions of futures whose lower limit is 0 or less, so that a price can be negative."""
     if not futures.num_rows:
         return np.zeros(0, dtype=bool)
     allowed: np.ndarray = pc.fill_null(pc.less_equal(futures["low_limit"], 0), False).to_numpy(zero_copy_only=False)

@@ -28,7 +28,7 @@ class Price:
 
     @property
     def usd(self) -> float:
-        """Of all tables together."""
+        """Dollars for all tables together."""
         return sum(float(row["usd"]) for row in self.rows)
 
 

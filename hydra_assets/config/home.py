@@ -1,4 +1,4 @@
-"""Where things lie: one home a world, so that synthetic and live data cannot meet."""
+"""Folders of a home: one home a world, so that synthetic and live data cannot meet."""
 
 import os
 from dataclasses import dataclass
@@ -41,7 +41,7 @@ class Home:
 
     @property
     def ledger(self) -> Path:
-        """What was asked of vendors that take money, and what it cost (SQLite)."""
+        """The ledger of paid requests and captured days (SQLite)."""
         return self.root / "ledger.sqlite"
 
     @property

@@ -85,7 +85,7 @@ class DatabentoSettings:
 
 @dataclass(frozen=True)
 class Severities:
-    """What the failure of a check of data quality is: ``WARN``, or ``ERROR``, which stops what is downstream. Proofs always block."""
+    """Severity of each data quality check: ``WARN``, or ``ERROR``, which stops the tables downstream. Proofs always block."""
 
     coverage: str
     staleness: str

@@ -1,4 +1,4 @@
-"""What decides which quotes of options are believed, and how they are read; for pure functions that are given no settings file."""
+"""Rules for accepting and reading option quotes, for pure functions that are given no settings file."""
 
 import datetime as dt
 from dataclasses import dataclass
@@ -47,11 +47,6 @@ class OptionRules:
     def cut_clock(self, calendar: Calendar) -> DatedTime:
         """Wall-clock time in the exchange's zone up to which quotes count: `cut`, or the calendar's own."""
         return calendar.quote_cut if self._own_cut is None else DatedTime(((dt.date.min, self._own_cut),))
-
-    @property
-    def cut_time(self) -> dt.time:
-        """`cut` as a time of day, 13:00 without one."""
-        return self._own_cut or dt.time(13)
 
     @property
     def _own_cut(self) -> dt.time | None:

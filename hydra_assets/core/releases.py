@@ -103,7 +103,7 @@ class ReleaseCalendar:
         return [day for day in dates if start <= day <= end]
 
     def release(self, report_date: dt.date) -> Release:
-        """When the report of *report_date* was first public; answers by the rule alone beyond ``reviewed_until``, and says so."""
+        """The instant at which the report of *report_date* was first public; beyond ``reviewed_until`` by the rule alone, and marked so."""
         if isinstance(report_date, dt.datetime):
             raise InvalidTimeError(f"report_date must be a date, not the instant {report_date!r}")
         day, open_days = report_date, 0

@@ -65,7 +65,7 @@ def scope_of(
     alone: bool,
     unpublished: Collection[dt.date] = frozenset(),
 ) -> Scope:
-    """What a judge may know of a market's months beside their rows."""
+    """The facts of a market's months that a judge is given beside their rows."""
     known = config.markets.get(market)  # the lake can hold a market that is configured no more
     calendar = config.calendar_of(market)
     return Scope(

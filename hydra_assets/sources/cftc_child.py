@@ -44,7 +44,7 @@ class Refusal(Exception):
 
 @dataclass
 class Body:
-    """What the library reads of an answer."""
+    """The library's reading of an answer."""
 
     content: bytes
 

@@ -171,7 +171,7 @@ class _Reading:
         self._doubtful.add((code, day))
 
     def result(self, calendar: ReleaseCalendar, known: frozenset[str]) -> ParsedCot:
-        """What was read."""
+        """The rows and counts read so far."""
         parsed, place = self._parsed, self.file.place
         if parsed.combined and not self._found:
             raise VendorContentError(f"{place}: all {parsed.combined:,} rows are of futures and options combined, none of futures only")

@@ -62,7 +62,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Quote:
-    """What a request costs, before anything is asked: dollars, records, bytes (uncompressed)."""
+    """The price of a request before it is made: dollars, records, bytes (uncompressed)."""
 
     usd: float
     records: int
@@ -156,7 +156,7 @@ class DatabentoSource:
         return days
 
     def quote(self, request: Request) -> Quote:
-        """What *request* would cost; asks nothing that costs."""
+        """The price of *request*; free of charge."""
         arguments = request.arguments()
         with mapped_errors(f"{request}: quote"):
             usd = float(self._client.metadata.get_cost(**arguments))

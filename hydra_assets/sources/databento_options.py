@@ -41,7 +41,7 @@ SMALLEST_TICK, LARGEST_TICK = 1 / 10, 2  # of an option, in ticks of its future:
 
 
 class OptionDefinitions(Definitions):
-    """Which option an instrument id was on a day."""
+    """The option that an instrument id named on a day."""
 
     statistics = OPTION_STATISTICS
 

@@ -1,4 +1,4 @@
-"""What every parser of DBN records shares: the parsed answer, the share of it that may be unusable, and conversions to columns."""
+"""Shared parts of the DBN parsers: the parsed answer, the share of it that may be unusable, and conversions to columns."""
 
 import datetime as dt
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""When each COT report was seen to be out, beside when the calendar had it come out; kept in the ledger's file."""
+"""Publication times of COT reports, as observed and as scheduled; kept in the ledger's file."""
 
 import datetime as dt
 import sqlite3

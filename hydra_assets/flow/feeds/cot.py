@@ -185,7 +185,7 @@ class CotFeed(Feed[CftcSource, Plan, CotFetched]):
         return found
 
     def coverage(self, plan: Plan, lake: ParquetLake, month: Month, rules: OptionRules, now: dt.datetime) -> list[CoverageDay]:
-        """What became of each report of *month*; one of other markets alone is no gap."""
+        """The state of each report of *month*; a report of other markets alone is no gap."""
         absent = lake.unpublished(plan.table.name, plan.market.symbol, month.first, month.last)
         days = super().coverage(plan, lake, month, rules, now)
         return [replace(day, state="not published") if day.state == "gap" and day.day in absent else day for day in days]

@@ -292,7 +292,7 @@ def _day(at: int) -> dt.date:
 
 
 def _found(look: Callable[[], Answer]) -> Answer:
-    """What *look* finds of a batch job."""
+    """The result of *look* on a batch job."""
     try:
         return look()
     except KeyError as error:

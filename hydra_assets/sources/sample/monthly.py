@@ -68,7 +68,7 @@ def dtype_of(schema: str) -> np.dtype:
 
 
 def last_modified(day: dt.date, now: dt.datetime) -> dt.date:
-    """When the vendor last changed what it has of *day*, as of *now*."""
+    """Date of the vendor's last change to the data of *day*, as of *now*."""
     mended = day + RESTATED_AFTER
     return mended if is_degraded(day) and mended <= now.date() else day + dt.timedelta(1)
 

@@ -65,7 +65,7 @@ class OptionPublisher(MonthlyRecords):
         return found
 
     def _combinations(self, day: dt.date) -> list[tuple[str, int]]:
-        """What users defined on *day*: good for that day alone."""
+        """Combinations that users defined on *day*, valid for that day alone."""
         base = seed_of("combination", self.chain.root) % 9_000
         first = COMBINATION_IDS + base * 100_000 + day.year % 10 * 10_000 + day.timetuple().tm_yday * 20
         return [(f"UD:1V: VT {base:04d}{day:%j}{k}", first + k) for k in range(COMBINATIONS)]
@@ -236,7 +236,7 @@ def _minutes(chain: ChainDay, rng: np.random.Generator) -> tuple[np.ndarray, np.
 
 
 def _values_at(chain: ChainDay, minute: np.ndarray, vol: float, rng: np.random.Generator) -> np.ndarray:
-    """What the options are worth at each minute: the future goes from its opening to its settlement, with a swing of the day."""
+    """Option values at each minute; the future moves from its opening to its settlement, with a swing within the day."""
     swing, drift = (rng.standard_normal(len(chain.contracts))[chain.series][:, None] * chain.forward[:, None] for _ in range(2))
     share = np.minimum(minute / CUT, 1.0)
     day_vol = vol / np.sqrt(252)
