@@ -291,7 +291,7 @@ def test_a_corrected_calendar_moves_stamps_and_the_features_that_rest_on_them(ho
 
 
 def test_a_day_that_databento_mends_is_a_new_vintage_seen_when_it_was_seen(monkeypatch, instance):
-    """Its last_modified_date moves, and one final settlement is another under the same stamp."""
+    """Its condition and last_modified_date change, and one final settlement is another under the same stamp."""
     mended, asked = day("2025-12-10"), {"first": "2025-12", "last": "2025-12", "only": FUTURES}
     run(**asked)
     with hydra_assets.open() as desk:
@@ -303,7 +303,8 @@ def test_a_day_that_databento_mends_is_a_new_vintage_seen_when_it_was_seen(monke
 
     def conditions(self, *words):
         told = real_conditions(self, *words)
-        return {d: type(c)(c.status, began.date() + dt.timedelta(1) if d == mended else c.last_modified) for d, c in told.items()}
+        changed = began.date() + dt.timedelta(1)
+        return {d: type(c)("degraded", changed) if d == mended else c for d, c in told.items()}
 
     def records(self, schema, low, high):
         found = real_records(self, schema, low, high)

@@ -115,12 +115,22 @@ def test_a_row_waits_for_its_own_underlying_and_uses_its_settlement(calm):
     assert first["HEJ6"] == ct(day, "18:00", 10)
 
 
-@pytest.mark.parametrize("finality", [False, None])
 @pytest.mark.parametrize("table", ["futures_statistics", "option_statistics"])
-def test_a_settlement_that_is_not_said_to_be_final_is_none(calm, table, finality):
+def test_a_print_without_a_final_flag_stands_from_its_own_time(calm, table):
+    """In an era whose feed has no flags the print of the afternoon is the settlement known then, and the later one is a later vintage."""
+    tables, day = calm.tables(), calm.days[4]
+    early = {"is_final": None, "available_at": ct(day, "13:30"), "stamped_at": ct(day, "13:30")}
+    settled = [row for row in tables[table].to_pylist() if row["stat"] == "settlement" and row["as_of"] == midnight(day)]
+    unflagged = build_chain(with_rows(tables, table, [row | early | {"value": row["value"] + 1} for row in settled]), start=day, end=day)
+    chain, column = build_chain(tables, start=day, end=day), "forward" if table == "futures_statistics" else "settlement"
+    assert unflagged.num_rows > chain.num_rows or not unflagged[column].equals(chain[column])
+
+
+@pytest.mark.parametrize("table", ["futures_statistics", "option_statistics"])
+def test_a_settlement_that_is_said_not_to_be_final_is_none(calm, table):
     """The preliminary print of the afternoon, of the future or of the option itself, neither makes a row nor stands in one."""
     tables, day = calm.tables(), calm.days[4]
-    noon = {"is_final": finality, "available_at": ct(day, "13:30"), "stamped_at": ct(day, "13:30")}
+    noon = {"is_final": False, "available_at": ct(day, "13:30"), "stamped_at": ct(day, "13:30")}
     settled = [row for row in tables[table].to_pylist() if row["stat"] == "settlement" and row["as_of"] == midnight(day)]
     preliminary = with_rows(tables, table, [row | noon | {"value": row["value"] + 1} for row in settled])
     assert settled
@@ -827,7 +837,7 @@ def test_the_ratio_was_known_with_open_interest_of_the_day_before_and_of_no_othe
     day, tables = audited
     assert in_time(tables, "opt_pc_oi", day, ct(day, "06:45")) == ""
     unprinted = f"option_statistics open_interest of {before(day)} was first printed"
-    assert in_time(tables, "opt_pc_oi", day, ct(before(day), "06:45")).startswith(unprinted)
+    assert in_time(tables, "opt_pc_oi", day, ct(before(day), "06:45")) == "it claims to be known before its own day"
     assert in_time(tables, "opt_pc_oi", day, midnight(day)).startswith(unprinted)
     assert (
         in_time(tables, "opt_pc_oi", day, ct(LIVESTOCK.next_session(day), "06:45")) == "no input inside its windows arrived at that instant"

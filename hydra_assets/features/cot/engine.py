@@ -76,7 +76,7 @@ class _KnownWeeks:
     def __init__(self, table: pa.Table, reach: int) -> None:
         self._as_of, self._at = column_us(table["as_of"], what="as_of"), column_us(table["available_at"], what="available_at")
         weeks = iso_week(self._as_of)
-        self._slot, self.first = reach + weeks - int(weeks.min()), reach
+        self._slot, self.first = reach + weeks - int(weeks.min()), reach  # lookahead-ok: numbers the weeks, and enters no value
         slots = reach + int(weeks.max() - weeks.min()) + 1
         numeric = [f.name for f in table.schema if pa.types.is_integer(f.type) or pa.types.is_floating(f.type)]
         raw = {name: table[name].cast(pa.float64()).to_numpy(zero_copy_only=False) for name in numeric}
