@@ -740,9 +740,11 @@ def test_a_killed_backfill_goes_on_where_it_was_and_pays_nothing_twice(tmp_path,
         assert run(killed, after).returncode == -9
         done = run(killed, 0)
         assert done.returncode == 0, done.stderr
-        assert running.paid() == 2 * paid == 6
+        assert paid > 3  # a request a month, for bars a quarter
+        assert running.paid() == 2 * paid
     with Ledger(whole / "ledger.sqlite") as a, Ledger(killed / "ledger.sqlite") as b:
-        assert b.spent() == a.spent() > 0
+        assert b.spent() == pytest.approx(a.spent())
+        assert a.spent() > 0
         assert {row["state"] for row in b.requests()} == {"kept"}
     lakes = [ParquetLake(folder / "lake") for folder in (whole, killed)]
     for table in ("futures_definitions", "futures_bars", "futures_statistics"):

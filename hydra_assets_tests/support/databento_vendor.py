@@ -86,10 +86,10 @@ def kill_before_capture(ledger, number):
     """Kill this process when the *number*-th batch is in the lake and its days are not yet in *ledger*."""
     write, batches = ledger.capture, itertools.count(1)
 
-    def capture(*arguments):
+    def capture(*arguments, **more):
         if next(batches) == number:
             os.kill(os.getpid(), signal.SIGKILL)
-        write(*arguments)
+        write(*arguments, **more)
 
     ledger.capture = capture
 
