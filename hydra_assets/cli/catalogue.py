@@ -17,7 +17,7 @@ def catalogue(as_json: JsonOption = False) -> None:
     from hydra_assets.features.catalogue import catalogue as page
 
     if as_json:
-        shown = ("name", "family", "unit", "formula", "availability", "source", "bounds")
+        shown = ("name", "family", "unit", "formula", "availability", "source")
         print_json(
             [
                 {**{name: getattr(feature, name) for name in shown}, "windows": [dataclasses.asdict(window) for window in feature.windows]}

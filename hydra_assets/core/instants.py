@@ -4,7 +4,6 @@ import datetime as dt
 from typing import Literal
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -30,12 +29,12 @@ def to_us(when: object, *, what: str = "instant", rounding: Rounding = "exact") 
     >>> to_us(dt.datetime(1970, 1, 1, 0, 0, 1, tzinfo=dt.UTC))
     1000000
     """
-    if not isinstance(when, dt.datetime) or pd.isna(when):
+    if not isinstance(when, dt.datetime) or when != when:  # NaT alone differs from itself
         raise InvalidTimeError(f"{what} must be a timezone-aware datetime, not {when!r}")
     if when.tzinfo is None or when.utcoffset() is None:
         raise InvalidTimeError(f"{what} {when.isoformat()} has no timezone; give one, for example datetime(..., tzinfo=timezone.utc)")
-    if isinstance(when, pd.Timestamp):
-        ns = int(when.as_unit("ns").value)
+    if as_unit := getattr(when, "as_unit", None):  # a pandas Timestamp, told without the import of pandas, half a second
+        ns = int(as_unit("ns").value)
         us, rest = divmod(ns, 1000)
         if rest and rounding == "exact":
             raise InvalidTimeError(f"{what} {when.isoformat()} is finer than a microsecond, the precision kept")

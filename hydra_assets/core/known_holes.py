@@ -2,8 +2,10 @@
 
 import datetime as dt
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from hydra_assets.core.tables.table import Table
+if TYPE_CHECKING:
+    from hydra_assets.core.tables.table import Table
 
 ALL = ("*",)
 
@@ -35,7 +37,7 @@ class KnownHole:
     tables: tuple[str, ...] = ALL
     stats: tuple[str, ...] = ALL
 
-    def concerns(self, table: Table, market: str, dataset: str | None) -> bool:
+    def concerns(self, table: "Table", market: str, dataset: str | None) -> bool:
         """Whether it lies in *table* of *market*; a market without a known *dataset* can have any."""
         return (
             self.vendor == table.source
