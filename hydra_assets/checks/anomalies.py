@@ -1,4 +1,4 @@
-"""Anomalies: values that are possible and yet hard to believe, such as jumps and prices without a change."""
+"""Anomalies: values that are possible and yet implausible, such as jumps and prices without a change."""
 
 import datetime as dt
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""Checks of raw option tables: options alone, and quotes that can be believed."""
+"""Checks of raw option tables: options alone, and plausible quotes."""
 
 import numpy as np
 import pyarrow as pa

@@ -16,7 +16,7 @@ from hydra_assets.core.months import Month
 @dataclass(frozen=True)
 class Price:
     """
-    What a backfill would cost.
+    The price of a backfill before it is made.
 
     Attributes:
         rows: one a table: days missing, held and not out, requests, records, bytes, dollars.

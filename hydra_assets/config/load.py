@@ -46,7 +46,7 @@ class Thresholds:
 
 @dataclass(frozen=True)
 class OptionSettings:
-    """How options are read; see `OptionRules`."""
+    """Settings of reading options; see `OptionRules`."""
 
     cut: str
     max_spread_ticks: int
@@ -58,7 +58,7 @@ class OptionSettings:
 
 @dataclass(frozen=True)
 class CftcSettings:
-    """How the CFTC is asked; seconds and megabytes."""
+    """Settings of requests to the CFTC, in seconds and megabytes."""
 
     base_url: str
     connect_timeout_s: float
@@ -71,7 +71,7 @@ class CftcSettings:
 
 @dataclass(frozen=True)
 class DatabentoSettings:
-    """How Databento is asked, in seconds, and what may be spent, in dollars."""
+    """Settings of requests to Databento, in seconds, and the limits of spending, in dollars."""
 
     gateway: str
     connect_timeout_s: float
@@ -104,12 +104,13 @@ class Severities:
 @dataclass(frozen=True)
 class CheckSettings:
     """
-    How many rows the replay check recomputes, and the seed that chooses them; when a price is anomalous.
+    Settings of the sampled checks (rows and seed) and limits of an ordinary price.
 
     Attributes:
         settle_off_last: distance of a settlement from the last trade, as a share of it, beyond which it is looked at.
         crossed_quotes_share: share of a day's two-sided quotes of options that may be crossed.
-        old_quote_hours, old_quotes_share: a quote is old so many hours before the cut, and the share of a day's that may be.
+        old_quote_hours: age at the cut from which a quote is old.
+        old_quotes_share: share of a day's quotes that may be old.
         missing_strikes_share: options near the money without a usable quote, as a share of an expiration's.
         arbitrage_pairs: neighbouring strikes a day whose quotes contradict each other.
         parity_share: smiles of a month in which put-call parity and the settlement disagree.
@@ -140,7 +141,7 @@ class CheckSettings:
 
 @dataclass(frozen=True)
 class AlertSettings:
-    """How a person is told of a failed run: the notifier's name, and its target where it needs one."""
+    """Settings of the alert of a failed run: the notifier's name, and its target where it needs one."""
 
     notifier: str
     target: str
@@ -149,11 +150,15 @@ class AlertSettings:
 @dataclass(frozen=True)
 class SampleSettings:
     """
-    How the embedded vendor of the sample world behaves.
+    Settings of the sample world's embedded vendor.
 
     Attributes:
         rude: behaviours of the real vendors, by name; ``all`` is every one.
-        max_days, max_bytes, bytes_per_s, first_byte_s, busy_polls: sizes of some of them.
+        max_days: longest range that is answered, with ``too_large``.
+        max_bytes: largest uncompressed answer, with ``too_large``.
+        bytes_per_s: speed of ``drip``.
+        first_byte_s: delay of ``slow_start``, seconds.
+        busy_polls: number of polls to which ``slow_jobs`` reports a job as not done.
     """
 
     rude: tuple[str, ...]

@@ -1,4 +1,4 @@
-"""Instants as whole microseconds UTC: the one way a time enters and leaves the house."""
+"""Instants as whole microseconds UTC: the one conversion in and out of the package."""
 
 import datetime as dt
 from typing import Literal
@@ -26,6 +26,7 @@ def to_us(when: object, *, what: str = "instant", rounding: Rounding = "exact") 
 
     Raises:
         InvalidTimeError: no zone, not a time, or a remainder below a microsecond with ``rounding="exact"``.
+
     >>> to_us(dt.datetime(1970, 1, 1, 0, 0, 1, tzinfo=dt.UTC))
     1000000
     """
@@ -33,7 +34,7 @@ def to_us(when: object, *, what: str = "instant", rounding: Rounding = "exact") 
         raise InvalidTimeError(f"{what} must be a timezone-aware datetime, not {when!r}")
     if when.tzinfo is None or when.utcoffset() is None:
         raise InvalidTimeError(f"{what} {when.isoformat()} has no timezone; give one, for example datetime(..., tzinfo=timezone.utc)")
-    if as_unit := getattr(when, "as_unit", None):  # a pandas Timestamp, told without the import of pandas, half a second
+    if as_unit := getattr(when, "as_unit", None):  # a pandas Timestamp, recognised without importing pandas (half a second)
         ns = int(as_unit("ns").value)
         us, rest = divmod(ns, 1000)
         if rest and rounding == "exact":

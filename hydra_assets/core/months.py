@@ -24,7 +24,7 @@ class Month:
 
     @classmethod
     def of(cls, when: "str | dt.date") -> "Month":
-        """From ``2025-10`` or a date; InvalidTimeError for anything else."""
+        """Parse ``2025-10`` or a date; InvalidTimeError for anything else."""
         if isinstance(when, dt.date):
             return cls(when.year, when.month)
         match = _TEXT.fullmatch(when)

@@ -64,7 +64,7 @@ def recordings_that_count(
 
 def visible_frontier(series: Ints, as_of: Ints, available_at: Ints) -> Bools:
     """
-    Which vintages are ever served: True where no vintage of the series known as early has a greater as_of.
+    Mask of the vintages that are ever served: True where no vintage of the series known as early has a greater as_of.
 
     The arrays are sorted by (series, available_at, as_of). After dropping the rest, a plain backward search on
     ``available_at`` answers the point-in-time rule, because along the frontier as_of never falls.

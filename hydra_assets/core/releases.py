@@ -1,5 +1,5 @@
 """
-When the CFTC published each Commitments of Traders report.
+Release instants of the CFTC's Commitments of Traders reports.
 
 Rule: 15:30 America/New_York on the third federal business day after the as-of date, which is the Tuesday of the week, or its
 Monday when the Tuesday is a federal holiday. Shutdowns and incidents moved single reports: those stand in a table of
@@ -96,7 +96,7 @@ class ReleaseCalendar:
         return tuesday if tuesday not in _federal_holidays(tuesday.year) else tuesday - dt.timedelta(1)
 
     def report_dates(self, start: dt.date, end: dt.date) -> list[dt.date]:
-        """As-of dates from *start* to *end*, both included, none before the first report of 2006-06-13."""
+        """The as-of dates from *start* to *end*, both included, none before the first report of 2006-06-13."""
         start = max(start, FIRST_REPORT)
         weeks = range(0, max((end - start).days, 0) + 14, 7)
         dates = sorted({self.report_date(start + dt.timedelta(n - 7)) for n in weeks})

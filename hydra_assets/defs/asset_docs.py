@@ -14,7 +14,7 @@ _STAMPS = {
     "derived": "the latest of the inputs that the row was made of",
 }
 _STEP = {
-    "raw": "**Raw**: what the source said, row by row, never altered. Fetches only days that are not held.",
+    "raw": "**Raw**: the source's rows, never altered. Fetches only days that are not held.",
     "derived": "**Derived**: computed from the raw tables.",
     "features": "**Features**: computed from the tables upstream, published to the store and kept in the lake. To make one month:"
     " *Jobs*, `market_refresh` or `cot_refresh`, *Materialize all*. To make several: *Lineage*, select the tables, *Materialize selected*."
@@ -41,7 +41,7 @@ def documented(spec: dg.AssetSpec, *, world: str, home: str) -> dg.AssetSpec:
 
 
 def _kinds(table: Table, world: str) -> set[str]:
-    """On the asset's box; Dagster shows three at most."""
+    """Kinds shown on the asset's box; Dagster shows three at most."""
     if table.group != "raw":
         return set()
     return {"sample vendor" if world == "sample" else table.source}

@@ -1,4 +1,4 @@
-"""From due months to run requests: one a market and month, none of what is in flight."""
+"""Run requests of due months: one a market and month, none for a month in flight."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager

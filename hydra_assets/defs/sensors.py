@@ -43,7 +43,7 @@ class CotCursor:
 
     @classmethod
     def of(cls, text: str | None) -> "CotCursor":
-        """From the sensor's cursor."""
+        """Parse the sensor's cursor."""
         return cls(**json.loads(text)) if text else cls()
 
     def __str__(self) -> str:

@@ -17,7 +17,7 @@ Inputs = Mapping[str, pa.Table]
 @dataclass(frozen=True)
 class Request:
     """
-    What is to be computed, beside the features themselves.
+    The request of a computation, beside the features themselves.
 
     Attributes:
         market: symbol of the inputs' market.

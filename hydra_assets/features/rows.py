@@ -1,4 +1,4 @@
-"""From values at instants to rows of a feature: a further one only where it differs from the one before."""
+"""Rows of a feature from values at instants: a further row only where the value differs from the one before."""
 
 import numpy as np
 import pyarrow as pa

@@ -1,5 +1,5 @@
 """
-What was known when, for many cells at once: the vintages of each cell, and its newest one at an instant.
+The vintages of many cells at once, and the newest one of each that was known at an instant.
 
 A cell is one number that can be printed, corrected and taken back (the quote of an option on a day, a settlement). Instants are
 kept as ranks among all instants that occur, so that a cell and an instant fit one sortable integer.

@@ -43,7 +43,7 @@ class Alert:
     at: str
 
     def masked(self) -> dict[str, str]:
-        """For sending: no secret in it, and not endless."""
+        """The message as it is sent, without secrets and of bounded length."""
         return {name: mask(str(value))[:MAX_TEXT] for name, value in asdict(self).items()}
 
 

@@ -107,7 +107,9 @@ def publish_month(store: FeatureStore, family: str, market: str, computed: Featu
     Publish one computed month; the number of facts recorded.
 
     Raises:
-        LookaheadError, StaleInputsError, RetractionError: nothing was written.
+        LookaheadError: a value stands before an input of its window; nothing was written.
+        StaleInputsError: a newer publish rests on newer inputs; nothing was written.
+        RetractionError: stored values are missing from the answer; nothing was written.
     """
     features = of_family(family)
     return store.publish(

@@ -34,7 +34,7 @@ def exercise_premium(
     steps: tuple[int, int] = STEPS,
 ) -> Floats:
     """
-    What the right to exercise early adds to a European option on a future; >= 0.
+    Early-exercise premium of an American over a European option on a future; >= 0.
 
     Args:
         steps: of the two trees, odd. Others as `black76.price`; tau and vol > 0. All broadcast.
@@ -91,8 +91,9 @@ def european_vol(
     Args:
         quote: price units; others as `implied_vol`. In the money the premium is most of the value and the answer poor: use the
             other right of the same strike.
+
     Returns:
-        At or below the exercise value there is no volatility: NaN, with the status that says so.
+        Volatility and status; NaN at or below the exercise value, with the status that says so.
     """
     q, f, k, t, r, cp = (np.asarray(a, dtype=float) for a in np.broadcast_arrays(quote, forward, strike, tau, rate, right))
     shape = q.shape

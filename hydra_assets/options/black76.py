@@ -31,6 +31,7 @@ def time_value(x: Floats, s: Floats) -> Floats:
     Args:
         x: minus the absolute log-moneyness, ``-|ln(F/K)|``, <= 0.
         s: total standard deviation, ``vol sqrt(tau)``, > 0.
+
     Returns:
         Value / sqrt(F K), in (0, exp(x/2)).
     """
@@ -68,14 +69,22 @@ def _mills_difference(h: Floats, t: Floats) -> Floats:
 
 def price(forward: ArrayLike, *, strike: ArrayLike, tau: ArrayLike, rate: ArrayLike, vol: ArrayLike, right: ArrayLike) -> Floats:
     """
-    Discounted value of a European option on a future.
+    Discounted value of a European option on a future; the arguments broadcast.
 
     Args:
-        forward, strike: price units, > 0. tau: years, ACT/365, >= 0. rate: continuously compounded. vol: decimals a year, >= 0.
-        right: +1 call, -1 put. All broadcast.
+        forward: price units, > 0.
+        strike: price units, > 0.
+        tau: years, ACT/365, >= 0.
+        rate: continuously compounded, a year.
+        vol: decimals a year, >= 0.
+        right: +1 call, -1 put.
+
     Returns:
         Price units; the discounted exercise value where vol or tau is 0; NaN where an argument is outside its domain.
-    Source: Haug (2007), Black-76: F=19, K=19, tau=.75, r=.10, vol=.28 is worth 1.7011.
+
+    Source:
+        Haug (2007), Black-76: F=19, K=19, tau=.75, r=.10, vol=.28 is worth 1.7011.
+
     >>> round(price(19.0, strike=19.0, tau=0.75, rate=0.10, vol=0.28, right=1).item(), 4)
     1.7011
     """

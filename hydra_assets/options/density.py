@@ -26,13 +26,19 @@ STEEPEST_WING = 2 - 4 * (np.sqrt(2.0) - 1)
 @dataclass(frozen=True)
 class Moments:
     """
-    Of ln(S/F) and S/F under Q, shape (slices,); per horizon, not annualised.
+    Moments of ln(S/F) and S/F under Q, shape (slices,); per horizon, not annualised.
 
     Attributes:
-        mass, mean_ratio: total probability and E[S/F]: 1 and 1, up to the integration.
-        mean_log, variance, skewness, kurtosis: of ln(S/F); kurtosis raw (3 for a normal).
-        model_free: E[-2 ln(S/F)]. simple: Var[S/F]. up, down: its parts above and below the forward; simple and up are NaN
-            where the call wing is so steep that they are infinite.
+        mass: total probability; 1, up to the integration.
+        mean_ratio: E[S/F]; 1, up to the integration.
+        mean_log: mean of ln(S/F).
+        variance: variance of ln(S/F).
+        skewness: skewness of ln(S/F).
+        kurtosis: raw kurtosis of ln(S/F), 3 for a normal.
+        model_free: E[-2 ln(S/F)].
+        simple: Var[S/F]; NaN where the call wing is so steep that it is infinite.
+        up: part of *simple* above the forward; NaN as it is.
+        down: part of *simple* below the forward.
     """
 
     mass: Floats

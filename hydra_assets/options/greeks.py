@@ -23,8 +23,10 @@ class Greeks:
     Attributes:
         delta: price per unit of the future, discounted; +-1 (discounted) in the money at expiry.
         gamma: delta per unit of the future.
-        vega: price per 1.00 of vol. vanna: delta per 1.00 of vol.
-        charm: delta per year of calendar time that passes. theta: price per year that passes.
+        vega: price per 1.00 of vol.
+        vanna: delta per 1.00 of vol.
+        charm: delta per year of calendar time that passes.
+        theta: price per year that passes.
     """
 
     delta: Floats

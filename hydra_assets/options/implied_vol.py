@@ -47,11 +47,16 @@ def implied_vol(
     price: ArrayLike, *, forward: ArrayLike, strike: ArrayLike, tau: ArrayLike, rate: ArrayLike, right: ArrayLike
 ) -> ImpliedVol:
     """
-    The volatility at which Black-76 gives *price*.
+    The volatility at which Black-76 gives *price*; the arguments broadcast.
 
     Args:
-        price: discounted, price units. forward, strike: > 0. tau: years ACT/365. rate: continuously compounded.
-        right: +1 call, -1 put. All broadcast.
+        price: discounted, price units.
+        forward: price units, > 0.
+        strike: price units, > 0.
+        tau: years, ACT/365.
+        rate: continuously compounded, a year.
+        right: +1 call, -1 put.
+
     >>> implied_vol([1.7010507, 0.5], forward=19.0, strike=19.0, tau=[0.75, 0.0], rate=0.10, right=1).vol.round(6).tolist()
     [0.28, nan]
     """

@@ -58,11 +58,14 @@ def fit_smiles(log_moneyness: Floats, *, total_variance: Floats, standard_error:
     Fit one SSVI slice to each row of quotes.
 
     Args:
-        log_moneyness, total_variance: shape (slices, quotes). standard_error: of the total variance, > 0; NaN or infinite where
-            there is no quote (rows are padded to one length). A market's half-spread is about two of them: with one whole
-            half-spread the intervals come out too wide.
+        log_moneyness: ln(K/F), shape (slices, quotes).
+        total_variance: squared volatility times years, shape (slices, quotes).
+        standard_error: of the total variance, > 0; NaN or infinite where there is no quote (rows are padded to one length). A
+            market's half-spread is about two of them: with one whole half-spread the intervals come out too wide.
+
     Returns:
-        NaN throughout for a slice without a quote.
+        The fits, one a slice; NaN throughout for a slice without a quote.
+
     Raises:
         InvalidValueError: shapes differ, or a standard error is not positive.
     """
@@ -116,7 +119,7 @@ class _Quotes:
 
 @dataclass(frozen=True)
 class _Misses:
-    """At one z: the squared misses of the quotes, those with the prior, half the cost's slope, and the information matrix."""
+    """Terms of the fit at one z: the squared misses of the quotes, those with the prior, half the cost's slope, the information matrix."""
 
     chi2: Floats
     cost: Floats

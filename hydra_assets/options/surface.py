@@ -20,7 +20,9 @@ class Between:
     Smiles between two slices each, linear in total variance at equal log-moneyness.
 
     Attributes:
-        near, far: n slices each. weight: of the far one, in [0, 1], shape (n,).
+        near: n nearer slices.
+        far: n farther slices.
+        weight: weight of the farther slice, in [0, 1], shape (n,).
     """
 
     near: RawSvi
@@ -63,7 +65,9 @@ def strike_of_delta(smile: Smile, *, delta: float, right: int) -> Floats:
     Log-moneyness at which an option of *right* has the absolute undiscounted forward delta *delta* on its own smile.
 
     Args:
-        delta: in (0, 0.5]. right: +1 call, -1 put.
+        delta: in (0, 0.5].
+        right: +1 call, -1 put.
+
     Returns:
         Shape (slices,); found by Newton's steps within a bracket. -d1 grows with log-moneyness on every slice without butterflies; one that
         has them may hold several such strikes.
@@ -108,11 +112,12 @@ class StandardErrors:
 
 def standard_errors(smile: RawSvi, *, covariance: Floats, tau: ArrayLike, delta: float = 0.25) -> StandardErrors:
     """
-    What the errors of the fit make of the numbers read off it, by the delta method.
+    Standard errors of the numbers read off the fit, by the delta method.
 
     Args:
         covariance: of (a, b, rho, m, sigma), shape (slices, 5, 5): a fit's ``raw_covariance``.
-        tau, delta: as `risk_reversal_and_butterfly`. That the strike of a delta moves with the smile is counted.
+        tau: as `risk_reversal_and_butterfly`.
+        delta: as `risk_reversal_and_butterfly`. The move of a delta's strike with the smile is counted.
     """
     years = np.asarray(tau, dtype=float)
 
@@ -135,7 +140,9 @@ def bracket(tau: Floats, horizon: float) -> tuple[int, int, float, bool]:
     The two slices around a constant maturity.
 
     Args:
-        tau: years to expiry of the slices, ascending. horizon: years.
+        tau: years to expiry of the slices, ascending.
+        horizon: years.
+
     Returns:
         Positions of the nearer and the farther slice, the weight of the farther in total variance, and whether they bracket.
         Without a bracket the nearest within 15 days stands alone (weight 0, both positions its own); -1, -1 where none is: never

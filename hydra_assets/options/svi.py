@@ -59,13 +59,13 @@ class RawSvi:
 
     @classmethod
     def of(cls, *, a: ArrayLike, b: ArrayLike, rho: ArrayLike, m: ArrayLike, sigma: ArrayLike) -> "RawSvi":
-        """From numbers or arrays that broadcast."""
+        """Build it from numbers or arrays that broadcast."""
         parts = np.broadcast_arrays(*(np.atleast_1d(np.asarray(part, dtype=float)) for part in (a, b, rho, m, sigma)))
         return cls(*(np.array(part) for part in parts))
 
     @classmethod
     def of_ssvi(cls, *, theta: ArrayLike, rho: ArrayLike, phi: ArrayLike) -> "RawSvi":
-        """From w(k) = theta/2 (1 + rho phi k + sqrt((phi k + rho)^2 + 1 - rho^2)); theta is the variance at the money."""
+        """Build it from w(k) = theta/2 (1 + rho phi k + sqrt((phi k + rho)^2 + 1 - rho^2)); theta is the variance at the money."""
         th, r, ph = (np.atleast_1d(np.asarray(part, dtype=float)) for part in (theta, rho, phi))
         root = np.sqrt(1 - r * r)
         return cls.of(a=th / 2 * (1 - r * r), b=th * ph / 2, rho=r, m=-r / ph, sigma=root / ph)

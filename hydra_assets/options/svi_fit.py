@@ -1,9 +1,10 @@
 """
-The five parameters of raw SVI, for slices with many quotes, and only where they earn their keep.
+Fits of raw SVI's five parameters to slices with many quotes, kept where they are clearly better than SSVI.
 
 For a vertex (m, sigma) the rest is linear in three numbers, of which the level drops out and the other two live in a diamond (no
 wing steeper than 2, no negative curvature): the best of each vertex is exact, and only the vertex is searched, on a grid that
 closes in. A slice keeps its SSVI fit unless five parameters win by the corrected information criterion and have no butterfly.
+
 Source: De Marco & Martini (2009) for the quasi-explicit form; Hurvich & Tsai (1989) for the criterion.
 """
 
@@ -29,9 +30,12 @@ class SviFit:
     Fitted slices, arrays of shape (n,); to be read like a `SmileFit`.
 
     Attributes:
-        svi: the slices chosen, in raw form. raw_covariance: of their parameters, shape (n, 5, 5).
-        chi2_dof: weighted squared misses per degree of freedom; NaN where there is none. quotes: how many had a weight.
-        five: where five parameters were chosen. ssvi: the fit of all slices with three.
+        svi: the chosen slices, in raw form.
+        raw_covariance: covariance of their parameters, shape (n, 5, 5).
+        chi2_dof: weighted squared misses per degree of freedom; NaN where there is none.
+        quotes: number of quotes with a weight.
+        five: whether five parameters were chosen.
+        ssvi: the fit of all slices with three.
     """
 
     svi: RawSvi
@@ -46,7 +50,8 @@ def fit_svi(log_moneyness: Floats, *, total_variance: Floats, standard_error: Fl
     """
     Fit each row of quotes with SSVI, and those with 15 quotes and more with five parameters too.
 
-    Args, Raises: as `fit_smiles`.
+    Arguments and errors are those of `fit_smiles`.
+
     Returns:
         Per slice the five parameters where their AICc is the smaller and g >= 0 on the whole line, else the SSVI slice.
     """
@@ -100,7 +105,7 @@ def _search(k: Floats, w: Floats, weight: Floats, low: Floats, high: Floats) -> 
 
 
 def _best_of(m: Floats, sigma: Floats, k: Floats, w: Floats, weight: Floats) -> tuple[tuple[Floats, ...], Floats]:
-    """For each vertex, shape (slices, vertices): a, b, rho, m, sigma of the best slice that has it, and its weighted squares."""
+    """Parameters a, b, rho, m, sigma of the best slice at each vertex, shape (slices, vertices), and its weighted squares."""
     square = (weight**2)[:, None, :]
     share = square / square.sum(axis=-1, keepdims=True)
     y = (k[:, None, :] - m[:, :, None]) / sigma[:, :, None]

@@ -13,7 +13,7 @@ SIZE_IN, DPI = (7.0, 3.2), 90
 @dataclass(frozen=True)
 class Plot:
     """
-    What the UI shows beside a month of a table.
+    A picture that the UI shows beside a month of a table.
 
     Attributes:
         name: metadata key.

@@ -2,6 +2,7 @@
 The text of a CFTC archive: its columns, and its rows line by line.
 
 A line that cannot be read costs itself alone: bytes are decoded line by line, and no quotation mark reaches into the next line.
+
 Source: CFTC, Historical Compressed file layout.
 """
 

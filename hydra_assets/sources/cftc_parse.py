@@ -3,6 +3,7 @@ A strict reading of the rows of some markets in the CFTC's disaggregated futures
 
 By column name, codes as text, nothing guessed: a missing column is an error, a cell that is no number quarantines its row, and
 every row must add up (longs + spreads = shorts + spreads = open interest). Lines of other markets are read as far as they go.
+
 Source: CFTC, Disaggregated Commitments of Traders, Explanatory Notes and Historical Compressed file layout.
 """
 
@@ -41,7 +42,7 @@ _COUNT, _NUMBER = re.compile(r"[0-9]{1,12}"), re.compile(r"-?[0-9]+(\.[0-9]*)?|-
 
 @dataclass(frozen=True)
 class Quarantined:
-    """A row that was not believed, and why; it stays in the kept archive."""
+    """A rejected row and the reason; it stays in the kept archive."""
 
     line: int
     cftc_code: str
@@ -60,7 +61,7 @@ class ParsedCot:
         duplicates: exact repetitions dropped.
         combined: rows of futures and options together, left out.
         unreadable: lines of other markets that could not be read.
-        quarantined: rows of the codes that were not believed.
+        quarantined: rejected rows of the codes.
         unpublished: code to the reports that the file holds for other markets alone, ascending.
         extra_columns: columns of the file that this reader does not know.
     """
@@ -219,7 +220,7 @@ def _any_day(cells: list[str]) -> dt.date | None:
 
 
 def _row(cells: list[str], at: dict[str, int]) -> tuple[dict[str, object], str | None]:
-    """The row's values; or the reason why it cannot be believed."""
+    """The row's values; or the reason for its rejection."""
     row: dict[str, object] = {}
     for name, column in POSITION_COLUMNS.items():
         text = cells[at[column]].strip()

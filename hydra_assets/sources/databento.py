@@ -1,4 +1,4 @@
-"""Databento's history: quoted before it is asked for, paid once, kept by hash before it is parsed, believed only when whole."""
+"""Databento's history: quoted before it is asked for, paid once, kept by hash before it is parsed, accepted only when whole."""
 
 import datetime as dt
 import hashlib
@@ -36,7 +36,8 @@ class Request:
     One answer wanted: all instruments of a parent symbol.
 
     Attributes:
-        start, end: aware; end exclusive; by ``ts_recv`` where the schema has one, else ``ts_event``.
+        start: first instant, aware; of ``ts_recv`` where the schema has one, else of ``ts_event``.
+        end: instant after the last, aware.
     """
 
     dataset: str
@@ -46,7 +47,7 @@ class Request:
     end: dt.datetime
 
     def arguments(self) -> dict[str, Any]:
-        """For the client: the same ones for the quote and for the answer."""
+        """Arguments of the client, the same ones for the quote and for the answer."""
         return {
             "dataset": self.dataset,
             "schema": self.schema,
@@ -77,7 +78,7 @@ class Payload:
     Attributes:
         seen_at: when it was seen.
         usd: what it cost now; 0 where it had been paid before.
-        warnings: what the vendor said beside it.
+        warnings: the vendor's warnings beside it.
     """
 
     path: Path
@@ -133,7 +134,7 @@ class DatabentoSource:
     # ---------------------------------------------------------------- free of charge
 
     def available(self, dataset: str, schema: str) -> tuple[dt.datetime, dt.datetime]:
-        """From when (inclusive) to when (exclusive) the vendor has *schema*."""
+        """The instants from which (inclusive) to which (exclusive) the vendor has *schema*."""
         answer = self._once(f"Databento range of {dataset}", dataset, lambda: self._client.metadata.get_dataset_range(dataset))
         found = answer.get("schema", {}).get(schema, answer)
         try:
@@ -238,7 +239,7 @@ class DatabentoSource:
         """
         Raise unless the answer in *path* is whole.
 
-        The count announced is an estimate. Where two answers bring the same number of records, fewer than announced, they are believed:
+        The count announced is an estimate. Where two answers bring the same number of records, fewer than announced, they are accepted:
         a third would be paid for in vain.
         """
         try:
@@ -248,7 +249,7 @@ class DatabentoSource:
             counts = {len(records_of(DBNStore.from_file(each), request.schema)) for each in before if each.exists()}
             if short.records not in counts:
                 raise
-            messages.append(f"{request}: twice {short.records:,} records came, {quote.records:,} were announced; believed")
+            messages.append(f"{request}: {short.records:,} records came in two answers, {quote.records:,} were announced; accepted")
         except DBNError as error:
             raise VendorContentError(f"{request}: not DBN: {error}") from None
 
@@ -270,7 +271,7 @@ def _whole(store: DBNStore, request: Request, quote: Quote, messages: list[str])
         records = len(records_of(store, request.schema)) if quote.records else 0
     if records < quote.records * (1 - COUNT_TOLERANCE) or any("truncat" in text.lower() for text in while_reading):
         raise ShortAnswerError(
-            f"{request}: {records:,} records came, {quote.records:,} were announced; the bytes are kept, a second answer alike is believed",
+            f"{request}: {records:,} records came, {quote.records:,} were announced; the bytes are kept, a second answer alike is accepted",
             records=records,
         )
     metadata = store.metadata

@@ -70,7 +70,7 @@ def parse_option_definitions(
     """
     Calls and puts of a ``definition`` answer; combinations are left out.
 
-    An option without a strike or an expiration, with a tick in another unit, or whose underlying cannot be told, is quarantined.
+    An option without a strike or an expiration, with a tick in another unit, or whose underlying is unknown, is quarantined.
 
     Args:
         futures: rows of ``futures_definitions``, from which an underlying that a snapshot leaves out is derived, ``partial``.

@@ -144,10 +144,10 @@ def _finality(
     raw: np.ndarray, days: np.ndarray, stamp: np.ndarray, settled: np.ndarray, deleted: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """
-    Masks of settlements: final; with nothing said of it; and preliminary ones that are theoretical or intraday.
+    Masks of settlements: final; without any flag; and preliminary ones that are theoretical or intraday.
 
-    What a print's flags mean is told by the prints before it alone. The feed carries flags from the first final one on; before that it
-    does by `FLAGS_SINCE`, unless `SESSIONS_WITHOUT_FINALS` sessions of the answer were without a final one.
+    The meaning of a print's flags follows from the prints before it alone. The feed carries flags from the first final one on; before
+    that it does by `FLAGS_SINCE`, unless `SESSIONS_WITHOUT_FINALS` sessions of the answer were without a final one.
     """
     flags = raw["stat_flags"].astype(np.int64)
     unset = (flags & UNSET) != 0

@@ -32,7 +32,7 @@ _SPENT = "state != 'refused'"
 @dataclass(frozen=True)
 class Budget:
     """
-    What a run may spend, in dollars; None is no limit (the embedded vendor takes no money).
+    Limits of a run's spending, in dollars; None is no limit (the embedded vendor takes no money).
 
     Attributes:
         run: whose spending counts together, over retries too.

@@ -18,8 +18,9 @@ class Publication:
     The first look that found a report.
 
     Attributes:
-        scheduled_at: by the calendar. observed_at: of the look: the report was out by then.
-        last_modified: what the CFTC's server said of the archive that held it.
+        scheduled_at: release instant by the calendar.
+        observed_at: instant of the look; the report was out by then.
+        last_modified: the CFTC server's date of the archive that held it.
     """
 
     report: dt.date

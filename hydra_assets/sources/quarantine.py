@@ -7,7 +7,7 @@ MAX_QUARANTINED_SHARE = 0.01
 
 def refusal_of(quarantined: Sequence[object], bad: int, usable: int, share: float = MAX_QUARANTINED_SHARE) -> str | None:
     """
-    The reason why an answer is refused; None where it is believed.
+    The reason for refusing an answer; None where it is accepted.
 
     Args:
         quarantined: records that cannot be used, each with its reason.
@@ -17,4 +17,4 @@ def refusal_of(quarantined: Sequence[object], bad: int, usable: int, share: floa
     """
     if bad <= 1 or bad <= share * usable:
         return None
-    return f"{bad} of {usable} records cannot be believed, more than {share:.0%}; first: {quarantined[0]}"
+    return f"{bad} of {usable} records are unusable, more than {share:.0%}; first: {quarantined[0]}"

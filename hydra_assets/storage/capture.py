@@ -49,7 +49,7 @@ def capture(
 
     - ``ours`` (bars, quotes, COT): a row is compared with the newest vintage of its key. Equal: dropped. Different: a
       restatement. Unseen key: available as the row says.
-    - ``vendor``: rows are told apart by key, as_of and ``stamped_at`` (nanoseconds). Unseen: available at its stamp. Another
+    - ``vendor``: rows are identified by key, as_of and ``stamped_at`` (nanoseconds). Unseen: available at its stamp. Another
       value than the newest recorded under the same stamp: a restatement.
     - ``derived``: the computation decides; a vintage with another value is recorded again, a vanished one withdrawn by a
       tombstone. More than a fifth of the month, or all because the input came empty, raises RetractionError.

@@ -192,5 +192,5 @@ def recording_columns(table: pa.Table) -> tuple[np.ndarray, np.ndarray]:
 
 
 def empty(schema: Iterable[pa.Field]) -> pa.Table:
-    """No rows of *schema* and the hidden columns."""
+    """An empty table of *schema* with the hidden columns."""
     return pa.schema([*schema, *HIDDEN_FIELDS]).empty_table()

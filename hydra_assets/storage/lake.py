@@ -375,7 +375,7 @@ class ParquetLake:
     def capture_stats(
         self, data_type: str, market: str, start: dt.date | None = None, end: dt.date | None = None, *, key: Sequence[str] | None = None
     ) -> CaptureStats:
-        """How many of the vintages of a table stamped by us were captured live, and how many filled in later."""
+        """Counts of the vintages of a table stamped by us: captured live, and filled in later."""
         table = self._rows(data_type, market, start, end)
         return capture_stats_of(table, _row_key(data_type, key, table)) if table.num_rows else CaptureStats(0, 0)
 

@@ -2,7 +2,7 @@
 A `Storage` on the local disk.
 
 A file is committed by a rename within one filesystem, after its bytes and before its folder are synced: a reader sees all of
-it or nothing, and a writer that was told "written" is right after a power cut too.
+it or nothing, and an acknowledged write survives a power cut.
 """
 
 import contextlib

@@ -78,7 +78,7 @@ class Look:
 
     @classmethod
     def from_dict(cls, raw: Mapping[str, Any]) -> "Look":
-        """From the look log's JSON."""
+        """Parse the look log's JSON."""
         start, end = (dt.date.fromisoformat(raw[name]) for name in ("start", "end"))
         until = from_us(raw["until"]) if "until" in raw else None
         unpublished = tuple(dt.date.fromisoformat(day) for day in raw.get("unpublished", ()))

@@ -216,7 +216,7 @@ def test_one_quarantined_row_is_told_and_many_are_refused(home):
             "LE", raise_on_error=False, cftc=Bent(feed="cftc", base=str(home / "other"), world="sample", url=url, now="2026-06-01")
         )
     (failure,) = [e for e in result.all_events if e.is_step_failure]
-    assert "cannot be believed" in failure.event_specific_data.error.to_string()
+    assert "are unusable" in failure.event_specific_data.error.to_string()
 
 
 def test_a_revision_in_the_vendors_file_is_a_new_vintage_seen_when_it_was_seen(home):

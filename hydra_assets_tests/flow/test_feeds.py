@@ -87,4 +87,4 @@ def test_more_than_a_hundredth_of_quarantined_records_is_refused_but_never_a_sin
     reason = refusal_of([f"record {n}" for n in range(bad)], bad, usable)
     assert (reason is not None) == refused
     if refused:
-        assert "cannot be believed, more than 1%; first: record 0" in reason
+        assert "are unusable, more than 1%; first: record 0" in reason

@@ -1,4 +1,4 @@
-"""From weekly vintages to feature vintages: each row on what was known at its own instant, a further row where that changed it."""
+"""Feature vintages of weekly inputs: each row rests on what was known at its own instant, with a further row where that changed it."""
 
 import itertools
 from collections.abc import Iterator, Sequence

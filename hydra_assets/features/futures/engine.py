@@ -1,5 +1,5 @@
 """
-From vintages of a futures curve to feature vintages: each row on what was known at its own instant, a further one where that changed.
+Feature vintages of a futures curve: each row rests on what was known at its own instant, with a further one where that changed.
 
 The inputs' events are applied to a `Panel` in order. A row is due when the last of its needs is known; it is computed later,
 together with many others, but always before anything that it uses changes.

@@ -1,5 +1,5 @@
 """
-From vintages of the chain and its smiles to vintages of the options' features: each on what was known at its own instant.
+Feature vintages of an option chain and its smiles: each rests on what was known at its own instant.
 
 A day has rows from the instant at which every smile of the options defined by then is known: the last settlement of an underlying
 contract. A later change of the day gives a further state, and a further row of each feature that it moves.

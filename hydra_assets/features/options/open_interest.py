@@ -28,7 +28,7 @@ def put_call_interest(statistics: pa.Table, definitions: pa.Table, feature: Feat
     All vintages of the ratio on session t, of open interest at t-1.
 
     Its first row comes when the figure of t-1 is known of every option that had open interest on t-2 and lives beyond t-1; an
-    option is told apart by its id; the definitions of t or t-1, as known at the row's own instant, give its right.
+    option is identified by its id; the definitions of t or t-1, as known at the row's own instant, give its right.
     """
     require(statistics, ("instrument_id", "stat", "as_of", "available_at", "value", "quality"), "option_statistics")
     require(definitions, ("instrument_id", "right", "expiration", "as_of", "available_at"), "option_definitions")

@@ -1,5 +1,5 @@
 """
-The smile of each expiration and day: the liquid out-of-the-money quotes of the chain, fitted; and how far the fit can be believed.
+The smile of each expiration and day: the liquid out-of-the-money quotes of the chain, fitted; and how reliable the fit is.
 
 A row exists as soon as one of the slice's options has a row in the chain; whatever of them changes later gives a further row.
 """
@@ -79,7 +79,7 @@ class _Slices:
         kept = order[changed(option[order], *(_plain(chain[name])[order] for name in _RELEVANT))]
         self.expiration = column_us(chain["expiration"], what="expiration")
         underlying = chain["underlying_id"].to_numpy()
-        # A slice is told apart by the first row of each of its options.
+        # A slice is identified by the first row of each of its options.
         options, first = np.unique(option[order], return_index=True)
         self.first = order[first]
         key = np.stack([day[self.first], self.expiration[self.first], underlying[self.first]])

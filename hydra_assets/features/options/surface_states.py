@@ -99,12 +99,12 @@ class SurfaceStates:
 
     @cached_property
     def whole(self) -> Mapping[int, Maturity]:
-        """At each horizon (days): full smiles alone, bracketed (normal) or the nearest within 15 days (partial)."""
+        """The smile at each horizon (days) from full smiles alone, bracketed (normal) or the nearest within 15 days (partial)."""
         return {days: self._at(days, full=True) for days in HORIZONS}
 
     @cached_property
     def level(self) -> Mapping[int, Maturity]:
-        """At each horizon, good for the level at the money: as `whole` where bracketed; else from any fitted slices, degraded."""
+        """The smile at each horizon, good for the level at the money: as `whole` where bracketed; else from any fitted slices, degraded."""
         made = {}
         for days in HORIZONS:
             best, second = self.whole[days], self._at(days, full=False)

@@ -155,7 +155,7 @@ class DatabentoFeed(Feed[DatabentoSource, DatabentoPlan, DatabentoFetched]):
                     yield from _batches(plan, wanted, payload, parsed.table)
 
     def complete_at(self, table: Table, calendar: Calendar, day: dt.date, rules: OptionRules) -> dt.datetime:
-        """By the schema: see `databento_plan.complete_at`."""
+        """The instant of a day's completeness by its schema; see `databento_plan.complete_at`."""
         return complete_at(table.name, day, calendar=calendar, rules=rules)
 
     def due(
@@ -232,14 +232,14 @@ def parse(plan: DatabentoPlan, wanted: DayRange, payload: Payload, lake: Parquet
 
 
 def _definitions(table: Table, market: Market, within: Within, lake: ParquetLake) -> pa.Table:
-    """The definitions that the records can refer to, as believed now."""
+    """The definitions that the records can refer to, as known now."""
     start, end = within[0].date() - _DEFINED_BEFORE, within[1].date()
     rows = lake.read_known(table.name, market.symbol, dt.datetime.now(dt.UTC), start=start, end=end)
     return rows if rows.num_rows else table.schema.empty_table()  # a lake that never held any knows no columns
 
 
 def _usual_settlement(market: Market, within: Within, lake: ParquetLake) -> float | None:
-    """The median settlement of the market's futures in these days, as believed now; None where the lake holds none."""
+    """The median settlement of the market's futures in these days, as known now; None where the lake holds none."""
     start, end = within[0].date(), within[1].date()
     rows = lake.read_known(FUTURES_STATISTICS.name, market.symbol, dt.datetime.now(dt.UTC), start=start, end=end)
     if not rows.num_rows:

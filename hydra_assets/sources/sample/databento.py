@@ -160,8 +160,8 @@ class FakeDatabento:
         first, last = _day(low), _day(high - 1) + dt.timedelta(1)
         bad = [day for day in (first + dt.timedelta(n) for n in range((last - first).days)) if is_degraded(day)]
         if bad:
-            said = ", ".join(f"{day} (degraded)" for day in bad)
-            headers["X-Warning"] = json.dumps([f"BentoWarning: The streaming request contained days of reduced quality: {said}."])
+            listed = ", ".join(f"{day} (degraded)" for day in bad)
+            headers["X-Warning"] = json.dumps([f"BentoWarning: The streaming request contained days of reduced quality: {listed}."])
         return Reply(206 if not_found else 200, headers, body)
 
     def _refuse_what_is_not_there(self, asked: dict[str, str], low: int, high: int) -> None:

@@ -117,7 +117,7 @@ class Publisher(MonthlyRecords):
         symbol, tick = self.curve.market.symbol, self.curve.market.tick
         kinds, actions = enum_of(dbn.StatType), enum_of(dbn.StatUpdateAction)
 
-        def said(
+        def record(
             number: int,
             kind: Any,
             at: int,
@@ -151,27 +151,29 @@ class Publisher(MonthlyRecords):
             history, i = self.curve.at(contract, day)
             number, settle = contract.instrument_id, float(history.settle[i])
             # Session statistics carry no reference date, and no settlement flags.
-            yield said(number, kinds.OPENING_PRICE, opened + k * 900_000, price=fixed_price(float(history.open[i])), of=dbn.UNDEF_TIMESTAMP)
+            yield record(
+                number, kinds.OPENING_PRICE, opened + k * 900_000, price=fixed_price(float(history.open[i])), of=dbn.UNDEF_TIMESTAMP
+            )
             settled = kinds.SETTLEMENT_PRICE
-            yield said(number, settled, soon + k * 1_370_001, price=fixed_price(float(history.preliminary[i])), flags=SETTLES_PRELIMINARY)
+            yield record(number, settled, soon + k * 1_370_001, price=fixed_price(float(history.preliminary[i])), flags=SETTLES_PRELIMINARY)
             wrong = corrected and k == 1
             final = fixed_price(settle + (2 * tick if wrong else 0))
-            yield said(number, settled, evening + 250_000 + k * 5_000_250, price=final, flags=SETTLES_FINAL)
+            yield record(number, settled, evening + 250_000 + k * 5_000_250, price=final, flags=SETTLES_FINAL)
             if wrong:
                 mended = "07:30" if chance(0.5, "early", symbol, day) else "15:10"
-                yield said(number, settled, self._at(after, mended), price=fixed_price(settle), flags=SETTLES_FINAL)
+                yield record(number, settled, self._at(after, mended), price=fixed_price(settle), flags=SETTLES_FINAL)
             volume, interest = int(history.volume[i]), int(history.open_interest[i])
-            yield said(number, kinds.CLEARED_VOLUME, morning + k * 1_000_125, quantity=volume)
+            yield record(number, kinds.CLEARED_VOLUME, morning + k * 1_000_125, quantity=volume)
             if retracted and k == 3:
                 early = morning - 60 * NS_PER_S
-                yield said(number, kinds.OPEN_INTEREST, early, quantity=interest * 10)
-                yield said(number, kinds.OPEN_INTEREST, early + 20 * NS_PER_S, quantity=interest * 10, action=actions.DELETE)
-            yield said(number, kinds.OPEN_INTEREST, morning + 2 * NS_PER_S + k * 3_000_375, quantity=interest)
+                yield record(number, kinds.OPEN_INTEREST, early, quantity=interest * 10)
+                yield record(number, kinds.OPEN_INTEREST, early + 20 * NS_PER_S, quantity=interest * 10, action=actions.DELETE)
+            yield record(number, kinds.OPEN_INTEREST, morning + 2 * NS_PER_S + k * 3_000_375, quantity=interest)
         for k, (_, number, near, far) in enumerate(self.curve.spreads_on(day)):
             a, i = self.curve.at(near, day)
             b, j = self.curve.at(far, day)
             price = fixed_price(float(a.settle[i] - b.settle[j]))
-            yield said(number, kinds.SETTLEMENT_PRICE, evening + 100_000_000 + k * 5_000_250, price=price, flags=SETTLES_FINAL)
+            yield record(number, kinds.SETTLEMENT_PRICE, evening + 100_000_000 + k * 5_000_250, price=price, flags=SETTLES_FINAL)
 
 
 def condition(day: dt.date, now: dt.datetime, range_end: dt.datetime) -> tuple[str, dt.date]:

@@ -27,7 +27,8 @@ class Rudeness:
     Behaviours of the real vendors, each off unless asked for, and the sizes that some of them need.
 
     Attributes:
-        max_days, max_bytes: range and uncompressed size above which `too_large` answers 504.
+        max_days: range above which `too_large` answers 504.
+        max_bytes: uncompressed size above which `too_large` answers 504.
         bytes_per_s: speed of `drip`.
         first_byte_s: delay of `slow_start`, seconds.
         busy_polls: how often `slow_jobs` reports a job as not done.

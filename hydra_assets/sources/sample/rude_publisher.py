@@ -121,12 +121,12 @@ def made_rude(publisher: Published, product: Product, rude: Rudeness) -> Publish
 
 
 def reused_ids(rows: np.ndarray, product: Product) -> np.ndarray:
-    """From the session after an expiration on, one option of the next future under the id of an expired one."""
+    """Give one option of the next future the id of an expired one, from the session after the expiration on."""
     if not len(rows):
         return rows
     rows, received = rows.copy(), product.received(rows)
     day = received
-    if "ts_ref" in (rows.dtype.names or ()):  # what is said of an earlier session is said under the id of that session
+    if "ts_ref" in (rows.dtype.names or ()):  # a record about an earlier session carries the id of that session
         ref = days_of(rows["ts_ref"])
         dated = (rows["stat_type"] >= SETTLEMENT) & (ref <= received.max())
         day = np.where(dated, ref, received)

@@ -40,7 +40,7 @@ def unflagged(rows: np.ndarray, _: Product) -> np.ndarray:
 
 
 def never_final(rows: np.ndarray, product: Product) -> np.ndarray:
-    """Without the final settlements of half of the sessions of far contracts."""
+    """Drop the final settlements of half of the sessions of far contracts."""
     ref = days_of(rows["ts_ref"])
     owner = product.owners(rows, product.received(rows))
     last = np.array([number_of(contract.last_day) for contract in product.curve.contracts])
@@ -74,7 +74,7 @@ def friday(rows: np.ndarray, product: Product) -> np.ndarray:
 
 
 def undated(rows: np.ndarray, product: Product) -> np.ndarray:
-    """No ``ts_ref`` on open interest and volume before 2018; replays on one Sunday in four, without one in any year."""
+    """Clear ``ts_ref`` on open interest and volume before 2018; replays on one Sunday in four, without one in any year."""
     rows = rows.copy()
     counted = np.isin(rows["stat_type"], (CLEARED_VOLUME, OPEN_INTEREST))
     parts, received = [rows], product.received(rows)

@@ -32,11 +32,13 @@ _CALL_PUT = np.array([1.0, -1.0])
 @dataclass(frozen=True)
 class Listing:
     """
-    How a market's options are listed and traded.
+    The listing and trading of a market's options.
 
     Attributes:
-        grid: distance of strikes, price units. wing: strikes listed beyond any settlement so far, on each side.
-        expiries: nearest futures that have options. tick: of the option, price units.
+        grid: distance of strikes, price units.
+        wing: strikes listed beyond any settlement so far, on each side.
+        expiries: number of nearest futures that have options.
+        tick: tick of the option, price units.
         crowd: contracts of open interest that the best strikes of an ordinary expiry come to.
         width: how wide markets are, 1 for lean hogs.
     """
@@ -67,8 +69,13 @@ class Series:
 
     Attributes:
         first: place of the first session in the calendar.
-        listed: whether the strike exists that day. value: American, at the close. delta, gamma: of it.
-        spread: of the market at the close, in ticks. interest, volume: of the day, in contracts.
+        listed: whether the strike exists that day.
+        value: American value at the close.
+        delta: delta of *value*.
+        gamma: gamma of *value*.
+        spread: spread of the market at the close, in ticks.
+        interest: open interest of the day, in contracts.
+        volume: volume of the day, in contracts.
     """
 
     contract: Contract
