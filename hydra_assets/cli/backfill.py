@@ -75,6 +75,8 @@ def backfill(
 
 def _ask_first(home: Home, config: Config, market: str, months: list[Month], tables: list[str], *, yes: bool, as_json: bool) -> None:
     """Show the price of what costs money and ask whether to pay it."""
+    from hydra_assets.flow.feeds.databento import DatabentoSettings
+
     if as_json and not yes:
         raise ConfigError("--json in the live world cannot ask whether to pay; see the price with hydra-assets quote, then add --yes")
     if as_json:
@@ -83,7 +85,7 @@ def _ask_first(home: Home, config: Config, market: str, months: list[Month], tab
     if not price.rows:
         return  # what is selected is free
     show_price(price, home, config, f"{market} {months[0]}..{months[-1]}")
-    if price.usd > config.databento.run_budget_usd:
+    if price.usd > config.vendor("databento", DatabentoSettings).run_budget_usd:
         console.print("[yellow]More than a run may spend: it will be refused. Raise databento.run_budget_usd, or take fewer months.[/]")
     if not yes:
         typer.confirm(f"Pay ${price.usd:,.4f} and go on?", abort=True)

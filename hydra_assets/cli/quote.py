@@ -100,7 +100,9 @@ def show_price(price: Price, home: Home, config: Config, what: str) -> None:
     held, early = (sum(row[name] for row in price.rows) for name in ("days_held", "days_not_out"))
     if held or early:
         console.print(f"Left out: {held:,} table-days that are held already, {early:,} whose last record is not out yet.")
-    limits = config.databento
+    from hydra_assets.flow.feeds.databento import DatabentoSettings
+
+    limits = config.vendor("databento", DatabentoSettings)
     if home.world == "sample":
         console.print(f"Together ${price.usd:,.4f}, were it not the embedded vendor: nothing is charged in the sample world.")
     else:

@@ -1,14 +1,14 @@
 """`hydra-assets sample-vendor`: serve the embedded vendor, to explore it or point other tools at it."""
 
+import dataclasses
 from typing import Annotated
 
 import typer
 
 from hydra_assets.cli.console import console
 from hydra_assets.config.home import resolve_home
-from hydra_assets.config.load import load_config, load_release_calendar
+from hydra_assets.config.load import load_config
 from hydra_assets.errors import ConfigError
-from hydra_assets.flow.feeds.sample import rudeness
 from hydra_assets.sources.sample.rude import ALL, POLITE, Rudeness, behaviours
 
 _BEHAVIOURS = "\n".join(f"- {name}: {message}" for name, message in behaviours().items())
@@ -30,20 +30,21 @@ def sample_vendor(
     max_days: Annotated[int, typer.Option(help="Days above which too_large answers 504.")] = POLITE.max_days,
     max_bytes: Annotated[int, typer.Option(help="Bytes above which too_large answers 504.")] = POLITE.max_bytes,
 ) -> None:
+    from hydra_assets.flow.feeds.registry import FEEDS
+    from hydra_assets.flow.feeds.sample import served
     from hydra_assets.sources.sample.databento import SAMPLE_KEY
     from hydra_assets.sources.sample.server import SampleVendor
 
     if names and not rude:
         raise ConfigError(f"{names!r}: write --rude {names} for a vendor that behaves so")
-    config, cache = load_config(), resolve_home("sample").cache
-    behaviour = rudeness(config)
+    facts = served(load_config(), cache=resolve_home("sample").cache)
     if rude:
         sizes = {"first_byte_s": first_byte, "bytes_per_s": bytes_per_s, "max_days": max_days, "max_bytes": max_bytes}
-        behaviour = Rudeness.of(names.split(",") if names else [ALL], **sizes)
-    with SampleVendor(config.markets, load_release_calendar(), cache=cache, port=port, rude=behaviour) as running:
+        facts = dataclasses.replace(facts, rude=Rudeness.of(names.split(",") if names else [ALL], **sizes))
+    with SampleVendor([feed.sample(facts) for feed in FEEDS.values()], port=port, rude=facts.rude) as running:
         console.print(f"sample vendor at {running.url}  (synthetic data, but for the lean-hogs COT rows of 2025). Ctrl-C stops it.")
-        if behaviour.on:
-            console.print(f"rude: {', '.join(behaviour.on)}", soft_wrap=True)
+        if facts.rude.on:
+            console.print(f"rude: {', '.join(facts.rude.on)}", soft_wrap=True)
         console.print(f"try: {running.url}/files/dea/history/fut_disagg_txt_2025.zip", soft_wrap=True)
         console.print(f"and: curl -u {SAMPLE_KEY}: {running.url}/v0/metadata.get_dataset_range", soft_wrap=True)
         try:

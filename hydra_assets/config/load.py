@@ -6,7 +6,7 @@ import datetime as dt
 import difflib
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -54,33 +54,6 @@ class OptionSettings:
     dealer_sign_call: int
     dealer_sign_put: int
     five_parameter_svi: bool
-
-
-@dataclass(frozen=True)
-class CftcSettings:
-    """Settings of requests to the CFTC, in seconds and megabytes."""
-
-    base_url: str
-    connect_timeout_s: float
-    read_timeout_s: float
-    deadline_s: float
-    max_zip_mb: int
-    max_attempts: int
-    user_agent: str
-
-
-@dataclass(frozen=True)
-class DatabentoSettings:
-    """Settings of requests to Databento, in seconds, and the limits of spending, in dollars."""
-
-    gateway: str
-    connect_timeout_s: float
-    read_timeout_s: float
-    deadline_s: float
-    max_attempts: int
-    run_budget_usd: float
-    day_budget_usd: float
-    unattended_day_budget_usd: float
 
 
 @dataclass(frozen=True)
@@ -171,14 +144,18 @@ class SampleSettings:
 
 @dataclass(frozen=True)
 class Config:
-    """All settings, typed."""
+    """
+    All settings, typed.
+
+    Attributes:
+        vendors: block of each vendor, with the keys and types of the shipped one; see `vendor`.
+    """
 
     default_market: str
     start_month: str
     thresholds: Thresholds
     options: OptionSettings
-    cftc: CftcSettings
-    databento: DatabentoSettings
+    vendors: Mapping[str, Mapping[str, Any]]
     sample: SampleSettings
     checks: CheckSettings
     alerts: AlertSettings
@@ -192,6 +169,10 @@ class Config:
             hint = f"did you mean {near[0]}? " if near else ""
             raise ConfigError(f"market {symbol!r} is not configured; {hint}configured are {', '.join(sorted(self.markets))}")
         return self.markets[symbol]
+
+    def vendor(self, name: str, kind: type[Block]) -> Block:
+        """The settings of the vendor *name*; ConfigError where the shipped block does not fit the class *kind*."""
+        return _build(kind, self.vendors.get(name, {}), "default.yaml", f"{name}: ")
 
     def calendar_of(self, symbol: str) -> Calendar:
         """The exchange calendar of *symbol*; the lake can hold a market that is configured no more, which keeps the shipped one."""
@@ -231,24 +212,31 @@ def load_config(path: Path | None = None) -> Config:
         ConfigError: naming file, block and key.
     """
     merged, file = _merged(path)
-    settings = dict(merged)
+    shipped = _shipped()
+    _refuse_unknown(merged, shipped, file, "")
+    vendors = {name: _vendor(name, shipped[name], merged[name], file) for name in vendor_blocks()}
+    settings = {name: value for name, value in merged.items() if name not in vendors}
     settings["known_holes"] = [*_shipped_holes(), *_list(settings["known_holes"], file, "known_holes")]
     markets = {symbol: _market(symbol, block, file) for symbol, block in _mapping(settings.pop("markets"), file, "markets").items()}
     sample = _mapping(settings["sample"], file, "sample")
     if isinstance(sample.get("rude"), str):  # one name needs no list around it
         settings["sample"] = {**sample, "rude": [sample["rude"]]}
-    config = _build(Config, {**settings, "markets": markets}, file, "")
+    config = _build(Config, {**settings, "vendors": vendors, "markets": markets}, file, "")
     _ = config.option_rules  # raises on a wrong setting now, not in the middle of a run
     if config.default_market not in markets:
         raise ConfigError(f"{file}: default_market {config.default_market!r} is none of the markets {', '.join(sorted(markets))}")
     for check, severity in dataclasses.asdict(config.checks.severity).items():
         if severity not in ("WARN", "ERROR"):
             raise ConfigError(f"{file}: checks: severity: {check}: {severity!r} is neither WARN nor ERROR")
-    if not re.fullmatch(r"[!-~]([ -~]*[!-~])?", config.cftc.user_agent):
-        raise ConfigError(f"{file}: cftc: user_agent {config.cftc.user_agent!r} is not one line of plain letters")
     if not re.fullmatch(r"\d{4}-(0[1-9]|1[0-2])", config.start_month):
         raise ConfigError(f'{file}: start_month {config.start_month!r} is not a month; write it in quotes, like "2010-01"')
     return config
+
+
+def vendor_blocks() -> dict[str, Mapping[str, Any]]:
+    """The shipped settings of the vendors, by name: the blocks that belong to no class of this module."""
+    known = {field.name for field in dataclasses.fields(Config)}
+    return {name: block for name, block in _shipped().items() if name not in known}
 
 
 def config_text() -> str:
@@ -273,10 +261,14 @@ def load_release_calendar() -> "ReleaseCalendar":
     return ReleaseCalendar(exceptions, reviewed_until=table["reviewed_until"], closures=table["closures"])
 
 
-def _merged(path: Path | None) -> tuple[dict[str, Any], str]:
+@cache
+def _shipped() -> Mapping[str, Any]:
     defaults: dict[str, Any] = yaml.safe_load((_SHIPPED / "default.yaml").read_text(encoding="utf-8"))
-    defaults["markets"] = yaml.safe_load((_SHIPPED / "markets.yaml").read_text(encoding="utf-8"))
-    file = path or user_config_path()
+    return {**defaults, "markets": yaml.safe_load((_SHIPPED / "markets.yaml").read_text(encoding="utf-8"))}
+
+
+def _merged(path: Path | None) -> tuple[dict[str, Any], str]:
+    defaults, file = dict(_shipped()), path or user_config_path()
     if not file.exists():
         if path or os.environ.get("HYDRA_CONFIG"):
             raise ConfigError(f"{file}: there is no such configuration file")
@@ -340,26 +332,49 @@ def _hole(block: object, file: str, place: str) -> KnownHole:
     unknown = [name for name in hole.tables if name != "*" and name not in TABLES]
     if unknown:
         raise ConfigError(f"{file}: {place}{', '.join(unknown)} is no table; known are {', '.join(TABLES)}")
+    vendors = sorted({table.source for table in TABLES.values() if table.source})
+    if hole.vendor not in vendors:
+        raise ConfigError(f"{file}: {place}vendor {hole.vendor!r} fills no table; known are {', '.join(vendors)}")
     return hole
+
+
+def _vendor(name: str, shipped: Mapping[str, Any], block: object, file: str) -> dict[str, Any]:
+    """The block of a vendor, each key and value of it like the shipped one."""
+    values = _mapping(block, file, name)
+    _refuse_unknown(values, shipped, file, f"{name}: ")
+    return {key: _like(shipped[key], value, file, f"{name}: {key}") for key, value in values.items()}
+
+
+def _like(shipped: object, value: Any, file: str, where: str) -> Any:
+    if isinstance(shipped, dict):
+        return {str(key): _typed(str, each, file, f"{where}: {key}") for key, each in _mapping(value, file, where).items()}
+    value = _typed(type(shipped), value, file, where)
+    if isinstance(value, str) and not re.fullmatch(r"[!-~]([ -~]*[!-~])?", value):
+        raise ConfigError(f"{file}: {where} {value!r} is not one line of plain letters")
+    return value
+
+
+def _refuse_unknown(values: Iterable[object], wanted: Iterable[str], file: str, place: str) -> None:
+    known = list(wanted)
+    for key in values:
+        if key not in known:
+            near = difflib.get_close_matches(str(key), known, 1)
+            hint = f"did you mean {near[0]!r}?" if near else f"known are {sorted(known)}"
+            raise ConfigError(f"{file}: {place}unknown key {key!r}; {hint}")
 
 
 def _build(kind: type[Block], values: Mapping[str, Any], file: str, place: str) -> Block:
     """A dataclass from a block, each key of it checked."""
     wanted = {field.name: field.type for field in dataclasses.fields(kind)}  # type: ignore[arg-type]
-    for key in values:
-        if key not in wanted:
-            near = difflib.get_close_matches(str(key), wanted, 1)
-            raise ConfigError(
-                f"{file}: {place}unknown key {key!r}{f'; did you mean {near[0]!r}?' if near else f'; known are {sorted(wanted)}'}"
-            )
+    _refuse_unknown(values, wanted, file, place)
     optional = {field.name for field in dataclasses.fields(kind) if field.default is not dataclasses.MISSING}  # type: ignore[arg-type]
     missing = [key for key in wanted if key not in values and key not in optional]
     if missing:
         raise ConfigError(f"{file}: {place}missing key(s) {', '.join(missing)}")
-    return kind(**{key: _typed(kind, wanted[key], values[key], file, f"{place}{key}") for key in wanted if key in values})
+    return kind(**{key: _typed(wanted[key], values[key], file, f"{place}{key}") for key in wanted if key in values})
 
 
-def _typed(kind: type, wanted: Any, value: Any, file: str, where: str) -> Any:
+def _typed(wanted: Any, value: Any, file: str, where: str) -> Any:
     if wanted is Calendar:
         try:
             return calendar_named(str(value))

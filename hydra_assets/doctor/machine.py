@@ -20,7 +20,6 @@ from hydra_assets.host.webserver import port_is_free
 
 PACKAGE = "hydra-assets"
 VARIABLES = ("HYDRA_HOME", "HYDRA_WORLD", "HYDRA_CONFIG", "HYDRA_LOG_FORMAT", "HYDRA_LOG_LEVEL")
-KEY = "DATABENTO_API_KEY"
 
 
 def examine_machine(home: Home, port: int) -> Iterator[Finding]:
@@ -33,7 +32,7 @@ def examine_machine(home: Home, port: int) -> Iterator[Finding]:
     yield from _time_zones()
     yield from _release_calendar()
     yield from _port(port)
-    yield from _key(home)
+    yield from _keys(home)
 
 
 def _python() -> Iterator[Finding]:
@@ -139,15 +138,23 @@ def _port(port: int) -> Iterator[Finding]:
         yield Finding("port", "warning", f"{port} on 127.0.0.1 is taken", remedy)
 
 
-def _key(home: Home) -> Iterator[Finding]:
-    """Whether a key is set; the key itself is never printed."""
-    present = bool(os.environ.get(KEY))
+def _keys(home: Home) -> Iterator[Finding]:
+    """Whether the key of each vendor that needs one is set; the key itself is never printed."""
+    from hydra_assets.flow.feeds.registry import FEEDS
+
+    feeds = [feed for feed in FEEDS.values() if feed.secret]
     if home.world != "live":
+        present = any(os.environ.get(feed.secret) for feed in feeds)
         message = "not needed in the sample world" + ("; one is set, and nothing here uses it" if present else "")
         yield Finding("key", "ok", message)
-    elif not present:
-        yield Finding("key", "warning", f"{KEY} is not set", "set it for futures from Databento; COT works without")
-    elif not os.environ[KEY].startswith("db-"):
-        yield Finding("key", "problem", f"{KEY} does not look like a key of Databento's", "copy it anew: it begins with db-")
-    else:
-        yield Finding("key", "ok", f"{KEY} is set; what it may spend: hydra-assets config show, databento")
+        return
+    for feed in feeds:
+        key, tables = os.environ.get(feed.secret, ""), ", ".join(table.name for table in feed.tables)
+        if not key:
+            remedy = f"set it for {tables}, which come from {feed.title}; other vendors' tables work without"
+            yield Finding("key", "warning", f"{feed.secret} is not set", remedy)
+        elif not key.startswith(feed.key_prefix):
+            message = f"{feed.secret} does not look like a key of {feed.title}'s"
+            yield Finding("key", "problem", message, f"copy it anew: it begins with {feed.key_prefix}")
+        else:
+            yield Finding("key", "ok", f"{feed.secret} is set; what it may spend: hydra-assets config show, {feed.name}")

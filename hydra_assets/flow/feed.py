@@ -18,6 +18,7 @@ from hydra_assets.core.tables.table import Table
 from hydra_assets.errors import ConfigError
 from hydra_assets.flow.batch import Batch
 from hydra_assets.sources.ledger import Ledger
+from hydra_assets.sources.sample.side import Served, Side
 from hydra_assets.storage.lake import ParquetLake
 
 
@@ -110,12 +111,16 @@ class Feed(ABC, Generic[SourceT, PlanT, FetchedT]):
     Attributes:
         name: the ``source`` of its tables, and the name of its Dagster resource.
         title: its name in messages.
+        settings: class of its block in the settings, which is called like the feed.
         secret: environment variable of its key in the live world; empty where it needs none.
+        key_prefix: start of every key.
     """
 
     name: ClassVar[str]
     title: ClassVar[str]
+    settings: ClassVar[type[Any]]
     secret: ClassVar[str] = ""
+    key_prefix: ClassVar[str] = ""
 
     @property
     def tables(self) -> tuple[Table, ...]:
@@ -136,6 +141,10 @@ class Feed(ABC, Generic[SourceT, PlanT, FetchedT]):
             run: name under which spending is counted.
             unattended: requested by a schedule or sensor, which have a budget of their own.
         """
+
+    @abstractmethod
+    def sample(self, served: Served) -> Side:
+        """Its side of the embedded vendor, which takes its place in the sample world."""
 
     @abstractmethod
     def plan(

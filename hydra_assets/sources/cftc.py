@@ -35,6 +35,19 @@ _SECRET = re.compile(r"(?i)key|token|secret|password")
 
 
 @dataclass(frozen=True)
+class CftcSettings:
+    """Settings of requests to the CFTC, in seconds and megabytes."""
+
+    base_url: str
+    connect_timeout_s: float
+    read_timeout_s: float
+    deadline_s: float
+    max_zip_mb: int
+    max_attempts: int
+    user_agent: str
+
+
+@dataclass(frozen=True)
 class CotArchive:
     """
     One archive, kept as it came.

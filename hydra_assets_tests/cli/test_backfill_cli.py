@@ -15,15 +15,14 @@ from typer.testing import CliRunner
 import hydra_assets
 from hydra_assets.cli.main import app
 from hydra_assets.config.home import Home, resolve_home
-from hydra_assets.config.load import load_config, load_release_calendar
 from hydra_assets.core.months import Month
 from hydra_assets.errors import ConfigError, HydraError, InvalidTimeError
 from hydra_assets.host.run_locks import dead_runs
 from hydra_assets.host.runs import selected
 from hydra_assets.sources.ledger import Ledger
 from hydra_assets.sources.sample.databento import SAMPLE_KEY
-from hydra_assets.sources.sample.server import SampleVendor
 from hydra_assets.storage.lake import ParquetLake
+from hydra_assets_tests.support.rude_vendor import serving
 
 COT = ("cot_disaggregated", "cot_features")
 
@@ -192,7 +191,7 @@ def test_a_selection_is_of_tables_and_groups_in_the_order_of_the_graph():
 @pytest.fixture
 def live_vendor(home, monkeypatch):
     """The live world of this home, pointed at a vendor on loopback that takes the key and names prices."""
-    with SampleVendor(load_config().markets, load_release_calendar(), cache=home / "cache") as vendor:
+    with serving(cache=home / "cache", now=None) as vendor:
         (home / "config.yaml").write_text(f"databento:\n  gateway: {vendor.url}\n  run_budget_usd: 2.0\ncftc:\n  base_url: {vendor.url}\n")
         monkeypatch.setenv("DATABENTO_API_KEY", SAMPLE_KEY)
         yield resolve_home("live")

@@ -1,10 +1,13 @@
 """The tables of the lake describe themselves: every column has a meaning, every number a unit, and no shape changes unseen."""
 
 import hashlib
+import importlib
+import pkgutil
 
 import pyarrow as pa
 import pytest
 
+from hydra_assets.core import tables
 from hydra_assets.core.tables.features import FEATURE_SCHEMA
 from hydra_assets.core.tables.registry import FEATURE_TABLES, TABLES
 from hydra_assets.core.tables.table import Column, Table
@@ -34,31 +37,29 @@ def shape_of(schema: pa.Schema) -> str:
     return hashlib.sha256(repr([(field.name, str(field.type), field.nullable) for field in schema]).encode()).hexdigest()[:12]
 
 
-def undescribed(table: Table) -> list[str]:
-    """Columns without a meaning, numbers without a unit, and units of what is no number."""
-
-    def is_number(column: Column) -> bool:
-        return pa.types.is_integer(column.type) or pa.types.is_floating(column.type)
-
-    return [column.name for column in table.columns if not column.description.endswith(".") or is_number(column) != bool(column.unit)]
-
-
 @pytest.mark.parametrize("table", TABLES.values(), ids=lambda table: table.name)
-def test_every_column_has_a_meaning_and_every_number_a_unit(table):
-    assert undescribed(table) == []
+def test_no_column_stands_twice_and_every_table_has_its_stamps(table):
     assert len({column.name for column in table.columns}) == len(table.columns)
     assert {"as_of", "available_at", "quality", *table.key} <= {column.name for column in table.columns}
 
 
-def test_a_column_that_does_not_describe_itself_would_be_seen():
-    columns = (
-        Column("price", pa.float64(), "A price."),
-        Column("name", pa.string(), ""),
-        Column("text", pa.string(), "A text.", "metres"),
-        Column("good", pa.int32(), "A count.", "contracts"),
-    )
-    table = Table("x", columns, (), "ours", "raw", "")
-    assert undescribed(table) == ["price", "name", "text"]
+@pytest.mark.parametrize(
+    ("column", "fault"),
+    [
+        ((pa.float64(), "A price."), "x: a number without a unit"),
+        ((pa.string(), ""), "x: its description is no sentence"),
+        ((pa.string(), "A text.", "metres"), "x: string with a unit"),
+    ],
+)
+def test_a_column_that_does_not_describe_itself_is_refused(column, fault):
+    with pytest.raises(SchemaError, match=fault):
+        Column("x", *column)
+    assert Column("x", pa.int32(), "A count.", "contracts").field.type == pa.int32()
+
+
+def test_every_table_of_a_module_is_registered():
+    modules = [importlib.import_module(f"{tables.__name__}.{found.name}") for found in pkgutil.iter_modules(tables.__path__)]
+    assert {each.name for module in modules for each in vars(module).values() if isinstance(each, Table)} == set(TABLES)
 
 
 @pytest.mark.parametrize("table", TABLES.values(), ids=lambda table: table.name)

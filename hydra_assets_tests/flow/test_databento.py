@@ -33,7 +33,7 @@ from hydra_assets.errors import (
     VendorUnavailableError,
 )
 from hydra_assets.flow.feed import keep
-from hydra_assets.flow.feeds.databento import DATABENTO
+from hydra_assets.flow.feeds.databento import DATABENTO, DatabentoSettings
 from hydra_assets.flow.feeds.databento_plan import complete_at, plan_of
 from hydra_assets.sources.databento import DatabentoSource
 from hydra_assets.sources.databento_client import Limits, client
@@ -41,11 +41,10 @@ from hydra_assets.sources.databento_parse import Definitions, parse_bars, parse_
 from hydra_assets.sources.http import wait_before_retry
 from hydra_assets.sources.ledger import Budget, Ledger
 from hydra_assets.sources.sample.databento import SAMPLE_KEY
-from hydra_assets.sources.sample.server import SampleVendor
 from hydra_assets.storage.lake import ParquetLake
 from hydra_assets_tests.conftest import SHARED, at
-from hydra_assets_tests.support.cftc_files import CALENDAR
 from hydra_assets_tests.support.databento_vendor import HE, NOW, answers, breaks_off, drips, hangs, instead, request, source, vendor
+from hydra_assets_tests.support.rude_vendor import serving
 
 D = dt.date
 ES = Market("ES", "E-mini S&P 500", "CME", "America/Chicago", 50.0, 0.25, "index points", "13874A", "GLBX.MDP3")
@@ -84,9 +83,9 @@ def test_the_quote_and_the_answer_are_asked_with_the_same_words(tmp_path):
     with vendor() as running, source(running.url, tmp_path) as asking:
         real = running.desk.answer
 
-        def listen(method, target, authorization, body):
-            seen[target] = body
-            return real(method, target, authorization, body)
+        def listen(asked):
+            seen[asked.target] = asked.body
+            return real(asked)
 
         running.desk.answer = listen
         asking.fetch(request())
@@ -102,7 +101,7 @@ def test_the_unmodified_client_over_tls(tmp_path, monkeypatch):
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate, key)
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate))
-    with SampleVendor({"HE": HE}, CALENDAR, tls=context, now=lambda: NOW) as running:
+    with serving(markets={"HE": HE}, tls=context, now=NOW) as running:
         assert running.url.startswith("https://")
         plain = databento.Historical(SAMPLE_KEY, gateway=running.url)
         store = plain.timeseries.get_range(**request("ohlcv-1d").arguments())
@@ -757,7 +756,7 @@ def test_a_killed_backfill_goes_on_where_it_was_and_pays_nothing_twice(tmp_path,
 
 def test_the_live_world_spends_nothing_without_being_asked():
     """The shipped budgets: schedules and sensors may spend nothing."""
-    asked = load_config().databento
+    asked = load_config().vendor("databento", DatabentoSettings)
     assert asked.unattended_day_budget_usd == 0.0
     assert asked.gateway.startswith("https://")
     assert Home("live", Path("/x")).ledger != Home("sample", Path("/x")).ledger

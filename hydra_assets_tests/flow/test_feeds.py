@@ -2,20 +2,24 @@
 
 import dataclasses
 import datetime as dt
+import importlib
+import pkgutil
 
 import pytest
 
-from hydra_assets.config.load import load_config
+from hydra_assets.config.load import load_config, vendor_blocks
 from hydra_assets.core.months import Month
 from hydra_assets.core.option_rules import OptionRules
 from hydra_assets.core.tables.registry import TABLES
 from hydra_assets.errors import ConfigError
+from hydra_assets.flow import feeds
 from hydra_assets.flow.batch import Batch, Captured
-from hydra_assets.flow.feed import Plan, keep
+from hydra_assets.flow.feed import Feed, Plan, keep
 from hydra_assets.flow.feeds.cot import COT
 from hydra_assets.flow.feeds.databento import DATABENTO
 from hydra_assets.flow.feeds.databento_plan import SCHEMAS, DatabentoPlan
-from hydra_assets.flow.feeds.registry import FEEDS, check_sources
+from hydra_assets.flow.feeds.registry import FEEDS, check_feeds
+from hydra_assets.flow.feeds.sample import served
 from hydra_assets.sources.databento import Condition
 from hydra_assets.sources.quarantine import refusal_of
 from hydra_assets.storage.capture import Look
@@ -24,15 +28,46 @@ from hydra_assets_tests.support.cot_history import weeks
 
 HE, RULES = load_config().market("HE"), OptionRules()
 REPORTS = TABLES["cot_disaggregated"]
+BLOCKS = vendor_blocks()
 
 
 def test_every_raw_table_has_a_feed_and_a_forgotten_one_is_named():
     assert {table.name for feed in FEEDS.values() for table in feed.tables} == {t.name for t in TABLES.values() if t.group == "raw"}
     cash = dataclasses.replace(REPORTS, name="cash_index", source="usda")
     with pytest.raises(ConfigError, match="table cash_index has the source 'usda', and no feed"):
-        check_sources({**TABLES, "cash_index": cash}, FEEDS)
+        check_feeds({**TABLES, "cash_index": cash}, FEEDS, BLOCKS)
     with pytest.raises(ConfigError, match="feed cftc fills no table"):
-        check_sources({"futures_bars": TABLES["futures_bars"]}, FEEDS)
+        check_feeds({"futures_bars": TABLES["futures_bars"]}, FEEDS, BLOCKS)
+
+
+def test_every_feed_has_its_settings_and_a_forgotten_block_is_named():
+    with pytest.raises(ConfigError, match=r"feed cftc: CftcSettings and its block in config/default.yaml differ in base_url, .*user_agent"):
+        check_feeds(TABLES, FEEDS, {"databento": BLOCKS["databento"]})
+    with pytest.raises(ConfigError, match="differ in max_retries"):
+        check_feeds(TABLES, FEEDS, {**BLOCKS, "cftc": {**BLOCKS["cftc"], "max_retries": 1}})
+    with pytest.raises(ConfigError, match="usda: settings of no feed"):
+        check_feeds(TABLES, FEEDS, {**BLOCKS, "usda": {}})
+
+
+def test_a_feed_without_a_side_of_the_embedded_vendor_cannot_be_made():
+    @dataclasses.dataclass
+    class Mute(type(COT)):
+        sample = Feed.sample
+
+    with pytest.raises(TypeError, match="abstract method"):
+        Mute()
+
+
+def test_every_feed_answers_in_the_sample_world(tmp_path):
+    """Each by its own side, under paths that are no other's."""
+    sides = [feed.sample(served(load_config(), cache=tmp_path)) for feed in FEEDS.values()]
+    assert len({side.prefix for side in sides}) == len(FEEDS)
+    assert not [(a.prefix, b.prefix) for a in sides for b in sides if a is not b and a.prefix.startswith(b.prefix)]
+
+
+def test_every_feed_of_a_module_is_registered():
+    modules = [importlib.import_module(f"{feeds.__name__}.{found.name}") for found in pkgutil.iter_modules(feeds.__path__)]
+    assert {each.name for module in modules for each in vars(module).values() if isinstance(each, Feed)} == set(FEEDS)
 
 
 def test_databento_has_a_schema_for_each_of_its_tables():

@@ -20,7 +20,7 @@ from databento_dbn import UNDEF_PRICE, UNDEF_STAT_QUANTITY, UNDEF_TIMESTAMP
 from hydra_assets.config.load import load_config
 from hydra_assets.core.calendar import LIVESTOCK
 from hydra_assets.errors import ConfigError, NotPublishedError
-from hydra_assets.flow.feeds.sample import rudeness
+from hydra_assets.flow.feeds.sample import served
 from hydra_assets.sources.cftc import CftcSource
 from hydra_assets.sources.sample.curve import curve_of
 from hydra_assets.sources.sample.databento import SAMPLE_KEY
@@ -638,15 +638,15 @@ def test_the_member_of_the_history_is_spelt_otherwise(start_vendor):
 
 
 def test_the_sample_world_is_rude_by_a_setting(home):
-    assert rudeness(load_config()) == POLITE
+    assert served(load_config()).rude == POLITE
     home.mkdir(parents=True, exist_ok=True)
     (home / "config.yaml").write_text("sample: {rude: all, first_byte_s: 0.2}\n")
-    assert rudeness(load_config()) == dataclasses.replace(Rudeness.all(), first_byte_s=0.2)
+    assert served(load_config()).rude == dataclasses.replace(Rudeness.all(), first_byte_s=0.2)
     (home / "config.yaml").write_text("sample: {rude: [friday, counts]}\n")
-    assert rudeness(load_config()).on == ("counts", "friday")
+    assert served(load_config()).rude.on == ("counts", "friday")
     (home / "config.yaml").write_text("sample: {rude: [sunday]}\n")
     with pytest.raises(ConfigError, match="did you mean sundays"):
-        rudeness(load_config())
+        served(load_config())
 
 
 def test_the_fixture_starts_vendors_with_chosen_behaviours(rude_vendor):

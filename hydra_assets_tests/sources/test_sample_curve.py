@@ -1,19 +1,21 @@
 """The embedded vendor's futures: a pure function of the date, in real DBN, with what makes real data hard."""
 
 import datetime as dt
+from email.message import Message
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import hydra_assets
-from hydra_assets.config.load import load_config
+from hydra_assets.config.load import load_config, load_release_calendar
 from hydra_assets.core.calendar import LIVESTOCK
 from hydra_assets.sources.sample import monthly
 from hydra_assets.sources.sample.curve import Curve, is_degraded
 from hydra_assets.sources.sample.databento import FakeDatabento, Refused
 from hydra_assets.sources.sample.monthly import midnight
 from hydra_assets.sources.sample.records import Publisher, condition
+from hydra_assets.sources.sample.side import Request, Served
 
 MARKETS = load_config().markets
 NOW = dt.datetime(2026, 6, 1, 9, tzinfo=dt.UTC)
@@ -94,7 +96,7 @@ def test_conditions_pending_at_the_end_and_degraded_days_mended_later():
 
 
 def test_it_refuses_as_databento_does():
-    desk = FakeDatabento(MARKETS, None, lambda: NOW)
+    desk = FakeDatabento(Served(MARKETS, load_release_calendar(), now=lambda: NOW))
     assert desk.range_end == dt.datetime(2026, 6, 1, tzinfo=dt.UTC)
     asked = {
         "dataset": "GLBX.MDP3",
@@ -115,7 +117,7 @@ def test_it_refuses_as_databento_does():
         with pytest.raises(Refused) as refused:
             desk._get_range({**asked, **change})
         assert refused.value.status == status
-    assert desk.answer("GET", "/v0/metadata.list_schemas", None, b"").status == 401
+    assert desk.answer(Request("GET", "/v0/metadata.list_schemas", Message())).status == 401
     both = desk._get_range({**asked, "end": "2026-05-29", "symbols": "HE.FUT,XX.FUT"})
     assert both.status == 206
 

@@ -14,15 +14,15 @@ from hydra_assets.errors import NotPublishedError
 from hydra_assets.sources.cftc import CftcSource
 from hydra_assets.sources.cftc_parse import parse_cot
 from hydra_assets.sources.sample.cot import cot_archive, synthetic_row
-from hydra_assets.sources.sample.server import SampleVendor
 from hydra_assets_tests.conftest import at
 from hydra_assets_tests.support.cftc_files import CALENDAR, CONTRACTS, HE, LE, MARKETS, NOW, archive, text_of
+from hydra_assets_tests.support.rude_vendor import serving
 
 
 def test_the_real_client_reads_every_market_over_http(tmp_path):
     markets = load_config().markets
     contracts = [market.cftc_code for market in markets.values()]
-    with SampleVendor(markets, CALENDAR, now=lambda: NOW) as vendor:
+    with serving(markets=markets, now=NOW) as vendor:
         source = CftcSource(tmp_path, CALENDAR, base_url=vendor.url, now=lambda: NOW)
         got = source.fetch(2025)
         parsed = parse_cot(got.read(), contracts, years=got.years, calendar=CALENDAR, place="2025")
@@ -74,7 +74,7 @@ def test_a_report_is_served_once_it_is_out_and_not_before():
 
 
 def test_the_server_answers_conditional_requests_and_says_that_it_is_synthetic():
-    with SampleVendor(MARKETS, CALENDAR, now=lambda: NOW) as vendor:
+    with serving(markets=MARKETS, now=NOW) as vendor:
         url = f"{vendor.url}/files/dea/history/fut_disagg_txt_2024.zip"
         first = requests.get(url, timeout=10)
         assert "synthetic" in first.headers["X-Data"]
@@ -87,5 +87,5 @@ def test_the_server_answers_conditional_requests_and_says_that_it_is_synthetic()
 
 
 def test_it_listens_on_loopback_alone():
-    with SampleVendor(MARKETS, CALENDAR) as vendor:
+    with serving(markets=MARKETS, now=None) as vendor:
         assert vendor.url.startswith("http://127.0.0.1:")

@@ -9,11 +9,13 @@ import time
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-from hydra_assets.config.load import load_config
+from hydra_assets.config.load import load_config, load_release_calendar
 from hydra_assets.sources.databento import DatabentoSource, Request
 from hydra_assets.sources.databento_client import Limits
 from hydra_assets.sources.ledger import Budget, Ledger
-from hydra_assets.sources.sample.databento import SAMPLE_KEY, FakeDatabento, Reply
+from hydra_assets.sources.sample.databento import SAMPLE_KEY, FakeDatabento
+from hydra_assets.sources.sample.side import Reply, Served
+from hydra_assets.sources.sample.side import Request as Asked
 
 HE = load_config().market("HE")
 NOW = dt.datetime(2025, 12, 10, 15, tzinfo=dt.UTC)
@@ -32,7 +34,7 @@ class Vendor:
 
     def __init__(self, now=NOW):
         self.now, self.asked, self.fault = now, [], None
-        self.desk = FakeDatabento({"HE": HE, "LE": load_config().market("LE")}, None, lambda: self.now)
+        self.desk = FakeDatabento(Served({"HE": HE, "LE": load_config().market("LE")}, load_release_calendar(), now=lambda: self.now))
         vendor = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -40,7 +42,7 @@ class Vendor:
 
             def do_POST(self):
                 body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-                reply = vendor.desk.answer(self.command, self.path, self.headers.get("Authorization"), body)
+                reply = vendor.desk.answer(Asked(self.command, self.path, self.headers, body))
                 what = self.path.partition("?")[0].removeprefix("/v0/")
                 vendor.asked.append(what)
                 if not (vendor.fault and what == "timeseries.get_range" and vendor.fault(self, reply)):

@@ -11,9 +11,12 @@ from databento.historical.api.metadata import MetadataHttpAPI
 from databento.historical.api.timeseries import TimeseriesHttpAPI
 
 from hydra_assets.config.load import load_config, load_release_calendar
+from hydra_assets.flow.feeds.registry import FEEDS
+from hydra_assets.sources.http import utc_now
 from hydra_assets.sources.sample.databento import SAMPLE_KEY
 from hydra_assets.sources.sample.rude import Rudeness
 from hydra_assets.sources.sample.server import SampleVendor
+from hydra_assets.sources.sample.side import Served
 
 NOW = dt.datetime(2026, 10, 1, 15, tzinfo=dt.UTC)
 SMALL = {"max_days": 40, "max_bytes": 50_000_000, "bytes_per_s": 40_000, "first_byte_s": 0.2, "busy_polls": 2}
@@ -22,10 +25,12 @@ RudeVendor = Callable[..., SampleVendor]
 
 
 @contextmanager
-def serving(*names: str, markets=None, now=NOW, cache=None, **sizes) -> Iterator[SampleVendor]:
-    """A running vendor with the behaviours *names* (``all`` for every one), sizes small unless given."""
+def serving(*names: str, markets=None, now=NOW, cache=None, tls=None, **sizes) -> Iterator[SampleVendor]:
+    """A running vendor with the behaviours *names* (``all`` for every one), sizes small unless given; *now* None is the wall clock."""
     rude = Rudeness.of(names, **{**SMALL, **sizes})
-    with SampleVendor(markets or load_config().markets, load_release_calendar(), cache=cache, now=lambda: now, rude=rude) as vendor:
+    clock = utc_now if now is None else lambda: now
+    served = Served(markets or load_config().markets, load_release_calendar(), cache, clock, rude)
+    with SampleVendor([feed.sample(served) for feed in FEEDS.values()], tls=tls, rude=rude) as vendor:
         yield vendor
 
 

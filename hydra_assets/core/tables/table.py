@@ -24,6 +24,9 @@ class Column:
         type: an Arrow type.
         description: what it says, and when it is null.
         unit: of a number; empty for text, instants and truth values.
+
+    Raises:
+        SchemaError: without a description, a number without a unit, or a unit of what is no number.
     """
 
     name: str
@@ -31,6 +34,13 @@ class Column:
     description: str
     unit: str = ""
     nullable: bool = True
+
+    def __post_init__(self) -> None:
+        is_number = pa.types.is_integer(self.type) or pa.types.is_floating(self.type)
+        if not self.description.endswith("."):
+            raise SchemaError(f"column {self.name}: its description is no sentence: {self.description!r}")
+        if is_number != bool(self.unit):
+            raise SchemaError(f"column {self.name}: {'a number without a unit' if is_number else f'{self.type} with a unit'}")
 
     @property
     def field(self) -> pa.Field:

@@ -4,8 +4,7 @@ import datetime as dt
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
-from functools import partial
+from dataclasses import asdict, dataclass, field, replace
 
 import pyarrow as pa
 
@@ -23,11 +22,13 @@ from hydra_assets.core.tables.table import Table
 from hydra_assets.errors import NotPublishedError
 from hydra_assets.flow.batch import Batch
 from hydra_assets.flow.feed import CoverageDay, Due, Fact, Feed, Fetched, Plan, Records
-from hydra_assets.flow.feeds.sample import rudeness
-from hydra_assets.sources.cftc import CftcSource, CotArchive
+from hydra_assets.flow.feeds.sample import served
+from hydra_assets.sources.cftc import CftcSettings, CftcSource, CotArchive
 from hydra_assets.sources.cftc_parse import PARSER_VERSION, ParsedCot, parse_cot
 from hydra_assets.sources.publications import Publications
 from hydra_assets.sources.quarantine import refusal_of
+from hydra_assets.sources.sample.server import SampleVendor
+from hydra_assets.sources.sample.side import Served, Side
 from hydra_assets.storage.capture import Look
 from hydra_assets.storage.lake import ParquetLake
 
@@ -42,29 +43,17 @@ def open_cftc(home: Home, config: Config, calendar: ReleaseCalendar) -> Iterator
     Raises:
         VendorError: from the source's own calls.
     """
-    settings = config.cftc
-    source = partial(
-        CftcSource,
-        calendar=calendar,
-        connect_timeout_s=settings.connect_timeout_s,
-        read_timeout_s=settings.read_timeout_s,
-        deadline_s=settings.deadline_s,
-        max_zip_mb=settings.max_zip_mb,
-        max_attempts=settings.max_attempts,
-        user_agent=settings.user_agent,
-    )
+    settings = asdict(config.vendor("cftc", CftcSettings))
     if home.world == "live":
-        yield source(home.archives, base_url=settings.base_url)
+        yield CftcSource(home.archives, calendar, **settings)
         return
-    from hydra_assets.sources.sample.server import SampleVendor
-
     # The embedded vendor serves the configured markets: with another set of them its archives are other archives.
     contracts = sorted((market.cftc_code, market.name) for market in config.markets.values())
-    rude = rudeness(config)
-    identity = repr((contracts, rude.on) if rude.on else contracts)
-    served = hashlib.sha256(identity.encode()).hexdigest()[:12]
-    with SampleVendor(config.markets, calendar, rude=rude) as vendor:
-        yield source(home.archives / f"sample-{served}", base_url=vendor.url)
+    facts = served(config)
+    identity = repr((contracts, facts.rude.on) if facts.rude.on else contracts)
+    folder = home.archives / f"sample-{hashlib.sha256(identity.encode()).hexdigest()[:12]}"
+    with SampleVendor([COT.sample(facts)], rude=facts.rude) as vendor:
+        yield CftcSource(folder, calendar, **{**settings, "base_url": vendor.url})
 
 
 @dataclass
@@ -129,6 +118,13 @@ class CotFeed(Feed[CftcSource, Plan, CotFetched]):
 
     name = "cftc"
     title = "the CFTC"
+    settings = CftcSettings
+
+    def sample(self, served: Served) -> Side:
+        """The archives that the embedded vendor serves."""
+        from hydra_assets.sources.sample.cftc import FakeCftc
+
+        return FakeCftc(served)
 
     @contextmanager
     def open(self, home: Home, config: Config, *, key: str = "", run: str = "by hand", unattended: bool = False) -> Iterator[CftcSource]:

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from hydra_assets.config.home import Home
-from hydra_assets.config.load import Config, load_release_calendar
+from hydra_assets.config.load import Config
 from hydra_assets.core.calendar import Calendar
 from hydra_assets.core.market import Market
 from hydra_assets.core.months import Month
@@ -22,7 +22,7 @@ from hydra_assets.core.tables.table import Table
 from hydra_assets.flow.batch import Batch, Captured
 from hydra_assets.flow.feed import CoverageDay, Due, Fact, Feed, Fetched
 from hydra_assets.flow.feeds.databento_plan import SCHEMAS, DatabentoPlan, DayRange, complete_at, plan_of
-from hydra_assets.flow.feeds.sample import rudeness
+from hydra_assets.flow.feeds.sample import served
 from hydra_assets.sources.databento import DatabentoSource, Payload
 from hydra_assets.sources.databento_client import Limits
 from hydra_assets.sources.databento_join import Definitions
@@ -31,10 +31,26 @@ from hydra_assets.sources.databento_parse import parse_bars, parse_definitions
 from hydra_assets.sources.databento_records import Parsed, Within
 from hydra_assets.sources.databento_statistics import parse_statistics
 from hydra_assets.sources.ledger import Budget, Ledger
+from hydra_assets.sources.sample.server import SampleVendor
+from hydra_assets.sources.sample.side import Served, Side
 from hydra_assets.storage.capture import Look
 from hydra_assets.storage.lake import ParquetLake
 
 _DEFINED_BEFORE = dt.timedelta(10)
+
+
+@dataclass(frozen=True)
+class DatabentoSettings:
+    """Settings of requests to Databento, in seconds, and the limits of spending, in dollars."""
+
+    gateway: str
+    connect_timeout_s: float
+    read_timeout_s: float
+    deadline_s: float
+    max_attempts: int
+    run_budget_usd: float
+    day_budget_usd: float
+    unattended_day_budget_usd: float
 
 
 @contextmanager
@@ -49,7 +65,7 @@ def open_databento(home: Home, config: Config, *, key: str, run: str = "by hand"
         run: name under which spending is counted.
         unattended: requested by a schedule or sensor.
     """
-    settings = config.databento
+    settings = config.vendor("databento", DatabentoSettings)
     limits = Limits(settings.connect_timeout_s, settings.read_timeout_s, settings.deadline_s)
     with Ledger(home.ledger) as ledger:
         if home.world == "live":
@@ -59,9 +75,9 @@ def open_databento(home: Home, config: Config, *, key: str, run: str = "by hand"
             )
             return
         from hydra_assets.sources.sample.databento import SAMPLE_KEY
-        from hydra_assets.sources.sample.server import SampleVendor
 
-        with SampleVendor(config.markets, load_release_calendar(), cache=home.cache, rude=rudeness(config)) as vendor:
+        facts = served(config, cache=home.cache)
+        with SampleVendor([DATABENTO.sample(facts)], rude=facts.rude) as vendor:
             budget = Budget(run, unattended=unattended)
             yield DatabentoSource(
                 SAMPLE_KEY, vendor.url, home.archives, ledger, budget=budget, limits=limits, max_attempts=settings.max_attempts
@@ -115,6 +131,14 @@ class DatabentoFeed(Feed[DatabentoSource, DatabentoPlan, DatabentoFetched]):
     name = "databento"
     title = "Databento"
     secret = "DATABENTO_API_KEY"  # noqa: S105  the variable's name
+    key_prefix = "db-"
+    settings = DatabentoSettings
+
+    def sample(self, served: Served) -> Side:
+        """The history that the embedded vendor serves."""
+        from hydra_assets.sources.sample.databento import FakeDatabento
+
+        return FakeDatabento(served)
 
     @contextmanager
     def open(

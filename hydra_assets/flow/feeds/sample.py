@@ -1,22 +1,23 @@
 """The embedded vendor as the settings want it: polite, or with behaviours of the real ones."""
 
-from hydra_assets.config.load import Config
+import dataclasses
+from pathlib import Path
+
+from hydra_assets.config.load import Config, load_release_calendar
 from hydra_assets.sources.sample.rude import Rudeness
+from hydra_assets.sources.sample.side import Served
 
 
-def rudeness(config: Config) -> Rudeness:
+def served(config: Config, *, cache: Path | None = None) -> Served:
     """
-    The behaviours that the settings' block `sample` names.
+    The configured markets, with the behaviours that the settings' block `sample` names.
+
+    Args:
+        config: the settings.
+        cache: folder for encoded months.
 
     Raises:
         ConfigError: a behaviour is unknown.
     """
-    settings = config.sample
-    return Rudeness.of(
-        settings.rude,
-        max_days=settings.max_days,
-        max_bytes=settings.max_bytes,
-        bytes_per_s=settings.bytes_per_s,
-        first_byte_s=settings.first_byte_s,
-        busy_polls=settings.busy_polls,
-    )
+    sizes = dataclasses.asdict(config.sample)
+    return Served(config.markets, load_release_calendar(), cache, rude=Rudeness.of(sizes.pop("rude"), **sizes))

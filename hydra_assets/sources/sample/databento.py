@@ -7,7 +7,6 @@ import re
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import parse_qs, urlsplit
 
@@ -15,16 +14,15 @@ import databento_dbn as dbn
 import numpy as np
 import zstandard
 
-from hydra_assets.core.market import Market
 from hydra_assets.sources.sample import rude_desk
 from hydra_assets.sources.sample.batch import BatchJobs
 from hydra_assets.sources.sample.curve import FIRST_DAY, curve_of, is_degraded
 from hydra_assets.sources.sample.monthly import Published, midnight, ns
 from hydra_assets.sources.sample.option_records import OptionPublisher
 from hydra_assets.sources.sample.records import Publisher, condition
-from hydra_assets.sources.sample.rude import POLITE, Rudeness
 from hydra_assets.sources.sample.rude_product import Product
 from hydra_assets.sources.sample.rude_publisher import LATER_ROOTS_SINCE, LaterRoot, made_rude
+from hydra_assets.sources.sample.side import Reply, Request, Served, Side
 from hydra_assets.sources.sample.smile import chain_of
 
 SAMPLE_KEY = "db-EmbeddedSampleVendorNoSecret00"
@@ -44,15 +42,6 @@ class Refused(Exception):
 
 
 @dataclass(frozen=True)
-class Reply:
-    """Status, headers and body of one answer."""
-
-    status: int
-    headers: Mapping[str, str]
-    body: bytes
-
-
-@dataclass(frozen=True)
 class _Interval:
     start_date: dt.date
     end_date: dt.date
@@ -65,18 +54,13 @@ class _Mapping:
     intervals: list[_Interval]
 
 
-class FakeDatabento:
-    """
-    Answers requests to ``/v0/...``.
+class FakeDatabento(Side):
+    """Answers requests to ``/v0/...``; data are there up to the last midnight UTC."""
 
-    Args:
-        markets: what is served, by root symbol.
-        cache: where encoded months are kept.
-        now: its clock; data are there up to the last midnight UTC.
-        rude: behaviours of the real vendor.
-    """
+    prefix = "/v0/"
 
-    def __init__(self, markets: Mapping[str, Market], cache: Path | None, now: Callable[[], dt.datetime], rude: Rudeness = POLITE) -> None:
+    def __init__(self, served: Served) -> None:
+        markets, cache, now, rude = served.markets, served.cache, served.now, served.rude
         self._publishers: dict[str, Published] = {}
         self._born: dict[str, dt.date] = {}  # first days of roots that are younger than the history
         for symbol, market in markets.items():
@@ -99,18 +83,17 @@ class FakeDatabento:
         """The end, exclusive, of what is there: the last midnight UTC."""
         return dt.datetime.combine(self._now().astimezone(dt.UTC).date(), dt.time(), dt.UTC)
 
-    def answer(self, method: str, target: str, authorization: str | None, body: bytes, url: str = "") -> Reply:
-        """
-        The reply to one request; errors as Databento words them.
+    def is_bulk(self, path: str) -> bool:
+        """Streams, and the files of batch jobs."""
+        return path.startswith(("/v0/timeseries.", "/v0/batch.download", "/v0/batch/download/"))
 
-        Args:
-            url: address under which the files of a batch job are found.
-        """
-        parts = urlsplit(target)
-        text = body.decode() if method == "POST" else parts.query
+    def answer(self, request: Request) -> Reply:
+        """The reply to one request; errors as Databento words them."""
+        parts = urlsplit(request.target)
+        text = request.body.decode() if request.method == "POST" else parts.query
         asked = {name: values[-1] for name, values in parse_qs(text).items()}
         try:
-            if not _right_key(authorization):
+            if not _right_key(request.headers.get("Authorization")):
                 raise Refused(401, "auth_authentication_failed", "Authentication failed.")
             known: dict[str, Callable[[dict[str, str]], Reply]] = {
                 "timeseries.get_range": self._get_range,
@@ -124,12 +107,12 @@ class FakeDatabento:
                 "batch.submit_job": self._submit_job,
                 "batch.list_jobs": lambda p: _json(self._jobs.jobs(p.get("states", "queued,processing,done"), p.get("since"))),
                 "batch.get_job_details": lambda p: _json(_found(lambda: self._jobs.details(p.get("job_id", "")))),
-                "batch.list_files": lambda p: _json(_found(lambda: self._jobs.files(p.get("job_id", ""), url))),
+                "batch.list_files": lambda p: _json(_found(lambda: self._jobs.files(p.get("job_id", ""), request.url))),
                 "batch.download": lambda p: Reply(
                     200, {"Content-Type": "application/zip"}, _found(lambda: self._jobs.zipped(p.get("job_id", "")))
                 ),
             }
-            name = parts.path.removeprefix("/v0/")
+            name = parts.path.removeprefix(self.prefix)
             folder, _, rest = name.partition("batch/download/")
             if not folder and rest:
                 number, _, filename = rest.partition("/")
