@@ -19,7 +19,7 @@ import yaml
 from hydra_assets.config.home import base_folder
 from hydra_assets.core.calendar import CALENDARS, Calendar, calendar_named
 from hydra_assets.core.known_holes import KnownHole
-from hydra_assets.core.market import Market, calendar_of
+from hydra_assets.core.market import Market, OptionRoot, calendar_of
 from hydra_assets.core.option_rules import OptionRules
 from hydra_assets.core.tables.registry import TABLES
 from hydra_assets.errors import ConfigError
@@ -229,7 +229,7 @@ def load_config(path: Path | None = None) -> Config:
         if severity not in ("WARN", "ERROR"):
             raise ConfigError(f"{file}: checks: severity: {check}: {severity!r} is neither WARN nor ERROR")
     if not re.fullmatch(r"\d{4}-(0[1-9]|1[0-2])", config.start_month):
-        raise ConfigError(f'{file}: start_month {config.start_month!r} is not a month; write it in quotes, like "2010-01"')
+        raise ConfigError(f'{file}: start_month {config.start_month!r} is not a month; write it in quotes, like "2010-06"')
     return config
 
 
@@ -363,6 +363,21 @@ def _refuse_unknown(values: Iterable[object], wanted: Iterable[str], file: str, 
             raise ConfigError(f"{file}: {place}unknown key {key!r}; {hint}")
 
 
+def _option_roots(value: object, file: str, place: str) -> tuple[OptionRoot, ...]:
+    """A list of roots, each its name alone or a block of name and first day."""
+    if not isinstance(value, list):
+        raise ConfigError(f"{file}: {place} must be a list of roots, like [HE], not {value!r}")
+    roots = [
+        _build(OptionRoot, {"root": item} if isinstance(item, str) else _mapping(item, file, f"{place}: each"), file, f"{place}: ")
+        for item in value
+    ]
+    names = [option_root.root for option_root in roots]
+    for name in names:
+        if not _SYMBOL.fullmatch(name) or names.count(name) > 1:
+            raise ConfigError(f"{file}: {place}: {name!r} is no usable name of a root, or stands twice")
+    return tuple(roots)
+
+
 def _build(kind: type[Block], values: Mapping[str, Any], file: str, place: str) -> Block:
     """A dataclass from a block, each key of it checked."""
     wanted = {field.name: field.type for field in dataclasses.fields(kind)}  # type: ignore[arg-type]
@@ -384,12 +399,17 @@ def _typed(wanted: Any, value: Any, file: str, where: str) -> Any:
         return _build(wanted, _mapping(value, file, where), file, f"{where}: ")
     if wanted == tuple[KnownHole, ...]:
         return tuple(_hole(block, file, f"{where}: ") for block in value)
+    if wanted == tuple[OptionRoot, ...]:
+        return _option_roots(value, file, where)
     if wanted == tuple[str, ...]:
         if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
             raise ConfigError(f"{file}: {where} must be a list of names, like [HE], not {value!r}")
         return tuple(value)
     if wanted is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
+    if wanted == dt.date | None and value is None:
+        return None
+    wanted = dt.date if wanted == dt.date | None else wanted
     if wanted in (str, int, float, bool, dt.date) and (type(value) is not wanted):
         raise ConfigError(f"{file}: {where} must be {wanted.__name__}, not {value!r} ({type(value).__name__})")
     return value

@@ -180,9 +180,11 @@ GRAINS = Calendar(
     utc_bars_from=dt.date(2013, 4, 8),  # Globex opens at 19:00 of the day before, 00:00Z or 01:00Z; until then at 17:00 or 18:00
 )
 
-# Crude oil and natural gas. Their Globex calendar has every half holiday (Martin Luther King Day, ...) open, but what trades then
-# belongs to the next trade date and nothing settles, so the days are the exchange's trade dates. Unverified: neither the days (mourning
-# included) nor the hour, 14:28-14:30 New York, has been held against a feed of ours.
+# Crude oil and natural gas settle on the trades of 14:28 to 14:30 New York (CME, settlement procedures of NG and CL). Their Globex calendar
+# has every half holiday (Martin Luther King Day, ...) open, but what trades then belongs to the next trade date and nothing settles, so the
+# days are the exchange's trade dates. Unverified: the days (mourning included) have not been held against a feed of ours.
+# A session begins at 18:00 New York of the day before and ends at 17:00 (17:15 until 2015-09-18), so a UTC date never holds one: it lacks
+# the session's first hour or two and ends with those of the next. No bar of a UTC date is whole, in any year.
 _ENERGY_SETTLEMENT = DatedTime(((_FIRST, dt.time(14, 30)),))
 ENERGY = Calendar(
     name="CMEGlobex_Energy",

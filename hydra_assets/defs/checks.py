@@ -76,7 +76,7 @@ def scope_of(
         calendar=calendar,
         releases=load_release_calendar(),
         complete_at=lambda day: complete_at(table, calendar, day, config.option_rules),
-        option_roots=dict.fromkeys(known.option_roots if known else ()),
+        option_roots={option_root.root: option_root.since for option_root in (known.option_roots if known else ())},
         known_holes=[hole for hole in config.known_holes if hole.concerns(table, market, known.dataset if known else None)],
         alone=alone,
         unpublished=unpublished,

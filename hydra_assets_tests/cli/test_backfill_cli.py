@@ -170,7 +170,7 @@ def test_a_failed_blocking_check_is_told_and_exit_code_1():
 @pytest.mark.parametrize(
     ("words", "kind", "says"),
     [
-        (["HE", "2009-12"], InvalidTimeError, "2009-12 is no partition: they go from 2010-01"),
+        (["HE", "2009-12"], InvalidTimeError, "2009-12 is no partition: they go from 2010-06"),
         (["HE", "2025-10..2025-09"], InvalidTimeError, "ends before it begins"),
         (["HE", "2025"], InvalidTimeError, "not a range of months"),
         (["he", "2025-10"], ConfigError, "did you mean HE?"),

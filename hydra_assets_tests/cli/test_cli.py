@@ -105,7 +105,7 @@ def test_features_explain_and_history_agree(demo):
         (["features", "HE", "--at", "2025-10-20T12:00"], "has no zone"),
         (["features", "HE", "--at", "yesterday"], "not an ISO 8601 instant"),
         (["features", "XX"], "'XX' is not configured"),
-        (["features", "he"], "did you mean HE? configured are GF, HE"),
+        (["features", "he"], "did you mean HE? configured are CL, GF"),
         (["explain", "HE", "cot_net"], "no feature 'cot_net'"),
         (["explain", "HE", "cot_mm_nett"], "did you mean cot_mm_net?"),
         (["history", "HE", "cot_mm_nett"], "did you mean cot_mm_net?"),

@@ -10,7 +10,7 @@ import yaml
 from hydra_assets.config.home import resolve_home
 from hydra_assets.config.load import load_config, user_config_template
 from hydra_assets.core.calendar import ENERGY, GRAINS, LIVESTOCK
-from hydra_assets.core.market import calendar_of
+from hydra_assets.core.market import OptionRoot, calendar_of
 from hydra_assets.errors import ConfigError
 
 ROOT = Path(__file__).parents[2]
@@ -28,7 +28,7 @@ def test_the_shipped_settings_are_the_plan():
     assert (t.futures_stale_days, t.options_stale_days, t.cot_stale_days) == (1, 1, 7)
     assert (t.min_liquid_strikes, t.max_spread_pct, t.min_oi) == (8, 0.20, 50)
     assert config.default_market == "HE"
-    assert sorted(config.markets) == ["GF", "HE", "LE", "ZC", "ZO", "ZR"]
+    assert sorted(config.markets) == ["CL", "GF", "HE", "KE", "LE", "NG", "ZC", "ZL", "ZM", "ZO", "ZR", "ZS", "ZW"]
     he = config.market("HE")
     assert (he.name, he.exchange, he.contract_multiplier, he.cftc_code, he.timezone) == (
         "Lean Hogs",
@@ -38,7 +38,7 @@ def test_the_shipped_settings_are_the_plan():
         "America/Chicago",
     )
     codes = {market.cftc_code for market in config.markets.values()}
-    assert len(codes) == 6
+    assert len(codes) == 13
     assert all(len(code) == 6 for code in codes)
 
 
@@ -57,9 +57,22 @@ def test_a_market_is_one_block(home):
     assert "HE" in config.markets
 
 
+def test_option_roots_are_names_or_blocks_with_a_first_day(home):
+    assert load_config().market("HE").option_roots == (OptionRoot("HE"),)
+    roots = {root.root: root.since for root in load_config().market("ZC").option_roots}
+    assert (roots["OZC"], roots["OCD"], roots["ZC1"]) == (None, dt.date(2012, 6, 4), dt.date(2011, 5, 1))
+    config = own(home, "markets: {HE: {option_roots: [HE, {root: HX, since: 2021-06-01}, {root: HY}]}}")
+    assert config.market("HE").option_roots == (OptionRoot("HE"), OptionRoot("HX", dt.date(2021, 6, 1)), OptionRoot("HY"))
+
+
 @pytest.mark.parametrize(
     ("text", "names"),
     [
+        ("markets: {HE: {option_roots: HE}}", ["market HE: option_roots", "[HE]"]),
+        ("markets: {HE: {option_roots: [{root: HE, from: 2021-06-01}]}}", ["market HE: option_roots", "'from'"]),
+        ("markets: {HE: {option_roots: [{root: HE, since: soon}]}}", ["market HE: option_roots: since", "date", "'soon'"]),
+        ("markets: {HE: {option_roots: [HE, HE]}}", ["market HE: option_roots", "'HE'", "twice"]),
+        ("markets: {HE: {option_roots: ['H E']}}", ["market HE: option_roots", "'H E'"]),
         ("markets: {HE: {ticks: 1}}", ["config.yaml", "market HE", "'ticks'", "'tick'"]),
         ("markets: {XX: {name: X}}", ["config.yaml", "market XX", "missing", "cftc_code"]),
         ("markets: {HE: {cftc_code: 54642}}", ["config.yaml", "market HE", "cftc_code"]),
@@ -169,7 +182,7 @@ def test_a_market_has_the_calendar_it_names_and_else_the_livestock_one(home):
     assert markets["PB"].calendar is LIVESTOCK
     shipped = {symbol: market.calendar for symbol, market in markets.items() if symbol not in ("NG", "PB")}
     assert {symbol: calendar_of(symbol) for symbol in shipped} == shipped
-    assert {symbol for symbol in shipped if shipped[symbol] is GRAINS} == {"ZC", "ZO", "ZR"}
+    assert {symbol for symbol in shipped if shipped[symbol] is GRAINS} == {"KE", "ZC", "ZL", "ZM", "ZO", "ZR", "ZS", "ZW"}
 
 
 def test_ones_own_cut_takes_the_place_of_the_calendars(home):

@@ -40,7 +40,7 @@ from hydra_assets_tests.support.cftc_files import archive, bent
 from hydra_assets_tests.support.dagster_runs import definitions, resources, run
 
 CALENDAR = load_release_calendar()
-MARKETS = ["GF", "HE", "LE", "ZC", "ZO", "ZR"]
+MARKETS = ["CL", "GF", "HE", "KE", "LE", "NG", "ZC", "ZL", "ZM", "ZO", "ZR", "ZS", "ZW"]
 STARTED = dg.DagsterRunStatus.STARTED
 NEW_YORK, CHICAGO = ZoneInfo("America/New_York"), ZoneInfo("America/Chicago")
 
@@ -217,7 +217,7 @@ def test_reports_held_back_are_asked_for_as_they_come_out():
     assert due_reports(CALENDAR, "2025-09-23", at("2025-11-19 20:30")) == [day("2025-09-30")]
     assert due_reports(CALENDAR, "2025-09-23", at("2025-11-26")) == [day("2025-09-30"), day("2025-10-07"), day("2025-10-14")]
     assert due_reports(CALENDAR, "", at("2025-11-26")) == [day("2025-10-14")]
-    assert asked(requests_for([Month(2025, 12)], "x", {}))[0] == ("GF", Month(2025, 12))
+    assert asked(requests_for([Month(2025, 12)], "x", {}))[0] == ("CL", Month(2025, 12))
 
 
 def scheduled(text, schedule=after_cot_release, zone=NEW_YORK, instance=None, **chosen):
@@ -421,7 +421,7 @@ def test_what_is_under_way_is_seen_whichever_entrance_started_it(instance):
     ends["dagster/asset_partition_range_end"] = str(key_of("LE", Month(2026, 1)))
     instance.create_run_for_job(whole, status=dg.DagsterRunStatus.STARTED, tags=ends, asset_selection={dg.AssetKey("futures_bars")})
     market, cot = in_flight(instance, "market_refresh", MARKET_TABLES), in_flight(instance, "cot_refresh", COT_TABLES)
-    assert set(market.places) == {(m, n) for m in ("HE", "LE") for n in (Month(2025, 11), Month(2025, 12), Month(2026, 1))}
+    assert set(market.places) == {(m, n) for m in ("HE", "KE", "LE") for n in (Month(2025, 11), Month(2025, 12), Month(2026, 1))}
     assert (cot.places, cot.everywhere) == ({}, None)
     other = instance.create_run_for_job(built.resolve_job_def("cot_refresh"), status=dg.DagsterRunStatus.STARTING)
     assert in_flight(instance, "market_refresh", MARKET_TABLES).everywhere is None
@@ -453,7 +453,7 @@ def test_a_backfill_is_under_way_before_any_of_its_runs(instance):
 
 
 def test_work_before_the_first_partition_is_not_asked_for():
-    works = [DueMonth("HE", month, {"futures_bars": {month.first: month.first}}) for month in (Month(2009, 12), Month(2010, 1))]
+    works = [DueMonth("HE", month, {"futures_bars": {month.first: month.first}}) for month in (Month(2010, 5), Month(2010, 6))]
     assert without_in_flight(works, InFlight()) == (works[1:], [])
 
 

@@ -18,7 +18,7 @@ from databento.common.dbnstore import DBNStore
 
 import hydra_assets
 from hydra_assets.core.calendar import GRAINS, LIVESTOCK, DatedTime
-from hydra_assets.core.market import Market
+from hydra_assets.core.market import Market, OptionRoot
 from hydra_assets.core.months import Month, months_between
 from hydra_assets.core.option_rules import OptionRules
 from hydra_assets.core.tables.registry import TABLES as ALL_TABLES
@@ -30,6 +30,7 @@ from hydra_assets.sources.databento_options import OptionDefinitions, parse_opti
 from hydra_assets.sources.databento_parse import parse_statistics
 from hydra_assets.sources.ledger import Budget, Ledger
 from hydra_assets.sources.sample.curve import chance, is_degraded
+from hydra_assets.sources.sample.databento import FakeDatabento
 from hydra_assets.storage.lake import ParquetLake
 from hydra_assets_tests.conftest import SHARED, at
 from hydra_assets_tests.defs.test_checks import check_alone, offences
@@ -489,18 +490,32 @@ def test_a_market_without_options_asks_for_nothing_and_says_so(tmp_path, lake):
 
 
 def test_every_root_is_asked_for_and_one_that_is_not_listed_is_a_gap_of_its_own(tmp_path, lake):
-    two = dataclasses.replace(HE, option_roots=("HE", "HEX"))
+    two = dataclasses.replace(HE, option_roots=(OptionRoot("HE"), OptionRoot("HEX")))
     with vendor() as running, source(running.url, tmp_path) as asking:
         plan = plan_of(asking, lake, "option_definitions", two, [Month(2025, 10)], NOW.date())
         assert plan.request(plan.ranges[0]).symbols == "HE.OPT,HEX.OPT"
         payload = asking.fetch_once(plan.request(plan.ranges[0]))
         assert any("HEX.OPT is not listed" in note for note in payload.warnings)
         assert running.paid() == 1
-        none = dataclasses.replace(HE, option_roots=("HEX",))
+        none = dataclasses.replace(HE, option_roots=(OptionRoot("HEX"),))
         plan = plan_of(asking, lake, "option_definitions", none, [Month(2025, 10)], NOW.date())
         with pytest.raises(VendorRefusedError, match="could be resolved"):
             asking.fetch_once(plan.request(plan.ranges[0]))
     assert lake.folders() == []
+
+
+def test_a_root_is_asked_for_from_its_first_day_on(tmp_path, lake):
+    later = dataclasses.replace(HE, option_roots=(OptionRoot("HE"), OptionRoot("HEX", dt.date(2025, 10, 10))))
+    with vendor() as running, source(running.url, tmp_path) as asking:
+        running.desk = FakeDatabento({"HE": later}, None, lambda: NOW)
+        plan = plan_of(asking, lake, "option_definitions", later, [Month(2025, 9), Month(2025, 10)], NOW.date())
+        assert [plan.request(wanted).symbols for wanted in plan.ranges] == ["HE.OPT", "HE.OPT,HEX.OPT"]
+        payload = asking.fetch_once(plan.request(plan.ranges[1]))
+        assert any("HEX.OPT is not listed in the whole" in note for note in payload.warnings)
+        alone = dataclasses.replace(HE, option_roots=(OptionRoot("HE", dt.date(2025, 10, 10)),))
+        plan = plan_of(asking, lake, "option_definitions", alone, [Month(2025, 10)], NOW.date())
+        assert [wanted.days[0] for wanted in plan.ranges] == [dt.date(2025, 10, 10)]
+        assert plan.gaps[dt.date(2025, 10, 9)] == "options of HE are listed from 2025-10-10 on"
 
 
 @pytest.mark.parametrize(

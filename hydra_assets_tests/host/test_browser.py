@@ -61,7 +61,7 @@ def launch(page, months, button):
     page.get_by_text("Select a partition or create one").first.click()
     page.get_by_role("menuitem", name="HE").first.click()
     page.keyboard.press("Escape")
-    month = page.get_by_placeholder("ex: 2010-01")
+    month = page.get_by_placeholder("ex: 2010-06")
     month.fill(months)
     month.press("Enter")
     page.get_by_role("button", name=button, exact=True).click()

@@ -19,6 +19,7 @@ from databento_dbn import UNDEF_PRICE, UNDEF_STAT_QUANTITY, UNDEF_TIMESTAMP
 
 from hydra_assets.config.load import load_config
 from hydra_assets.core.calendar import LIVESTOCK
+from hydra_assets.core.market import OptionRoot
 from hydra_assets.errors import ConfigError, NotPublishedError
 from hydra_assets.flow.feeds.sample import served
 from hydra_assets.sources.cftc import CftcSource
@@ -477,7 +478,7 @@ def test_an_empty_range_is_refused_everywhere(start_vendor):
 
 
 def test_a_root_that_did_not_exist_is_not_found():
-    weekly = {"HE": dataclasses.replace(MARKETS["HE"], option_roots=("HE", "HE1"))}
+    weekly = {"HE": dataclasses.replace(MARKETS["HE"], option_roots=(OptionRoot("HE"), OptionRoot("HE1")))}
     asked = {"schema": "definition", "symbols": "HE.OPT,HE1.OPT"}
     with serving("unborn_roots", markets=weekly) as vendor:
         before = raw(vendor, "timeseries.get_range", **request(**asked, start="2020-10-01", end="2020-10-02"))

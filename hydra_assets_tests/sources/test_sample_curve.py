@@ -61,7 +61,7 @@ def test_every_market_has_a_curve_that_trades_on_sessions_alone(symbol):
         assert len(rows) > 1000, schema
     bars = made.records("ohlcv-1d", midnight(D(2024, 1, 1)), midnight(D(2025, 1, 1)))
     days = {D(1970, 1, 1) + dt.timedelta(int(day)) for day in np.unique(bars["ts_event"] // (86_400 * 10**9))}
-    assert days == set(LIVESTOCK.session_days(D(2024, 1, 1), D(2024, 12, 31)))
+    assert days == set(MARKETS[symbol].calendar.session_days(D(2024, 1, 1), D(2024, 12, 31)))
     outright = bars[bars["close"] > 0]
     assert (outright["low"] <= outright["close"]).all()
     assert (outright["high"] >= outright["close"]).all()

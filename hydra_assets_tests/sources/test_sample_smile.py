@@ -24,7 +24,7 @@ YEAR = (midnight(D(2025, 1, 1)), midnight(D(2026, 1, 1)))
 
 
 def publisher(symbol="HE", *, cache=None, now=NOW):
-    return OptionPublisher(Chain(Curve(MARKETS[symbol]), MARKETS[symbol].option_roots[0]), cache, lambda: now)
+    return OptionPublisher(Chain(Curve(MARKETS[symbol]), MARKETS[symbol].option_roots[0].root), cache, lambda: now)
 
 
 @pytest.fixture(scope="module")

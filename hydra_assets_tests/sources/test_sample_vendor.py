@@ -26,7 +26,7 @@ def test_the_real_client_reads_every_market_over_http(tmp_path):
         source = CftcSource(tmp_path, CALENDAR, base_url=vendor.url, now=lambda: NOW)
         got = source.fetch(2025)
         parsed = parse_cot(got.read(), contracts, years=got.years, calendar=CALENDAR, place="2025")
-        assert (parsed.table.num_rows, parsed.quarantined) == (6 * 52, [])
+        assert (parsed.table.num_rows, parsed.quarantined) == (13 * 52, [])
         assert sum(not s for s in parsed.table["synthetic"].to_pylist()) == 52
         old = source.fetch(2010)
         assert parse_cot(old.read(), [HE], years=old.years, calendar=CALENDAR, place="history").table.num_rows == 551

@@ -128,7 +128,7 @@ def test_a_file_appears_whole_or_not_at_all(held, tmp_path, monkeypatch):
         ([*SEPTEMBER, "-o", "x.csv", "--delay", "18"], InvalidTimeError, "--delay '18' is not a span of time"),
         ([*SEPTEMBER, "-o", "x.csv", "--at", "half six"], InvalidTimeError, "is not a time of day"),
         ([*SEPTEMBER, "-o", "x.csv", "--features", "cot_mm_nett"], UnknownFeatureError, "did you mean cot_mm_net?"),
-        (["HR", *SEPTEMBER[1:], "-o", "x.csv"], ConfigError, "configured are GF, HE"),
+        (["HR", *SEPTEMBER[1:], "-o", "x.csv"], ConfigError, "configured are CL, GF"),
         (["GF", *SEPTEMBER[1:], "-o", "x.csv"], UnknownFeatureError, "holds no features of GF yet"),
         (["HE", "--start", "2025-09-06", "--end", "2025-09-07", "-o", "x.csv"], InvalidTimeError, "no trading day"),
     ],

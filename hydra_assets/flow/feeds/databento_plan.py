@@ -102,11 +102,6 @@ class DatabentoPlan(Plan):
         """Whether the vendor says that the day's data are of reduced quality."""
         return self.status(day) == "degraded"
 
-    @property
-    def symbols(self) -> str:
-        """The parent symbols to ask for; empty where the market has no options."""
-        return symbols_of(self.table, self.market)
-
     def request(self, wanted: DayRange) -> Request:
         """The one request of *wanted*."""
         schema, calendar = SCHEMAS[self.table.name], self.market.calendar
@@ -117,12 +112,14 @@ class DatabentoPlan(Plan):
         elif schema == "bbo-1m":
             start = calendar.at(first, FROM)
             end = _next_mark(self.rules.cut_on(calendar, last))  # the end is exclusive; the parser stops at the cut
-        return Request(self.market.dataset, schema, self.symbols, start, end)
+        return Request(self.market.dataset, schema, symbols_of(self.table, self.market, last), start, end)
 
 
-def symbols_of(table: Table, market: Market) -> str:
-    """The parent symbols of *table*'s instruments; empty where the market has no options."""
-    return ",".join(f"{root}.OPT" for root in market.option_roots) if table.needs_options else f"{market.symbol}.FUT"
+def symbols_of(table: Table, market: Market, day: dt.date) -> str:
+    """The parent symbols under which *table*'s instruments have been listed by *day*; empty where there are none."""
+    if not table.needs_options:
+        return f"{market.symbol}.FUT"
+    return ",".join(f"{option_root.root}.OPT" for option_root in market.option_roots if option_root.exists_by(day))
 
 
 def plan_of(
@@ -139,7 +136,7 @@ def plan_of(
     table, calendar = TABLES[data_type], market.calendar
     days = [day for month in sorted(months) for day in calendar.session_days(month.first, month.last) if day <= today]
     about = (table, market, sorted(months), rules, lake.world == "sample")
-    if not symbols_of(table, market):
+    if table.needs_options and not market.option_roots:
         return DatabentoPlan(*about, gaps=dict.fromkeys(days, NO_ROOTS))
     if not days:
         return DatabentoPlan(*about)
@@ -158,6 +155,8 @@ def plan_of(
         modified = condition.last_modified if condition is not None and condition.last_modified else day
         if _midnight(day) < begins:
             gaps[day] = f"the vendor's history begins {begins:%Y-%m-%d}"
+        elif not symbols_of(table, market, day):
+            gaps[day] = f"options of {market.symbol} are listed from {min(r.since for r in market.option_roots if r.since)} on"
         elif done > end:
             gaps[day] = f"its last record can come until {done:%Y-%m-%d %H:%MZ}; the vendor has data until {end:%Y-%m-%d %H:%MZ}"
         elif condition is not None and condition.status in ("pending", "missing"):

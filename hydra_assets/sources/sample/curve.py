@@ -30,17 +30,22 @@ class Shape:
     """
 
     months: str
-    expiry: str  # "tenth": 10th business day; "last": last business day; "before15": business day before the 15th
+    # "tenth": 10th business day; "last": last business day; "before15": business day before the 15th; of the month before delivery,
+    # "crude": 3rd business day before the 25th, "gas": 3rd last business day.
+    expiry: str
     level: float
     vol: float
     season: tuple[float, ...]
     peak_oi: float
     thin: str = ""  # delivery months that hardly trade
+    close: dt.time = dt.time(13)  # in the exchange's zone; the futures settle by then
 
 
 _HOGS = (-0.09, -0.06, -0.03, 0.02, 0.06, 0.11, 0.12, 0.09, 0.0, -0.07, -0.10, -0.10)
 _CATTLE = (0.02, 0.03, 0.03, 0.03, 0.0, -0.03, -0.04, -0.03, -0.01, 0.0, 0.01, 0.02)
 _GRAIN = (0.0, 0.01, 0.01, 0.02, 0.03, 0.03, 0.02, 0.0, -0.03, -0.04, -0.03, -0.01)
+_CRUDE = (0.0,) * 12
+_GAS = (0.10, 0.08, 0.02, -0.06, -0.06, -0.04, -0.02, -0.02, -0.03, -0.02, 0.03, 0.08)
 SHAPES = {
     "HE": Shape("GJKMNQVZ", "tenth", 82.0, 0.27, _HOGS, 62_000, "K"),
     "LE": Shape("GJMQVZ", "last", 150.0, 0.16, _CATTLE, 110_000),
@@ -48,6 +53,13 @@ SHAPES = {
     "ZO": Shape("HKNUZ", "before15", 360.0, 0.33, _GRAIN, 2_600),
     "ZR": Shape("FHKNUX", "before15", 14.5, 0.22, _GRAIN, 6_000),
     "ZC": Shape("HKNUZ", "before15", 430.0, 0.26, _GRAIN, 520_000),
+    "ZS": Shape("FHKNQUX", "before15", 1080.0, 0.22, _GRAIN, 260_000, "QU"),
+    "ZM": Shape("FHKNQUVZ", "before15", 340.0, 0.26, _GRAIN, 130_000, "QUV"),
+    "ZL": Shape("FHKNQUVZ", "before15", 45.0, 0.27, _GRAIN, 140_000, "QUV"),
+    "ZW": Shape("HKNUZ", "before15", 600.0, 0.30, _GRAIN, 150_000),
+    "KE": Shape("HKNUZ", "before15", 590.0, 0.29, _GRAIN, 90_000),
+    "CL": Shape(MONTH_CODES, "crude", 68.0, 0.34, _CRUDE, 330_000, close=dt.time(14, 30)),
+    "NG": Shape(MONTH_CODES, "gas", 3.3, 0.45, _GAS, 220_000, close=dt.time(14, 30)),
 }
 OTHER = Shape("HKNUZ", "before15", 100.0, 0.25, _GRAIN, 20_000)
 
@@ -120,7 +132,7 @@ class Curve:
         days = self.days
         base = 1000 * (1 + seed_of("id", self.market.symbol) % 800)
         made: list[Contract] = []
-        for year in range(FIRST_DAY.year, days[-1].year):
+        for year in range(FIRST_DAY.year, days[-1].year):  # of the delivery
             for code in self.shape.months:
                 month = dt.date(year, MONTH_CODES.index(code) + 1, 1)
                 last = self._last_day(month)
@@ -136,10 +148,17 @@ class Curve:
         return [contract for contract in made if contract.last_day in self.places]
 
     def _last_day(self, month: dt.date) -> dt.date:
+        if self.shape.expiry in ("crude", "gas"):
+            month = (month - dt.timedelta(1)).replace(day=1)
         end = (month + dt.timedelta(32)).replace(day=1) - dt.timedelta(1)
         days = self.calendar.session_days(month, end)
         if self.shape.expiry == "tenth":
             return days[9]
+        if self.shape.expiry == "crude":  # where the 25th is no business day, counted from the one before it
+            before = [day for day in days if day.day < 25]
+            return before[-3 if dt.date(month.year, month.month, 25) in days else -4]
+        if self.shape.expiry == "gas":
+            return days[-3]
         return days[-1] if self.shape.expiry == "last" else [day for day in days if day.day < 15][-1]
 
     @cached_property

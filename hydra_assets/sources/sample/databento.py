@@ -17,7 +17,7 @@ import zstandard
 from hydra_assets.sources.sample import rude_desk
 from hydra_assets.sources.sample.batch import BatchJobs
 from hydra_assets.sources.sample.curve import FIRST_DAY, curve_of, is_degraded
-from hydra_assets.sources.sample.monthly import Published, midnight, ns
+from hydra_assets.sources.sample.monthly import NothingListed, Published, midnight, ns
 from hydra_assets.sources.sample.option_records import OptionPublisher
 from hydra_assets.sources.sample.records import Publisher, condition
 from hydra_assets.sources.sample.rude_product import Product
@@ -66,10 +66,15 @@ class FakeDatabento(Side):
         for symbol, market in markets.items():
             curve = curve_of(market)
             self._publishers[f"{symbol}.FUT"] = made_rude(Publisher(curve, cache, now), Product(curve), rude)
-            for root in market.option_roots[:1]:  # all of a market's options lie under its first root
+            dated = [(option_root.root, option_root.since) for option_root in market.option_roots]
+            for root, since in dated[:1]:  # all of a market's options lie under its first root
                 chain = chain_of(market, root)
                 self._publishers[f"{root}.OPT"] = made_rude(OptionPublisher(chain, cache, now), Product(curve, chain), rude)
-            for root in market.option_roots[1:] if rude.unborn_roots else ():
+                self._born |= {f"{root}.OPT": since} if since else {}
+            for root, since in dated[1:]:
+                if since is not None:
+                    self._publishers[f"{root}.OPT"], self._born[f"{root}.OPT"] = NothingListed(), since
+            for root in [root for root, since in dated[1:] if since is None][:1] if rude.unborn_roots else ():
                 chain = chain_of(market, root)
                 options = made_rude(OptionPublisher(chain, cache, now), Product(curve, chain), rude)
                 self._publishers[f"{root}.OPT"], self._born[f"{root}.OPT"] = LaterRoot(options), LATER_ROOTS_SINCE

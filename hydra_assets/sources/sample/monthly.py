@@ -14,7 +14,7 @@ from hydra_assets.core.calendar import Calendar
 from hydra_assets.core.months import Month, months_between
 from hydra_assets.sources.sample.curve import FIRST_DAY, is_degraded
 
-CACHE_VERSION = "4"  # of the curve, the smile and their records: another one is another cache
+CACHE_VERSION = "5"  # of the curve, the smile and their records: another one is another cache
 RESTATED_AFTER = dt.timedelta(20)  # a degraded day is mended so much later
 PUBLISHER = 1
 NS_PER_S = 1_000_000_000
@@ -85,6 +85,20 @@ class Published(Protocol):
 
     def symbology(self, first: dt.date, last: dt.date) -> Symbology:
         """Raw symbols with their ids, first and last day, of what exists between *first* and *last*."""
+
+
+class NothingListed:
+    """A parent symbol that the vendor knows and that has no instrument."""
+
+    schemas: ClassVar[tuple[str, ...]] = ()
+
+    def records(self, schema: str, low: int, high: int) -> np.ndarray:
+        """No record of *schema*."""
+        return np.zeros(0, dtype=dtype_of(schema))
+
+    def symbology(self, first: dt.date, last: dt.date) -> Symbology:
+        """No symbol."""
+        return []
 
 
 class MonthlyRecords(ABC):

@@ -27,12 +27,11 @@ from hydra_assets.sources.sample.monthly import (
     midnight,
     ns,
 )
-from hydra_assets.sources.sample.records import SETTLES_FINAL, SETTLES_PRELIMINARY, UNSET_FLAGS
+from hydra_assets.sources.sample.records import EXCHANGES, SETTLES_FINAL, SETTLES_PRELIMINARY, UNSET_FLAGS
 from hydra_assets.sources.sample.smile import COMBINATION_IDS, Chain, ChainDay
 
 MINUTE = 60 * NS_PER_S
-OPENS = "08:30"
-CUT, LAST = 270, 275  # minutes from the opening to 13:00 and to 13:05
+CUT, LAST = 270, 275  # minutes from the opening to the close (08:30 to 13:00 for livestock) and to five minutes after it
 NOON = 210
 # First and last minute of what can be up to six records of one option and day; the fifth ends at the cut, the sixth comes after it.
 SLOTS = np.array([(1, 20), (21, 97), (98, 174), (175, 254), (255, CUT), (CUT + 1, LAST)])
@@ -63,6 +62,9 @@ class OptionPublisher(MonthlyRecords):
         for day in self.calendar.session_days(max(first, FIRST_DAY), last):
             found += [(symbol, number, day, day) for symbol, number in self._combinations(day)]
         return found
+
+    def _opens(self, day: dt.date) -> int:
+        return ns(self.calendar.at(day, self.chain.curve.shape.close)) - CUT * MINUTE
 
     def _combinations(self, day: dt.date) -> list[tuple[str, int]]:
         """Combinations that users defined on *day*, valid for that day alone."""
@@ -98,7 +100,7 @@ class OptionPublisher(MonthlyRecords):
             currency="USD",
             settl_currency="USD",
             strike_price_currency="USD",
-            exchange="XCME" if market.exchange == "CME" else "XCBT",
+            exchange=EXCHANGES.get(market.exchange, "XCME"),
             group=root,
         )
         rows = _many(blank, "definition", n + COMBINATIONS)
@@ -123,7 +125,7 @@ class OptionPublisher(MonthlyRecords):
     def _quotes(self, day: dt.date, chain: ChainDay) -> np.ndarray:
         market, tick, n = self.chain.curve.market.symbol, self.chain.listing.tick, len(chain.number)
         rng = np.random.default_rng(seed_of("quotes", market, day))
-        opens = self._at(day, OPENS)
+        opens = self._opens(day)
         minute, there = _minutes(chain, rng)
         mid = _values_at(chain, minute, self.chain.curve.shape.vol, rng) / tick
         wide = np.maximum(np.round(chain.spread[:, None] * np.exp(0.12 * rng.standard_normal(minute.shape))), 1)
@@ -175,7 +177,7 @@ class OptionPublisher(MonthlyRecords):
         if corrected:
             final[wrong] += 3
         kinds, morning = enum_of(dbn.StatType), self._at(after, "06:46")
-        soon = self._at(day, "13:09") + rank * 2_000_125
+        soon = self._opens(day) + (CUT + 9) * MINUTE + rank * 2_000_125
         evening = self._at(day, "18:00") + 20 * NS_PER_S + rank * 200_000_125
         parts = [
             self._said(day, chain.number, kinds.SETTLEMENT_PRICE, soon, preliminary, SETTLES_PRELIMINARY),
@@ -195,7 +197,7 @@ class OptionPublisher(MonthlyRecords):
                     self._said(day, chain.number[one], kinds.OPEN_INTEREST, np.array([at]), chain.interest[one] * 10, action=action)
                 )
         # What the session says of itself carries no reference date, and no settlement flags.
-        spoken = self._said(day, chain.number[traded], kinds.OPENING_PRICE, self._at(day, OPENS) + traded * 900_000, settle[traded])
+        spoken = self._said(day, chain.number[traded], kinds.OPENING_PRICE, self._opens(day) + traded * 900_000, settle[traded])
         spoken["ts_ref"] = dbn.UNDEF_TIMESTAMP
         numbers = np.array([number for _, number in self._combinations(day)])
         combined = self._said(day, numbers, kinds.OPEN_INTEREST, np.full(COMBINATIONS, morning), np.zeros(COMBINATIONS))

@@ -27,6 +27,7 @@ from hydra_assets.sources.sample.monthly import (
 
 SETTLES_FINAL, SETTLES_PRELIMINARY = 3, 2  # FIX tag 731: bit 0 final, bit 1 actual
 UNSET_FLAGS = 255
+EXCHANGES = {"CME": "XCME", "CBOT": "XCBT", "NYMEX": "XNYM"}
 
 Record = tuple[int, bytes]
 
@@ -78,7 +79,7 @@ class Publisher(MonthlyRecords):
                 high_limit_price=limits[1],
                 currency="USD",
                 settl_currency="USD",
-                exchange="XCME",
+                exchange=EXCHANGES.get(market.exchange, "XCME"),
                 group=market.symbol,
                 maturity_year=contract.month.year,
                 maturity_month=contract.month.month,
@@ -142,7 +143,8 @@ class Publisher(MonthlyRecords):
             )
             return at, bytes(message)
 
-        opened, soon, evening = (self._at(day, clock) for clock in ("08:30", "13:08", "18:00"))
+        close, evening = ns(self.calendar.at(day, self.curve.shape.close)), self._at(day, "18:00")
+        opened, soon = close - 270 * 60 * NS_PER_S, close + 8 * 60 * NS_PER_S
         morning = self._at(after, "06:45")
         # A final settlement that had to be corrected the next day; an open interest published, deleted and published again.
         corrected = chance(1 / 80, "corrected", symbol, day)

@@ -22,7 +22,6 @@ from hydra_assets.sources.sample.curve import FIRST_DAY, MONTH_CODES, Contract, 
 
 RATE = 0.045
 TREES = (17, 33)  # 0.002 volatility points, a twelfth of a tick at the money
-CLOSE = dt.time(13)  # the futures settle by then: the instant of every value here
 SHORTEST = 2 / 24 / 365  # years; on the last day options expire at noon and are worth their exercise value at the close
 OPTION_IDS, COMBINATION_IDS = 2_000_000_000, 2_900_000_000  # futures and their spreads lie far below
 STRIKES_PER_FUTURE = 500
@@ -58,6 +57,13 @@ LISTINGS = {
     "ZO": Listing(10.0, 4, 3, 0.125, 320, 2.0),
     "ZR": Listing(0.2, 5, 3, 0.005, 190, 2.0),
     "ZC": Listing(10.0, 5, 5, 0.125, 14_000, 0.5),
+    "ZS": Listing(20.0, 5, 5, 0.125, 6_000, 0.6),
+    "ZM": Listing(10.0, 4, 4, 0.05, 1_500, 1.2),
+    "ZL": Listing(1.0, 4, 4, 0.005, 1_500, 1.2),
+    "ZW": Listing(10.0, 5, 4, 0.125, 3_500, 0.7),
+    "KE": Listing(10.0, 4, 4, 0.125, 700, 1.5),
+    "CL": Listing(2.0, 5, 5, 0.01, 9_000, 0.6),
+    "NG": Listing(0.1, 6, 5, 0.001, 5_000, 0.8),
 }
 OTHER = Listing(5.0, 4, 4, 0.025, 400, 1.5)
 
@@ -186,7 +192,7 @@ class Chain:
         places_of = np.arange(max(low[-1], 1), high[-1] + 1)
         listed = (places_of >= low[:, None]) & (places_of <= high[:, None])
         strikes = np.round(places_of * listing.grid, 6)
-        closes = [self.curve.calendar.at(day, CLOSE) for day in days[first : first + n]]
+        closes = [self.curve.calendar.at(day, self.curve.shape.close) for day in days[first : first + n]]
         tau = np.array([(contract.expiration - close).total_seconds() for close in closes]) / (365 * 86_400)
         vol = self._vols(contract, first, np.log(strikes / forward[:, None]), np.maximum(tau, SHORTEST), rng)
         value, delta, gamma = _american(forward, strikes, tau, vol, listed)
