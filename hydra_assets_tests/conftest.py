@@ -1,20 +1,28 @@
-"""Fixtures that many tests share: a home for each test, the demo's home, the real files, instants in one line."""
+"""
+Fixtures that many tests share: a home for each test, the demo's home, the real files, instants in one line.
+
+pytest's first process reads this file before it starts the workers, which wait for it: pandas, Dagster and the vendors are imported
+by the fixtures that need them.
+"""
 
 import datetime as dt
 import os
 import signal
+from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pytest
 from hypothesis import settings
 
 from hydra_assets.core.instants import INSTANT
-from hydra_assets.storage.lake import ParquetLake
-from hydra_assets.storage.store import FeatureStore
 from hydra_assets_tests.support import laid_down
 from hydra_assets_tests.support.demo_home import Demo
-from hydra_assets_tests.support.rude_vendor import rude_vendor  # noqa: F401  a fixture
+
+if TYPE_CHECKING:
+    from hydra_assets_tests.support.rude_vendor import RudeVendor
 
 settings.register_profile("house", deadline=None, derandomize=True, print_blob=True)
 settings.load_profile("house")
@@ -57,13 +65,26 @@ def home(tmp_path, monkeypatch):
 
 @pytest.fixture
 def lake(tmp_path):
+    from hydra_assets.storage.lake import ParquetLake
+
     return ParquetLake(tmp_path / "lake", world="sample")
 
 
 @pytest.fixture
 def store(tmp_path):
+    from hydra_assets.storage.store import FeatureStore
+
     with FeatureStore(tmp_path / "store.sqlite", world="sample") as opened:
         yield opened
+
+
+@pytest.fixture
+def rude_vendor() -> "Iterator[RudeVendor]":
+    """Starts vendors: ``rude_vendor("counts", "friday").url``; all of them end with the test."""
+    from hydra_assets_tests.support.rude_vendor import serving
+
+    with ExitStack() as running:
+        yield lambda *names, **more: running.enter_context(serving(*names, **more))
 
 
 @pytest.fixture
@@ -80,7 +101,7 @@ def demo(tmp_path_factory) -> Demo:
     """The demo's home and what its first run printed."""
 
     def make(folder):
-        (folder / "first.txt").write_text(Demo(folder, "").run("demo", "-q").stdout)
+        (folder / "first.txt").write_text(Demo(folder, "").process("demo", "-q").stdout)
 
     folder = laid_down.made_once(tmp_path_factory, "demo", make)
     return Demo(folder, (folder / "first.txt").read_text())

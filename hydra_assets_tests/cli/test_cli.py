@@ -1,4 +1,4 @@
-"""The command line as a person meets it: real processes over a home that the real demo made."""
+"""The command line as a person meets it, over a home that the real demo made; what a process alone shows, in real processes."""
 
 import json
 import os
@@ -14,7 +14,7 @@ import hydra_assets
 from hydra_assets.cli.walkthrough import REAL
 from hydra_assets.features import ALL, of_family
 from hydra_assets.storage.lake import ParquetLake
-from hydra_assets_tests.support.demo_home import PROGRAM
+from hydra_assets_tests.support.demo_home import PROGRAM, Demo
 
 COMMANDS = [
     *("demo", "ui", "features", "history", "explain", "backfill", "export", "quote", "catalogue", "doctor", "sample-vendor", "config"),
@@ -54,9 +54,10 @@ def test_the_demo_shows_when_each_number_of_a_winters_evening_was_known(demo):
     assert re.search(r"open interest +│ +[\d,]+ │ Thu 2025-12-04 12:45", told)
 
 
+@pytest.mark.slow
 def test_a_second_demo_is_faster_and_changes_nothing(demo):
     before = contents(demo.home)
-    again = demo.run("demo", "-q").stdout
+    again = demo.process("demo", "-q").stdout
     assert "0 new rows in the lake: it held them all" in again
     assert contents(demo.home) == before
     table = re.compile(r"\(b\).*?earliest by", re.S)
@@ -121,7 +122,7 @@ def test_an_error_is_one_clear_line_and_exit_code_1(demo, words, says):
 
 
 def test_a_command_that_does_not_exist_is_met_with_the_nearest(demo):
-    done = demo.run("fetures", check=False)
+    done = demo.process("fetures", check=False)
     assert done.returncode == 2
     assert "Did you mean 'features'?" in done.stderr
 
@@ -139,34 +140,37 @@ def test_help_teaches(command, demo):
 
 
 def test_the_version(demo):
-    assert demo.run("--version").stdout.strip() == hydra_assets.__version__
+    assert demo.process("--version").stdout.strip() == hydra_assets.__version__
 
 
 def test_config_shows_and_starts_a_file_and_never_overwrites_one(home):
     def run(*words):
-        return subprocess.run([PROGRAM, "config", *words], capture_output=True, text=True, check=False)
+        return Demo(home, "").run("config", *words, check=False)
 
+    home.mkdir()
     assert "min_oi: 50" in run("show").stdout
     assert "no file of your own" in run("show").stdout
     assert run("init").returncode == 0
     assert (home / "config.yaml").read_text().startswith("# ")
     assert "min_oi: 50" in run("show").stdout
-    again = run("init")
+    again = Demo(home, "").process("config", "init", check=False)
     assert again.returncode == 1
     assert "exists already" in again.stderr
 
 
 def test_config_show_and_the_catalogue_as_json(home):
+    home.mkdir()
+    fresh = Demo(home, "")
+
     def told(*words):
-        return json.loads(subprocess.run([PROGRAM, *words, "--json"], capture_output=True, text=True, check=True).stdout)
+        return json.loads(fresh.run(*words, "--json").stdout)
 
     shown = told("config", "show")
     assert shown["file"] is None
     assert shown["settings"]["thresholds"]["min_oi"] == 50
     assert {row["name"] for row in told("catalogue")} == {feature.name for feature in ALL}
-    home.mkdir()
     (home / "config.yaml").write_text("tresholds: {}\n")
-    wrong = subprocess.run([PROGRAM, "config", "show"], capture_output=True, text=True, check=False)
+    wrong = fresh.run("config", "show", check=False)
     assert wrong.returncode == 1
     assert "did you mean 'thresholds'?" in wrong.stderr
 

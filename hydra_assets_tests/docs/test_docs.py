@@ -43,7 +43,7 @@ def test_every_output_is_what_is_printed(page, what, shown, demo, tmp_path):
         words = [str(tmp_path / word) if word.endswith((".parquet", ".csv")) else word for word in what.split()[1:]]
         printed = demo.run(*words).stdout.replace(f"{tmp_path}/", "")
     else:
-        printed = demo.run("-c", what, program=sys.executable).stdout
+        printed = demo.snippet(what)
     assert kept(printed) == kept(shown)
 
 
@@ -65,7 +65,7 @@ def test_no_part_of_the_demo_and_no_page_goes_unheld():
 def test_the_snippet_on_labels_keeps_training_and_test_apart(demo):
     (snippet,) = [what for page, what, _ in OUTPUTS if page == "recipes.md" and "forward_returns" in what]
     check = "\nassert pc.sum(known).as_py() > 70 and pc.sum(test).as_py() > 30 and not pc.any(pc.and_(known, test)).as_py()"
-    assert demo.run("-c", snippet + check, program=sys.executable).stdout.startswith("126 rows")
+    assert demo.process("-c", snippet + check, program=sys.executable).stdout.startswith("126 rows")
 
 
 def test_every_command_on_a_page_exists():

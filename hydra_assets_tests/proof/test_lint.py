@@ -1,7 +1,6 @@
 """The lint sees each way of looking ahead, and leaves alone what only looks like one."""
 
 import json
-import subprocess
 import sys
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import pytest
 import hydra_assets
 from hydra_assets.errors import ConfigError
 from hydra_assets.proof.lint.linter import ALL_RULES, lint, lint_source
+from hydra_assets_tests.support.demo_home import Demo
 
 PACKAGE = Path(hydra_assets.__file__).parent
 IMPORTS = """
@@ -326,10 +326,10 @@ def test_a_leak_in_one_of_our_own_features_would_be_seen(tmp_path):
 
 def test_the_command_prints_findings_and_its_exit_code_says_whether_there_are_any(tmp_path):
     def run(*words):
-        return subprocess.run([sys.executable, "-m", "hydra_assets.cli.main", "lint", *map(str, words)], capture_output=True, text=True)
+        return Demo(tmp_path, "").run("lint", *map(str, words), check=False)
 
     (tmp_path / "mine.py").write_text("y = x.bfill()\n")
-    found = run(tmp_path)
+    found = Demo(tmp_path, "").process("-m", "hydra_assets.cli.main", "lint", str(tmp_path), program=sys.executable, check=False)
     assert found.returncode == 1
     assert found.stdout.startswith(f"{tmp_path}/mine.py:1:5: backward-fill ")
     assert "1 finding" in found.stderr

@@ -2,10 +2,9 @@
 
 import datetime as dt
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 
 import databento
-import pytest
 from databento.historical.api.batch import BatchHttpAPI
 from databento.historical.api.metadata import MetadataHttpAPI
 from databento.historical.api.timeseries import TimeseriesHttpAPI
@@ -32,13 +31,6 @@ def serving(*names: str, markets=None, now=NOW, cache=None, tls=None, **sizes) -
     served = Served(markets or load_config().markets, load_release_calendar(), cache, clock, rude)
     with SampleVendor([feed.sample(served) for feed in FEEDS.values()], tls=tls, rude=rude) as vendor:
         yield vendor
-
-
-@pytest.fixture
-def rude_vendor() -> Iterator[RudeVendor]:
-    """Starts vendors: ``rude_vendor("counts", "friday").url``; all of them end with the test."""
-    with ExitStack() as running:
-        yield lambda *names, **more: running.enter_context(serving(*names, **more))
 
 
 def real_client(url: str) -> databento.Historical:

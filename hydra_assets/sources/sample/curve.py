@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
 import numpy as np
-from scipy.signal import lfilter
 
 from hydra_assets.core.calendar import NOON, Calendar
 from hydra_assets.core.market import Market
@@ -166,8 +165,8 @@ class Curve:
         """Log level and log slope a year of the curve, by session: each wanders and returns."""
         rng = np.random.default_rng(seed_of("curve", self.market.symbol))
         shocks = rng.standard_normal((len(self.days) + 400, 2))
-        level = lfilter([1.0], [1.0, -0.997], shocks[:, 0] * self.shape.vol / np.sqrt(252))
-        slope = lfilter([1.0], [1.0, -0.99], shocks[:, 1] * 0.012)
+        level = wander(shocks[:, 0] * self.shape.vol / np.sqrt(252), 0.997)
+        slope = wander(shocks[:, 1] * 0.012, 0.99)
         return level[400:], slope[400:]  # begun well before, so that the first day is like any other
 
     def history(self, contract: Contract) -> ContractHistory:
@@ -225,6 +224,15 @@ class Curve:
         """The contract's life and the place of *day* in it."""
         history = self.history(contract)
         return history, self.places[day] - history.first
+
+
+def wander(shocks: np.ndarray, stay: float) -> np.ndarray:
+    """Sums of *shocks* along the first axis, of which each step keeps the share *stay*."""
+    levels = np.empty_like(shocks)
+    level = np.zeros_like(shocks[0])
+    for i, shock in enumerate(shocks):  # scipy.signal does it too, and takes a second to import
+        levels[i] = level = shock + stay * level
+    return levels
 
 
 @lru_cache(maxsize=32)

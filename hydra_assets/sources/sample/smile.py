@@ -13,12 +13,11 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
 import numpy as np
-from scipy.signal import lfilter
 
 from hydra_assets.core.market import Market
 from hydra_assets.options.american import american_price
 from hydra_assets.options.greeks import greeks
-from hydra_assets.sources.sample.curve import FIRST_DAY, MONTH_CODES, Contract, Curve, curve_of, seed_of
+from hydra_assets.sources.sample.curve import FIRST_DAY, MONTH_CODES, Contract, Curve, curve_of, seed_of, wander
 
 RATE = 0.045
 TREES = (17, 33)  # 0.002 volatility points, a twelfth of a tick at the money
@@ -275,4 +274,4 @@ def _american(forward: np.ndarray, strikes: np.ndarray, tau: np.ndarray, vol: np
 
 def _wander(shocks: np.ndarray, stay: float) -> np.ndarray:
     """Shocks along the first axis made into a walk that returns, of standard deviation 1."""
-    return np.asarray(lfilter([np.sqrt(1 - stay**2)], [1.0, -stay], shocks, axis=0))
+    return wander(np.sqrt(1 - stay**2) * shocks, stay)
