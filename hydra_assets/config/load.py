@@ -257,19 +257,22 @@ def load_release_calendar() -> "ReleaseCalendar":
     from hydra_assets.core.releases import ReleaseCalendar  # it needs pandas, which settings do not
 
     exceptions = list(csv.DictReader((_SHIPPED / "cot_releases.csv").read_text(encoding="utf-8").splitlines()))
-    table = _shipped("cot_calendar.yaml")
+    table = _parsed("cot_calendar.yaml")
     return ReleaseCalendar(exceptions, reviewed_until=table["reviewed_until"], closures=table["closures"])
 
 
 @cache
-def _shipped(name: str) -> Any:
+def _parsed(name: str) -> Any:
     """The parsed shipped file *name*, shared by every caller: parsing takes longer than all the rest. To be read, never changed."""
     return yaml.safe_load((_SHIPPED / name).read_text(encoding="utf-8"))
 
 
+def _shipped() -> Mapping[str, Any]:
+    return {**_parsed("default.yaml"), "markets": _parsed("markets.yaml")}
+
+
 def _merged(path: Path | None) -> tuple[dict[str, Any], str]:
-    defaults = {**_shipped("default.yaml"), "markets": _shipped("markets.yaml")}
-    file = path or user_config_path()
+    defaults, file = dict(_shipped()), path or user_config_path()
     if not file.exists():
         if path or os.environ.get("HYDRA_CONFIG"):
             raise ConfigError(f"{file}: there is no such configuration file")
@@ -290,7 +293,7 @@ def _merge(base: dict[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _shipped_holes() -> list[object]:
-    return _list(_shipped("known_holes.yaml"), "known_holes.yaml", "the file")
+    return _list(_parsed("known_holes.yaml"), "known_holes.yaml", "the file")
 
 
 def _list(value: object, file: str, where: str) -> list[object]:
