@@ -26,6 +26,7 @@ from hydra_assets.errors import ConfigError
 from hydra_assets.host.outcome import Gap, RunOutcome
 
 SHOWN = 6  # gaps of one table
+SHOWN_CHARACTERS = 110  # of a step's progress
 INTERRUPTED = 130  # exit code of shells after Ctrl-C
 
 
@@ -69,7 +70,7 @@ def backfill(
     started = time.monotonic()
     with progress_bar(quiet=quiet or as_json) as progress:
         task = progress.add_task(f"{market} {months}", total=run.steps)
-        run.execute(lambda done, doing: progress.update(task, completed=done, description=f"{market} {months} {doing}"))
+        run.execute(lambda done, doing: progress.update(task, completed=done, description=_shortened(f"{market} {months} {doing}")))
     _report(run.result(), home, market, months, time.monotonic() - started, as_json=as_json)
 
 
@@ -89,6 +90,11 @@ def _ask_first(home: Home, config: Config, market: str, months: list[Month], tab
         console.print("[yellow]More than a run may spend: it will be refused. Raise databento.run_budget_usd, or take fewer months.[/]")
     if not yes:
         typer.confirm(f"Pay ${price.usd:,.4f} and go on?", abort=True)
+
+
+def _shortened(line: str) -> str:
+    """*line* short enough to leave room for the bar."""
+    return line if len(line) <= SHOWN_CHARACTERS else f"{line[: SHOWN_CHARACTERS - 1]}…"
 
 
 def _report(outcome: RunOutcome, home: Home, market: str, months: str, seconds: float, *, as_json: bool) -> None:

@@ -45,6 +45,7 @@ def raw_table(table: Table) -> dg.AssetsDefinition:
         # All is fetched, and kept, before any of it is handed over: a fault on the way materialises nothing. The next attempt begins
         # with the ledger: what is captured, or kept, is not asked for again.
         with vendor.open(run=context.run.root_run_id or context.run.run_id, unattended=unattended) as source:
+            source.report = context.log.info
             plans, fetched = one_attempt(
                 context, lambda: fetch_all(feed, source, lake, table, wanted, config, once=True), source.max_attempts
             )

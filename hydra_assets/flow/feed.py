@@ -2,7 +2,7 @@
 
 import datetime as dt
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Generic, Literal, Protocol, TypeVar
@@ -94,9 +94,17 @@ class Due:
 
 
 class Asks(Protocol):
-    """A source that gives up after a number of attempts."""
+    """
+    A source that gives up after a number of attempts.
+
+    Attributes:
+        report: called with a line on the progress of what takes long.
+    """
 
     max_attempts: int
+
+    @property
+    def report(self) -> Callable[[str], None]: ...
 
 
 SourceT = TypeVar("SourceT", bound=Asks)

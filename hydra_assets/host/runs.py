@@ -6,6 +6,7 @@ open.
 """
 
 import difflib
+import logging
 import signal
 import threading
 import uuid
@@ -98,7 +99,9 @@ class MarketRun:
 
     def _on_event(self, entry: dg.EventLogEntry) -> None:
         event = entry.dagster_event
-        if event is None:
+        if event is None:  # a line of the log: a vendor's progress with what takes long
+            if entry.step_key and entry.level == logging.INFO:
+                self._progress(self._done, f"{entry.step_key} {entry.user_message}")
             return
         self._events.append(event)
         blocked = event.event_type is dg.DagsterEventType.ENGINE_EVENT and event.step_key and "pool" in event.engine_event_data.metadata

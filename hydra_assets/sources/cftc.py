@@ -109,6 +109,7 @@ class CftcSource:
         self.folder = archives / "cftc"
         self.base_url = base_url
         self.max_attempts = max_attempts
+        self.report: Callable[[str], None] = lambda line: None
         self._calendar = calendar
         self._user_agent = user_agent
         self._limits = {

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 from urllib.parse import urlsplit
 
 import databento
@@ -22,6 +22,7 @@ import requests
 from databento.common.dbnstore import DBNStore
 from databento.common.error import BentoClientError, BentoError, BentoServerError, BentoWarning
 from databento.common.http import check_backend_warnings, check_http_error
+from databento.historical.api.batch import BatchHttpAPI
 from databento.historical.api.metadata import MetadataHttpAPI
 from databento.historical.api.timeseries import TimeseriesHttpAPI
 from requests.auth import HTTPBasicAuth
@@ -32,6 +33,7 @@ from hydra_assets.sources.http import retry_after_seconds
 _CHUNK = 1 << 16
 _ZSTD, _DBN = b"\x28\xb5\x2f\xfd", b"DBN"
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
+_FAMILY = ".databento.com"  # jobs are submitted at hist.databento.com, their files lie with api.databento.com
 _TRANSIENT = (408, 429, 500, 502, 503, 504)
 
 
@@ -46,17 +48,19 @@ class Limits:
 
 
 class _Bounded:
-    """The three verbs of the client's transport, bounded by ``limits``."""
+    """The verbs of the client's transport, bounded by ``limits``."""
 
     limits: Limits
     _key: str
     _headers: dict[str, str]
 
-    def _ask(self, method: str, url: str, *, basic_auth: bool, stream: bool = False, **asked: Any) -> requests.Response:
+    def _ask(
+        self, method: str, url: str, *, basic_auth: bool, stream: bool = False, more_headers: Mapping[str, str] | None = None, **asked: Any
+    ) -> requests.Response:
         response = requests.request(
             method,
             url,
-            headers=self._headers,
+            headers={**self._headers, **(more_headers or {})},
             auth=HTTPBasicAuth(username=self._key, password="") if basic_auth else None,
             timeout=(self.limits.connect_timeout_s, self.limits.read_timeout_s),
             allow_redirects=False,  # the key leaves for nowhere else
@@ -89,31 +93,35 @@ class _Bounded:
     def _stream(self, url: str, data: dict[str, object | None], basic_auth: bool, path: Any = None) -> DBNStore:
         begun = time.monotonic()
         with self._ask("POST", url, basic_auth=basic_auth, stream=True, data=data) as response, Path(path).open("xb") as kept:
-            late = threading.Event()
-
-            def end() -> None:
-                late.set()
-                response.raw.shutdown()  # a read that drips below its timeout is ended from here
-
-            watch = threading.Timer(max(self.limits.deadline_s - (time.monotonic() - begun), 0.1), end)
-            watch.start()
-            got = 0
-            try:
-                for chunk in response.iter_content(chunk_size=_CHUNK):
-                    got += len(chunk)
-                    if got > self.limits.max_bytes:
-                        raise VendorContentError(f"{_place(url)}: more than the {self.limits.max_bytes:,} bytes that were announced")
-                    kept.write(chunk)
-            except (requests.RequestException, OSError) as error:
-                if isinstance(error, VendorError):
-                    raise
-                why = f"not whole within {self.limits.deadline_s:.0f} s" if late.is_set() else "the answer broke off"
-                raise VendorUnavailableError(f"{_place(url)}: {why}") from error
-            finally:
-                watch.cancel()
-            if late.is_set():
-                raise VendorUnavailableError(f"{_place(url)}: not whole within {self.limits.deadline_s:.0f} s")
+            self._receive(response, kept, url, begun, self.limits.max_bytes)
         return DBNStore.from_file(_checked(Path(path), _place(url)))
+
+    def _receive(self, response: requests.Response, kept: IO[bytes], url: str, begun: float, most: int) -> None:
+        """Write the body to *kept*; raise where it breaks off, takes longer than the deadline, or is larger than *most* bytes."""
+        late = threading.Event()
+
+        def end() -> None:
+            late.set()
+            response.raw.shutdown()  # a read that drips below its timeout is ended from here
+
+        watch = threading.Timer(max(self.limits.deadline_s - (time.monotonic() - begun), 0.1), end)
+        watch.start()
+        got = 0
+        try:
+            for chunk in response.iter_content(chunk_size=_CHUNK):
+                got += len(chunk)
+                if got > most:
+                    raise VendorContentError(f"{_place(url)}: more than the {most:,} bytes that were announced")
+                kept.write(chunk)
+        except (requests.RequestException, OSError) as error:
+            if isinstance(error, VendorError):
+                raise
+            why = f"not whole within {self.limits.deadline_s:.0f} s" if late.is_set() else "the answer broke off"
+            raise VendorUnavailableError(f"{_place(url)}: {why}") from error
+        finally:
+            watch.cancel()
+        if late.is_set():
+            raise VendorUnavailableError(f"{_place(url)}: not whole within {self.limits.deadline_s:.0f} s")
 
 
 class _Timeseries(_Bounded, TimeseriesHttpAPI):
@@ -122,6 +130,31 @@ class _Timeseries(_Bounded, TimeseriesHttpAPI):
 
 class _Metadata(_Bounded, MetadataHttpAPI):
     pass
+
+
+class BoundedBatch(_Bounded, BatchHttpAPI):
+    """Batch jobs; `save` takes the place of the client's own download, which waits without end and warns of a wrong hash only."""
+
+    def save(self, url: str, path: Path, size: int) -> None:
+        """
+        Download the rest of a file of *size* bytes to *path*; what a broken download left there stays.
+
+        Raises:
+            VendorRefusedError: the file lies with somebody else than the vendor.
+            VendorUnavailableError: it broke off; the next call goes on from there.
+        """
+        there, own = urlsplit(url), urlsplit(self._base_url)
+        hosts = (there.hostname or "", own.hostname or "")
+        if there.scheme != own.scheme or (hosts[0] != hosts[1] and not all(host.endswith(_FAMILY) for host in hosts)):
+            raise VendorRefusedError(f"{_place(url)}: not of {own.hostname}; refused, the key stays with its host")
+        begun, held = time.monotonic(), path.stat().st_size if path.exists() else 0
+        if held == size:
+            return
+        ranged = {"Range": f"bytes={held}-{size - 1}"} if held else {}
+        with self._ask("GET", url, basic_auth=True, stream=True, more_headers=ranged) as response:
+            going_on = response.status_code == requests.codes.partial_content
+            with path.open("ab" if going_on else "wb") as kept:
+                self._receive(response, kept, url, begun, size - held if going_on else size)
 
 
 def client(key: str, gateway: str, limits: Limits) -> databento.Historical:
@@ -137,7 +170,7 @@ def client(key: str, gateway: str, limits: Limits) -> databento.Historical:
     if not key.strip():
         raise ConfigError("the live world needs a Databento key: set DATABENTO_API_KEY")
     made = databento.Historical(key, gateway=gateway.rstrip("/"))
-    for name, api in (("timeseries", _Timeseries), ("metadata", _Metadata)):
+    for name, api in (("timeseries", _Timeseries), ("metadata", _Metadata), ("batch", BoundedBatch)):
         bounded = api(key, gateway.rstrip("/"))
         bounded.limits = limits
         setattr(made, name, bounded)

@@ -1,7 +1,7 @@
 """Shared parts of the DBN parsers: the parsed answer, the share of it that may be unusable, and conversions to columns."""
 
 import datetime as dt
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -16,6 +16,7 @@ SCALE = 1e9  # DBN prices are integers of 1e-9 price units
 UNDEF_PRICE = 2**63 - 1
 UNDEF_TIME = 2**64 - 1
 DAY_NS = 86_400 * 10**9
+CHUNK = 1 << 18  # records held at once: 20 MB of quotes
 EPOCH = dt.date(1970, 1, 1)
 Degraded = Callable[[dt.date], bool]
 Within = tuple[dt.datetime, dt.datetime]  # start, end (exclusive) of what is wanted of an answer that can hold more
@@ -64,6 +65,16 @@ def records_of(store: DBNStore, schema: str, within: Within | None = None) -> np
     records = store.to_ndarray(schema=schema)
     if not isinstance(records, np.ndarray):
         raise VendorContentError(f"{schema}: the decoder gave {type(records).__name__}, not records")
+    return _inside(records, schema, within)
+
+
+def chunks_of(store: DBNStore, schema: str, within: Within | None = None) -> Iterator[np.ndarray]:
+    """The records of `records_of`, `CHUNK` of them at a time: a month of option quotes can be larger than memory."""
+    for records in store.to_ndarray(schema=schema, count=CHUNK):
+        yield _inside(records, schema, within)
+
+
+def _inside(records: np.ndarray, schema: str, within: Within | None) -> np.ndarray:
     if within is None:
         return records
     at = records["ts_event" if schema.startswith("ohlcv") else "ts_recv"].astype(np.int64)

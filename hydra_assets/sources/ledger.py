@@ -19,7 +19,7 @@ CREATE TABLE IF NOT EXISTS requests(
     dataset TEXT NOT NULL, schema TEXT NOT NULL, symbols TEXT NOT NULL, start_us INTEGER NOT NULL, end_us INTEGER NOT NULL,
     usd REAL NOT NULL, records INTEGER NOT NULL, bytes INTEGER NOT NULL,
     state TEXT NOT NULL CHECK(state IN ('asked', 'kept', 'refused', 'failed')),
-    sha256 TEXT, seen_at TEXT, reason TEXT);
+    sha256 TEXT, seen_at TEXT, reason TEXT, job TEXT);
 CREATE TABLE IF NOT EXISTS days(
     data_type TEXT NOT NULL, market TEXT NOT NULL, day TEXT NOT NULL, last_modified TEXT NOT NULL, fetches INTEGER NOT NULL,
     captured_at TEXT NOT NULL, status TEXT NOT NULL DEFAULT 'available', PRIMARY KEY(data_type, market, day)) WITHOUT ROWID;
@@ -52,6 +52,30 @@ class Kept:
 
     sha256: str
     seen_at: dt.datetime
+
+
+@dataclass(frozen=True)
+class Job:
+    """
+    A batch job that is paid for, or may be, and whose file is not in the archive yet.
+
+    Attributes:
+        number: of `Ledger.reserve`.
+        id: the vendor's name of it; empty where the process ended before the vendor's answer was noted.
+        symbols, start, end: the range that it was submitted for, which can be more than what is wanted now.
+        asked_at: when it was submitted, or about to be.
+        usd, records, size: its quote.
+    """
+
+    number: int
+    id: str
+    symbols: str
+    start: dt.datetime
+    end: dt.datetime
+    asked_at: dt.datetime
+    usd: float
+    records: int
+    size: int
 
 
 @dataclass(frozen=True)
@@ -108,8 +132,9 @@ class Ledger(Closing):
         with self._writing():
             for statement in _SCHEMA.split(";"):
                 self._db.execute(statement)
-            if "status" not in {row["name"] for row in self._db.execute("PRAGMA table_info(days)")}:  # a ledger of before
-                self._db.execute(f"ALTER TABLE days ADD COLUMN status TEXT NOT NULL DEFAULT '{AVAILABLE}'")
+            for table, column, kind in (("days", "status", f"TEXT NOT NULL DEFAULT '{AVAILABLE}'"), ("requests", "job", "TEXT")):
+                if column not in {row["name"] for row in self._db.execute(f"PRAGMA table_info({table})")}:  # a ledger of before
+                    self._db.execute(f"ALTER TABLE {table} ADD COLUMN {column} {kind}")
 
     def close(self) -> None:
         """Close the file."""
@@ -117,9 +142,19 @@ class Ledger(Closing):
 
     # ---------------------------------------------------------------- money
 
-    def reserve(self, request: Mapping[str, Any], *, usd: float, records: int, size: int, budget: Budget, now: dt.datetime) -> int:
+    def reserve(
+        self,
+        request: Mapping[str, Any],
+        *,
+        usd: float,
+        records: int,
+        size: int,
+        budget: Budget,
+        now: dt.datetime,
+        by_job: bool = False,
+    ) -> int:
         """
-        Write down that *request* is about to be asked for *usd*; its number.
+        Write down that *request* is about to be asked for *usd*, as a batch job or a stream; its number.
 
         Raises:
             BudgetError: it would exceed a budget; nothing was written.
@@ -143,8 +178,9 @@ class Ledger(Closing):
                         " nothing was requested"
                     )
             done = self._db.execute(
-                "INSERT INTO requests(asked_at, run, unattended, dataset, schema, symbols, start_us, end_us, usd, records, bytes, state)"
-                " VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'asked')",
+                "INSERT INTO requests"
+                "(asked_at, run, unattended, dataset, schema, symbols, start_us, end_us, usd, records, bytes, state, job)"
+                " VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'asked', ?)",
                 (
                     now.astimezone(dt.UTC).isoformat(),
                     budget.run,
@@ -157,6 +193,7 @@ class Ledger(Closing):
                     float(usd),
                     int(records),
                     int(size),
+                    "" if by_job else None,
                 ),
             )
             return int(done.lastrowid or 0)
@@ -185,6 +222,23 @@ class Ledger(Closing):
                 ("refused" if refused else "failed", reason, sha256, number),
             )
 
+    def submitted(self, number: int, job: str) -> None:
+        """Note that the vendor has taken the request as batch job *job*."""
+        with self._writing():
+            self._db.execute("UPDATE requests SET job = ? WHERE id = ?", (job, number))
+
+    def waiting_job(self, request: Mapping[str, Any], *, seen_since: dt.date) -> Job | None:
+        """The newest batch job for all of *request*'s range, begun on *seen_since* or later, whose file is not kept yet."""
+        row = self._covering("state = 'asked' AND job IS NOT NULL", request, seen_since)
+        if row is None:
+            return None
+        at, span = dt.datetime.fromisoformat(row["asked_at"]), (_instant(row["start_us"]), _instant(row["end_us"]))
+        return Job(row["id"], row["job"], row["symbols"], *span, at, row["usd"], row["records"], row["bytes"])
+
+    def job_ids(self) -> set[str]:
+        """The vendor's names of all batch jobs ever noted."""
+        return {row["job"] for row in self._db.execute("SELECT job FROM requests WHERE job > ''")}
+
     def unusable(self, request: Mapping[str, Any]) -> list[str]:
         """Hashes of kept answers to exactly *request* that were not whole."""
         rows = self._db.execute(
@@ -200,19 +254,24 @@ class Ledger(Closing):
 
     def covering(self, request: Mapping[str, Any], *, seen_since: dt.date) -> Kept | None:
         """The newest kept answer that holds all of *request*'s range and was seen on *seen_since* or later."""
-        row = self._db.execute(
-            "SELECT sha256, seen_at FROM requests WHERE state = 'kept' AND dataset = ? AND schema = ? AND symbols = ?"
-            " AND start_us <= ? AND end_us >= ? AND substr(seen_at, 1, 10) >= ? ORDER BY seen_at DESC LIMIT 1",
-            (
-                request["dataset"],
-                request["schema"],
-                request["symbols"],
-                _us(request["start"]),
-                _us(request["end"]),
-                seen_since.isoformat(),
-            ),
-        ).fetchone()
+        row = self._covering("state = 'kept'", request, seen_since)
         return None if row is None else Kept(row["sha256"], dt.datetime.fromisoformat(row["seen_at"]))
+
+    def paid_for(self, request: Mapping[str, Any], *, seen_since: dt.date) -> int | None:
+        """Number of the kept answer, else of the waiting batch job, that brings all of *request*'s range at no further charge."""
+        row = self._covering("state = 'kept'", request, seen_since) or self._covering(
+            "state = 'asked' AND job IS NOT NULL", request, seen_since
+        )
+        return None if row is None else int(row["id"])
+
+    def touches(self, request: Mapping[str, Any]) -> bool:
+        """Whether an answer or batch job that is paid for holds a part of *request*'s range."""
+        row = self._db.execute(
+            "SELECT 1 FROM requests WHERE (state = 'kept' OR state = 'asked' AND job IS NOT NULL) AND dataset = ? AND schema = ?"
+            " AND symbols = ? AND start_us < ? AND end_us > ? LIMIT 1",
+            (request["dataset"], request["schema"], request["symbols"], _us(request["end"]), _us(request["start"])),
+        ).fetchone()
+        return row is not None
 
     def requests(self) -> list[dict[str, Any]]:
         """Every request, oldest first."""
@@ -263,6 +322,23 @@ class Ledger(Closing):
 
     # ---------------------------------------------------------------- inside
 
+    def _covering(self, state: str, request: Mapping[str, Any], seen_since: dt.date) -> sqlite3.Row | None:
+        """The newest request in *state* that holds all of *request*'s range; a job's data are those of its submission."""
+        row: sqlite3.Row | None = self._db.execute(
+            f"SELECT * FROM requests WHERE {state} AND dataset = ? AND schema = ? AND symbols = ? AND start_us <= ? AND end_us >= ?"
+            " AND substr(CASE WHEN job IS NULL THEN seen_at ELSE asked_at END, 1, 10) >= ?"
+            " ORDER BY coalesce(seen_at, asked_at) DESC LIMIT 1",
+            (
+                request["dataset"],
+                request["schema"],
+                request["symbols"],
+                _us(request["start"]),
+                _us(request["end"]),
+                seen_since.isoformat(),
+            ),
+        ).fetchone()
+        return row
+
     def _spent(self, where: str, value: str | None) -> float:
         row = self._db.execute(f"SELECT coalesce(sum(usd), 0) AS usd FROM requests WHERE {_SPENT} AND {where}", (value,)).fetchone()
         return float(row["usd"])
@@ -281,3 +357,7 @@ class Ledger(Closing):
 def _us(when: dt.datetime) -> int:
     delta = when.astimezone(dt.UTC) - dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
     return (delta.days * 86_400 + delta.seconds) * 1_000_000 + delta.microseconds
+
+
+def _instant(us: int) -> dt.datetime:
+    return dt.datetime(1970, 1, 1, tzinfo=dt.UTC) + dt.timedelta(microseconds=us)

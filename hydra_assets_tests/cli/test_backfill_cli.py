@@ -220,6 +220,14 @@ def test_in_the_live_world_the_price_comes_first_and_no_means_no(live_vendor):
     assert (told["world"], told["new_rows"], told["paid_usd"]) == ("live", 0, 0)
 
 
+def test_the_progress_of_what_takes_long_is_shown(home):
+    (home / "config.yaml").write_text("databento: {batch_above_mb: 0.0}\nsample: {rude: slow_jobs, busy_polls: 1}\n")
+    shown = []
+    done = hydra_assets.backfill("HE", "2025-10", assets=["futures_definitions"], told=lambda count, line: shown.append(line))
+    assert not done.failures
+    assert any(re.search(r"futures_definitions .*batch job \S+ is queued", line) for line in shown)
+
+
 def test_what_is_free_is_not_asked_about(live_vendor, monkeypatch):
     monkeypatch.delenv("DATABENTO_API_KEY")
     done = run("HE", "2025-10", "--world", "live", "--select", "futures_continuous", "-q")

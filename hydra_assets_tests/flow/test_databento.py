@@ -213,7 +213,7 @@ def test_a_fault_has_its_class_serves_nothing_and_shows_no_key(name, tmp_path):
         assert asking.fetch_once(request()).usd > 0  # and nothing stands in the way of the next
 
 
-def test_an_answer_shorter_than_announced_is_kept_and_believed_when_it_comes_twice(tmp_path, monkeypatch):
+def test_an_answer_shorter_than_announced_is_kept_and_accepted_when_it_comes_twice(tmp_path, monkeypatch):
     real = DatabentoSource.quote
     monkeypatch.setattr(
         DatabentoSource, "quote", lambda self, wanted: dataclasses.replace(real(self, wanted), records=real(self, wanted).records * 2)
@@ -222,7 +222,7 @@ def test_an_answer_shorter_than_announced_is_kept_and_believed_when_it_comes_twi
         with pytest.raises(ShortAnswerError, match="the bytes are kept"):
             asking.fetch_once(request())
         payload = asking.fetch_once(request())
-        assert any("believed" in note for note in payload.warnings)
+        assert any("accepted" in note for note in payload.warnings)
         assert payload.store().to_df().shape[0] > 0
         assert running.paid() == 2
         assert asking.fetch_once(request()).usd == 0
@@ -657,6 +657,24 @@ def test_a_lost_lake_is_filled_from_the_archive_without_paying(tmp_path):
                 lay(asking, lake, table, [Month(2025, 10)])
             assert lake.read("futures_bars", "HE").num_rows > 200
         assert running.paid() == 2
+
+
+def test_days_that_are_paid_for_and_not_in_the_lake_are_not_paid_again_with_the_later_ones(tmp_path, lake):
+    """Killed before the lake had them; the next day's range is longer than the one that was asked for."""
+    early, late = dt.datetime(2025, 10, 15, 18, tzinfo=dt.UTC), dt.datetime(2025, 10, 16, 18, tzinfo=dt.UTC)
+    with vendor(early) as running:
+        with source(running.url, tmp_path, now=early) as asking:
+            lay(asking, lake, "futures_definitions", [Month(2025, 10)], early.date())
+            plan = plan_of(asking, lake, "futures_statistics", HE, [Month(2025, 10)], early.date())
+            DATABENTO.fetch(asking, [plan])
+            paid, last = asking.ledger.spent(), plan.ranges[0].days[-1]
+        running.now = late
+        with source(running.url, tmp_path, now=late) as asking:
+            lay(asking, lake, "futures_definitions", [Month(2025, 10)], late.date())
+            plan, _ = lay(asking, lake, "futures_statistics", [Month(2025, 10)], late.date())
+            assert [(part.days[0], part.days[-1]) for part in plan.ranges] == [(D(2025, 10, 1), last), (D(2025, 10, 14),) * 2]
+            assert asking.ledger.spent() - paid < paid / 4
+            assert set(asking.ledger.captured("futures_statistics", "HE")) == set(plan.ranges[0].days + plan.ranges[1].days)
 
 
 def test_of_an_archived_answer_only_what_is_asked_now_is_laid(tmp_path):

@@ -20,7 +20,7 @@ from hydra_assets.flow.feeds.databento import DATABENTO
 from hydra_assets.flow.feeds.databento_plan import SCHEMAS, DatabentoPlan
 from hydra_assets.flow.feeds.registry import FEEDS, check_feeds
 from hydra_assets.flow.feeds.sample import served
-from hydra_assets.sources.databento import Condition
+from hydra_assets.sources.databento_request import Condition
 from hydra_assets.sources.quarantine import refusal_of
 from hydra_assets.storage.capture import Look
 from hydra_assets_tests.conftest import at

@@ -10,8 +10,9 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from hydra_assets.config.load import load_config, load_release_calendar
-from hydra_assets.sources.databento import DatabentoSource, Request
+from hydra_assets.sources.databento import DatabentoSource
 from hydra_assets.sources.databento_client import Limits
+from hydra_assets.sources.databento_request import Request
 from hydra_assets.sources.ledger import Budget, Ledger
 from hydra_assets.sources.sample.databento import SAMPLE_KEY, FakeDatabento
 from hydra_assets.sources.sample.side import Reply, Served
@@ -73,10 +74,10 @@ def vendor(now=NOW):
 
 
 @contextmanager
-def source(url, folder, *, budget=None, limits=None, key=SAMPLE_KEY, now=NOW):
+def source(url, folder, *, budget=None, limits=None, key=SAMPLE_KEY, now=NOW, **more):
     with Ledger(folder / "ledger.sqlite") as ledger:
         limits = limits or Limits(connect_timeout_s=1.0, read_timeout_s=1.0, deadline_s=3.0)
-        yield DatabentoSource(key, url, folder, ledger, budget=budget or Budget("test"), limits=limits, now=lambda: now)
+        yield DatabentoSource(key, url, folder, ledger, budget=budget or Budget("test"), limits=limits, now=lambda: now, **more)
 
 
 def patient_source(url, folder, **more):

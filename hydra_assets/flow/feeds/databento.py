@@ -23,12 +23,13 @@ from hydra_assets.flow.batch import Batch, Captured
 from hydra_assets.flow.feed import CoverageDay, Due, Fact, Feed, Fetched
 from hydra_assets.flow.feeds.databento_plan import SCHEMAS, DatabentoPlan, DayRange, complete_at, plan_of
 from hydra_assets.flow.feeds.sample import served
-from hydra_assets.sources.databento import DatabentoSource, Payload
+from hydra_assets.sources.databento import DatabentoSource
 from hydra_assets.sources.databento_client import Limits
 from hydra_assets.sources.databento_join import Definitions
 from hydra_assets.sources.databento_options import OptionDefinitions, parse_option_definitions, parse_option_quotes
 from hydra_assets.sources.databento_parse import parse_bars, parse_definitions
 from hydra_assets.sources.databento_records import Parsed, Within
+from hydra_assets.sources.databento_request import Payload
 from hydra_assets.sources.databento_statistics import parse_statistics
 from hydra_assets.sources.ledger import Budget, Ledger
 from hydra_assets.sources.sample.server import SampleVendor
@@ -41,13 +42,14 @@ _DEFINED_BEFORE = dt.timedelta(10)
 
 @dataclass(frozen=True)
 class DatabentoSettings:
-    """Settings of requests to Databento, in seconds, and the limits of spending, in dollars."""
+    """Settings of requests to Databento, in seconds; megabytes above which they are batch jobs; the limits of spending, in dollars."""
 
     gateway: str
     connect_timeout_s: float
     read_timeout_s: float
     deadline_s: float
     max_attempts: int
+    batch_above_mb: float
     run_budget_usd: float
     day_budget_usd: float
     unattended_day_budget_usd: float
@@ -66,22 +68,22 @@ def open_databento(home: Home, config: Config, *, key: str, run: str = "by hand"
         unattended: requested by a schedule or sensor.
     """
     settings = config.vendor("databento", DatabentoSettings)
-    limits = Limits(settings.connect_timeout_s, settings.read_timeout_s, settings.deadline_s)
+    more: dict[str, Any] = {
+        "limits": Limits(settings.connect_timeout_s, settings.read_timeout_s, settings.deadline_s),
+        "max_attempts": settings.max_attempts,
+        "batch_above": round(settings.batch_above_mb * 1e6),
+    }
     with Ledger(home.ledger) as ledger:
         if home.world == "live":
             budget = Budget(run, settings.run_budget_usd, settings.day_budget_usd, settings.unattended_day_budget_usd, unattended)
-            yield DatabentoSource(
-                key, settings.gateway, home.archives, ledger, budget=budget, limits=limits, max_attempts=settings.max_attempts
-            )
+            yield DatabentoSource(key, settings.gateway, home.archives, ledger, budget=budget, **more)
             return
         from hydra_assets.sources.sample.databento import SAMPLE_KEY
 
         facts = served(config, cache=home.cache)
         with SampleVendor([DATABENTO.sample(facts)], rude=facts.rude) as vendor:
             budget = Budget(run, unattended=unattended)
-            yield DatabentoSource(
-                SAMPLE_KEY, vendor.url, home.archives, ledger, budget=budget, limits=limits, max_attempts=settings.max_attempts
-            )
+            yield DatabentoSource(SAMPLE_KEY, vendor.url, home.archives, ledger, budget=budget, **more)
 
 
 @dataclass

@@ -7,9 +7,11 @@ is kept whatever becomes of the next. A captured day is asked for again only whe
 quality and was modified since: ``last_modified_date`` alone moves for every day whenever any schema of the dataset is generated anew.
 """
 
+import dataclasses
 import datetime as dt
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
+from itertools import groupby
 
 from hydra_assets.core.calendar import DEFAULT_CALENDAR, Calendar
 from hydra_assets.core.market import Market
@@ -18,9 +20,10 @@ from hydra_assets.core.option_rules import OptionRules
 from hydra_assets.core.tables.registry import TABLES
 from hydra_assets.core.tables.table import Table
 from hydra_assets.flow.feed import Plan
-from hydra_assets.sources.databento import Condition, DatabentoSource, Quote, Request
+from hydra_assets.sources.databento import DatabentoSource
 from hydra_assets.sources.databento_options import FROM
-from hydra_assets.sources.ledger import AVAILABLE, CapturedDay
+from hydra_assets.sources.databento_request import Condition, Quote, Request
+from hydra_assets.sources.ledger import AVAILABLE, CapturedDay, Ledger
 from hydra_assets.storage.lake import ParquetLake
 
 MAX_FETCHES = 3  # of one day's table, however often the vendor mends it
@@ -168,7 +171,8 @@ def plan_of(
             again.add(day)
     held = len(days) - len(gaps) - len(missing)
     ranges = _ranges(missing, again, calendar, months=3 if SCHEMAS[data_type] == "ohlcv-1d" else 1)
-    return DatabentoPlan(*about, ranges, gaps, held, conditions, frozenset(days))
+    plan = DatabentoPlan(*about, ranges, gaps, held, conditions, frozenset(days))
+    return dataclasses.replace(plan, ranges=[part for wanted in ranges for part in _apart(source.ledger, plan, wanted)])
 
 
 def quote_plan(source: DatabentoSource, plan: DatabentoPlan) -> list[tuple[Request, Quote]]:
@@ -183,7 +187,7 @@ def quote_plan(source: DatabentoSource, plan: DatabentoPlan) -> list[tuple[Reque
 
     for wanted in plan.ranges:
         request = plan.request(wanted)
-        if source.ledger.covering(request.arguments(), seen_since=wanted.seen_since):
+        if source.ledger.paid_for(request.arguments(), seen_since=wanted.seen_since) is not None:
             price()
             answers.append((request, Quote(0.0, 0, 0)))
             continue
@@ -206,6 +210,20 @@ def _ranges(missing: Mapping[dt.date, dt.date], again: Set[dt.date], calendar: C
         DayRange(tuple(part), {day: missing[day] for day in part}, max((missing[day] for day in part if day in again), default=dt.date.min))
         for part in parts
     ]
+
+
+def _apart(ledger: Ledger, plan: DatabentoPlan, wanted: DayRange) -> list[DayRange]:
+    """*wanted*, its days that are paid for already apart from the others: what was asked for on an earlier day ended sooner."""
+    asked = plan.request(wanted).arguments()
+    if not ledger.touches(asked) or ledger.paid_for(asked, seen_since=wanted.seen_since) is not None:
+        return [wanted]
+
+    def paid_for(day: dt.date) -> int | None:
+        alone = dataclasses.replace(wanted, days=(day,))
+        return ledger.paid_for(plan.request(alone).arguments(), seen_since=wanted.seen_since)
+
+    parts = [tuple(days) for _, days in groupby(wanted.days, key=paid_for)]
+    return [DayRange(days, {day: wanted.changed[day] for day in days}, wanted.seen_since) for days in parts]
 
 
 def _mended(condition: Condition | None, known: CapturedDay) -> bool:

@@ -28,13 +28,26 @@ class BatchJobs:
         encode: a request's parameters to its zstd DBN; None where there are no records.
         now: its clock.
         busy_polls: how often a job is looked at before it is done.
+        expires: the first job for a request expires at once.
+        corrupts: a file is changed the first time that it is downloaded.
     """
 
-    def __init__(self, folder: Path | None, encode: Encode, now: Callable[[], dt.datetime], busy_polls: int = 0) -> None:
+    def __init__(
+        self,
+        folder: Path | None,
+        encode: Encode,
+        now: Callable[[], dt.datetime],
+        busy_polls: int = 0,
+        *,
+        expires: bool = False,
+        corrupts: bool = False,
+    ) -> None:
         self._folder, self._encode, self._now, self._busy_polls = folder, encode, now, busy_polls
         self._jobs: dict[str, dict[str, Any]] = {}
         self._files: dict[str, dict[str, bytes]] = {}
         self._polls: dict[str, int] = {}
+        self._expires, self._corrupts = expires, corrupts
+        self._downloaded: set[tuple[str, str]] = set()
         if folder is not None and folder.exists():
             for path in sorted(folder.glob("*.json")):
                 job = json.loads(path.read_text(encoding="utf-8"))
@@ -71,6 +84,8 @@ class BatchJobs:
             "ts_received": _iso(now),
             "ts_expiration": _iso(now + EXPIRES),
         }
+        if self._expires and not any(_alike(job, before) for before in self._jobs.values()):
+            job["ts_expiration"] = _iso(now - dt.timedelta(seconds=1))
         self._jobs[str(job["id"])] = job
         if self._folder is not None:
             self._folder.mkdir(parents=True, exist_ok=True)
@@ -104,7 +119,11 @@ class BatchJobs:
 
     def file(self, number: str, name: str) -> bytes:
         """One file; KeyError where it is not there."""
-        return self._made(number)[name]
+        body = self._made(number)[name]
+        if self._corrupts and (number, name) not in self._downloaded:
+            self._downloaded.add((number, name))
+            return body[:-1] + bytes([body[-1] ^ 1])
+        return body
 
     def zipped(self, number: str) -> bytes:
         """All files of a job in one zip."""
@@ -134,6 +153,11 @@ class BatchJobs:
                     files[f"{name}-{span}.{job['schema']}.dbn.zst"] = body
             self._files = {number: files}  # of the newest job alone: they can be large, and are made again
         return self._files[number]
+
+
+def _alike(job: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Whether two jobs are for one request."""
+    return all(job[name] == other[name] for name in ("dataset", "symbols", "schema", "start", "end"))
 
 
 def _parts(start: str, end: str, duration: str) -> list[tuple[dt.date, dt.date, str, str]]:

@@ -81,7 +81,8 @@ class FakeDatabento(Side):
         self._dataset = {symbol: market.dataset for symbol, market in markets.items()}
         self._now, self._lock, self._rude = now, threading.Lock(), rude
         jobs = cache / "batch" if cache else None
-        self._jobs = BatchJobs(jobs, self._batch_file, now, rude.busy_polls if rude.slow_jobs else 0)
+        polls = rude.busy_polls if rude.slow_jobs else 0
+        self._jobs = BatchJobs(jobs, self._batch_file, now, polls, expires=rude.expired_jobs, corrupts=rude.corrupt_files)
 
     @property
     def range_end(self) -> dt.datetime:

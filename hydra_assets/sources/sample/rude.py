@@ -45,6 +45,8 @@ class Rudeness:
     empty_ranges: bool = _switch("422 for every range whose start is not before its end, get_dataset_condition included")
     unborn_roots: bool = _switch("option roots after a market's first one begin on 2021-06-01; before, they are not_found (206)")
     slow_jobs: bool = _switch("a batch job is queued, then processing, then done, after busy_polls looks at it")
+    corrupt_files: bool = _switch("a file of a batch job has a changed byte the first time that it is downloaded")
+    expired_jobs: bool = _switch("the first batch job for a request has expired when it is looked at; the second is made")
     live_prices: bool = _switch("dollars by schema as in published ledgers: daily bars cost 16 times the sample's flat price")
 
     # Statistics
