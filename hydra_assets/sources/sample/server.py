@@ -31,6 +31,10 @@ class SampleVendor:
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
 
+            def handle(self) -> None:
+                with contextlib.suppress(ConnectionError):  # a client may leave before the end of an answer
+                    super().handle()
+
             def do_GET(self) -> None:
                 with contextlib.suppress(ConnectionError):  # who asked has gone: nobody is left to tell
                     vendor._answer(self)
