@@ -85,8 +85,7 @@ def examine_vendors(
     with _scratch(home.world, keep=ask.keep and ask.spend > 0) as scratch:
         account = home if ask.spend > 0 else scratch
         account.create()
-        limits = dataclasses.replace(config.databento, max_attempts=min(_ATTEMPTS, config.databento.max_attempts), run_budget_usd=ask.spend)
-        settings, run = dataclasses.replace(config, databento=limits), f"doctor {uuid.uuid4().hex[:12]}"
+        settings, run = _sparing(config, ask.spend), f"doctor {uuid.uuid4().hex[:12]}"
         with DATABENTO.open(account, settings, key=key, run=run) as source:
             look = _Look(source, ParquetLake(scratch.lake, world=home.world), settings, ask, now, run, told)
             try:
@@ -162,6 +161,13 @@ class _Look:
     def _day(self) -> VendorDay:
         assert self.chosen is not None  # noqa: S101  the free readings come first
         return self.chosen
+
+
+def _sparing(config: Config, spend: float) -> Config:
+    """*config* with what Databento may take lowered to one look: few attempts, and no more than *spend* dollars."""
+    block = config.vendors[DATABENTO.name]
+    block = {**block, "max_attempts": min(_ATTEMPTS, block["max_attempts"]), "run_budget_usd": float(spend)}
+    return dataclasses.replace(config, vendors={**config.vendors, DATABENTO.name: block})
 
 
 @contextmanager

@@ -8,8 +8,10 @@ from hydra_assets.core.market import Market
 from hydra_assets.doctor.reading import Reading
 from hydra_assets.doctor.vendor_day import VendorDay
 from hydra_assets.errors import VendorUnavailableError
+from hydra_assets.flow.feeds.cot import COT
 from hydra_assets.flow.feeds.databento import DATABENTO
 from hydra_assets.flow.feeds.databento_plan import SCHEMAS
+from hydra_assets.sources.cftc import CftcSettings
 from hydra_assets.sources.cftc_reach import reach_archive
 from hydra_assets.sources.databento import DatabentoSource, Request
 
@@ -20,7 +22,7 @@ _LATE = dt.timedelta(2)  # the range usually ends hours ago; a session so old sh
 
 def read_cftc(base_url: str, config: Config, now: dt.datetime) -> Reading:
     """Whether this year's archive is served at *base_url*, to our name."""
-    settings, year = config.cftc, now.year
+    settings, year = config.vendor(COT.name, CftcSettings), now.year
     try:
         found = reach_archive(
             base_url,

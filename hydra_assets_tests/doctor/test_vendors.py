@@ -42,9 +42,8 @@ def settings(url, **databento):
     """The shipped settings, with both vendors at *url* and quick to give up."""
     config = load_config()
     quick = {"gateway": url, "read_timeout_s": 20.0, "deadline_s": 20.0, "max_attempts": 1, **databento}
-    return dataclasses.replace(
-        config, databento=dataclasses.replace(config.databento, **quick), cftc=dataclasses.replace(config.cftc, base_url=url)
-    )
+    blocks = {"databento": {**config.vendors["databento"], **quick}, "cftc": {**config.vendors["cftc"], "base_url": url}}
+    return dataclasses.replace(config, vendors={**config.vendors, **blocks})
 
 
 @pytest.fixture
@@ -194,7 +193,7 @@ def test_a_refused_answer_is_wrong_and_says_of_what(start, look):
     assert {reading.verdict for reading in found(page, "1 no expiration")} == {"look"}
     (wrong,) = [reading for reading in page.readings if reading.verdict == "wrong"]
     assert wrong.name == "futures_statistics"
-    assert "records cannot be believed" in wrong.message
+    assert "records are unusable" in wrong.message
     assert "no definition of it in the lake" in wrong.message
 
 
@@ -227,7 +226,7 @@ class Scaled:
 @pytest.mark.parametrize(("factor", "text"), [(100, "strikes lie around"), (3, "of the underlying's settlement")])
 def test_strikes_in_another_unit_are_wrong(factor, text, look):
     with serving() as vendor:
-        publishers = vendor._databento._publishers
+        publishers = next(side._publishers for side in vendor._sides if hasattr(side, "_publishers"))
         publishers["HE.OPT"] = Scaled(publishers["HE.OPT"], factor)
         page = look(vendor)
     wrong = [reading for reading in page.readings if reading.verdict == "wrong" and text in reading.message]
