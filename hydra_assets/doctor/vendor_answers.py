@@ -11,8 +11,8 @@ from hydra_assets.doctor.reading import Reading, Verdict
 from hydra_assets.doctor.vendor_day import TableDay, VendorDay, licensed_until
 from hydra_assets.errors import BudgetError, HydraError, VendorContentError, VendorUnavailableError
 from hydra_assets.flow.feeds.databento_plan import SCHEMAS
-from hydra_assets.sources.databento import Payload
 from hydra_assets.sources.databento_records import UNDEF_TIME, records_of
+from hydra_assets.sources.databento_request import Payload
 from hydra_assets.sources.databento_statistics import STATS
 
 ANSWERS = "The day's answers"

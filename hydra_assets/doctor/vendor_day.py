@@ -16,8 +16,9 @@ from hydra_assets.core.tables.table import Table
 from hydra_assets.errors import ConfigError, HydraError, NotPublishedError, VendorContentError, VendorRefusedError
 from hydra_assets.flow.feed import keep
 from hydra_assets.flow.feeds.databento import DATABENTO
-from hydra_assets.flow.feeds.databento_plan import SCHEMAS, DatabentoPlan, DayRange, quote_plan
-from hydra_assets.sources.databento import DatabentoSource, Payload, Quote, Request
+from hydra_assets.flow.feeds.databento_plan import SCHEMAS, DatabentoPlan, DayRange, quote_plan, symbols_of
+from hydra_assets.sources.databento import DatabentoSource
+from hydra_assets.sources.databento_request import Payload, Quote, Request
 from hydra_assets.storage.lake import ParquetLake
 
 _FREE = Quote(0.0, 0, 0)
@@ -184,9 +185,9 @@ def _planned(source: DatabentoSource, lake: ParquetLake, market: Market, day: dt
     """The plan of *day*, or why it cannot be had."""
     tables = []
     for table in DATABENTO.tables:
-        plan = DATABENTO.plan(source, lake, table, market, [Month.of(day)], config, now)
-        if not plan.symbols:
+        if not symbols_of(table, market, day):
             continue
+        plan = DATABENTO.plan(source, lake, table, market, [Month.of(day)], config, now)
         if day in plan.gaps:
             return f"{table.name}: {plan.gaps[day]}"
         tables.append(TableDay(dataclasses.replace(plan, ranges=list(_only(plan.ranges, day)))))

@@ -13,7 +13,8 @@ from hydra_assets.flow.feeds.databento import DATABENTO
 from hydra_assets.flow.feeds.databento_plan import SCHEMAS
 from hydra_assets.sources.cftc import CftcSettings
 from hydra_assets.sources.cftc_reach import reach_archive
-from hydra_assets.sources.databento import DatabentoSource, Request
+from hydra_assets.sources.databento import DatabentoSource
+from hydra_assets.sources.databento_request import Request
 
 CFTC, DATASET = "The CFTC", "Databento, free of charge"
 _WEEK = dt.timedelta(7)
@@ -115,6 +116,6 @@ def read_prices(chosen: VendorDay) -> Reading:
         for each in chosen.tables
     }
     lacking = [table.name for table in DATABENTO.tables if table.name not in facts]
-    more = f"; {chosen.market.symbol} has no option_roots, so {', '.join(lacking)} stay empty" if lacking else ""
+    more = f"; {chosen.market.symbol} has no option_roots on that day, so {', '.join(lacking)} stay empty" if lacking else ""
     message = f"{chosen.market.symbol} {chosen.day}: ${chosen.usd:,.4f} for {len(facts)} tables{more}"
     return Reading(DATASET, "one day", "ok", message, "", facts)

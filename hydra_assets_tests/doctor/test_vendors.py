@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 from hydra_assets.cli.main import app
 from hydra_assets.config.home import Home
 from hydra_assets.config.load import load_config
+from hydra_assets.core.market import OptionRoot
 from hydra_assets.doctor.vendor_answers import SLOW_S, read_speed
 from hydra_assets.doctor.vendors import Ask, examine_vendors
 from hydra_assets.errors import ConfigError
@@ -134,7 +135,7 @@ def test_a_market_without_options_has_three_tables(start, look):
     page = look(start(), market=market)
     assert [each.table.name for each in page.chosen.tables] == ["futures_definitions", "futures_bars", "futures_statistics"]
     assert not_ok(page) == []
-    assert found(page, "HE has no option_roots, so option_definitions, option_quotes, option_statistics stay empty")
+    assert found(page, "HE has no option_roots on that day, so option_definitions, option_quotes, option_statistics stay empty")
 
 
 # ---------------------------------------------------------------- rude ones
@@ -235,7 +236,7 @@ def test_strikes_in_another_unit_are_wrong(factor, text, look):
 
 
 def test_a_root_that_is_not_listed_yet_is_noted(start, look):
-    market = dataclasses.replace(load_config().market("HE"), option_roots=("HE", "HEW"))
+    market = dataclasses.replace(load_config().market("HE"), option_roots=(OptionRoot("HE"), OptionRoot("HEW")))
     config = dataclasses.replace(load_config(), markets={"HE": market})
     with serving("unborn_roots", markets=config.markets) as vendor:
         page = look(vendor, market=market, day=D(2021, 3, 10))
