@@ -87,6 +87,14 @@ class BudgetError(VendorRefusedError):
     """A request costs more than is left of a budget; it was not made."""
 
 
+class LiveLicenceError(VendorRefusedError):
+    """The vendor refuses data after the instant ``after`` to an account without a live licence; nothing was paid."""
+
+    def __init__(self, message: str, *, after: dt.datetime) -> None:
+        self.after = after
+        super().__init__(message)
+
+
 class RunFailedError(HydraError, RuntimeError):
     """A step of a Dagster run failed."""
 

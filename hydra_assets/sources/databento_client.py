@@ -7,6 +7,7 @@ read, has no end to a drip, and follows wherever it is sent. Plain http is for l
 
 import datetime as dt
 import json
+import re
 import threading
 import time
 import warnings
@@ -27,10 +28,11 @@ from databento.historical.api.metadata import MetadataHttpAPI
 from databento.historical.api.timeseries import TimeseriesHttpAPI
 from requests.auth import HTTPBasicAuth
 
-from hydra_assets.errors import ConfigError, VendorContentError, VendorError, VendorRefusedError, VendorUnavailableError
+from hydra_assets.errors import ConfigError, LiveLicenceError, VendorContentError, VendorError, VendorRefusedError, VendorUnavailableError
 from hydra_assets.sources.http import retry_after_seconds
 
 _CHUNK = 1 << 16
+_AFTER = re.compile(r"\bafter '?(\d{4}-\d\d-\d\d[T ]\d\d:\d\d(?::\d\d(?:\.\d{1,6})?)?)\d*(?:Z|\+00:00)")
 _ZSTD, _DBN = b"\x28\xb5\x2f\xfd", b"DBN"
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _FAMILY = ".databento.com"  # jobs are submitted at hist.databento.com, their files lie with api.databento.com
@@ -206,6 +208,9 @@ def _of_status(error: Any, what: str) -> VendorError:
     if status in _TRANSIENT:
         seconds = retry_after_seconds((error.headers or {}).get("Retry-After"), dt.datetime.now(dt.UTC))
         return VendorUnavailableError(message, retry_after=None if seconds is None else dt.timedelta(seconds=seconds))
+    after = _AFTER.search(str(reason)) if status == requests.codes.forbidden and "live" in str(reason) else None
+    if after:
+        return LiveLicenceError(message, after=dt.datetime.fromisoformat(after[1]).replace(tzinfo=dt.UTC))
     remedy = {
         401: "; the key was refused: check DATABENTO_API_KEY",
         402: "; the account has no means for it: see the portal's billing page",

@@ -1,7 +1,7 @@
 """The feed of Databento: from its history to the raw tables of futures and options."""
 
 import datetime as dt
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,6 +19,7 @@ from hydra_assets.core.rows import rows_between
 from hydra_assets.core.tables.futures import FUTURES_DEFINITIONS, FUTURES_STATISTICS
 from hydra_assets.core.tables.registry import TABLES
 from hydra_assets.core.tables.table import Table
+from hydra_assets.errors import LiveLicenceError
 from hydra_assets.flow.batch import Batch, Captured
 from hydra_assets.flow.feed import CoverageDay, Due, Fact, Feed, Fetched
 from hydra_assets.flow.feeds.databento_plan import SCHEMAS, DatabentoPlan, DayRange, complete_at, plan_of
@@ -165,9 +166,7 @@ class DatabentoFeed(Feed[DatabentoSource, DatabentoPlan, DatabentoFetched]):
 
     def fetch(self, source: DatabentoSource, plans: Sequence[DatabentoPlan], *, once: bool = False) -> DatabentoFetched:
         """One answer a range of days; what was paid and kept before comes from the archive."""
-        ask = source.fetch_once if once else source.fetch
-        answers = [(plan, [ask(plan.request(wanted), seen_since=wanted.seen_since) for wanted in plan.ranges]) for plan in plans]
-        return DatabentoFetched(answers=answers)
+        return DatabentoFetched(answers=[(plan, _answers(source.fetch_once if once else source.fetch, plan)) for plan in plans])
 
     def batches(self, fetched: DatabentoFetched, lake: ParquetLake) -> Iterator[Batch]:
         """The rows by market, range of days and month. A correction of a month that was not asked for captures no day."""
@@ -273,6 +272,20 @@ def _usual_settlement(market: Market, within: Within, lake: ParquetLake) -> floa
     prices = rows.filter(pc.and_(pc.equal(rows["stat"], "settlement"), pc.greater(rows["value"], 0)))["value"]
     median: float | None = pc.approximate_median(prices).as_py()
     return median
+
+
+def _answers(ask: Callable[..., Payload], plan: DatabentoPlan) -> list[Payload]:
+    """An answer to each of *plan*'s ranges, which end earlier where the vendor gives the last day to live licences only."""
+    answers: list[Payload] = []
+    while len(answers) < len(plan.ranges):
+        wanted = plan.ranges[len(answers)]
+        try:
+            answers.append(ask(plan.request(wanted), seen_since=wanted.seen_since))
+        except LiveLicenceError as error:
+            why = f"data after {error.after:%Y-%m-%d %H:%MZ} need a live licence until they are history"
+            if not plan.end_at(error.after, why, answered=len(answers)):
+                raise
+    return answers
 
 
 def _batches(plan: DatabentoPlan, wanted: DayRange, payload: Payload, rows: pa.Table) -> Iterator[Batch]:

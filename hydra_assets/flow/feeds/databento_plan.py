@@ -105,6 +105,17 @@ class DatabentoPlan(Plan):
         """Whether the vendor says that the day's data are of reduced quality."""
         return self.status(day) == "degraded"
 
+    def end_at(self, instant: dt.datetime, why: str, *, answered: int) -> bool:
+        """Make gaps of the days that end after *instant*, for the reason *why*; ranges *answered* stay. Whether there are any."""
+        kept, before = [], len(self.gaps)
+        for wanted in self.ranges[answered:]:
+            days = tuple(day for day in wanted.days if self.request(DayRange((day,), {})).end <= instant)
+            self.gaps.update(dict.fromkeys(sorted(set(wanted.days) - set(days)), why))
+            if days:
+                kept.append(dataclasses.replace(wanted, days=days, changed={day: wanted.changed[day] for day in days}))
+        self.ranges[answered:] = kept
+        return len(self.gaps) > before
+
     def request(self, wanted: DayRange) -> Request:
         """The one request of *wanted*."""
         schema, calendar = SCHEMAS[self.table.name], self.market.calendar
