@@ -42,7 +42,8 @@ def forward_returns(
 
     Returns:
         ``market, time``, and for each h ``label_fwd_<h>d`` (log return, null where not known or no such settlement),
-        ``label_fwd_<h>d__contract`` and ``label_fwd_<h>d__known_at``: the instant from which the label is known.
+        ``label_fwd_<h>d__contract`` and ``label_fwd_<h>d__known_at``: the instant from which the label is known. A label that is
+        null with a contract beside it has no logarithm: one of its settlements is 0 or less.
 
     Raises:
         InvalidValueError: a horizon below 1.
@@ -52,7 +53,7 @@ def forward_returns(
     if wrong:
         raise InvalidValueError(f"horizons {wrong} are not numbers of sessions ahead, 1 or more")
     requested = [to_us(t, what="time", rounding="floor") for t in times]
-    answers: dict[tuple[int, int], tuple[float, str, dt.datetime]] = {}
+    answers: dict[tuple[int, int], tuple[float | None, str, dt.datetime]] = {}
     made = panel_and_events(inputs, multiplier=1.0, calendar=calendar or calendar_of(market))
     if made is not None:
         panel, events = made
@@ -70,7 +71,8 @@ def forward_returns(
                 begin, end = firsts.get((base, contract)), firsts.get((base + h, contract))
                 if begin is not None and end is not None:
                     known = from_us(max(begin[1], end[1]))
-                    answers[t, h] = (float(np.log(end[0] / begin[0])), panel.contracts[contract][0], known)
+                    grown = float(np.log(end[0] / begin[0])) if min(begin[0], end[0]) > 0 else None
+                    answers[t, h] = (grown, panel.contracts[contract][0], known)
     columns: dict[str, list[object]] = {"market": [market] * len(requested), "time": [from_us(t) for t in requested]}
     for h in horizons:
         found = [answers.get((t, h), (None, None, None)) for t in requested]

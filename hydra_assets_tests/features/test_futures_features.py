@@ -81,6 +81,12 @@ def messy(seed: int) -> dict[str, pa.Table]:
             row["value"] = float(dice.choice([0, 3, 40, 49, 50, 900, 5000]))
         if dice.random() < 0.03:
             continue
+        if row["instrument"] == "HEQ3" and row["as_of"].date() >= D(2023, 3, 8):  # the last hour is corrected in mid-life
+            row["expiration"] += dt.timedelta(minutes=74)
+        if row["instrument"] == "HEV3" and row["as_of"].date() >= D(2023, 4, 5):  # so are the last day and the spelling
+            row |= {"instrument": "HEV23", "expiration": row["expiration"] + dt.timedelta(1)}
+        if row["stat"] == "settlement" and dice.random() < 0.003:
+            row["value"] = dice.choice([-37.63, 0.0])
         if dice.random() < 0.02:
             row["quality"] = dice.choice(["degraded", "partial"])
         rows.append(row)

@@ -14,6 +14,35 @@ from hydra_assets.core.calendar import LIVESTOCK
 CHICAGO = ZoneInfo("America/Chicago")
 
 
+MOVED = dt.timedelta(31)
+
+
+def deliveries(inputs):
+    """(symbol with one digit of the year, expiration) to a contract: the symbol and the first expiration of its delivery."""
+    ends = {}
+    for table in inputs.values():
+        for symbol, end in zip(table["instrument"].to_pylist(), table["expiration"].to_pylist(), strict=True):
+            ends.setdefault(short(symbol), set()).add(end)
+    found = {}
+    for symbol, every in ends.items():
+        begins = before = None
+        for end in sorted(every):
+            if before is None or end - before > MOVED:
+                begins = end
+            found[symbol, end] = (symbol, begins)
+            before = end
+    return found
+
+
+def short(symbol):
+    return symbol[:-2] + symbol[-1] if symbol[-2:].isdigit() else symbol
+
+
+def log(price):
+    """None for a price that has no logarithm."""
+    return math.log(price) if price is not None and price > 0 else None
+
+
 def standing(rows, day, known_at):
     """The print that is the settlement of *day* at *known_at*, of one contract's rows by then; None where none is yet."""
 
@@ -35,14 +64,17 @@ class Known:
 
     def __init__(self, inputs, known_at, multiplier=400.0):
         self.mult = multiplier
-        newest, prints = {}, {}
+        newest, prints, ends = {}, {}, {}
+        contract_of = deliveries(inputs)
         for row in inputs["futures_statistics"].to_pylist():
             if row["available_at"] > known_at:
                 continue
+            contract = contract_of[short(row["instrument"]), row["expiration"]]
             if row["stat"] == "settlement":
-                prints.setdefault(((row["instrument"], row["expiration"]), row["as_of"].date()), []).append(row)
+                prints.setdefault((contract, row["as_of"].date()), []).append(row)
                 continue
-            key = (row["stat"], (row["instrument"], row["expiration"]), row["as_of"].date())
+            ends.setdefault(contract, []).append((row["as_of"].date(), row["available_at"], row["expiration"]))
+            key = (row["stat"], contract, row["as_of"].date())
             rank = (row["stamped_at"], row["available_at"])
             if key not in newest or rank >= newest[key][0]:
                 newest[key] = (rank, row["value"], row["quality"])
@@ -50,19 +82,21 @@ class Known:
             row = standing(rows, day, known_at)
             if row is not None:
                 newest["settlement", contract, day] = (None, row["value"], row["quality"])
+            counted = [r for r in rows if r["is_final"] is not False or (row is not None and row["is_final"] is False)]
+            ends.setdefault(contract, []).extend((day, r["available_at"], r["expiration"]) for r in counted)
         self.value = {k: (v, q) for k, (_, v, q) in newest.items() if v is not None and math.isfinite(v)}
-        self.value = {k: x for k, x in self.value.items() if k[0] != "settlement" or x[0] > 0}
         bars = {}
         for row in inputs["futures_bars"].to_pylist():
-            key = ((row["instrument"], row["expiration"]), row["as_of"].date())
+            key = (contract_of[short(row["instrument"]), row["expiration"]], row["as_of"].date())
             if row["available_at"] <= known_at and (key not in bars or row["available_at"] >= bars[key][0]):
                 bars[key] = (row["available_at"], row["high"], row["low"], row["quality"])
         self.bars = {k: b for k, b in bars.items() if b[2] > 0 and b[1] >= b[2]}
         self.contracts = sorted({k[1] for k in self.value} | {k[0] for k in self.bars}, key=lambda c: (c[1], c[0]))
         days = [k[2] for k in self.value] + [k[1] for k in self.bars]
-        ends = [c[1].astimezone(CHICAGO).date() for c in self.contracts]
-        self.days = LIVESTOCK.session_days(min(days) - dt.timedelta(800), max(days + ends) + dt.timedelta(10))
+        last = [c[1].astimezone(CHICAGO).date() for c in self.contracts]
+        self.days = LIVESTOCK.session_days(min(days) - dt.timedelta(800), max(days + last) + dt.timedelta(45))
         self.place = {day: i for i, day in enumerate(self.days)}
+        self.ends = {contract: sorted(stated) for contract, stated in ends.items()}
         self._chain, self._r = {}, {}
 
     # -- cells by session number
@@ -73,20 +107,25 @@ class Known:
     def settle(self, c, t):
         return self.get("settlement", c, t) if c else None
 
-    def last(self, c):
-        return c[1].astimezone(CHICAGO).date()
+    def end(self, c, t):
+        """Expiration that the newest print of a session up to *t* states."""
+        stated = [end for day, _, end in self.ends.get(c, []) if day <= self.days[t]]
+        return stated[-1] if stated else c[1]
+
+    def last(self, c, t):
+        return self.end(c, t).astimezone(CHICAGO).date()
 
     def left(self, t, c):
-        end = self.last(c)
+        end = self.last(c, t)
         return sum(1 for day in self.days[t + 1 : t + 420] if day <= end)
 
     def oi(self, c, t):
-        """Value and age."""
+        """Value, age and quality."""
         for back in range(1, 6):
-            found = self.get("open_interest", c, t - back)
+            found = self.value.get(("open_interest", c, self.days[t - back]))
             if found is not None:
-                return found, back
-        return 0.0, 0
+                return found[0], back, found[1]
+        return 0.0, 0, "normal"
 
     def chain(self, t):
         if t not in self._chain:
@@ -108,19 +147,19 @@ class Known:
     def r(self, t):
         if t not in self._r:
             a, b = self.settle(self.leg(t, 1), t - 1), self.settle(self.leg(t, 1), t)
-            self._r[t] = None if a is None or b is None else math.log(b / a)
+            self._r[t] = None if log(a) is None or log(b) is None else math.log(b / a)
         return self._r[t]
 
     def rs(self, a, b):
         return [x for x in (self.r(s) for s in range(a, b + 1)) if x is not None]
 
-    def tau(self, near, far):
-        return (far[1] - near[1]).total_seconds() / (365 * 86400)
+    def tau(self, near, far, t):
+        return (self.end(far, t) - self.end(near, t)).total_seconds() / (365 * 86400)
 
     def carry(self, t):
         f1, f2 = self.leg(t, 1), self.leg(t, 2)
-        s1, s2 = self.settle(f1, t), self.settle(f2, t)
-        return None if s1 is None or s2 is None else (math.log(s1) - math.log(s2)) / self.tau(f1, f2)
+        s1, s2 = log(self.settle(f1, t)), log(self.settle(f2, t))
+        return None if s1 is None or s2 is None else (s1 - s2) / self.tau(f1, f2, t)
 
     def sigma(self, t):
         if len(self.rs(t - 34, t)) < 29:
@@ -166,7 +205,7 @@ def ewmac(k, t):
     n = sum(move is not None for move in moves[:64])
     sigma = k.sigma(t)
     thin = n < 64 or len(k.rs(t - 34, t)) < 35
-    if n < 52 or sigma is None:
+    if n < 52 or sigma is None or prices[0] <= 0:
         return None, thin
     return (k.ewma(prices[:252], 16) - k.ewma(prices[:252], 64)) / (sigma * prices[0]), thin
 
@@ -180,12 +219,13 @@ def rv(n, minimum):
 
 
 def parkinson(k, t):
-    xs = []
+    xs, mixed = [], False
     for s in range(t - 20, t + 1):
         found = k.bars.get((k.leg(s, 1), k.days[s])) if k.leg(s, 1) else None
         if found:
             xs.append(math.log(found[1] / found[2]) ** 2 / (4 * math.log(2)))
-    return (math.sqrt(252 / len(xs) * sum(xs)) if len(xs) >= 17 else None), len(xs) < 21
+            mixed |= found[3] == "partial"
+    return (math.sqrt(252 / len(xs) * sum(xs)) if len(xs) >= 17 else None), len(xs) < 21 or mixed
 
 
 def rv_ewma(k, t):
@@ -206,12 +246,13 @@ def carry_vol(k, t):
 
 def year_leg(k, t):
     front = k.leg(t, 1)
-    want = k.last(front)
-    return next((c for c in k.chain(t) if (k.last(c).year, k.last(c).month) == (want.year + 1, want.month)), None)
+    want = k.last(front, t)
+    return next((c for c in k.chain(t) if (k.last(c, t).year, k.last(c, t).month) == (want.year + 1, want.month)), None)
 
 
 def carry_yoy(k, t):
-    return math.log(k.settle(k.leg(t, 1), t)) - math.log(k.settle(year_leg(k, t), t)), False
+    now, later = log(k.settle(k.leg(t, 1), t)), log(k.settle(year_leg(k, t), t))
+    return (None if now is None or later is None else now - later), False
 
 
 def deseas(k, t):
@@ -232,8 +273,10 @@ def slope(k, t):
     if len(legs) < 4:
         return None, True
     w = [k.oi(c, t)[0] for c in legs]
-    x = [k.tau(legs[0], c) for c in legs]
-    y = [math.log(k.settle(c, t)) for c in legs]
+    x = [k.tau(legs[0], c, t) for c in legs]
+    y = [log(k.settle(c, t)) for c in legs]
+    if None in y:
+        return None, True
     mx, my = (sum(a * b for a, b in zip(w, v, strict=True)) / sum(w) for v in (x, y))
     top = sum(a * (b - mx) * (c - my) for a, b, c in zip(w, x, y, strict=True))
     return top / sum(a * (b - mx) ** 2 for a, b in zip(w, x, strict=True)), len(legs) < 6
@@ -241,8 +284,10 @@ def slope(k, t):
 
 def curvature(k, t):
     f = [k.leg(t, i) for i in (1, 2, 3)]
-    s = [math.log(k.settle(c, t)) for c in f]
-    near, far, whole = k.tau(f[0], f[1]), k.tau(f[1], f[2]), k.tau(f[0], f[2])
+    s = [log(k.settle(c, t)) for c in f]
+    if None in s:
+        return None, True
+    near, far, whole = k.tau(f[0], f[1], t), k.tau(f[1], f[2], t), k.tau(f[0], f[2], t)
     return 2 * ((far * s[0] + near * s[2]) / whole - s[1]), False
 
 
@@ -251,7 +296,7 @@ def basis_mom(k, t):
     n = 0
     for s in range(t - 251, t + 1):
         cells = [k.settle(k.leg(s, leg), s - b) for leg in (1, 2) for b in (0, 1)]
-        if None not in cells:
+        if None not in cells and min(cells) > 0:
             one, two, n = one * cells[0] / cells[1], two * cells[2] / cells[3], n + 1
     return (one - two if n >= 204 else None), n < 252
 
@@ -267,7 +312,7 @@ def seasonal(k, t):
 
 
 def wave(f):
-    return lambda k, t: (f(2 * math.pi * k.last(k.leg(t, 1)).month / 12), False)
+    return lambda k, t: (f(2 * math.pi * k.last(k.leg(t, 1), t).month / 12), False)
 
 
 def amihud(k, t):
@@ -282,7 +327,8 @@ def amihud(k, t):
 
 def oi_change(k, t):
     now, then = ([x for x in (k.get("open_interest", c, t - b) for c in k.contracts) if x is not None] for b in (1, 21))
-    return (math.log(sum(now) / sum(then)) if sum(now) > 0 and sum(then) > 0 else None), False
+    inferred = any(k.value.get(("open_interest", c, k.days[t - 21]), (0, "normal"))[1] == "partial" for c in k.contracts)
+    return (math.log(sum(now) / sum(then)) if sum(now) > 0 and sum(then) > 0 else None), inferred
 
 
 def f_legs(*which):
@@ -306,7 +352,9 @@ def traded_needs(k, t):
 
 
 def interest_needs(k, t):
-    found = [("open_interest", c, t - 1) for c in k.contracts if (k.get("open_interest", c, t - 2) or 0) > 0 and k.last(c) > k.days[t - 1]]
+    found = [
+        ("open_interest", c, t - 1) for c in k.contracts if (k.get("open_interest", c, t - 2) or 0) > 0 and k.last(c, t) > k.days[t - 1]
+    ]
     return found or [None]
 
 
@@ -331,7 +379,7 @@ RULES = {
     "fut_curve_slope": (
         slope,
         lambda k, t: [("settlement", c, t) for c in slope_legs(k, t)] or [None],
-        lambda k, t: [(c, (max(k.oi(c, t)[0], 50), k.oi(c, t)[1])) for c in slope_legs(k, t)],
+        lambda k, t: [(c, (max(k.oi(c, t)[0], 50), *k.oi(c, t)[1:])) for c in slope_legs(k, t)],
     ),
     "fut_curve_curv": (curvature, F123, f_legs(1, 2, 3)),
     "fut_basis_mom": (basis_mom, F12, f_legs(1, 2)),
@@ -366,6 +414,6 @@ def answer(known: Known, name: str, day: dt.date):
     for leg in legs(known, t) if legs else []:
         if leg is None:
             continue
-        oi, age = leg[1]
-        words.append("stale" if age > 1 else "degraded" if oi < 50 else "normal")
+        oi, age, of_row = leg[1]
+        words += [of_row, "stale" if age > 1 else "degraded" if oi < 50 else "normal"]
     return value, max(words, key=WORDS.index)

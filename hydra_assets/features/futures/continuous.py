@@ -15,7 +15,7 @@ from hydra_assets.core.tables.futures import FUTURES_CONTINUOUS
 from hydra_assets.core.tables.table import QUALITIES
 from hydra_assets.errors import InvalidValueError
 from hydra_assets.features.futures.engine import run_engine
-from hydra_assets.features.futures.panel import MEMORY, SETTLEMENT, Panel
+from hydra_assets.features.futures.panel import MEMORY, SETTLEMENT, Panel, positive
 from hydra_assets.features.futures.readiness import FRONT
 
 Method = Literal["difference", "ratio", "none"]
@@ -57,7 +57,7 @@ def _difference(panel: Panel, t: Ints) -> Values:
 
 def _ratio(panel: Panel, t: Ints) -> Values:
     rolled, after, before = _rolled(panel, t)
-    return Values(np.where(rolled, after / before, 1.0))
+    return Values(np.where(rolled, positive(after) / positive(before), 1.0))
 
 
 def _expiration(panel: Panel, t: Ints) -> Values:
@@ -102,7 +102,8 @@ def build_continuous(
 
     Returns:
         FUTURES_CONTINUOUS. ``roll_difference`` and ``roll_ratio`` compare the new contract with the old one on the newest of
-        the five sessions before at which both have settled; null where there is none.
+        the five sessions before at which both have settled; null where there is none, the ratio also where one of both settled at 0
+        or less.
     """
     engine = run_engine(inputs, COLUMNS, multiplier=1.0, calendar=calendar, start=start, end=end, known_at=known_at)
     columns = [state.vintages() for state in engine.states] if engine else []

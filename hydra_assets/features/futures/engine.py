@@ -278,7 +278,8 @@ class VintageEngine:
         quality = NORMAL
         if known and cells is not None and not rule.always_normal:
             quality = max(int(panel.qualities[cell]) for cell in cells)
-            for oi, age in rule.legs(panel, t):
+            for oi, age, of_row in rule.legs(panel, t):
+                quality = max(quality, of_row)
                 if age > 1:
                     quality = max(quality, STALE)
                 elif oi < MIN_OI and not rule.ignore_thin:

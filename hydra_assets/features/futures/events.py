@@ -132,8 +132,7 @@ def _statistics(table: pa.Table) -> tuple[Ints, Floats, Floats]:
     kind = np.full(table.num_rows, -1, dtype=np.int64)
     for stat, code in KINDS.items():
         kind[pc.equal(table["stat"], stat).to_numpy(zero_copy_only=False).astype(bool)] = code
-    value = _numbers(table["value"])
-    return kind, np.where((kind == SETTLEMENT) & ~(value > 0), np.nan, value), np.full(table.num_rows, np.nan)
+    return kind, _numbers(table["value"]), np.full(table.num_rows, np.nan)
 
 
 def _bars(table: pa.Table) -> tuple[Ints, Floats, Floats]:

@@ -4,6 +4,9 @@ Features of the futures curve.
 Every function takes the `Panel` as known at one instant and the sessions *t* to answer for (positions on its axis, int64 of
 shape (k,)), and gives `Values`; a window with fewer observations than a full one is ``partial``. Windows are sessions, so that a
 gap shows; returns are taken within one contract, that of the later day. Vol and returns are decimals.
+
+A settlement can be 0 or negative (crude oil on 2020-04-20). Such a day has no return, neither into it nor out of it, and no value of a
+feature that needs the price's logarithm; it stays in the price differences, the choice of contracts, and every other feature.
 """
 
 from collections.abc import Callable
@@ -12,7 +15,7 @@ import numpy as np
 
 from hydra_assets.core.arrays import Bools, Floats, Ints
 from hydra_assets.core.feature import Feature, Values, Window
-from hydra_assets.features.futures.panel import MEMORY, OPEN_INTEREST, SETTLEMENT, YEAR_S, Panel
+from hydra_assets.features.futures.panel import MEMORY, OPEN_INTEREST, SETTLEMENT, YEAR_S, Panel, positive
 from hydra_assets.features.futures.readiness import (
     BAR,
     FIRST_THREE,
@@ -128,7 +131,7 @@ def ewmac(panel: Panel, t: Ints) -> Values:
     level = -np.concatenate([after, np.zeros((len(t), 1))], axis=1)  # the price relative to today's: a constant cancels
     vol, n_vol = daily_vol(panel, t)
     n = _count(_window(panel.moves, t, 64))
-    value = (_ewma(level, 16) - _ewma(level, 64)) / (vol * panel.price(t, 0))
+    value = (_ewma(level, 16) - _ewma(level, 64)) / (vol * positive(panel.price(t, 0)))
     return Values(np.where(n >= 52, value, np.nan), _thin((n < 64) | (n_vol < VOL_SPAN)))
 
 
@@ -147,7 +150,9 @@ def range_vol(panel: Panel, t: Ints) -> Values:
     """Annualised range volatility of the front contract over 21 sessions. Source: Parkinson (1980)."""
     squares = _window(panel.range2, t, 21)
     n = _count(squares)
-    return _enough(np.sqrt(DAYS_PER_YEAR / np.maximum(n, 1) * np.nansum(squares, axis=1)), n, 17, 21)
+    found = _enough(np.sqrt(DAYS_PER_YEAR / np.maximum(n, 1) * np.nansum(squares, axis=1)), n, 17, 21)
+    mixed = (_window(panel.bar_quality, t, 21) == PARTIAL).any(axis=1)  # a bar that is no whole session
+    return Values(found.value, np.maximum(found.quality, _thin(mixed)))
 
 
 def ewma_vol(panel: Panel, t: Ints) -> Values:
@@ -179,7 +184,7 @@ def carry_vol(panel: Panel, t: Ints) -> Values:
 def carry_year(panel: Panel, t: Ints) -> Values:
     """Log difference of the front contract to the same delivery month a year later: carry without the season."""
     later = panel.at(SETTLEMENT, t, panel.year_leg[t])
-    return Values(np.log(panel.price(t, 0)) - np.log(later))
+    return Values(np.log(positive(panel.price(t, 0))) - np.log(positive(later)))
 
 
 def carry_deseasoned(panel: Panel, t: Ints) -> Values:
@@ -198,19 +203,19 @@ def curve_slope(panel: Panel, t: Ints) -> Values:
     legs = panel.slope[t]
     used = legs >= 0
     weight = np.where(used, panel.slope_oi[t], 0.0)
-    log_price = np.where(used, np.log(panel.cells[SETTLEMENT, t[:, None], legs]), 0.0)
+    logs = np.where(used, np.log(positive(panel.cells[SETTLEMENT, t[:, None], legs])), 0.0)
     tau = np.where(used, (panel.expiry_us[t[:, None], legs] - panel.expiry_us[t[:, None], legs[:, :1]]) / 1e6 / YEAR_S, 0.0)
     with np.errstate(invalid="ignore", divide="ignore"):
         total = weight.sum(axis=1)
-        mean_tau, mean_log = (weight * tau).sum(axis=1) / total, (weight * log_price).sum(axis=1) / total
+        mean_tau, mean_log = (weight * tau).sum(axis=1) / total, (weight * logs).sum(axis=1) / total
         off = tau - mean_tau[:, None]
-        slope = (weight * off * (log_price - mean_log[:, None])).sum(axis=1) / (weight * off**2).sum(axis=1)
+        slope = (weight * off * (logs - mean_log[:, None])).sum(axis=1) / (weight * off**2).sum(axis=1)
     return _enough(slope, used.sum(axis=1), 4, 6)
 
 
 def curve_curvature(panel: Panel, t: Ints) -> Values:
     """Twice the distance of the second log price below the line from first to third: ln F1 - 2 ln F2 + ln F3 at equal spacing."""
-    s1, s2, s3 = (np.log(panel.price(t, leg)) for leg in range(3))
+    s1, s2, s3 = (np.log(positive(panel.price(t, leg))) for leg in range(3))
     near, far, whole = panel.years(t, 0, 1), panel.years(t, 1, 2), panel.years(t, 0, 2)
     return Values(2 * ((far * s1 + near * s3) / whole - s2))
 
@@ -258,7 +263,8 @@ def open_interest_change(panel: Panel, t: Ints) -> Values:
     totals = [np.cumsum(np.nan_to_num(panel.cells[OPEN_INTEREST, t - back]), axis=1)[:, -1] for back in (1, 21)]
     with np.errstate(divide="ignore", invalid="ignore"):
         change = np.log(totals[0] / totals[1])
-    return Values(np.where((totals[0] > 0) & (totals[1] > 0), change, np.nan))
+    inferred = (np.isfinite(panel.cells[OPEN_INTEREST, t - 21]) & (panel.qualities[OPEN_INTEREST, t - 21] == PARTIAL)).any(axis=1)
+    return Values(np.where((totals[0] > 0) & (totals[1] > 0), change, np.nan), _thin(inferred))
 
 
 # ---------------------------------------------------------------- the table

@@ -28,6 +28,11 @@ SETTLEMENT, OPEN_INTEREST, VOLUME, HIGH, LOW = range(KINDS)
 CHOOSING = (SETTLEMENT, OPEN_INTEREST)  # kinds that decide which contract is first, second, third
 
 
+def positive(price: Floats) -> Floats:
+    """Prices above 0; NaN for the others, which are valid settlements without a logarithm or a rate of return."""
+    return np.asarray(np.where(price > 0, price, np.nan))
+
+
 class Panel:
     """
     The curve at the instant under way.
@@ -45,7 +50,8 @@ class Panel:
         qualities: int8 (kinds, sessions, contracts): of the row that the cell came from.
         legs: int64 (sessions, 3): first, second, third contract; -1 is none. ``year_leg``: the first's month a year later.
         legs_oi: open interest used for each leg. ``legs_age``: how many sessions old it is (0: none known, counted as 0).
-        slope: int64 (sessions, 6) legs of the slope, -1 none; ``slope_oi`` and ``slope_age`` likewise.
+            ``legs_quality``: of its row. ``year_oi``, ``year_age``, ``year_quality`` likewise.
+        slope: int64 (sessions, 6) legs of the slope, -1 none; ``slope_oi``, ``slope_age`` and ``slope_quality`` likewise.
         expiry_us: int64 (sessions, contracts): expiration as stated by the prints up to each session, microseconds UTC. ``expiry_month``:
             its month, counted from year 0. ``last``: int64, position of its day among the sessions.
     """
@@ -75,9 +81,13 @@ class Panel:
         self.year_leg, self.year_age, self.year_oi = np.full(n, -1), np.zeros(n, dtype=np.int64), np.zeros(n)
         self.slope, self.slope_age = np.full((n, SLOPE_LEGS), -1), np.zeros((n, SLOPE_LEGS), dtype=np.int64)
         self.slope_oi = np.zeros((n, SLOPE_LEGS))
+        self.legs_quality, self.year_quality, self.slope_quality = (
+            np.zeros(shape, dtype=np.int8) for shape in ((n, 3), n, (n, SLOPE_LEGS))
+        )
         self.returns, self.moves = np.full(n, np.nan), np.full(n, np.nan)
         self.simple = np.full((2, n), np.nan)
         self.carry, self.range2, self.illiquidity = np.full(n, np.nan), np.full(n, np.nan), np.full(n, np.nan)
+        self.bar_quality = np.zeros(n, dtype=np.int8)
         self._chain_dirty, self._dirty = np.ones(n, dtype=bool), np.ones(n, dtype=bool)
         for contract, (_, at) in enumerate(contracts):
             self.state_expiration(0, contract, at)
@@ -138,18 +148,19 @@ class Panel:
         self._dirty[ts] = True
         self.legs[ts], self.year_leg[ts], self.slope[ts] = -1, -1, -1
         near = np.arange(max(int(ts.min()) - MEMORY, 0), int(ts.max()))
-        settled, interest = self.cells[SETTLEMENT], self.cells[OPEN_INTEREST]
+        settled, interest, quality = self.cells[SETTLEMENT], self.cells[OPEN_INTEREST], self.qualities[OPEN_INTEREST]
         columns = np.flatnonzero(np.isfinite(settled[near]).any(axis=0) | np.isfinite(interest[near]).any(axis=0))
         if not len(columns):
             return
         shape = (len(ts), len(columns))
         seen, oi, age = np.zeros(shape, dtype=bool), np.zeros(shape), np.zeros(shape, dtype=np.int64)
+        of_row = np.zeros(shape, dtype=np.int8)
         for back in range(1, MEMORY + 1):
             rows = interest[ts - back][:, columns]
             fresh = np.isfinite(rows)
             seen |= fresh | np.isfinite(settled[ts - back][:, columns])
             fresh &= age == 0
-            oi[fresh], age[fresh] = rows[fresh], back
+            oi[fresh], age[fresh], of_row[fresh] = rows[fresh], back, quality[ts - back][:, columns][fresh]
         chain = seen & (self.last[ts][:, columns] - ts[:, None] > BUSINESS_DAYS_LEFT)
 
         # The chain packed to the left: `at[row, rank]` is the rank-th contract that may be chosen on the row's session.
@@ -157,27 +168,30 @@ class Panel:
         row, column = np.nonzero(chain)
         rank = (np.cumsum(chain, axis=1) - 1)[row, column]
         at, at_oi = np.full((len(ts), width), -1), np.full((len(ts), width), -np.inf)
-        at_age = np.zeros((len(ts), width), dtype=np.int64)
+        at_age, at_quality = np.zeros((len(ts), width), dtype=np.int64), np.zeros((len(ts), width), dtype=np.int8)
         at[row, rank], at_oi[row, rank], at_age[row, rank] = columns[column], oi[row, column], age[row, column]
+        at_quality[row, rank] = of_row[row, column]
         first = np.argmin(at_oi[:, 1:] > at_oi[:, :-1], axis=1)  # climb while the next has strictly more
 
         every = np.arange(len(ts))
         for leg in range(3):
             self.legs[ts, leg] = at[every, first + leg]
             self.legs_oi[ts, leg], self.legs_age[ts, leg] = at_oi[every, first + leg], at_age[every, first + leg]
+            self.legs_quality[ts, leg] = at_quality[every, first + leg]
         later = at.copy()
         later[np.arange(width)[None, :] < first[:, None]] = -1
         twelve = np.where(later >= 0, self.expiry_month[ts[:, None], later], -1) == (self.expiry_month[ts, self.legs[ts, 0]] + 12)[:, None]
         has = twelve.any(axis=1) & (self.legs[ts, 0] >= 0)
         pick = np.argmax(twelve, axis=1)
         self.year_leg[ts] = np.where(has, at[every, pick], -1)
-        self.year_oi[ts], self.year_age[ts] = at_oi[every, pick], at_age[every, pick]
+        self.year_oi[ts], self.year_age[ts], self.year_quality[ts] = at_oi[every, pick], at_age[every, pick], at_quality[every, pick]
         liquid = (later >= 0) & (at_oi > 0)
         row, column = np.nonzero(liquid)
         rank = (np.cumsum(liquid, axis=1) - 1)[row, column]
         row, column, rank = (part[rank < SLOPE_LEGS] for part in (row, column, rank))
         self.slope[ts[row], rank] = at[row, column]
         self.slope_oi[ts[row], rank], self.slope_age[ts[row], rank] = at_oi[row, column], at_age[row, column]
+        self.slope_quality[ts[row], rank] = at_quality[row, column]
 
     # ---------------------------------------------------------------- figures of one day
 
@@ -191,16 +205,17 @@ class Panel:
 
     def _figures(self, ts: Ints) -> None:
         now, before = self.price(ts, 0), self.price(ts, 0, back=1)
-        self.returns[ts], self.moves[ts] = np.log(now / before), now - before
+        self.returns[ts], self.moves[ts] = np.log(positive(now) / positive(before)), now - before
         for leg in range(2):
-            self.simple[leg, ts] = self.price(ts, leg) / self.price(ts, leg, back=1) - 1
-        self.carry[ts] = (np.log(now) - np.log(self.price(ts, 1))) / self.years(ts, 0, 1)
+            self.simple[leg, ts] = positive(self.price(ts, leg)) / positive(self.price(ts, leg, back=1)) - 1
+        self.carry[ts] = (np.log(positive(now)) - np.log(positive(self.price(ts, 1)))) / self.years(ts, 0, 1)
         front = self.legs[ts, 0]
         high, low, volume = (self.at(kind, ts, front) for kind in (HIGH, LOW, VOLUME))
         sane = (low > 0) & (high >= low)
         self.range2[ts] = np.log(np.where(sane, high / np.where(sane, low, 1), np.nan)) ** 2 / (4 * np.log(2))
+        self.bar_quality[ts] = np.where(np.isfinite(self.range2[ts]), self.qualities[HIGH, ts, front], 0)
         traded = np.where(volume > 0, volume, np.nan)
-        self.illiquidity[ts] = np.abs(self.returns[ts]) / (traded * self.multiplier * now) * 1e9
+        self.illiquidity[ts] = np.abs(self.returns[ts]) / (traded * self.multiplier * positive(now)) * 1e9
 
     def years(self, sessions: Ints, near: int, far: int) -> Floats:
         """ACT/365 years between the expirations of two legs; NaN where one is missing or both expire together."""

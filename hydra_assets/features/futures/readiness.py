@@ -9,7 +9,8 @@ from hydra_assets.features.futures.panel import HIGH, OPEN_INTEREST, SETTLEMENT,
 
 Cell = tuple[int, int, int]  # kind, session, contract
 Cells = Callable[[Panel, int], list[Cell] | None]
-Legs = Callable[[Panel, int], list[tuple[float, int]]]
+Leg = tuple[float, int, int]  # open interest, its age in sessions, the quality of its row
+Legs = Callable[[Panel, int], list[Leg]]
 
 
 @dataclass(frozen=True)
@@ -19,7 +20,7 @@ class Readiness:
 
     Attributes:
         cells: the cells needed for a session; None where a contract that is needed does not exist.
-        legs: open interest and its age of the legs that quality looks at.
+        legs: open interest of the legs that quality looks at.
         kind: kind of which some cell must be known on session t + *offset* before the rule is looked at.
         offset: see *kind*.
         exclusive_kinds: kinds of which, on the last session of the window, nothing is used but what is needed: the first print of
@@ -48,7 +49,7 @@ def _settled(*which: int) -> Cells:
 
 
 def _legs(*which: int) -> Legs:
-    return lambda panel, t: [(float(panel.legs_oi[t, leg]), int(panel.legs_age[t, leg])) for leg in which]
+    return lambda panel, t: [(float(panel.legs_oi[t, leg]), int(panel.legs_age[t, leg]), int(panel.legs_quality[t, leg])) for leg in which]
 
 
 def _year_cells(panel: Panel, t: int) -> list[Cell] | None:
@@ -63,9 +64,14 @@ def _slope_cells(panel: Panel, t: int) -> list[Cell] | None:
     return [(SETTLEMENT, t, int(leg)) for leg in legs[legs >= 0]] or None
 
 
-def _slope_legs(panel: Panel, t: int) -> list[tuple[float, int]]:
+def _year_legs(panel: Panel, t: int) -> list[Leg]:
+    return [*_legs(0)(panel, t), (float(panel.year_oi[t]), int(panel.year_age[t]), int(panel.year_quality[t]))]
+
+
+def _slope_legs(panel: Panel, t: int) -> list[Leg]:
     used = panel.slope[t] >= 0
-    return [(float(oi), int(age)) for oi, age in zip(panel.slope_oi[t][used], panel.slope_age[t][used], strict=True)]
+    columns = (panel.slope_oi, panel.slope_age, panel.slope_quality)
+    return [(float(oi), int(age), int(quality)) for oi, age, quality in zip(*(column[t][used] for column in columns), strict=True)]
 
 
 def _bar_cells(panel: Panel, t: int) -> list[Cell] | None:
@@ -88,7 +94,7 @@ FRONT_ANY_INTEREST = Readiness(_settled(0), _legs())
 FRONT_ALWAYS_NORMAL = Readiness(_settled(0), _legs(), always_normal=True)
 FIRST_TWO = Readiness(_settled(0, 1), _legs(0, 1))
 FIRST_THREE = Readiness(_settled(0, 1, 2), _legs(0, 1, 2))
-FRONT_AND_YEAR_LATER = Readiness(_year_cells, lambda p, t: [*_legs(0)(p, t), (float(p.year_oi[t]), int(p.year_age[t]))])
+FRONT_AND_YEAR_LATER = Readiness(_year_cells, _year_legs)
 SLOPE = Readiness(_slope_cells, _slope_legs, ignore_thin=True)
 BAR = Readiness(_bar_cells, _legs(0), kind=HIGH, exclusive_kinds=frozenset({HIGH}))
 TRADED = Readiness(
