@@ -9,6 +9,7 @@ import dagster as dg
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from hydra_assets.config.load import load_config
 from hydra_assets.core.months import Month
 from hydra_assets.core.tables.cot import COT_DISAGGREGATED
 from hydra_assets.core.tables.features import OPTION_FEATURES
@@ -34,7 +35,8 @@ def _positioning(lake: ParquetLake, market: str, month: Month) -> Plot | None:
 
 
 def _term_structure(lake: ParquetLake, market: str, month: Month) -> Plot | None:
-    return term_structure(market, _known(lake, FUTURES_STATISTICS, market, month.first, month.last))
+    known = _known(lake, FUTURES_STATISTICS, market, month.first, month.last)
+    return term_structure(market, known, calendar=load_config().calendar_of(market), known_at=dt.datetime.now(dt.UTC))
 
 
 def _smiles(lake: ParquetLake, market: str, month: Month) -> Plot | None:

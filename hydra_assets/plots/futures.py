@@ -1,33 +1,42 @@
 """Plot of the futures curve."""
 
+import datetime as dt
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from hydra_assets.core.calendar import DEFAULT_CALENDAR, Calendar
+from hydra_assets.features.settlements import standing_settlements
 from hydra_assets.plots.plot import Plot, date_axis, figure_of, synthetic_note
 
 _KINDS = {"contract": "string", "last trade": "string", "settlement": "float", "open interest": "float"}
 
 
-def term_structure(market: str, known: pa.Table) -> Plot | None:
+def term_structure(
+    market: str, known: pa.Table, *, calendar: Calendar = DEFAULT_CALENDAR, known_at: dt.datetime | None = None
+) -> Plot | None:
     """
-    The newest curve: final settlement and open interest by expiration.
+    The newest curve: settlement and open interest by expiration.
 
     Args:
         market: symbol.
         known: rows of `futures_statistics` as known at one instant.
+        calendar: the market's.
+        known_at: that instant; default the newest ``available_at`` in *known*. A print that is not final stands from noon of the next
+            session on.
 
     Returns:
-        The plot; None without a final settlement.
+        The plot; None without a settlement.
     """
     if not known.num_rows:
         return None
-    final = known.filter(pc.and_(pc.equal(known["stat"], "settlement"), pc.fill_null(known["is_final"], False)))
-    if not final.num_rows:
+    standing = standing_settlements(known, known["instrument_id"].to_numpy(), calendar, known_at)
+    settled = standing.filter(pc.equal(standing["stat"], "settlement"))
+    if not settled.num_rows:
         return None
-    day = pc.max(final["as_of"]).as_py()
-    curve = [row for row in final.sort_by("expiration").to_pylist() if row["as_of"] == day and row["value"] is not None]
+    day = pc.max(settled["as_of"]).as_py()
+    curve = [row for row in settled.sort_by("expiration").to_pylist() if row["as_of"] == day and row["value"] is not None]
     interest = {
         (row["instrument"], row["expiration"]): row["value"]
         for row in known.filter(pc.equal(known["stat"], "open_interest")).sort_by("as_of").to_pylist()
@@ -48,7 +57,7 @@ def term_structure(market: str, known: pa.Table) -> Plot | None:
             place = (row["expiration"], row["value"])
             axes.annotate(row["instrument"], place, textcoords="offset points", xytext=(0, 7), ha="center", fontsize=7)
         axes.set_title(f"{market}: term structure of {day:%Y-%m-%d}{synthetic_note(curve)}", fontsize=10)
-        axes.set_ylabel("final settlement", fontsize=8)
+        axes.set_ylabel("settlement", fontsize=8)
         date_axis(axes)
         axes.margins(y=0.12)
 

@@ -43,6 +43,7 @@ def capture(
     looks: Sequence[Look],
     place: str,
     allow_retract: bool,
+    scheduled: bool,
 ) -> tuple[pa.Table, int]:
     """
     The rows to append, and the number of those ignored because an outdated look contradicts a newer one.
@@ -56,7 +57,8 @@ def capture(
 
     A restatement is available at max(the moment it was seen, the newest vintage + 1 us). An unseen row that was absent from an
     earlier complete look made after its stamp is available when it was seen. A look older than the newest one applied adds
-    unseen keys only.
+    unseen keys only. Where stamps are *scheduled*, ``partial`` says that a row's stamp is a guess, and ends where the row was seen live;
+    elsewhere it says something of the row itself (a bar that is no whole session) and stays.
     """
     if stamps == "derived":
         return _derived(table, existing, key=key, place=place, allow_retract=allow_retract), 0
@@ -91,7 +93,7 @@ def capture(
         at[different], live[different] = np.maximum(seen, newest_at + 1), True
     ignored = int(different.sum()) if outdated else 0
     rows = np.flatnonzero((diff.first & ~known) | (different & (not outdated)))
-    return _stamped(table.take(pa.array(rows, pa.int64())), at[rows], live[rows], stamps), ignored
+    return _stamped(table.take(pa.array(rows, pa.int64())), at[rows], live[rows] & scheduled), ignored
 
 
 def confirmed(seen_us: int | None, available_us: int) -> bool:
@@ -99,13 +101,13 @@ def confirmed(seen_us: int | None, available_us: int) -> bool:
     return seen_us is not None and 0 <= seen_us - available_us <= CONFIRMED_WITHIN_US
 
 
-def _stamped(rows: pa.Table, at: np.ndarray, live: np.ndarray, stamps: Stamps) -> pa.Table:
-    """*rows* with their final ``available_at``; a stamp that we saw live is sure, so ``partial`` for an unsure stamp ends."""
+def _stamped(rows: pa.Table, at: np.ndarray, sure: np.ndarray) -> pa.Table:
+    """*rows* with their final ``available_at``; ``partial`` ends where the stamp is *sure*."""
     column = rows.column_names.index("available_at")
     rows = rows.set_column(column, rows.schema.field(column), pa.chunked_array([instants(at)]))
-    if stamps == "ours" and "quality" in rows.column_names and live.any():
+    if "quality" in rows.column_names and sure.any():
         column = rows.column_names.index("quality")
-        found = zip(rows["quality"].to_pylist(), live, strict=True)
+        found = zip(rows["quality"].to_pylist(), sure, strict=True)
         qualities = ["normal" if seen and quality == "partial" else quality for quality, seen in found]
         rows = rows.set_column(column, rows.schema.field(column), pa.chunked_array([pa.array(qualities, rows.schema.field(column).type)]))
     return rows

@@ -134,6 +134,7 @@ class ParquetLake:
                 looks=looks,
                 place=folder.key,
                 allow_retract=allow_retract,
+                scheduled=TABLES[data_type].has_scheduled_stamps if data_type in TABLES else stamps == "ours",
             )
             if rows.num_rows:
                 about = {"seen_at": str(look.seen_us), **({"versions": json.dumps(dict(look.versions))} if look.versions else {})}

@@ -232,8 +232,8 @@ def test_the_liquidity_rule():
     assert not one_option((4.0, 4.8), rules=OptionRules(min_oi=101))["liquid"]
 
 
-@pytest.mark.parametrize("settled", [0.0, -1.5, None])
-def test_a_settlement_that_is_no_price_is_no_forward(calm, settled):
+@pytest.mark.parametrize(("settled", "status"), [(0.0, "nonpositive_forward"), (-1.5, "nonpositive_forward"), (None, "no_forward")])
+def test_on_a_settlement_that_is_taken_back_or_not_above_zero_there_is_no_volatility(calm, settled, status):
     tables, day = calm.tables(), calm.days[4]
     value = pa.array([settled] * tables["futures_statistics"].num_rows, pa.float64())
     i = tables["futures_statistics"].column_names.index("value")
@@ -241,7 +241,7 @@ def test_a_settlement_that_is_no_price_is_no_forward(calm, settled):
     assert chain.num_rows
     for row in chain.to_pylist():
         told = (row["forward"], row["vol"], row["vol_status"], row["liquid"], row["quality"])
-        assert told == (None, None, "no_forward", False, "missing")
+        assert told == (settled, None, status, False, "missing")
 
 
 def test_a_tight_put_does_not_lend_its_strike_to_a_wide_call():

@@ -30,7 +30,6 @@ from hydra_assets.sources.databento_options import OptionDefinitions, parse_opti
 from hydra_assets.sources.databento_parse import parse_statistics
 from hydra_assets.sources.ledger import Budget, Ledger
 from hydra_assets.sources.sample.curve import chance, is_degraded
-from hydra_assets.sources.sample.databento import FakeDatabento
 from hydra_assets.storage.lake import ParquetLake
 from hydra_assets_tests.conftest import SHARED, at
 from hydra_assets_tests.defs.test_checks import check_alone, offences
@@ -506,8 +505,7 @@ def test_every_root_is_asked_for_and_one_that_is_not_listed_is_a_gap_of_its_own(
 
 def test_a_root_is_asked_for_from_its_first_day_on(tmp_path, lake):
     later = dataclasses.replace(HE, option_roots=(OptionRoot("HE"), OptionRoot("HEX", dt.date(2025, 10, 10))))
-    with vendor() as running, source(running.url, tmp_path) as asking:
-        running.desk = FakeDatabento({"HE": later}, None, lambda: NOW)
+    with vendor(markets={"HE": later}) as running, source(running.url, tmp_path) as asking:
         plan = plan_of(asking, lake, "option_definitions", later, [Month(2025, 9), Month(2025, 10)], NOW.date())
         assert [plan.request(wanted).symbols for wanted in plan.ranges] == ["HE.OPT", "HE.OPT,HEX.OPT"]
         payload = asking.fetch_once(plan.request(plan.ranges[1]))

@@ -42,6 +42,19 @@ def test_the_curve_is_of_the_newest_day_by_expiration():
     assert all(row["settlement"] > 0 for row in plot.rows)
 
 
+def test_the_curve_is_of_what_stands_as_settlement_whether_or_not_a_flag_says_so():
+    known = history(dt.date(2025, 11, 3), dt.date(2025, 11, 7))["futures_statistics"]
+    column = known.column_names.index("is_final")
+
+    def flagged(word):
+        return known.set_column(column, known.schema.field(column), pa.array([word] * known.num_rows, pa.bool_()))
+
+    assert titles(term_structure("HE", flagged(None))) == ["HE: term structure of 2025-11-07 (synthetic)"]
+    friday, monday = at("2025-11-10 17:59"), at("2025-11-10 18:00")  # noon in Chicago
+    assert titles(term_structure("HE", flagged(False), known_at=friday)) == ["HE: term structure of 2025-11-06 (synthetic)"]
+    assert titles(term_structure("HE", flagged(False), known_at=monday)) == ["HE: term structure of 2025-11-07 (synthetic)"]
+
+
 def test_smiles_are_of_the_newest_day_with_a_fit():
     chain = build_chain(History(dt.date(2025, 11, 3), 2).tables())
     fits = newest_fits(build_smiles(chain))

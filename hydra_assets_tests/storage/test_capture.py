@@ -107,6 +107,15 @@ def test_an_uncertain_stamp_stays_uncertain_without_a_live_look(lake):
     assert lake.read("cot", "HE")["quality"].to_pylist() == ["partial"]
 
 
+def test_a_bar_that_is_no_whole_session_stays_partial_however_soon_it_is_seen(lake):
+    key = ["instrument"]
+    bar = rows(instrument=["HEZ2"], as_of=["2026-02-10"], available_at=["2026-02-11"], value=[1]).append_column(
+        "quality", pa.array(["partial"])
+    )
+    lake.append_new(bar, "futures_bars", "HE", FEB, key=key, stamps="ours", look=look("2026-02-11 00:05", "databento"))
+    assert lake.read("futures_bars", "HE")["quality"].to_pylist() == ["partial"]
+
+
 def test_our_own_word_on_a_row_is_no_revision(lake):
     add(lake, cot(1, quality="partial"), "2026-06-01")
     assert add(lake, cot(1, quality="normal"), "2026-07-01") == 0

@@ -33,9 +33,10 @@ def request(schema="statistics", start="2025-10-01", end="2025-10-08", symbols="
 class Vendor:
     """A running server; ``fault(handler, reply)`` answers in the place of the reply where it returns True."""
 
-    def __init__(self, now=NOW):
+    def __init__(self, now=NOW, markets=None):
         self.now, self.asked, self.fault = now, [], None
-        self.desk = FakeDatabento(Served({"HE": HE, "LE": load_config().market("LE")}, load_release_calendar(), now=lambda: self.now))
+        markets = markets or {"HE": HE, "LE": load_config().market("LE")}
+        self.desk = FakeDatabento(Served(markets, load_release_calendar(), now=lambda: self.now))
         vendor = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -63,8 +64,8 @@ class Vendor:
 
 
 @contextmanager
-def vendor(now=NOW):
-    made = Vendor(now)
+def vendor(now=NOW, markets=None):
+    made = Vendor(now, markets)
     threading.Thread(target=made.server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
     try:
         yield made

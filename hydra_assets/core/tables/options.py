@@ -42,7 +42,9 @@ _CONTRACT = (
 _BID = Column("bid", FLOAT, "Best bid; null where there was none.", PRICE)
 _ASK = Column("ask", FLOAT, "Best offer; null where there was none.", PRICE)
 _QUOTED_AT = Column("quoted_at", INSTANT, "UTC instant of the quote that stood at the cut.")
-_FORWARD = Column("forward", FLOAT, "Settlement of the option's own underlying contract; null where it was taken back.", PRICE)
+_FORWARD = Column(
+    "forward", FLOAT, "Settlement of the option's own underlying contract, which can be 0 or less; null where it was taken back.", PRICE
+)
 _TAU = Column("tau", FLOAT, "Time from the quotes' cut to the minute of expiration, ACT/365.", "years", nullable=False)
 
 OPTION_DEFINITIONS = Table(
@@ -182,7 +184,8 @@ OPTION_SMILES = Table(
         Column(
             "status",
             TEXT,
-            "full, or why the smile cannot be read as a whole: thin, one_sided, parity, butterfly, misfit, no_quotes, no_forward.",
+            "full, or why the smile cannot be read as a whole: thin, one_sided, parity, butterfly, misfit, no_quotes, no_forward,"
+            " nonpositive_forward.",
             nullable=False,
         ),
         *_FITTED,

@@ -82,6 +82,11 @@ class Table:
     needs_options: bool = False
     definitions: str | None = None
 
+    @property
+    def has_scheduled_stamps(self) -> bool:
+        """Whether a row's instant is a release calendar's: a guess where it is ``partial``, until the row is seen soon after it."""
+        return self.stamps == "ours" and self.calendar == "cot_releases"
+
     @cached_property
     def schema(self) -> pa.Schema:
         """Names, types and order of the columns."""

@@ -151,7 +151,7 @@ def range_vol(panel: Panel, t: Ints) -> Values:
     squares = _window(panel.range2, t, 21)
     n = _count(squares)
     found = _enough(np.sqrt(DAYS_PER_YEAR / np.maximum(n, 1) * np.nansum(squares, axis=1)), n, 17, 21)
-    mixed = (_window(panel.bar_quality, t, 21) == PARTIAL).any(axis=1)  # a bar that is no whole session
+    mixed = (_window(panel.bar_quality.astype(float), t, 21) == PARTIAL).any(axis=1)  # a bar that is no whole session
     return Values(found.value, np.maximum(found.quality, _thin(mixed)))
 
 

@@ -111,8 +111,8 @@ def _columns(
     defined, quotes = tables["option_definitions"], tables["option_quotes"]
     d = found["definition"]
     strike, right, tick = chain.defined.strike[d], chain.defined.right[d], defined["tick"].to_numpy()[d]
-    forward = _numbers(tables["futures_statistics"], "value", found["forward"])
-    forward = np.where(forward > 0, forward, np.nan)
+    settled = _numbers(tables["futures_statistics"], "value", found["forward"])
+    forward = np.where(settled > 0, settled, np.nan)  # a settlement of 0 or less is one, and no volatility is defined on it
     bid, ask = _quote(quotes, found["quote"])
     mid, spread = (bid + ask) / 2, ask - bid
     interest = _numbers(tables["option_statistics"], "value", found["interest"])
@@ -120,8 +120,9 @@ def _columns(
         tight = (spread <= rules.max_spread_pct * mid) | (spread <= rules.max_spread_ticks * tick * (1 + 1e-9))
         liquid = (interest >= rules.min_oi) & tight & np.isfinite(forward)
     vol, error, status = _vols(mid, spread, forward, strike, tau, right, rules.rate)
+    status[settled <= 0] = "nonpositive_forward"
     their_bid, their_ask = _quote(quotes, found["partner"])
-    gap = right * (mid - (their_bid + their_ask) / 2) * np.exp(rules.rate * tau) - (forward - strike)
+    gap = right * (mid - (their_bid + their_ask) / 2) * np.exp(rules.rate * tau) - (settled - strike)
     quality, synthetic = _quality(tables, found)
     quality = np.where(np.isnan(forward), MISSING, quality)
     take = pa.array(d)
@@ -132,7 +133,7 @@ def _columns(
         "available_at": instants(chain.vintages.instants[rank]),
         **{name: _nullable(values) for name, values in (("bid", bid), ("ask", ask), ("mid", mid), ("spread", spread))},
         "quoted_at": quotes["quoted_at"].take(pa.array(found["quote"], mask=found["quote"] < 0)),
-        "forward": _nullable(forward),
+        "forward": _nullable(settled),
         "tau": pa.array(tau),
         "settlement": _nullable(_numbers(tables["option_statistics"], "value", found["settlement"])),
         "open_interest": _nullable(interest),

@@ -28,8 +28,8 @@ from hydra_assets.options.svi import RawSvi
 
 PARITY_TICKS, PARITY_ERRORS = 3, 3.0  # the larger of both is how far it may be off
 MAX_CHI2_DOF = 9.0
-STATUSES = ("full", "thin", "one_sided", "parity", "butterfly", "misfit", "no_quotes", "no_forward")
-FULL, THIN, ONE_SIDED, PARITY, BUTTERFLY, MISFIT, NO_QUOTES, NO_FORWARD = range(len(STATUSES))
+STATUSES = ("full", "thin", "one_sided", "parity", "butterfly", "misfit", "no_quotes", "no_forward", "nonpositive_forward")
+FULL, THIN, ONE_SIDED, PARITY, BUTTERFLY, MISFIT, NO_QUOTES, NO_FORWARD, NONPOSITIVE_FORWARD = range(len(STATUSES))
 _WIDTH = 16  # slots for strikes come in steps of this, so that a slice's sums do not depend on what it is fitted beside
 _RELEVANT = ("mid", "spread", "forward", "tau", "vol", "vol_error", "liquid", "quality", "strike", "right")
 
@@ -48,9 +48,9 @@ def build_smiles(
 
     Returns:
         OPTION_SMILES, in order of day, expiration and available_at. ``status``: ``full``; or why a smile is not, the first of
-        ``no_forward``, ``no_quotes``, ``thin``, ``one_sided``, ``parity`` (settlement and put-call parity disagree), ``butterfly``
-        (negative density), ``misfit`` (chi2 per degree of freedom above 9). Quality ``degraded`` unless full; ``partial`` where
-        no strike had both rights quoted, so that parity could not be looked at.
+        ``no_forward``, ``nonpositive_forward`` (no volatility is defined), ``no_quotes``, ``thin``, ``one_sided``, ``parity`` (settlement
+        and put-call parity disagree), ``butterfly`` (negative density), ``misfit`` (chi2 per degree of freedom above 9). Quality
+        ``degraded`` unless full; ``partial`` where no strike had both rights quoted, so that parity could not be looked at.
     """
     rules = rules or OptionRules()
     require(chain, OPTION_CHAIN.schema.names, "option_chain")
@@ -146,8 +146,10 @@ def _fit(slices: _Slices, n: int, state: Ints, row: Ints, rules: OptionRules) ->
     fit = fit_slices(laid["k"], laid["w"], laid["se"], five=rules.five_parameter_svi)
     svi = fit.svi
     lowest, highest = (reduce(laid["k"], axis=1) if width else np.full(n, np.nan) for reduce in (_nanmin, _nanmax))
-    strikes = {"strike_lo": of_state["forward"] * np.exp(lowest), "strike_hi": of_state["forward"] * np.exp(highest)}
     has = count > 0
+    strikes = {
+        name: np.where(has, of_state["forward"] * np.exp(k_of), np.nan) for name, k_of in (("strike_lo", lowest), ("strike_hi", highest))
+    }
     tails = {"tail_lo": np.full(n, np.nan), "tail_hi": np.full(n, np.nan), "g_min": np.full(n, np.nan), "mean_ratio": np.full(n, np.nan)}
     rows = np.flatnonzero(has)
     if len(rows):
@@ -162,6 +164,7 @@ def _fit(slices: _Slices, n: int, state: Ints, row: Ints, rules: OptionRules) ->
         status = np.select(
             [
                 np.isnan(of_state["forward"]),
+                of_state["forward"] <= 0,
                 ~has,
                 count < rules.min_liquid_strikes,
                 (below == 0) | (above == 0),
@@ -169,13 +172,13 @@ def _fit(slices: _Slices, n: int, state: Ints, row: Ints, rules: OptionRules) ->
                 tails["g_min"] < 0,
                 fit.chi2_dof > MAX_CHI2_DOF,
             ],
-            [NO_FORWARD, NO_QUOTES, THIN, ONE_SIDED, PARITY, BUTTERFLY, MISFIT],
+            [NO_FORWARD, NONPOSITIVE_FORWARD, NO_QUOTES, THIN, ONE_SIDED, PARITY, BUTTERFLY, MISFIT],
             FULL,
         )
     quality = np.full(n, NORMAL, dtype=np.int64)
     np.maximum.at(quality, owner, qualities[quoted])
     quality = np.maximum(quality, np.where(status == FULL, np.where(np.isnan(parity), PARTIAL, NORMAL), DEGRADED))
-    quality = np.where(np.isin(status, (NO_QUOTES, NO_FORWARD)), MISSING, quality)
+    quality = np.where(np.isin(status, (NO_QUOTES, NO_FORWARD, NONPOSITIVE_FORWARD)), MISSING, quality)
     columns = {
         **{name: of_state[name] for name in ("forward", "tau")},
         **fit.parameters,

@@ -60,6 +60,8 @@ SHAPES = {
     "CL": Shape(MONTH_CODES, "crude", 68.0, 0.34, _CRUDE, 330_000, close=dt.time(14, 30)),
     "NG": Shape(MONTH_CODES, "gas", 3.3, 0.45, _GAS, 220_000, close=dt.time(14, 30)),
 }
+# Prints of the real market that no seeded walk has: delivery month and day to settlement and low.
+NEGATIVE_PRICES = {"CL": {(dt.date(2020, 5, 1), dt.date(2020, 4, 20)): (-37.63, -40.32)}}
 OTHER = Shape("HKNUZ", "before15", 100.0, 0.25, _GRAIN, 20_000)
 
 
@@ -205,8 +207,21 @@ class Curve:
         age = np.arange(n)
         interest = np.floor(interest * np.minimum(1, age / 20))
         volume = np.floor(interest * 0.22 * np.exp(0.45 * noise[3] + 0.25 * noise[1]) * (0.3 + rise))
+        for (month, day), (price, lowest) in NEGATIVE_PRICES.get(self.market.symbol, {}).items():
+            if month == contract.month:
+                settle[places[day] - first] = close[places[day] - first] = price
+                low[places[day] - first] = lowest
         preliminary = settle + tick * np.where(np.abs(noise[2]) > 1.2, np.sign(noise[2]), 0)
         return ContractHistory(first, settle, opened, high, low, close, volume.astype(np.int64), interest.astype(np.int64), preliminary)
+
+    def limits(self, contract: Contract, day: dt.date) -> tuple[float, float]:
+        """Lowest and highest price that may be traded: around the settlement before, wider where the day is beyond it at 0 or less."""
+        history, i = self.at(contract, day)
+        before = float(history.settle[max(i - 1, 0)])
+        low, high = before - 0.08 * abs(before), before + 0.08 * abs(before)
+        if min(before, float(history.low[i])) <= 0:
+            return min(low, float(history.low[i]) - 0.1 * abs(before)), max(high, float(history.high[i]))
+        return low, high
 
     def listed_on(self, day: dt.date) -> list[Contract]:
         """Contracts that trade on *day*, nearest first."""

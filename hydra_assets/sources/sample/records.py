@@ -87,9 +87,8 @@ class Publisher(MonthlyRecords):
             return at, bytes(message)
 
         for contract in self.curve.listed_on(day):
-            history, i = self.curve.at(contract, day)
-            before = float(history.settle[max(i - 1, 0)])
-            limits = (fixed_price(before * 0.92), fixed_price(before * 1.08))
+            low, high = self.curve.limits(contract, day)
+            limits = (fixed_price(low), fixed_price(high))
             yield defined(contract.symbol, contract.instrument_id, classes.FUTURE, contract, limits)
         for symbol, number, near, _ in self.curve.spreads_on(day):
             yield defined(symbol, number, classes.FUTURE_SPREAD, near, (dbn.UNDEF_PRICE, dbn.UNDEF_PRICE))

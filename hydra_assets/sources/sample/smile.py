@@ -183,9 +183,10 @@ class Chain:
         first = places[days[bisect_right(days, self.begins(contract) - dt.timedelta(1))]]
         offset, n = first - history.first, places[contract.last_day] - first + 1
         rng = np.random.default_rng(seed_of("series", symbol, contract.month))
-        forward, opened = history.settle[offset : offset + n], history.open[offset : offset + n]
+        settle = np.maximum(history.settle, self.curve.market.tick)  # on a price of 0 or less no smile is defined
+        forward, opened = settle[offset : offset + n], history.open[offset : offset + n]
         # Strikes are listed in the morning, around what is known by then.
-        before = history.settle[np.maximum(np.arange(offset, offset + n) - 1, 0)]
+        before = settle[np.maximum(np.arange(offset, offset + n) - 1, 0)]
         low = np.minimum.accumulate(np.floor(before / listing.grid)).astype(int) - listing.wing
         high = np.maximum.accumulate(np.ceil(before / listing.grid)).astype(int) + listing.wing
         places_of = np.arange(max(low[-1], 1), high[-1] + 1)
