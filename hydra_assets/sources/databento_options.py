@@ -24,6 +24,7 @@ from hydra_assets.sources.databento_records import (
     Degraded,
     Parsed,
     Within,
+    chunks_of,
     instants,
     last_of,
     nullable,
@@ -187,14 +188,13 @@ def parse_option_quotes(
     Returns:
         Rows available at the cut; what nothing defines on its day is quarantined, combinations are left out.
     """
-    raw = records_of(store, "bbo-1m", within)
-    total, stamp = len(raw), raw["ts_recv"].astype(np.int64)
+    chunks = chunks_of(store, "bbo-1m", within)
+    raw = next(chunks)
+    total, raw = len(raw), _last_quotes(raw, cut, zone)
+    for records in chunks:  # only the last quotes so far stay in memory
+        total, raw = total + len(records), _last_quotes(np.concatenate([raw, records]), cut, zone)
+    stamp, numbers = raw["ts_recv"].astype(np.int64), raw["instrument_id"].astype(np.int64)
     days, cuts = _day_and_cut(stamp, cut, zone)
-    inside = np.flatnonzero(days >= 0)
-    raw, stamp, days, cuts = raw[inside], stamp[inside], days[inside], cuts[inside]
-    last = last_of(raw["instrument_id"].astype(np.int64), days, by=stamp)
-    raw, stamp, days, cuts = raw[last], stamp[last], days[last], cuts[last]
-    numbers = raw["instrument_id"].astype(np.int64)
     row = definitions.find(numbers, days, within=0)
     left_out, quarantined = unknown(store, definitions, numbers[row < 0], days[row < 0])
     keep = row >= 0
@@ -216,6 +216,15 @@ def parse_option_quotes(
         }
     )
     return Parsed(OPTION_QUOTES.conform(table), total, left_out, 0, quarantined)
+
+
+def _last_quotes(records: np.ndarray, cut: DatedTime, zone: dt.tzinfo) -> np.ndarray:
+    """Of *records*, the last one of each option and day within the hours of quotes."""
+    stamp = records["ts_recv"].astype(np.int64)
+    days, _ = _day_and_cut(stamp, cut, zone)
+    inside = np.flatnonzero(days >= 0)
+    last: np.ndarray = records[inside[last_of(records["instrument_id"][inside].astype(np.int64), days[inside], by=stamp[inside])]]
+    return last
 
 
 def _day_and_cut(stamp: np.ndarray, cut: DatedTime, zone: dt.tzinfo) -> tuple[np.ndarray, np.ndarray]:

@@ -69,9 +69,13 @@ def records_of(store: DBNStore, schema: str, within: Within | None = None) -> np
 
 
 def chunks_of(store: DBNStore, schema: str, within: Within | None = None) -> Iterator[np.ndarray]:
-    """The records of `records_of`, `CHUNK` of them at a time: a month of option quotes can be larger than memory."""
+    """The records of `records_of`, `CHUNK` of them at a time and at least one array: a month of quotes can be larger than memory."""
+    found = False
     for records in store.to_ndarray(schema=schema, count=CHUNK):
-        yield _inside(records, schema, within)
+        found = True
+        yield _inside(records.reshape(-1), schema, within)
+    if not found:
+        yield records_of(store, schema, within).reshape(-1)
 
 
 def _inside(records: np.ndarray, schema: str, within: Within | None) -> np.ndarray:
