@@ -63,6 +63,10 @@ class CorruptionError(HydraError, OSError):
     """Stored bytes are not the bytes that were written, or lie where they were not written."""
 
 
+class StorageError(HydraError, OSError):
+    """The disk refuses: it is full, may only be read, or the path is none that can be opened. Stored bytes are not in doubt."""
+
+
 class LockTimeoutError(HydraError, TimeoutError):
     """Another process held a lock for longer than a write can take."""
 

@@ -68,7 +68,7 @@ def _number(value: Any, place: str) -> float | None:
     number = float(value)
     if not math.isfinite(number):
         raise InvalidValueError(f"{place}: value {number} is not finite; what is unknown is None, and quality says why")
-    return number
+    return number + 0.0  # -0.0 is 0.0: not every table keeps the sign of zero
 
 
 def facts_of(rows: Any, *, market: str | None = None) -> list[Fact]:
@@ -132,7 +132,7 @@ def _plain(table: pa.Table, market: str | None) -> list[Fact] | None:
         checked_name(name, "feature_name")
     for name in set(markets):
         checked_name(name, "market")
-    cells = zip(markets, names, as_of.tolist(), available.tolist(), table["value"].to_pylist(), qualities, strict=True)
+    cells = zip(markets, names, as_of.tolist(), available.tolist(), pc.add(table["value"], 0.0).to_pylist(), qualities, strict=True)
     found = [Fact(*row) for row in cells]
     return found if len({fact.vintage for fact in found}) == len(found) else None
 

@@ -20,6 +20,7 @@ from hydra_assets.errors import ConfigError, CorruptionError, WorldError
 from hydra_assets.proof.certificate import verify
 from hydra_assets.storage import facts
 from hydra_assets.storage.certificate import code_sha256, fingerprint, read_certificate
+from hydra_assets.storage.sqlite.seals import seal_all
 from hydra_assets.storage.store import FeatureStore
 from hydra_assets_tests.conftest import at
 

@@ -139,12 +139,12 @@ def test_one_who_waits_for_the_old_file_gets_the_new_one(history, lake, store, m
 
     real, swapped = module.configure, []
 
-    def configure(connection):
+    def configure(connection, timeout_s):
         if not swapped:
             swapped.append(True)
             store.db_path.replace(store.db_path.with_suffix(".old"))
             FeatureStore(store.db_path, world="sample").close()
-        real(connection)
+        real(connection, timeout_s)
 
     monkeypatch.setattr(module, "configure", configure)
     with FeatureStore(store.db_path) as opened:

@@ -1,10 +1,12 @@
-"""A `FactTable` in one SQLite file: schema in `migrations`, one checksum a row, one stamp a transaction."""
+"""A `FactTable` in one SQLite file: schema in `migrations`, one checksum a row, `seals` over all of them, one stamp a transaction."""
 
 import contextlib
 import os
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +14,11 @@ from hydra_assets.core.instants import iso, now_us
 from hydra_assets.errors import ConflictError, CorruptionError
 from hydra_assets.storage.facts import Fact, Vintage, crc
 from hydra_assets.storage.health import StoreHealth
+from hydra_assets.storage.sqlite.failures import translated
 from hydra_assets.storage.sqlite.health import store_health
-from hydra_assets.storage.sqlite.migrations import migrate
+from hydra_assets.storage.sqlite.migrations import in_memory_if_old, migrate
 from hydra_assets.storage.sqlite.publishes import PublishTable
+from hydra_assets.storage.sqlite.seals import REMEDY
 from hydra_assets.storage.sqlite.served import SqliteServedLog
 
 _COLUMNS = "as_of, available_at, recorded_at, value, quality, retracted, crc"
@@ -27,21 +31,36 @@ class SqliteFactTable(PublishTable):
 
     Args:
         path: the file; made when it does not exist, migrated when it is of an older version.
+        busy_timeout_s: longest wait for another process; see `SqliteFile`.
 
     Raises:
         CorruptionError: the file is no database.
         SchemaError: a newer version of this package wrote it.
+        StorageError: the disk does not let it be opened.
+        LockTimeoutError: another process holds it.
     """
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
-        super().__init__(path)
+    def __init__(self, path: str | os.PathLike[str], *, busy_timeout_s: float | None = None) -> None:
+        super().__init__(path, busy_timeout_s=busy_timeout_s)
         try:
-            with self._errors():
-                migrate(self._db)
-                self.identity = str(self._about("identity"))
+            with self._reading():
+                self.identity = self._about()["identity"]
         except BaseException:
             self._db.close()
             raise
+
+    def _connected(self) -> sqlite3.Connection:
+        """A connection to a file of the newest version; one that may only be read is brought to it in memory."""
+        connection = super()._connected()
+        try:
+            with translated(self.path):
+                if self.read_only:
+                    connection = in_memory_if_old(connection)
+                migrate(connection, self.path)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
 
     @property
     def place(self) -> str:
@@ -60,10 +79,12 @@ class SqliteFactTable(PublishTable):
 
     def world(self, default: str) -> str:
         """The world that the file belongs to; *default*, written down, where it names none yet."""
-        with self._errors(), self._writing():
-            named = self._about("world")
-            if named is None:
-                self._db.execute("INSERT INTO about VALUES ('world', ?)", (default,))
+        with self._reading():
+            named = self._about().get("world")
+        if named is None and not self.read_only:
+            with self._writing():
+                named = self._about().get("world", default)
+                self._set_about(world=named)
         return default if named is None else named
 
     @contextlib.contextmanager
@@ -83,59 +104,51 @@ class SqliteFactTable(PublishTable):
     @contextlib.contextmanager
     def snapshot(self) -> Iterator[None]:
         """One consistent view for all reads inside."""
-        with self._lock:
-            if self._db.in_transaction:  # already inside one
-                yield
-                return
-            try:
-                with self._errors():
-                    self._db.execute("BEGIN")
-                    yield
-            finally:
-                if self._db.in_transaction:
-                    self._db.execute("COMMIT")
+        with self._reading():
+            yield
 
     def wait_for_writers(self) -> None:
         """Take and release the writers' lock."""
-        with self._lock:
-            self._db.execute("BEGIN IMMEDIATE")
-            self._db.execute("ROLLBACK")
+        if not self.read_only:  # where nothing may be written there is no writer to wait for
+            with self._writing():
+                pass
 
     # ---------------------------------------------------------------- facts
 
     def series(self, market: str | None = None) -> list[tuple[str, str]]:
         """Market and feature name of everything ever held."""
-        statement = "SELECT market, feature_name FROM series WHERE market = coalesce(?, market) ORDER BY market, feature_name"
-        return self._db.execute(statement, (market,)).fetchall()
+        return sorted(name for name in self._series() if market in (None, name[0]))
 
     def append(self, writes: Iterable[tuple[Fact, bool]], recorded_at: int) -> None:
         """Append facts, in the table's own order; series are made where they are new."""
-        numbered = [(self._series_of(fact), fact, int(withdraws)) for fact, withdraws in writes]
+        writes = list(writes)
+        self._add_series((fact.market, fact.feature_name) for fact, _ in writes)
+        known = self._series()
+        numbered = [(known[fact.market, fact.feature_name], fact, int(withdraws)) for fact, withdraws in writes]
         numbered.sort(key=lambda write: (write[0], write[1].as_of, write[1].available_at))
         rows = [_stored(series, fact, recorded_at, withdraws) for series, fact, withdraws in numbered]
         try:
             self._db.executemany("INSERT INTO facts VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows)
         except sqlite3.IntegrityError as error:
             raise ConflictError(f"{self.path}: {error}") from error
-        newest = "INSERT INTO newest VALUES (?, ?) ON CONFLICT(series_id) DO UPDATE SET recorded_at = excluded.recorded_at"
-        self._db.executemany(newest, [(series, recorded_at) for series in dict.fromkeys(row[0] for row in rows)])
+        self._seal({series: list(mine) for series, mine in groupby(rows, key=itemgetter(0))}, recorded_at)
 
     def current(self, facts: Iterable[Fact]) -> dict[Vintage, Fact]:
         """The newest recording of the vintage of each of *facts*."""
         statement = f"SELECT {_COLUMNS} FROM facts WHERE series_id = ? AND as_of = ? AND available_at = ? ORDER BY recorded_at DESC LIMIT 1"
         found = {}
         for fact in facts:
-            series = self._series_id(fact.market, fact.feature_name)
-            row = self._db.execute(statement, (series, fact.as_of, fact.available_at)).fetchone()
+            place = f"{fact.market} {fact.feature_name}"
+            series = self._series_id(fact.market, fact.feature_name, place)
+            row = None if series is None else self._db.execute(statement, (series, fact.as_of, fact.available_at)).fetchone()
             if row is not None and not row[5]:
-                held = self._checked(series or 0, row, f"series {series}")
+                held = self._checked(series or 0, row, place)
                 found[fact.vintage] = Fact(*fact.vintage, held["value"], held["quality"])
         return found
 
     def known(self, market: str, cut: int, recorded_by: int | None, feature: str | None = None) -> dict[str, Mapping[str, Any]]:
         """The row of the point-in-time rule, of each feature."""
-        statement = "SELECT feature_name, series_id FROM series WHERE market = ? ORDER BY feature_name"
-        wanted = [(name, series) for name, series in self._db.execute(statement, (market,)) if feature in (None, name)]
+        wanted = sorted((name, series) for (each, name), series in self._series().items() if each == market and feature in (None, name))
         found = ((name, self._known(series, cut, recorded_by, f"{market} {name}")) for name, series in wanted)
         return {name: row for name, row in found if row is not None}
 
@@ -146,6 +159,7 @@ class SqliteFactTable(PublishTable):
         ``as_of <= cut`` follows from ``as_of <= available_at``, and lets the seek start at the right place. The cursor must end
         with this call: SQLite's module prepares the statement anew while an older cursor of it is open.
         """
+        self._verified(series, place)
         rows = self._db.execute(
             f"SELECT {_COLUMNS} FROM facts WHERE series_id = ? AND as_of <= ? AND available_at <= ?"
             " ORDER BY as_of DESC, available_at DESC, recorded_at DESC",
@@ -157,17 +171,21 @@ class SqliteFactTable(PublishTable):
         self, market: str, feature: str, first: int | None = None, last: int | None = None, recorded_by: int | None = None
     ) -> list[Mapping[str, Any]]:
         """The newest recording of every vintage in an inclusive range of ``as_of``."""
-        series = self._series_id(market, feature)
+        place = f"{market} {feature}"
+        series = self._series_id(market, feature, place)
+        if series is None:
+            return []
         rows = self._db.execute(
             f"SELECT {_COLUMNS} FROM facts WHERE series_id = ? AND as_of >= ? AND as_of <= ?"
             " ORDER BY as_of, available_at, recorded_at DESC",
             (series, _EARLIEST if first is None else first, _LATEST if last is None else last),
         )
-        return list(self._newest_of_each(rows, series or 0, recorded_by, f"{market} {feature}"))
+        return list(self._newest_of_each(rows, series, recorded_by, place))
 
     def since(self, market: str, feature: str, watermark: int) -> list[Mapping[str, Any]] | None:
         """The newest recordings later than *watermark*; None where one of them withdraws its vintage, or none is at *watermark*."""
-        series, place = self._series_id(market, feature) or 0, f"{market} {feature}"
+        place = f"{market} {feature}"
+        series = self._series_id(market, feature, place) or 0
         found = self._db.execute(
             f"SELECT {_COLUMNS} FROM facts WHERE series_id = ? AND recorded_at >= ? ORDER BY recorded_at", (series, watermark)
         )
@@ -183,13 +201,13 @@ class SqliteFactTable(PublishTable):
 
     def watermarks(self, market: str) -> dict[str, int]:
         """The newest recording of each feature of *market*."""
-        statement = "SELECT feature_name, newest.recorded_at FROM series JOIN newest USING (series_id) WHERE market = ?"
-        return dict(self._db.execute(statement, (market,)).fetchall())
+        mine = [(name, series) for (each, name), series in self._series().items() if each == market]
+        return {name: self._sealed_as(series, f"{market} {name}")[0] for name, series in mine}
 
     def last_recorded(self) -> int:
         """The newest stamp handed out."""
-        with self._lock:
-            return int(self._about("last_recorded_at") or 0)
+        with self._reading():
+            return int(self._about()["last_recorded_at"])
 
     def restore(self, recordings: Iterable[tuple[Fact, bool, int]], publishes: Iterable[Sequence[Any]]) -> int:
         """Fill an empty file; stamps in ascending order."""
@@ -211,14 +229,19 @@ class SqliteFactTable(PublishTable):
     # ---------------------------------------------------------------- upkeep
 
     def check(self) -> int:
-        """Verify SQLite's own structure and every row's checksum; how many rows."""
+        """Verify SQLite's own structure, every row's checksum and every seal; how many rows."""
         verdict = self._db.execute("PRAGMA integrity_check").fetchone()[0]
         if verdict != "ok":
             raise CorruptionError(f"{self.path}: {verdict}")
-        rows = self._db.execute(f"SELECT series_id, {_COLUMNS} FROM facts").fetchall()
-        for series, *row in rows:
-            self._checked(series, row, f"series {series}")
-        return len(rows)
+        count = 0
+        for (market, feature), series in self._series().items():
+            place = f"{market} {feature}"
+            self._verified(series, place)
+            for row in self._db.execute(f"SELECT {_COLUMNS} FROM facts WHERE series_id = ?", (series,)):
+                self._checked(series, row, place)
+                count += 1
+        self._verify_publishes(None)
+        return count
 
     def health(self, world: str) -> StoreHealth:
         """Facts and problems, through a connection of its own."""
@@ -232,24 +255,15 @@ class SqliteFactTable(PublishTable):
 
     # ---------------------------------------------------------------- inside
 
-    def _about(self, key: str) -> str | None:
-        row = self._db.execute("SELECT value FROM about WHERE key = ?", (key,)).fetchone()
-        return None if row is None else str(row[0])
-
     def _set_last_recorded(self, at: int) -> None:
-        self._db.execute("UPDATE about SET value = ? WHERE key = 'last_recorded_at'", (str(at),))
+        self._set_about(last_recorded_at=str(at))
 
-    def _series_id(self, market: str, feature: str) -> int | None:
-        row = self._db.execute("SELECT series_id FROM series WHERE market = ? AND feature_name = ?", (market, feature)).fetchone()
-        return None if row is None else int(row[0])
-
-    def _series_of(self, fact: Fact) -> int:
-        """The series that *fact* belongs to, made where it is the first of it."""
-        found = self._series_id(fact.market, fact.feature_name)
-        if found is not None:
-            return found
-        cursor = self._db.execute("INSERT INTO series(market, feature_name) VALUES (?, ?)", (fact.market, fact.feature_name))
-        return int(cursor.lastrowid or 0)
+    def _series_id(self, market: str, feature: str, place: str) -> int | None:
+        """The number of a series, which fits its seal; None where nothing of it was ever held."""
+        series = self._series().get((market, feature))
+        if series is not None:
+            self._verified(series, place)
+        return series
 
     def _newest_of_each(
         self, rows: Iterable[Sequence[Any]], series: int, recorded_by: int | None, place: str
@@ -276,10 +290,11 @@ class SqliteFactTable(PublishTable):
         except Exception as error:
             raise CorruptionError(f"{self.path}: {place} as_of {as_of} has a damaged row: {error}") from error
         if not right:
-            raise CorruptionError(f"{self.path}: {place} as_of {iso(as_of)}: the row is not the one that was written (checksum)")
+            raise CorruptionError(f"{self.path}: {place} as_of {iso(as_of)}: the row is not the one that was written (checksum); {REMEDY}")
         return {"as_of": as_of, "available_at": available_at, "recorded_at": recorded_at, "value": value, "quality": quality}
 
 
 def _stored(series: int, fact: Fact, at: int, withdraws: int) -> tuple[Any, ...]:
-    sealed = crc(series, fact.as_of, fact.available_at, at, fact.value, fact.quality, withdraws)
-    return (series, fact.as_of, fact.available_at, at, fact.value, fact.quality, withdraws, sealed)
+    value = None if fact.value is None else fact.value + 0.0  # SQLite keeps no sign of zero
+    sealed = crc(series, fact.as_of, fact.available_at, at, value, fact.quality, withdraws)
+    return (series, fact.as_of, fact.available_at, at, value, fact.quality, withdraws, sealed)

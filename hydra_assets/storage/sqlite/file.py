@@ -9,10 +9,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from hydra_assets.closing import Closing
-from hydra_assets.errors import CorruptionError
+from hydra_assets.errors import LockTimeoutError, StorageError
+from hydra_assets.storage.sqlite.failures import error_of, translated
 
-BUSY_TIMEOUT_S = 60
-_WAL_ATTEMPTS, _WAL_PAUSE_S = 600, 0.1
+BUSY_TIMEOUT_S = 60.0
+FILE_MODE, FOLDER_MODE = 0o640, 0o700
+_PAUSE_S = 0.1
 
 
 class SqliteFile(Closing):
@@ -22,72 +24,177 @@ class SqliteFile(Closing):
     Args:
         path: the file; made, with its folder, when it does not exist.
         wal: write-ahead journal and a sync at every commit.
+        busy_timeout_s: longest wait for another process that holds the file; None: `BUSY_TIMEOUT_S`.
+
+    Attributes:
+        read_only: the disk lets the file be read and not be written; only reads work.
 
     Raises:
         CorruptionError: the file is no database.
+        StorageError: the disk does not let the file be opened.
+        LockTimeoutError: another process held the file for longer than *busy_timeout_s*.
     """
 
-    def __init__(self, path: str | os.PathLike[str], *, wal: bool = True) -> None:
+    def __init__(self, path: str | os.PathLike[str], *, wal: bool = True, busy_timeout_s: float | None = None) -> None:
         self.path = Path(path).expanduser().absolute()
-        self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._wal = wal
+        self._timeout_s = BUSY_TIMEOUT_S if busy_timeout_s is None else busy_timeout_s
         self._lock = threading.RLock()
-        self._db = self._connected(wal)
+        self.read_only = False
+        self._state: tuple[object, ...] = ()
+        self._forget()
+        self._db = self._connected()
 
     def close(self) -> None:
         """Close the file; calling it twice is allowed."""
         self._db.close()
 
-    def _connected(self, wal: bool) -> sqlite3.Connection:
+    # ---------------------------------------------------------------- connecting
+
+    def _connected(self) -> sqlite3.Connection:
         """A connection to the file that lies there now: a rebuilt store may take its place while this one waits for it."""
         while True:
-            before = _inode(self.path)
-            connection = sqlite3.connect(self.path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False)
-            try:
-                if wal:
-                    configure(connection)
-            except sqlite3.DatabaseError as error:
-                connection.close()
-                raise CorruptionError(f"{self.path}: {error}") from error
-            if before in (None, _inode(self.path)):
+            self._made()
+            self.read_only = not _may_write(self.path)
+            before = self._state = _state(self.path)
+            with translated(self.path):
+                connection = self._reader() if self.read_only else self._writer()
+            if before[:1] == _state(self.path)[:1]:
                 return connection
             connection.close()
 
+    def _made(self) -> None:
+        """The file and its folder, where they are not there yet, with modes of their own whatever the umask."""
+        if self.path.is_dir():
+            raise StorageError(f"{self.path}: is a folder; name the file")
+        try:
+            self.path.parent.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
+            with contextlib.suppress(FileExistsError):
+                os.close(os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_RDWR, FILE_MODE))
+        except OSError as error:
+            raise StorageError(f"{self.path}: cannot be made: {error.strerror}; name a path that may be written") from error
+
+    def _writer(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(self.path, timeout=self._timeout_s, isolation_level=None, check_same_thread=False)
+        try:
+            if self._wal:
+                configure(connection, self._timeout_s)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _reader(self) -> sqlite3.Connection:
+        """
+        A connection to a file that may only be read.
+
+        Without a journal beside it the file is whole; SQLite then reads it without the side files that it cannot make here.
+        """
+        journals = [file for ending in ("-wal", "-journal") if _size(file := self.path.with_name(self.path.name + ending))]
+        uri = f"{self.path.as_uri()}?{'mode=ro' if journals else 'immutable=1'}"
+        connection = sqlite3.connect(uri, uri=True, timeout=self._timeout_s, isolation_level=None, check_same_thread=False)
+        try:
+            connection.execute("SELECT 1 FROM sqlite_master").fetchone()
+        except sqlite3.DatabaseError as error:
+            connection.close()
+            failure = error_of(error, self.path)
+            if not journals or not isinstance(failure, StorageError):
+                raise
+            raise StorageError(
+                f"{self.path}: may only be read, and its journal {journals[0].name} is not merged; open it once where it may be written"
+            ) from error
+        return connection
+
+    def _forget(self) -> None:
+        """Drop what was remembered of the file's content; it may be another one by now."""
+
+    def _reconnect(self) -> None:
+        self._forget()
+        self._db.close()
+        self._db = self._connected()
+
+    def _refreshed(self) -> None:
+        """A file that may only be read is opened anew after someone else has written it."""
+        if self.read_only and self._state != _state(self.path):
+            self._reconnect()
+
+    # ---------------------------------------------------------------- transactions
+
     @contextlib.contextmanager
     def _writing(self) -> Iterator[None]:
-        """The writers' lock and one transaction."""
-        with self._lock:
+        """The writers' lock and one transaction; after an error it is undone, and the file can be used again."""
+        with self._lock, translated(self.path):
+            if self.read_only:
+                raise StorageError(f"{self.path}: may only be read; open it where file and folder may be written")
             self._db.execute("BEGIN IMMEDIATE")
             try:
                 yield
                 self._db.execute("COMMIT")
             except BaseException:
-                self._db.execute("ROLLBACK")
+                self._forget()
+                self._undo()
                 raise
 
     @contextlib.contextmanager
-    def _errors(self) -> Iterator[None]:
-        """SQLite's errors as CorruptionError, naming the file."""
+    def _reading(self) -> Iterator[None]:
+        """One consistent view; inside a transaction or another view, that one."""
+        with self._lock, translated(self.path):
+            if self._db.in_transaction:
+                yield
+                return
+            self._refreshed()
+            self._db.execute("BEGIN")
+            try:
+                yield
+            finally:
+                self._undo()
+
+    def _undo(self) -> None:
+        """End the transaction; a full disk may have ended it already, and a connection that cannot end it is replaced."""
         try:
-            yield
-        except sqlite3.DatabaseError as error:
-            raise CorruptionError(f"{self.path}: {error}") from error
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
+        except sqlite3.ProgrammingError:  # closed meanwhile
+            return
+        except sqlite3.Error:
+            self._reconnect()
 
 
-def configure(connection: sqlite3.Connection) -> None:
-    """Durable settings; the busy handler does not cover the switch to WAL, so that one is tried again."""
-    for attempt in range(_WAL_ATTEMPTS):
+def configure(connection: sqlite3.Connection, timeout_s: float) -> None:
+    """
+    Durable settings; the busy handler does not cover the switch to WAL, so that one is tried again.
+
+    Raises:
+        LockTimeoutError: another process held the file for all of *timeout_s*.
+    """
+    deadline = time.monotonic() + timeout_s
+    while True:
         try:
-            connection.execute("PRAGMA journal_mode=WAL")
+            if connection.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
+                connection.execute("PRAGMA journal_mode=WAL")
             break
-        except sqlite3.OperationalError:
-            if attempt == _WAL_ATTEMPTS - 1:
+        except sqlite3.OperationalError as error:
+            if not isinstance(error_of(error, ""), LockTimeoutError) or time.monotonic() >= deadline:
                 raise
-            time.sleep(_WAL_PAUSE_S)
+            time.sleep(_PAUSE_S)
     connection.execute("PRAGMA synchronous=FULL")
     connection.execute("PRAGMA foreign_keys=ON")
 
 
-def _inode(path: Path) -> int | None:
+def _may_write(path: Path) -> bool:
+    """Whether the file may be written, and its folder, in which SQLite puts its journal."""
+    return all(os.access(each, os.W_OK, effective_ids=os.access in os.supports_effective_ids) for each in (path, path.parent))
+
+
+def _size(path: Path) -> int:
     with contextlib.suppress(FileNotFoundError):
-        return path.stat().st_ino
-    return None
+        return path.stat().st_size
+    return 0
+
+
+def _state(path: Path) -> tuple[object, ...]:
+    """The file that lies at *path* now, and its content, as far as the folder tells."""
+    with contextlib.suppress(FileNotFoundError):
+        found = path.stat()
+        return (found.st_ino, found.st_mtime_ns, found.st_size, path.with_name(f"{path.name}-wal").exists())
+    return (None,)

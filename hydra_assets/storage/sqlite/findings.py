@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from hydra_assets.core.instants import iso, now_us
 from hydra_assets.storage.health import FindingsHealth
+from hydra_assets.storage.sqlite.failures import translated
 from hydra_assets.storage.sqlite.file import SqliteFile
 from hydra_assets.storage.sqlite.health import findings_health
 
@@ -37,7 +38,9 @@ class Findings(SqliteFile):
     def __init__(self, db_path: str | os.PathLike[str]) -> None:
         super().__init__(db_path, wal=False)
         try:
-            self._db.execute(_TABLE)
+            if not self.read_only:
+                with translated(self.path):
+                    self._db.execute(_TABLE)
         except BaseException:
             self._db.close()
             raise
@@ -56,8 +59,9 @@ class Findings(SqliteFile):
 
     def open_of(self, asset: str) -> list[Finding]:
         """The open findings of *asset*."""
-        rows = self._db.execute("SELECT * FROM findings WHERE asset = ? ORDER BY market, month, check_name", (asset,))
-        return [Finding(*row) for row in rows]
+        with self._reading():
+            rows = self._db.execute("SELECT * FROM findings WHERE asset = ? ORDER BY market, month, check_name", (asset,))
+            return [Finding(*row) for row in rows]
 
     def health(self) -> FindingsHealth:
         """Facts and problems, through a connection of its own."""

@@ -1,8 +1,10 @@
 """The store's schema, one step a version; `PRAGMA user_version` says how far a file has come."""
 
 import sqlite3
+from pathlib import Path
 
 from hydra_assets.errors import SchemaError
+from hydra_assets.storage.sqlite.seals import seal_all
 
 _ISO = "strftime('%Y-%m-%dT%H:%M:%S', {0} / 1000000, 'unixepoch') || printf('.%06dZ', {0} % 1000000)"
 
@@ -42,12 +44,22 @@ STEPS = (
     INSERT INTO newest SELECT series_id, max(recorded_at) FROM facts GROUP BY series_id;
     INSERT INTO about VALUES ('identity', lower(hex(randomblob(16))));
     """,
+    # Seals, by which a lost row is noticed; see `seals`.
+    """
+    ALTER TABLE newest ADD COLUMN rows INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE newest ADD COLUMN digest INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE newest ADD COLUMN seal INTEGER NOT NULL DEFAULT 0;
+    CREATE TABLE publish_seals(market TEXT PRIMARY KEY, rows INTEGER NOT NULL, digest INTEGER NOT NULL) WITHOUT ROWID;
+    """,
 )
 
 
-def migrate(connection: sqlite3.Connection) -> None:
+def migrate(connection: sqlite3.Connection, path: Path) -> None:
     """
     Bring the file to the newest version; two processes that start together do it once.
+
+    Args:
+        path: of the file, for the error.
 
     Raises:
         SchemaError: the file was written by a newer version of this package; nothing was changed.
@@ -55,7 +67,8 @@ def migrate(connection: sqlite3.Connection) -> None:
     version = connection.execute("PRAGMA user_version").fetchone()[0]
     if version > len(STEPS):
         raise SchemaError(
-            f"the store has format {version}; this version of hydra_assets knows format {len(STEPS)}: upgrade it, or restore a backup"
+            f"{path}: the store has format {version}; this version of hydra_assets knows format {len(STEPS)}: upgrade it,"
+            " or restore a backup"
         )
     if version == len(STEPS):
         return
@@ -66,8 +79,22 @@ def migrate(connection: sqlite3.Connection) -> None:
             for statement in step.split(";\n"):
                 if statement.strip():
                     connection.execute(statement)
+        if version < len(STEPS):
+            seal_all(connection)
         connection.execute(f"PRAGMA user_version = {len(STEPS)}")
         connection.execute("COMMIT")
     except BaseException:
-        connection.execute("ROLLBACK")
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
         raise
+
+
+def in_memory_if_old(connection: sqlite3.Connection) -> sqlite3.Connection:
+    """*connection*, or, where its file is of an older version and cannot be migrated, one to a copy in memory that can."""
+    version = connection.execute("PRAGMA user_version").fetchone()[0]
+    if version >= len(STEPS):
+        return connection
+    copy = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+    connection.backup(copy)
+    connection.close()
+    return copy

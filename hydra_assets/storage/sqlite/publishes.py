@@ -3,24 +3,28 @@
 from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
-from hydra_assets.storage.sqlite.file import SqliteFile
+from hydra_assets.storage.sqlite.seals import SealedFile
 
 
-class PublishTable(SqliteFile):
+class PublishTable(SealedFile):
     """Publishes, inside whatever transaction or snapshot the caller has begun; see `FactTable`."""
 
     def add_publishes(self, rows: Iterable[Sequence[Any]]) -> None:
         """Append *rows*."""
+        rows = list(rows)
+        self._seal_publishes(rows)
         self._db.executemany("INSERT INTO publishes VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
 
     def newest_input(self, market: str, month: str, features: str, folder: str) -> int | None:
         """The newest recording of *folder* that any publish of this scope has used."""
+        self._verify_publishes(market)
         statement = "SELECT max(input_recorded_at) FROM publishes WHERE market = ? AND month = ? AND features = ? AND folder = ?"
         newest: int | None = self._db.execute(statement, (market, month, features, folder)).fetchone()[0]
         return newest
 
     def last_inputs(self, market: str, features: Collection[str]) -> dict[str, dict[str, int]]:
         """Month to the inputs of its newest publish that spoke for any of *features*."""
+        self._verify_publishes(market)
         newest: dict[str, tuple[int, str]] = {}
         for month, scope, at in self._db.execute(
             "SELECT month, features, max(recorded_at) FROM publishes WHERE market = ? GROUP BY month, features", (market,)
@@ -35,5 +39,6 @@ class PublishTable(SqliteFile):
 
     def publishes(self, market: str | None = None) -> list[tuple[Any, ...]]:
         """Rows, oldest first."""
+        self._verify_publishes(market)
         statement = "SELECT * FROM publishes WHERE market = coalesce(?, market) ORDER BY recorded_at, folder"
         return self._db.execute(statement, (market,)).fetchall()

@@ -8,6 +8,7 @@ from pathlib import Path
 from hydra_assets.closing import Closing
 from hydra_assets.core.instants import now_us
 from hydra_assets.storage.served import ServedVector, answer_row, seal, vectors_of
+from hydra_assets.storage.sqlite.failures import translated
 from hydra_assets.storage.sqlite.file import SqliteFile
 
 _TABLE = """CREATE TABLE IF NOT EXISTS served(
@@ -58,8 +59,9 @@ class _File(SqliteFile):
     def __init__(self, path: Path) -> None:
         super().__init__(path)
         try:
-            with self._errors():
-                self._db.execute(_TABLE)
+            if not self.read_only:
+                with translated(self.path):
+                    self._db.execute(_TABLE)
         except BaseException:
             self._db.close()
             raise
@@ -74,6 +76,6 @@ class _File(SqliteFile):
             self._db.execute(f"INSERT INTO served({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)", (*row, seal(row, before)))
 
     def read(self, market: str | None, start: dt.datetime | None, end: dt.datetime | None) -> list[ServedVector]:
-        with self._lock:
+        with self._reading():
             rows = self._db.execute(f"SELECT {_COLUMNS} FROM served ORDER BY served_id")
             return vectors_of(rows, str(self.path), market, start, end)

@@ -1,0 +1,42 @@
+"""SQLite's errors as the package's own, each with the file's path and the remedy."""
+
+import contextlib
+import os
+import sqlite3
+from collections.abc import Iterator
+
+from hydra_assets.errors import CorruptionError, HydraError, LockTimeoutError, StorageError
+
+_REBUILD = "restore it from a backup, or move it away and run hydra-assets store rebuild"
+_HELD = "another process holds the file; end it (the UI, its daemon, a notebook, a database browser) or try again later"
+_KINDS: dict[int, tuple[type[HydraError], str]] = {
+    sqlite3.SQLITE_BUSY: (LockTimeoutError, _HELD),
+    sqlite3.SQLITE_LOCKED: (LockTimeoutError, _HELD),
+    sqlite3.SQLITE_FULL: (StorageError, "free some space and do it again; what was acknowledged before is kept"),
+    sqlite3.SQLITE_IOERR: (StorageError, "look at the disk (space, limits, cables) and do it again; what was acknowledged before is kept"),
+    sqlite3.SQLITE_READONLY: (StorageError, "the file or its folder may only be read; give the right to write, or only read"),
+    sqlite3.SQLITE_CANTOPEN: (StorageError, "file and folder must exist and may have to be written; look at their owner and mode"),
+    sqlite3.SQLITE_PERM: (StorageError, "look at the owner and mode of file and folder"),
+    sqlite3.SQLITE_NOMEM: (StorageError, "memory is short; end other programs and do it again"),
+}
+
+
+def error_of(error: sqlite3.Error, path: str | os.PathLike[str]) -> HydraError:
+    """The package's own error for SQLite's; the file's bytes are blamed only where nothing else explains it."""
+    if isinstance(error, sqlite3.ProgrammingError):
+        return StorageError(f"{path}: {error}; open it again")
+    kind, remedy = _KINDS.get(getattr(error, "sqlite_errorcode", 0) & 0xFF, (CorruptionError, _REBUILD))
+    return kind(f"{path}: {error}; {remedy}")
+
+
+@contextlib.contextmanager
+def translated(path: str | os.PathLike[str]) -> Iterator[None]:
+    """SQLite's errors inside as the package's own."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        if isinstance(error, sqlite3.ProgrammingError) and "closed" not in str(error):
+            raise  # a mistake of ours, not the file's
+        raise error_of(error, path) from error
+    except UnicodeDecodeError as error:  # a text that SQLite gives, or its own message about one
+        raise CorruptionError(f"{path}: {error}; {_REBUILD}") from error

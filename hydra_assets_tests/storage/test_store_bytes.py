@@ -1,0 +1,229 @@
+"""One changed byte of a store's file: every answer is the one that was written, or an error that names the file."""
+
+import contextlib
+import datetime as dt
+import random
+import sqlite3
+
+import pyarrow as pa
+import pytest
+
+from hydra_assets.core.instants import INSTANT, to_us
+from hydra_assets.errors import CorruptionError, HydraError
+from hydra_assets.storage.facts import Fact, crc
+from hydra_assets.storage.sqlite.seals import SealedFile
+from hydra_assets.storage.store import FeatureStore
+from hydra_assets_tests.conftest import at
+
+FIRST = at("2025-01-06")
+DAY = dt.timedelta(days=1)
+NAMES = ["f0", "f1", "f2"]
+TIMES = [FIRST + dt.timedelta(days=n) for n in (3, 50, 99, 1000)]
+
+
+def fill(store):
+    rows = [
+        {"market": market, "feature_name": name, "as_of": FIRST + n * DAY, "available_at": FIRST + (n + 1 + n % 3) * DAY, "value": n * 0.5}
+        for market in ("HE", "LE")
+        for name in NAMES
+        for n in range(100)
+    ]
+    store.write_features(rows)
+    store.write_feature("HE", "f0", FIRST, FIRST + 9 * DAY, -7.0)
+    for month in ("2024-11", "2024-12"):
+        inputs = {f"folder of {month}": at("2025-01-01")}
+        store.publish("HE", month, [], features=NAMES, inputs=inputs, audit=lambda _rows: None)
+
+
+def questions(store):
+    """Point reads first: they meet few rows, and a lost one least."""
+    yield lambda: [store.get_features_at("HE", time) for time in TIMES]
+    yield lambda: store.get_features_at("LE", TIMES[1], recorded_by=store.newest_recorded())
+    yield lambda: store.get_feature_history("HE", "f0", FIRST, FIRST + 4 * DAY)
+    yield lambda: store.explain("HE", "f1", TIMES[1])
+    yield lambda: store.get_training_frame(["HE", "LE"], TIMES, with_meta=True).to_pydict()
+    yield lambda: store.vintages("HE").to_pydict()
+    yield lambda: [store.features(), store.features("LE"), store.newest_recorded(), store.world]
+    yield lambda: [store.publishes().to_pydict(), store.last_inputs("HE", ["f1"])]
+
+
+@pytest.fixture
+def filled(tmp_path):
+    path = tmp_path / "store.sqlite"
+    with FeatureStore(path, world="sample") as store:
+        fill(store)
+        return path, path.read_bytes() if not path.with_name("store.sqlite-wal").exists() else None
+
+
+@pytest.fixture
+def body_and_answers(filled):
+    path, _ = filled
+    with FeatureStore(path) as store:
+        answers = [ask() for ask in questions(store)]
+    for mirror in path.parent.glob("*.mirror-*"):
+        mirror.unlink()
+    return path, path.read_bytes(), answers
+
+
+def faults_of(path, body, answers, place):
+    """Silent and unnamed faults with one bit of *body* changed; each question is the first that a new connection hears."""
+    for number, right in enumerate(answers):
+        for side in path.parent.iterdir():
+            side.unlink()
+        byte, bit = divmod(place, 8)
+        path.write_bytes(body[:byte] + bytes([body[byte] ^ (1 << bit)]) + body[byte + 1 :])
+        try:
+            with FeatureStore(path) as store:
+                answer = list(questions(store))[number]()
+        except HydraError as error:
+            if path.name not in str(error):
+                yield f"byte {byte} bit {bit}, question {number}: unnamed: {error}"
+        else:
+            if answer != right:
+                yield f"byte {byte} bit {bit}, question {number}: silent"
+
+
+def test_one_changed_bit_is_never_silent_and_the_error_names_the_file(body_and_answers):
+    path, body, answers = body_and_answers
+    rng = random.Random(3)
+    places = [rng.randrange(8 * len(body)) for _ in range(60)]
+    # Where it hurts most: the file's header, and the head and cell pointers of each page.
+    places += [rng.randrange(800) for _ in range(30)]
+    places += [8 * (page + rng.randrange(40)) + rng.randrange(8) for page in range(0, len(body), 4096) for _ in range(3)]
+    assert [fault for place in places for fault in faults_of(path, body, answers, place)] == []
+
+
+def test_a_row_that_is_lost_from_its_page_is_missed_by_a_point_read(filled, monkeypatch):
+    path, _ = filled
+    with contextlib.closing(sqlite3.connect(path)) as db, db:
+        db.execute("DELETE FROM facts WHERE series_id = 1 AND as_of = (SELECT max(as_of) FROM facts WHERE series_id = 1)")
+    with FeatureStore(path) as store, pytest.raises(CorruptionError, match=r"store\.sqlite.*HE f0.*rebuild"):
+        store.get_features_at("HE", TIMES[-1])
+    # Without the seals nobody would know.
+    monkeypatch.setattr(SealedFile, "_verified", lambda self, series, place: self._sealed_as(series, place))
+    with FeatureStore(path) as store:
+        assert store.get_features_at("HE", TIMES[-1])["f0"] == 49.0
+
+
+@pytest.mark.parametrize(
+    ("damage", "told"),
+    [
+        ("DELETE FROM series WHERE series_id = 2", "the table series"),
+        ("UPDATE series SET market = 'LE ' WHERE series_id = 2", "the table series"),
+        ("DELETE FROM newest WHERE series_id = 2", "newest"),
+        ("UPDATE newest SET recorded_at = recorded_at + 1 WHERE series_id = 2", "newest"),
+        ("DELETE FROM publishes WHERE month = '2024-11'", "the table publishes"),
+        ("UPDATE about SET value = value + 1 WHERE key = 'last_recorded_at'", "the table about"),
+        ("UPDATE facts SET as_of = as_of - 1 WHERE series_id = 2 AND as_of = (SELECT max(as_of) FROM facts WHERE series_id = 2)", "HE f1"),
+        ("DROP VIEW features", "the schema"),
+    ],
+)
+def test_each_table_is_held_against_its_seal(filled, damage, told):
+    path, _ = filled
+    with contextlib.closing(sqlite3.connect(path)) as db, db:
+        db.execute("PRAGMA foreign_keys=OFF")
+        db.execute(damage)
+
+    def read():
+        with FeatureStore(path) as store:
+            for ask in questions(store):
+                ask()
+
+    with pytest.raises(CorruptionError, match=told):
+        read()
+
+
+def test_what_others_write_is_compared_once_more_and_nothing_else_is(tmp_path):
+    path = tmp_path / "store.sqlite"
+    with FeatureStore(path, world="sample") as store, FeatureStore(path) as other:
+        fill(store)
+        assert len(other.get_features_at("HE", TIMES[-1])) == 3
+        statements = []
+        other._table._db.set_trace_callback(statements.append)
+        other.get_features_at("HE", TIMES[-1])
+        assert not any("count(*)" in text for text in statements)
+        store.write_feature("HE", "f0", FIRST + 200 * DAY, FIRST + 201 * DAY, 1.0)
+        assert other.get_features_at("HE", TIMES[-1])["f0"] == 1.0
+        assert sum("count(*)" in text for text in statements) == 1
+        other.write_feature("HE", "f0", FIRST + 300 * DAY, FIRST + 301 * DAY, 2.0)
+        assert other.get_features_at("HE", TIMES[-1])["f0"] == 2.0
+        assert sum("count(*)" in text for text in statements) == 1
+        assert other.check() == store.check() == 603
+
+
+def test_a_transaction_that_is_undone_leaves_the_seals_as_they_were(tmp_path):
+    with FeatureStore(tmp_path / "store.sqlite", world="sample") as store:
+        fill(store)
+        held = store.check()
+
+        def publish(audit):
+            row = pa.table(
+                {
+                    "feature_name": ["new"],
+                    "as_of": pa.array([FIRST], INSTANT),
+                    "available_at": pa.array([FIRST], INSTANT),
+                    "value": [1.0],
+                    "quality": ["normal"],
+                }
+            )
+            store.publish("HE", "2025-01", row, features=["new"], inputs={}, audit=audit)
+
+        def fail():
+            with store._table.transaction() as stamp:
+                store._table.append([(fact("new"), False)], stamp())
+                store._table.add_publishes([("HE", "2025-01", "new", stamp(), "", 0, 1)])
+                raise ZeroDivisionError
+
+        with pytest.raises(ZeroDivisionError):
+            fail()
+        assert store.check() == held
+        publish(lambda _rows: None)
+        assert store.check() == held + 1
+        assert store.get_features_at("HE", TIMES[-1])["new"] == 1.0
+
+
+def fact(name):
+    return Fact("HE", name, to_us(FIRST), to_us(FIRST), 1.0)
+
+
+# ---------------------------------------------------------------- zero, and homes of before
+
+
+def test_negative_zero_is_zero(any_store):
+    any_store.write_feature("HE", "a", FIRST, FIRST, -0.0)
+    rows = pa.table(
+        {
+            "market": ["HE"],
+            "feature_name": ["b"],
+            "as_of": pa.array([FIRST], INSTANT),
+            "available_at": pa.array([FIRST], INSTANT),
+            "value": [-0.0],
+        }
+    )
+    any_store.write_features(rows)
+    assert str(any_store.get_features_at("HE", FIRST)) == "{'a': 0.0, 'b': 0.0}"
+    assert any_store.check() == 2
+
+
+def as_of_version_two(path):
+    """Take from a file what version 3 added, as a home of before has it."""
+    with contextlib.closing(sqlite3.connect(path)) as db, db:
+        db.execute("DROP TABLE publish_seals")
+        for column in ("rows", "digest", "seal"):
+            db.execute(f"ALTER TABLE newest DROP COLUMN {column}")
+        db.execute("DELETE FROM about WHERE key IN ('series', 'schema', 'seal')")
+        db.execute("PRAGMA user_version = 2")
+
+
+def test_a_store_of_before_is_sealed_as_it_is_opened_and_its_negative_zeros_are_mended(filled):
+    path, _ = filled
+    with FeatureStore(path) as store:
+        answers = [ask() for ask in questions(store)]
+    as_of_version_two(path)
+    with contextlib.closing(sqlite3.connect(path)) as db, db:
+        key = db.execute("SELECT series_id, as_of, available_at, recorded_at FROM facts WHERE value = 0 AND series_id = 1").fetchone()
+        wrong = crc(*key, -0.0, "normal", 0)
+        db.execute("UPDATE facts SET crc = ? WHERE (series_id, as_of, available_at, recorded_at) = (?, ?, ?, ?)", (wrong, *key))
+    with FeatureStore(path) as store:
+        assert [ask() for ask in questions(store)] == answers
+        assert store.check() == 601
