@@ -88,6 +88,15 @@ def rude_vendor() -> "Iterator[RudeVendor]":
 
 
 @pytest.fixture
+def forked_library(monkeypatch):
+    """`cot_reports` runs in a forked process where a test is of what comes of its answer, not of how it is started."""
+    from hydra_assets.sources import cftc
+    from hydra_assets_tests.support import forked_library
+
+    monkeypatch.setattr(cftc, "subprocess", forked_library)
+
+
+@pytest.fixture
 def real_2025() -> Path:
     """The CFTC's own archive of 2025."""
     path = SHARED / "data" / "cftc" / "fut_disagg_txt_2025.zip"
@@ -117,6 +126,16 @@ def cot_home(tmp_path_factory, home):
 def futures_home(tmp_path_factory, home):
     """This test's home, with futures of HE in November and December 2025 in it, raw and features."""
     laid_down.copy(laid_down.made_once(tmp_path_factory, "futures", laid_down.futures), home)
+
+
+@pytest.fixture
+def instance(tmp_path_factory, tmp_path):
+    """A Dagster of this test's own, on disk, without a run."""
+    import dagster as dg
+
+    laid_down.copy(laid_down.made_once(tmp_path_factory, "instance", laid_down.instance), tmp_path / "dagster")
+    with dg.DagsterInstance.local_temp(str(tmp_path / "dagster")) as local:
+        yield local
 
 
 def pytest_collection_modifyitems(items):

@@ -53,13 +53,6 @@ def asked(requests):
     return sorted(parts_of(request.partition_key) for request in requests)
 
 
-@pytest.fixture
-def instance(tmp_path):
-    """On disk: a schedule opens its own by reference."""
-    with dg.DagsterInstance.local_temp(str(tmp_path)) as local:
-        yield local
-
-
 def at_the_time(monkeypatch, module, now):
     """*module*'s clock stands at *now*."""
 

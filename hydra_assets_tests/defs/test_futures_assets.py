@@ -2,6 +2,7 @@
 
 import base64
 import datetime as dt
+import shutil
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -23,17 +24,28 @@ from hydra_assets.flow.publish import evidence_of
 from hydra_assets.sources.databento import DatabentoSource
 from hydra_assets.sources.ledger import Budget, Ledger
 from hydra_assets_tests.conftest import at
+from hydra_assets_tests.support import laid_down
 from hydra_assets_tests.support.dagster_runs import FUTURES, checks_of, materializations, run, verdicts
 
 RAW = FUTURES[:3]
 
 
-def futures(**more):
-    return run(first="2025-11", last="2025-12", only=FUTURES, **more)
+def futures(only=FUTURES, **more):
+    return run(first="2025-11", last="2025-12", only=only, **more)
 
 
-def test_from_bytes_to_the_store_and_a_second_time_for_nothing():
-    first = futures()
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """Two months of every table of futures, made once: the home, and the run that made it."""
+    base = tmp_path_factory.mktemp("futures")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HYDRA_HOME", str(base))
+        return base, futures()
+
+
+def test_from_bytes_to_the_store_and_a_second_time_for_nothing(made, home):
+    laid, first = made
+    laid_down.copy(laid, home)
     assert first.success
     told = verdicts(first)
     assert set(told.values()) == {"passed", "nothing_served"}
@@ -71,9 +83,8 @@ def test_nothing_of_a_day_is_served_before_its_evening(futures_home):
         assert desk.store.explain("HE", "fut_oi_chg_20", at("2025-12-04 13:00"))["served"]["as_of"] == at("2025-12-04")
 
 
-def test_every_month_shows_its_own_table_and_picture():
-    result = futures()
-    metas = materializations(result, "futures_features")
+def test_every_month_shows_its_own_table_and_picture(made):
+    metas = materializations(made[1], "futures_features")
     newest, other = (metas[str(key_of("HE", Month(2025, month)))] for month in (12, 11))
     assert len(newest["term_structure"].records) >= 10
     picture = newest["term_structure_picture"].split("base64,")[1].rstrip(")")
@@ -90,7 +101,8 @@ def test_gaps_are_told_by_day_and_reason(monkeypatch):
         return {d: type(c)("pending" if d == dt.date(2025, 12, 9) else c.status, c.last_modified) for d, c in told.items()}
 
     monkeypatch.setattr(DatabentoSource, "conditions", conditions)
-    result = futures()
+    bars = ("futures_definitions", "futures_bars")
+    result = futures(bars)
     meta = materializations(result, "futures_bars")[str(key_of("HE", Month(2025, 12)))]
     assert meta["gap"] is True
     days = {record.data["day"]: (record.data["state"], record.data["note"]) for record in meta["calendar"].records}
@@ -98,8 +110,8 @@ def test_gaps_are_told_by_day_and_reason(monkeypatch):
     assert {state for state, _ in days.values()} == {"held"}
     assert (len(days), meta["coverage"]) == (21, "21 of 22")
     assert verdicts(result)["futures_bars", "coverage"] == "failed"
-    monkeypatch.undo()
-    result = futures()
+    monkeypatch.setattr(DatabentoSource, "conditions", real)
+    result = futures(bars)
     assert materializations(result, "futures_bars")[str(key_of("HE", Month(2025, 12)))]["gap"] is False
     assert verdicts(result)["futures_bars", "coverage"] == "passed"
 
@@ -149,7 +161,7 @@ def test_a_transient_fault_is_tried_again_by_dagster_and_what_was_kept_is_not_as
         return real(self, request, **more)
 
     monkeypatch.setattr(DatabentoSource, "fetch_once", flaky)
-    assert futures().success
+    assert futures(RAW).success
     assert (tries.count("definition"), tries.count("statistics")) == (2, 4)
 
 
@@ -210,7 +222,7 @@ def test_staleness_and_coverage_see_missing_days(monkeypatch):
         return {d: type(c)("pending" if d >= dt.date(2025, 12, 23) else c.status, c.last_modified) for d, c in told.items()}
 
     monkeypatch.setattr(DatabentoSource, "conditions", conditions)
-    told = verdicts(futures())
+    told = verdicts(futures(RAW))
     assert told["futures_statistics", "staleness"] == told["futures_statistics", "coverage"] == "failed"
     assert told["futures_bars", "ohlc_sane"] == "passed"
 
@@ -239,7 +251,15 @@ def planted(monkeypatch, change):
         return change(rows) if family == "futures" else rows
 
     monkeypatch.setattr(flow, "compute", compute)
-    return futures(raise_on_error=False)
+    return futures(["futures_features"], raise_on_error=False)
+
+
+@pytest.fixture
+def raw_home(futures_home, home):
+    """The home of two months without their features and without a store."""
+    shutil.rmtree(home / "sample" / "lake" / "data_type=futures_features")
+    for path in home.glob("sample/store.sqlite*"):
+        path.unlink()
 
 
 def moved(rows, to):
@@ -247,7 +267,7 @@ def moved(rows, to):
     return rows.set_column(i, rows.schema.field("available_at"), to.cast(rows.schema.field("available_at").type))
 
 
-def test_a_feature_stamped_on_its_own_morning_is_refused(monkeypatch):
+def test_a_feature_stamped_on_its_own_morning_is_refused(raw_home, monkeypatch):
     result = planted(monkeypatch, lambda rows: moved(rows, rows["as_of"]))
     (failure,) = [e for e in result.all_events if e.is_step_failure]
     text = failure.event_specific_data.error.to_string()
@@ -257,7 +277,7 @@ def test_a_feature_stamped_on_its_own_morning_is_refused(monkeypatch):
         assert desk.store.features("HE") == []
 
 
-def test_an_instant_at_which_nothing_arrived_is_refused(monkeypatch):
+def test_an_instant_at_which_nothing_arrived_is_refused(raw_home, monkeypatch):
     an_hour = pa.scalar(dt.timedelta(hours=1), pa.duration("us"))
     result = planted(monkeypatch, lambda rows: moved(rows, pc.add(rows["available_at"], an_hour)))
 

@@ -132,11 +132,12 @@ def test_every_vintage_is_what_the_definitions_give_on_what_was_known(case):
     for row in result.sort_by("available_at").to_pylist():
         by.setdefault((row["feature_name"], row["as_of"].date()), []).append(row)
     compared = values = 0
+    plain = {name: table.to_pylist() for name, table in inputs.items()}
     for _ in range(16):
         day = dice.choice(days)
         after = [at for at in arrivals if at >= ct(day, "05:00")][:2500]
         for known_at in [*dice.sample(after, 1), ct(day, "18:00", 5000)]:
-            known = Known(inputs, known_at)
+            known = Known(plain, known_at)
             for name in NAMES:
                 want = answer(known, name, day)
                 rows = [r for r in by.get((name, day), []) if r["available_at"] <= known_at]
@@ -156,7 +157,7 @@ def test_a_cut_of_the_inputs_gives_the_same_rows(case):
     """Whatever is computed from the inputs up to an instant is what the whole history says up to that instant."""
     seed, inputs, result = case
     dice = random.Random(seed)
-    for known_at in dice.sample(inputs["futures_statistics"]["available_at"].to_pylist(), 6):
+    for known_at in dice.sample(inputs["futures_statistics"]["available_at"].to_pylist(), 3 if seed == 1 else 6):  # 2 and 3 are slow tests
         part = compute("futures", cut(inputs, known_at), market="HE")
         whole = result.filter(pc.less_equal(result["available_at"], pa.scalar(known_at, INSTANT)))
         order = [("feature_name", "ascending"), ("as_of", "ascending"), ("available_at", "ascending")]
@@ -177,14 +178,18 @@ def test_each_row_says_something_new_and_never_before_its_inputs(case):
     _, inputs, result = case
     seen = {}
     arrivals = set(arrivals_of(inputs))
+    last = pc.max(result["available_at"]).as_py().date()
+    noons = {LIVESTOCK.prints_complete(day): day for day in LIVESTOCK.session_days(D(2020, 11, 1), last)}
     for row in result.sort_by("available_at").to_pylist():
         key = (row["feature_name"], row["as_of"])
         said = (row["value"], row["quality"])
         assert seen.get(key) != said
         seen[key] = said
         day = row["as_of"].date()
-        noons = {LIVESTOCK.prints_complete(near) for near in LIVESTOCK.session_days(day - dt.timedelta(400), row["available_at"].date())}
-        assert row["available_at"] in arrivals | noons | {row["as_of"]}  # noon: an actual print stands where no final one came
+        if row["available_at"] not in arrivals and row["available_at"] != row["as_of"]:
+            # Noon: an actual print stands where no final one came.
+            assert row["available_at"] in noons
+            assert day - dt.timedelta(400) <= noons[row["available_at"]] <= row["available_at"].date()
         assert (row["value"] is None) == (row["quality"] == "missing")
 
 

@@ -18,6 +18,7 @@ from hydra_assets_tests.conftest import at
 from hydra_assets_tests.support.cftc_files import CALENDAR, NOW
 from hydra_assets_tests.support.check_scopes import judged, scope, settings_of
 
+pytestmark = pytest.mark.usefixtures("forked_library")
 CONFIG = load_config()
 TABLE, OATS, RULES = COT_DISAGGREGATED.name, CONFIG.market("ZO"), CONFIG.option_rules
 JANUARY, SEPTEMBER = Month(2025, 1), Month(2025, 9)

@@ -17,12 +17,6 @@ from hydra_assets.host.run_locks import cancel_dead_runs, dead_runs, run_lock
 STARTED = dg.DagsterRunStatus.STARTED
 
 
-@pytest.fixture
-def instance(tmp_path):
-    with dg.DagsterInstance.local_temp(str(tmp_path)) as local:
-        yield local
-
-
 def made(instance, *processes, status=STARTED):
     """A run, and an event of it for each process number and the time at which it was told."""
     run = instance.add_run(dg.DagsterRun(job_name="cot_refresh", status=status))

@@ -28,6 +28,7 @@ from hydra_assets_tests.conftest import at
 from hydra_assets_tests.support.cftc_files import CALENDAR, NOW, archive, text_of, zipped
 
 GOOD = archive()
+FORKED = pytest.mark.usefixtures("forked_library")  # the tests above the faults of the server start the real command
 
 
 @contextmanager
@@ -205,6 +206,7 @@ FAULTS = [
 ]  # fmt: skip
 
 
+@FORKED
 @pytest.mark.parametrize(("answer", "kind", "words"), [f[1:] for f in FAULTS], ids=[f[0] for f in FAULTS])
 def test_a_fault_of_the_server_is_of_its_class_and_nothing_is_kept(tmp_path, answer, kind, words):
     more = {"max_zip_mb": 1} if answer is endless else {"deadline_s": 3.0} if answer is drips else {}
@@ -217,11 +219,13 @@ def test_a_fault_of_the_server_is_of_its_class_and_nothing_is_kept(tmp_path, ans
     assert left_behind(tmp_path) == []
 
 
+@FORKED
 def test_nobody_listening_is_transient(tmp_path):
     with pytest.raises(VendorUnavailableError):
         source(tmp_path, "http://127.0.0.1:9").fetch_once(2025)
 
 
+@FORKED
 def test_a_year_not_yet_published_is_a_gap(tmp_path):
     with vendor(sends(404, b"")) as (url, _):
         for year in (2026, 2027):
@@ -229,6 +233,7 @@ def test_a_year_not_yet_published_is_a_gap(tmp_path):
                 source(tmp_path, url).fetch(year)
 
 
+@FORKED
 def test_before_a_years_first_report_is_due_whatever_is_no_zip_is_a_gap_and_from_then_on_a_fault(tmp_path):
     due = CALENDAR.release(CALENDAR.report_dates(dt.date(2026, 1, 1), dt.date(2026, 12, 31))[0]).available_at
     for page in (b"<!DOCTYPE html><html>Page not found</html>", b"", b'{"error": "no"}'):
@@ -243,12 +248,14 @@ def test_before_a_years_first_report_is_due_whatever_is_no_zip_is_a_gap_and_from
     assert left_behind(tmp_path) == []
 
 
+@FORKED
 def test_the_embedded_vendors_january_is_a_gap(tmp_path, rude_vendor):
     january = at("2026-01-05 12:00")
     with pytest.raises(NotPublishedError, match=r"2026.*not a zip archive"):
         source(tmp_path, rude_vendor("html_january", now=january).url, now=lambda: january).fetch(2026)
 
 
+@FORKED
 def test_a_refusal_of_our_name_says_how_to_give_another_one(tmp_path):
     names = []
 
@@ -266,6 +273,7 @@ def test_a_refusal_of_our_name_says_how_to_give_another_one(tmp_path):
 # ---------------------------------------------------------------- what the library cannot read
 
 
+@FORKED
 def test_the_history_is_read_however_its_member_is_spelt(tmp_path):
     for name in ("F_DisAgg06_16.txt", "f_disagg06_16.TXT"):
         body = zipped(text_of(archive(2014)), member=name)
@@ -274,6 +282,7 @@ def test_the_history_is_read_however_its_member_is_spelt(tmp_path):
         assert (got.read(), got.rows) == (body, 104)
 
 
+@FORKED
 def test_a_bad_byte_or_a_stray_comma_of_another_market_leaves_the_archive_readable(tmp_path):
     for name, damage in (("byte", b"LIVE\xc9CATTLE"), ("comma", b"LIVE,CATTLE")):
         body = zipped(text_of(archive()).encode().replace(b"LIVE CATTLE", damage))
@@ -327,6 +336,7 @@ CONTENT = {
 }
 
 
+@FORKED
 @pytest.mark.parametrize("name", CONTENT)
 def test_a_body_that_is_no_whole_cftc_file_is_refused_and_nothing_is_kept(tmp_path, name):
     body, words = CONTENT[name]
@@ -335,6 +345,7 @@ def test_a_body_that_is_no_whole_cftc_file_is_refused_and_nothing_is_kept(tmp_pa
     assert left_behind(tmp_path) == []
 
 
+@FORKED
 def test_a_damaged_archive_on_disk_is_noticed_before_it_is_used(tmp_path):
     with vendor(sends()) as (url, _):
         got = source(tmp_path, url).fetch(2025)
@@ -343,6 +354,7 @@ def test_a_damaged_archive_on_disk_is_noticed_before_it_is_used(tmp_path):
             got.read()
 
 
+@FORKED
 def test_a_torn_line_of_the_ledger_is_passed_over(tmp_path):
     with vendor(sends()) as (url, asked):
         source(tmp_path, url).fetch(2025)
@@ -355,6 +367,7 @@ def test_a_torn_line_of_the_ledger_is_passed_over(tmp_path):
 # ---------------------------------------------------------------- asking again
 
 
+@FORKED
 def test_transient_faults_are_retried_to_the_count_and_final_ones_never(tmp_path):
     for answer, times, kind in (
         (sends(503, b""), 5, VendorUnavailableError),
@@ -369,6 +382,7 @@ def test_transient_faults_are_retried_to_the_count_and_final_ones_never(tmp_path
         assert (len(asked), len(waits)) == (times, times - 1)
 
 
+@FORKED
 def test_a_vendor_that_recovers_is_served(tmp_path):
     for faults in ([sends(503, b""), sends(429, b"")], [sends(body=b"<html>")]):
         answers = iter([*faults, sends()])
@@ -391,6 +405,7 @@ def test_waits_double_to_a_minute_and_retry_after_is_honoured_to_a_quarter_of_an
     assert wait_before_retry(for_ever, 1, 5) == 900
 
 
+@FORKED
 def test_retry_after_is_read_as_seconds_or_a_date(tmp_path):
     now = at("2026-01-05 20:30")
     assert retry_after_seconds("120", now) == 120

@@ -6,6 +6,8 @@ Slow and simple on purpose, and sharing nothing with the code under test but the
 
 import datetime as dt
 import math
+from bisect import bisect_right
+from functools import cache
 from statistics import median
 from zoneinfo import ZoneInfo
 
@@ -20,9 +22,9 @@ MOVED = dt.timedelta(31)
 def deliveries(inputs):
     """(symbol with one digit of the year, expiration) to a contract: the symbol and the first expiration of its delivery."""
     ends = {}
-    for table in inputs.values():
-        for symbol, end in zip(table["instrument"].to_pylist(), table["expiration"].to_pylist(), strict=True):
-            ends.setdefault(short(symbol), set()).add(end)
+    for rows in inputs.values():
+        for row in rows:
+            ends.setdefault(short(row["instrument"]), set()).add(row["expiration"])
     found = {}
     for symbol, every in ends.items():
         begins = before = None
@@ -43,6 +45,13 @@ def log(price):
     return math.log(price) if price is not None and price > 0 else None
 
 
+@cache
+def noon_after(day):
+    """Noon of the session after *day*."""
+    after = LIVESTOCK.session_days(day + dt.timedelta(1), day + dt.timedelta(20))[0]
+    return dt.datetime.combine(after, dt.time(12), CHICAGO)
+
+
 def standing(rows, day, known_at):
     """The print that is the settlement of *day* at *known_at*, of one contract's rows by then; None where none is yet."""
 
@@ -50,9 +59,7 @@ def standing(rows, day, known_at):
         return max(prints, key=lambda row: (row["stamped_at"], row["available_at"]), default=None)
 
     final = newest([row for row in rows if row["is_final"]])
-    after = LIVESTOCK.session_days(day + dt.timedelta(1), day + dt.timedelta(20))[0]
-    noon = dt.datetime.combine(after, dt.time(12), CHICAGO)
-    counts = known_at >= noon and (final is None or final["value"] is None)
+    counts = known_at >= noon_after(day) and (final is None or final["value"] is None)
     found = newest([row for row in rows if row["is_final"] is not False or counts])
     if found is not None and found["is_final"] is False and found["quality"] == "normal":
         return found | {"quality": "partial"}
@@ -60,13 +67,14 @@ def standing(rows, day, known_at):
 
 
 class Known:
-    """What the inputs say at *known_at*."""
+    """What the inputs, as tables or as lists of rows, say at *known_at*."""
 
     def __init__(self, inputs, known_at, multiplier=400.0):
         self.mult = multiplier
         newest, prints, ends = {}, {}, {}
+        inputs = {name: rows if isinstance(rows, list) else rows.to_pylist() for name, rows in inputs.items()}
         contract_of = deliveries(inputs)
-        for row in inputs["futures_statistics"].to_pylist():
+        for row in inputs["futures_statistics"]:
             if row["available_at"] > known_at:
                 continue
             contract = contract_of[short(row["instrument"]), row["expiration"]]
@@ -86,7 +94,7 @@ class Known:
             ends.setdefault(contract, []).extend((day, r["available_at"], r["expiration"]) for r in counted)
         self.value = {k: (v, q) for k, (_, v, q) in newest.items() if v is not None and math.isfinite(v)}
         bars = {}
-        for row in inputs["futures_bars"].to_pylist():
+        for row in inputs["futures_bars"]:
             key = (contract_of[short(row["instrument"]), row["expiration"]], row["as_of"].date())
             if row["available_at"] <= known_at and (key not in bars or row["available_at"] >= bars[key][0]):
                 bars[key] = (row["available_at"], row["high"], row["low"], row["quality"])
@@ -109,15 +117,15 @@ class Known:
 
     def end(self, c, t):
         """Expiration that the newest print of a session up to *t* states."""
-        stated = [end for day, _, end in self.ends.get(c, []) if day <= self.days[t]]
-        return stated[-1] if stated else c[1]
+        stated = self.ends.get(c, [])
+        after = bisect_right(stated, self.days[t], key=lambda found: found[0])
+        return stated[after - 1][2] if after else c[1]
 
     def last(self, c, t):
         return self.end(c, t).astimezone(CHICAGO).date()
 
     def left(self, t, c):
-        end = self.last(c, t)
-        return sum(1 for day in self.days[t + 1 : t + 420] if day <= end)
+        return min(max(bisect_right(self.days, self.last(c, t)) - (t + 1), 0), 419)
 
     def oi(self, c, t):
         """Value, age and quality."""

@@ -33,6 +33,14 @@ def futures(folder: Path) -> None:
     _run_into(folder, "FUTURES", first="2025-11", last="2025-12")
 
 
+def instance(folder: Path) -> None:
+    """Dagster's empty tables, which take longer to make than most tests of an instance run."""
+    import dagster as dg
+
+    with dg.DagsterInstance.local_temp(str(folder)) as made:
+        assert not [*made.get_runs(), *made.get_asset_keys(), *made.all_instigator_state()]  # each opens a file
+
+
 def _run_into(folder: Path, tables: str, **months: str) -> None:
     from hydra_assets_tests.support import dagster_runs  # Dagster takes a second to load, and most tests need none
 
