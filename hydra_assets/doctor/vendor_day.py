@@ -4,7 +4,7 @@ import dataclasses
 import datetime as dt
 import re
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import pyarrow as pa
@@ -13,7 +13,7 @@ from hydra_assets.config.load import Config
 from hydra_assets.core.market import Market
 from hydra_assets.core.months import Month
 from hydra_assets.core.tables.table import Table
-from hydra_assets.errors import ConfigError, HydraError, NotPublishedError, VendorContentError, VendorRefusedError
+from hydra_assets.errors import ConfigError, HydraError, NotPublishedError, VendorContentError, VendorError
 from hydra_assets.flow.feed import keep
 from hydra_assets.flow.feeds.databento import DATABENTO
 from hydra_assets.flow.feeds.databento_plan import SCHEMAS, DatabentoPlan, DayRange, quote_plan, symbols_of
@@ -23,7 +23,9 @@ from hydra_assets.storage.lake import ParquetLake
 
 _FREE = Quote(0.0, 0, 0)
 _LOOK_BACK = dt.timedelta(20)  # over any closure
-_LICENSED_UNTIL = re.compile(r"after (\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)")
+_LICENSED_UNTIL = re.compile(
+    r"after '?(\d{4}-\d\d-\d\d[T ]\d\d:\d\d(?::\d\d)?).*licen|licen.*after '?(\d{4}-\d\d-\d\d[T ]\d\d:\d\d(?::\d\d)?)"
+)
 
 
 @dataclass
@@ -33,6 +35,7 @@ class TableDay:
 
     Attributes:
         plan: of that day alone.
+        wanted: the day, the plan's one range.
         quote: dollars, records and bytes before the request; 0 for what the archive holds.
         seconds: from the request to the last byte.
         payload: the answer as it was kept.
@@ -44,6 +47,7 @@ class TableDay:
     """
 
     plan: DatabentoPlan
+    wanted: DayRange
     quote: Quote = _FREE
     seconds: float = 0.0
     payload: Payload | None = None
@@ -62,7 +66,7 @@ class TableDay:
     @property
     def request(self) -> Request:
         """The one request."""
-        return self.plan.request(self.plan.ranges[0])
+        return self.plan.request(self.wanted)
 
     def ask(self, source: DatabentoSource, lake: ParquetLake) -> None:
         """Fetch, parse and append; an error is kept as `fault`."""
@@ -70,7 +74,11 @@ class TableDay:
         try:
             fetched = DATABENTO.fetch(source, [self.plan])
             self.seconds = time.monotonic() - begun
-            ((_, (self.payload,)),) = fetched.answers
+            ((plan, payloads),) = fetched.answers
+            if not payloads:  # the vendor does not give the day after all
+                self.fault = NotPublishedError(f"{self.request}: {'; '.join(plan.gaps.values())}")
+                return
+            (self.payload,) = payloads
             # The scratch lake's days are nobody's captured days: a backfill still has to fetch them.
             batches = [dataclasses.replace(batch, captured=None) for batch in DATABENTO.batches(fetched, lake)]
             self.quarantined, self.repeated, self.left_out = fetched.quarantined, fetched.repeated, fetched.left_out
@@ -135,8 +143,8 @@ class VendorDay:
 
 def licensed_until(error: Exception | None) -> dt.datetime | None:
     """The instant after which the vendor wants a live licence, where *error* names one."""
-    found = _LICENSED_UNTIL.search(str(error)) if isinstance(error, VendorRefusedError) else None
-    return dt.datetime.fromisoformat(found[1]).replace(tzinfo=dt.UTC) if found else None
+    found = _LICENSED_UNTIL.search(str(error)) if isinstance(error, VendorError) else None
+    return dt.datetime.fromisoformat(found[1] or found[2]).replace(tzinfo=dt.UTC) if found else None
 
 
 def day_of(source: DatabentoSource, lake: ParquetLake, market: Market, day: dt.date, config: Config, now: dt.datetime) -> VendorDay:
@@ -190,11 +198,12 @@ def _planned(source: DatabentoSource, lake: ParquetLake, market: Market, day: dt
         plan = DATABENTO.plan(source, lake, table, market, [Month.of(day)], config, now)
         if day in plan.gaps:
             return f"{table.name}: {plan.gaps[day]}"
-        tables.append(TableDay(dataclasses.replace(plan, ranges=list(_only(plan.ranges, day)))))
+        wanted = next(_only(plan.ranges, day))
+        tables.append(TableDay(dataclasses.replace(plan, ranges=[wanted]), wanted))
     return VendorDay(market, day, tables)
 
 
-def _only(ranges: Iterable[DayRange], day: dt.date) -> Iterable[DayRange]:
+def _only(ranges: Iterable[DayRange], day: dt.date) -> Iterator[DayRange]:
     return (DayRange((day,), {day: wanted.changed[day]}, wanted.seen_since) for wanted in ranges if day in wanted.days)
 
 

@@ -131,6 +131,14 @@ def test_another_unit_of_prices_is_seen_and_one_contract_below_zero_is_none():
     assert judged(price_scale, april, statistics(settled(-37.63, -36.0))).verdict == "unproven"
 
 
+def test_another_unit_from_a_month_on_is_seen_beside_the_month_before():
+    """An era of another scale begins with a month, or a year: its first session is held against the last one of the era before."""
+    may = scope("futures_statistics", months=[Month(2020, 5)], market="CL", calendar=ENERGY)
+    prices = statistics(settled(28.0, 29.0, 2900.0, 2950.0, first=dt.date(2020, 4, 29)))
+    (failure,) = judged(price_scale, may, prices).failures
+    assert (failure["day"], failure["settlement"]) == (dt.date(2020, 5, 1), "29 to 2900")
+
+
 def options(strike, *, right="C") -> pa.Table:
     row = dict.fromkeys(OPTION_DEFINITIONS.schema.names)
     row |= {

@@ -235,11 +235,12 @@ def test_strikes_in_another_unit_are_wrong(factor, text, look):
     assert "unit" in wrong[0].message + wrong[0].remedy
 
 
-def test_a_root_that_is_not_listed_yet_is_noted(start, look):
+@pytest.mark.parametrize("day", [D(2021, 3, 10), D(2021, 5, 28)], ids=["not found", "partial"])
+def test_a_root_that_is_not_listed_in_all_of_a_request_is_noted(day, start, look):
     market = dataclasses.replace(load_config().market("HE"), option_roots=(OptionRoot("HE"), OptionRoot("HEW")))
     config = dataclasses.replace(load_config(), markets={"HE": market})
     with serving("unborn_roots", markets=config.markets) as vendor:
-        page = look(vendor, market=market, day=D(2021, 3, 10))
+        page = look(vendor, market=market, day=day)
     assert {reading.verdict for reading in found(page, "HEW.OPT is not listed in the whole of")} == {"look"}
     assert [reading.message for reading in page.readings if reading.verdict == "wrong"] == []
 

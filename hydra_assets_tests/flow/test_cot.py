@@ -1,6 +1,7 @@
 """COT reports of a market that the CFTC leaves out of some: an empty month, not due again, and no gap of the coverage."""
 
 import datetime as dt
+import hashlib
 
 import pytest
 
@@ -10,12 +11,13 @@ from hydra_assets.config.load import load_config
 from hydra_assets.core.months import Month
 from hydra_assets.core.tables.cot import COT_DISAGGREGATED
 from hydra_assets.flow.due import reports_due
-from hydra_assets.flow.feed import keep
-from hydra_assets.flow.feeds.cot import COT
-from hydra_assets.sources.cftc import CftcSource
+from hydra_assets.flow.feed import Plan, keep
+from hydra_assets.flow.feeds.cot import COT, CotFetched
+from hydra_assets.sources.cftc import CftcSource, CotArchive
+from hydra_assets.sources.cftc_file import CODE, POSITION_COLUMNS
 from hydra_assets.storage.lake import ParquetLake
 from hydra_assets_tests.conftest import at
-from hydra_assets_tests.support.cftc_files import CALENDAR, NOW
+from hydra_assets_tests.support.cftc_files import CALENDAR, HE, NOW, bent
 from hydra_assets_tests.support.check_scopes import judged, scope, settings_of
 
 pytestmark = pytest.mark.usefixtures("forked_library")
@@ -73,6 +75,22 @@ def test_coverage_and_staleness_wait_for_no_report_that_was_not_published_for_th
     assert [failure["report"] for failure in judged(coverage, unaware, rows).failures] == sorted(unpublished)
     assert newest_expected(scope(TABLE, [JANUARY], market="ZO", unpublished=unpublished), **settings_of(staleness)) is None
     assert newest_expected(scope(TABLE, [JANUARY], market="ZO"), **settings_of(staleness)) == max(unpublished)
+
+
+@pytest.mark.parametrize(("bad", "share"), [(1, "1 of 52 rows (1.92%)"), (27, "27 of 52 rows (51.92%)")])
+def test_the_share_of_rows_that_do_not_add_up_is_shown_and_above_a_half_refuses_the_archive(tmp_path, bad, share):
+    def spoil(header, rows):
+        mine = [row for row in rows if row[header.index(CODE)] == HE]
+        for row in mine[:bad]:
+            row[header.index(POSITION_COLUMNS["open_interest"])] = "1"
+
+    path, year = tmp_path / "2025.zip", [Month(2025, month) for month in range(1, 13)]
+    path.write_bytes(bent(spoil))
+    archive = CotArchive("2025", path, hashlib.sha256(path.read_bytes()).hexdigest(), NOW, None, 104)
+    fetched = CotFetched(plans=[Plan(COT_DISAGGREGATED, CONFIG.market("HE"), year)], archives={2025: archive})
+    rows = sum(batch.rows.num_rows for batch in COT.batches(fetched, ParquetLake(tmp_path / "lake")))
+    assert (fetched.facts["quarantined_share"], rows) == (share, 51 if bad == 1 else 0)
+    assert (fetched.refusal is None) == (bad == 1)
 
 
 def test_a_market_of_which_no_report_was_ever_held_is_named_when_all_is_judged():

@@ -82,7 +82,7 @@ def open_databento(home: Home, config: Config, *, key: str, run: str = "by hand"
         from hydra_assets.sources.sample.databento import SAMPLE_KEY
 
         facts = served(config, cache=home.cache)
-        with SampleVendor([DATABENTO.sample(facts)], rude=facts.rude) as vendor:
+        with SampleVendor([DATABENTO.sample(facts)], rude=facts.rude, cache=facts.cache) as vendor:
             budget = Budget(run, unattended=unattended)
             yield DatabentoSource(SAMPLE_KEY, vendor.url, home.archives, ledger, budget=budget, **more)
 

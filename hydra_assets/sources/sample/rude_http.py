@@ -1,9 +1,11 @@
 """The ways in which a real answer travels: late, slowly, or not to its end."""
 
+import hashlib
 import threading
 import time
 from collections.abc import Mapping
 from http.server import BaseHTTPRequestHandler
+from pathlib import Path
 
 from hydra_assets.sources.sample.rude import Rudeness
 
@@ -11,11 +13,17 @@ _PIECES_PER_S = 20
 
 
 class RudeDelivery:
-    """Sends answers with the delays and breaks of *rude*; remembers which ones it has broken."""
+    """
+    Sends answers with the delays and breaks of *rude*; remembers which ones it has broken.
 
-    def __init__(self, rude: Rudeness) -> None:
+    Args:
+        cache: folder in which that is written down, so that a vendor that is started again still knows it; None keeps it in memory.
+    """
+
+    def __init__(self, rude: Rudeness, cache: Path | None = None) -> None:
         self._rude = rude
-        self._broken: set[tuple[str, bytes]] = set()
+        self._folder = cache / "broken" if cache else None
+        self._broken: set[str] = set()
         self._lock = threading.Lock()
 
     @property
@@ -59,7 +67,14 @@ class RudeDelivery:
             request.wfile.flush()
 
     def _first_time(self, path: str, asked: bytes) -> bool:
+        name = hashlib.sha256(path.encode() + b"\0" + asked).hexdigest()
         with self._lock:
-            first = (path, asked) not in self._broken
-            self._broken.add((path, asked))
+            first = name not in self._broken
+            self._broken.add(name)
+            if self._folder is None or not first:
+                return first
+            self._folder.mkdir(parents=True, exist_ok=True)
+            mark = self._folder / name
+            first = not mark.exists()
+            mark.touch()
             return first

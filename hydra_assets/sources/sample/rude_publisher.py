@@ -105,6 +105,8 @@ class LaterRoot:
     def records(self, schema: str, low: int, high: int) -> np.ndarray:
         """Records with low <= index time < high, in order of that time; none before the root's first day."""
         rows = self._publisher.records(schema, max(low, midnight(LATER_ROOTS_SINCE)), high).copy()
+        if "ts_ref" in (rows.dtype.names or ()):  # nor of a session before it
+            rows = rows[days_of(rows["ts_ref"]) >= number_of(LATER_ROOTS_SINCE)]
         rows["instrument_id"] += _LATER_IDS
         return rows
 

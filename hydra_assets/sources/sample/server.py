@@ -6,6 +6,7 @@ import ssl
 import threading
 from collections.abc import Iterable, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from types import TracebackType
 
 from hydra_assets.sources.sample.rude import POLITE, Rudeness
@@ -22,10 +23,19 @@ class SampleVendor:
         port: on 127.0.0.1; 0 takes a free one.
         tls: serves https with it.
         rude: behaviours of the real vendors; of them those are its own that delay an answer or break it off.
+        cache: where it is written down which answers broke off once; None forgets it with the server.
     """
 
-    def __init__(self, sides: Iterable[Side], *, port: int = 0, tls: ssl.SSLContext | None = None, rude: Rudeness = POLITE) -> None:
-        self._sides, self._delivery = list(sides), RudeDelivery(rude)
+    def __init__(
+        self,
+        sides: Iterable[Side],
+        *,
+        port: int = 0,
+        tls: ssl.SSLContext | None = None,
+        rude: Rudeness = POLITE,
+        cache: Path | None = None,
+    ) -> None:
+        self._sides, self._delivery = list(sides), RudeDelivery(rude, cache)
         vendor = self
 
         class Handler(BaseHTTPRequestHandler):
