@@ -164,7 +164,7 @@ def test_a_rude_behaviour_is_on_the_page_and_nothing_else_is_wrong(name, start, 
 
 def test_a_day_that_needs_a_live_licence_gives_way_to_an_earlier_one(start, look):
     page = look(start("live_licence"))
-    assert [(name, "live data license is required" in message) for name, message, _ in not_ok(page)] == [("licence", True)]
+    assert [(name, "need a live licence" in message) for name, message, _ in not_ok(page)] == [("licence", True)]
     assert page.chosen.day < look(start(), spend=0.0).chosen.day
     assert all(each.rows is not None for each in page.chosen.tables)
 
@@ -348,5 +348,5 @@ def test_the_whole_look_at_a_vendor_with_every_behaviour(home):
     told = json.loads(done.stdout)
     assert (done.exit_code, told["wrong"]) == (0, 0), [each for each in told["readings"] if each["verdict"] == "wrong"]
     text = done.stdout
-    for part in ("rounded outwards", "live data license", "may be charged", "a year or more away"):
+    for part in ("rounded outwards", "live licence", "may be charged", "a year or more away"):
         assert part in text
