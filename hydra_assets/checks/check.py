@@ -37,6 +37,7 @@ class Scope:
         known_holes: days that the vendor is known not to have of this table and market.
         alone: whether all months held are judged, rather than those of a run.
         unpublished: days of the table on which the source published for other markets alone.
+        absence: reason why the source has no rows of the table for the market; empty where it has some.
     """
 
     table: Table
@@ -50,12 +51,13 @@ class Scope:
     known_holes: Sequence[KnownHole] = ()
     alone: bool = False
     unpublished: Collection[dt.date] = frozenset()
+    absence: str = ""
 
     @property
     def is_listed(self) -> bool:
         """Whether the market can have rows of the table in these months."""
-        if not self.table.needs_options:
-            return True
+        if self.absence or not self.table.needs_options:
+            return not self.absence
         return bool(self.option_roots) and (self.listed_from is None or self.listed_from <= self.months[-1].last)
 
     @property

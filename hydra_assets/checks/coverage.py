@@ -23,6 +23,8 @@ def coverage(report: CheckReport, scope: Scope, rows: pa.Table) -> str:
     reports = scope.table.calendar == "cot_releases"
     extent = "reports due by the release calendar" if reports else "sessions of the calendar"
     if not scope.is_listed:
+        if scope.absence:
+            return f"{report.rows} {extent}; {scope.absence}"
         later = f"options of {scope.market} are listed from {scope.listed_from} on"
         return f"{report.rows} {extent}; {later if scope.option_roots else f'no option_roots configured for {scope.market}'}"
     due, settled = due_days(scope), SettledDays.of(rows) if "stat" in scope.table.schema.names else None

@@ -19,7 +19,7 @@ from hydra_assets.defs.check_result import check_result, failure_table, has_part
 from hydra_assets.defs.proof_checks import PROOFS
 from hydra_assets.defs.resources import FindingsResource, LakeResource
 from hydra_assets.defs.served_check import SERVED
-from hydra_assets.flow.feeds.registry import complete_at
+from hydra_assets.flow.feeds.registry import FEEDS, complete_at
 from hydra_assets.storage.folder import RECORDED, RETRACTED
 from hydra_assets.storage.lake import ParquetLake
 
@@ -80,6 +80,7 @@ def scope_of(
         known_holes=[hole for hole in config.known_holes if hole.concerns(table, market, known.dataset if known else None)],
         alone=alone,
         unpublished=unpublished,
+        absence=FEEDS[table.source].absence(table, known, config) if known and table.group == "raw" else "",
     )
 
 

@@ -1,7 +1,7 @@
 """Run requests of due months: one a market and month, none for a month in flight."""
 
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager
 from typing import Any
 
 import dagster as dg
@@ -10,7 +10,6 @@ from hydra_assets.core.months import Month
 from hydra_assets.defs.in_flight import InFlight
 from hydra_assets.defs.partitions import MARKET_MONTH, key_of
 from hydra_assets.flow.due import DueMonth
-from hydra_assets.flow.feeds.registry import FEEDS
 
 SHOWN = 3
 
@@ -39,13 +38,6 @@ def summarise(reasons: Iterable[str]) -> str:
     return "; ".join(every[:SHOWN]) + more
 
 
-@contextmanager
-def opened_feeds(resources: Any, names: Iterable[str], *, run: str) -> Iterator[dict[str, Any]]:
-    """The sources of the feeds *names* among Dagster's *resources*, for a schedule or sensor that nobody attends."""
-    with ExitStack() as stack:
-        yield {name: stack.enter_context(getattr(resources, name).open(run=run, unattended=True)) for name in names}
-
-
-def no_answer(names: Iterable[str], error: Exception) -> dg.SkipReason:
-    """The reason of a schedule or sensor whose vendors could not be asked."""
-    return dg.SkipReason(f"{' or '.join(FEEDS[name].title for name in names)} gave no answer: {error}")
+def source_opener(resources: Any, *, run: str) -> Callable[[str], AbstractContextManager[Any]]:
+    """Opens the source of a feed among Dagster's *resources*, for a schedule or sensor that nobody attends."""
+    return lambda name: getattr(resources, name).open(run=run, unattended=True)

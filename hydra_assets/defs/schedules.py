@@ -10,8 +10,7 @@ from hydra_assets.defs.in_flight import in_flight
 from hydra_assets.defs.jobs import COT_TABLES, MARKET_FEEDS, MARKET_TABLES, cot_refresh, market_refresh
 from hydra_assets.defs.partitions import MARKET_MONTH, key_of
 from hydra_assets.defs.resources import LakeResource
-from hydra_assets.defs.run_requests import no_answer, opened_feeds, request, summarise, without_in_flight
-from hydra_assets.errors import ConfigError, VendorError
+from hydra_assets.defs.run_requests import request, source_opener, summarise, without_in_flight
 from hydra_assets.flow.due import find_due, reports_due
 
 NEW_YORK, CHICAGO = "America/New_York", "America/Chicago"
@@ -35,11 +34,10 @@ def market_schedule(name: str, cron: str, description: str) -> dg.ScheduleDefini
     def schedule(context: dg.ScheduleEvaluationContext, **_: object) -> list[dg.RunRequest] | dg.SkipReason:
         config, now, lake = load_config(), context.scheduled_execution_time.astimezone(dt.UTC), context.resources.lake.open()
         months = {Month.of(now.date() - CATCH_UP), Month.of(now.date())}
-        try:
-            with opened_feeds(context.resources, MARKET_FEEDS, run=name) as sources:
-                due = find_due(sources, lake, config.markets.values(), lambda _: months, config, now)
-        except (VendorError, ConfigError) as error:
-            return no_answer(MARKET_FEEDS, error)
+        opener = source_opener(context.resources, run=name)
+        due = find_due(opener, MARKET_FEEDS, lake, config.markets.values(), lambda *_: months, config, now)
+        for message in due.unanswered:
+            context.log.warning(message)
         free, busy = without_in_flight(due.months, in_flight(context.instance, market_refresh.name, MARKET_TABLES))
         if free:
             return [request(m.market, m.month, run_key=f"{name}-{m.fingerprint}", tags={"hydra/due": str(m)}) for m in free]
@@ -47,7 +45,7 @@ def market_schedule(name: str, cron: str, description: str) -> dg.ScheduleDefini
         traded = any(market.calendar.is_session(day) for market in config.markets.values())
         holiday = [] if traded else [f"{day} is no session"]
         waiting = [due.waiting[max(due.waiting)]] if due.waiting else []
-        return dg.SkipReason(summarise([*busy, *holiday, *waiting]) or "every day that is out is held")
+        return dg.SkipReason(summarise([*due.unanswered, *busy, *holiday, *waiting]) or "every day that is out is held")
 
     return schedule
 

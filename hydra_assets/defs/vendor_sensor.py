@@ -2,6 +2,7 @@
 
 import datetime as dt
 import json
+from typing import Any
 
 import dagster as dg
 
@@ -9,9 +10,9 @@ from hydra_assets.config.load import load_config
 from hydra_assets.core.months import Month
 from hydra_assets.defs.in_flight import in_flight
 from hydra_assets.defs.jobs import MARKET_FEEDS, MARKET_TABLES, market_refresh
-from hydra_assets.defs.run_requests import no_answer, opened_feeds, request, summarise, without_in_flight
-from hydra_assets.errors import ConfigError, VendorError
-from hydra_assets.flow.due import DueMonth, find_due, months_held
+from hydra_assets.defs.run_requests import request, source_opener, summarise, without_in_flight
+from hydra_assets.flow.due import DueMonth, find_due
+from hydra_assets.flow.feed import AnyFeed
 
 EVERY_S = 900
 MAX_ATTEMPTS = 3  # of the same work, on different days
@@ -23,7 +24,7 @@ AT_ONCE = 12
     minimum_interval_seconds=EVERY_S,
     default_status=dg.DefaultSensorStatus.STOPPED,
     required_resource_keys={"lake", *MARKET_FEEDS},
-    description="Looks at Databento's range and at its word on every day (free of charge), for each market that is held: a day that"
+    description="Looks at the vendors' ranges and accounts of every day (free of charge), for each market that is held: a day that"
     " has become available, or that the vendor changed after it was fetched, is asked for by its month; a pending one is waited for;"
     " a degraded one is kept as it is, marked so, and fetched again when the vendor mends it.",
 )
@@ -31,16 +32,18 @@ def vendor_update_sensor(context: dg.SensorEvaluationContext, **_: object) -> dg
     """One request a market and month whose days are due, once for the same days; at most three times, a day apart, if they stay due."""
     config, now, lake = load_config(), dt.datetime.now(dt.UTC), context.resources.lake.open()
     today = now.date()
-    try:
-        with opened_feeds(context.resources, MARKET_FEEDS, run="vendor_update_sensor") as sources:
-            held = {market: months_held(sources, lake, market.symbol) for market in config.markets.values()}
-            markets = [market for market, months in held.items() if months]
-            this_month = Month.of(today)
-            due = find_due(sources, lake, markets, lambda symbol: {*held[config.market(symbol)], this_month}, config, now)
-    except (VendorError, ConfigError) as error:
-        return no_answer(MARKET_FEEDS, error)
+
+    def months_of(feed: AnyFeed, source: Any, market: str) -> set[Month]:
+        held = feed.months_held(source, lake, market)
+        return {*held, Month.of(today)} if held else set()
+
+    opener = source_opener(context.resources, run="vendor_update_sensor")
+    due = find_due(opener, MARKET_FEEDS, lake, config.markets.values(), months_of, config, now)
+    for message in due.unanswered:
+        context.log.warning(message)
     cursor: dict[str, list[object]] = json.loads(context.cursor) if context.cursor else {}
-    requested = {_place(month): cursor[_place(month)] for month in due.months if _place(month) in cursor}  # the rest is done
+    due_places = {_place(month) for month in due.months}  # the rest is done, unless a vendor that would know gave no answer
+    requested = {place: attempts for place, attempts in cursor.items() if place in due_places or due.unanswered}
     free, messages = without_in_flight(due.months, in_flight(context.instance, market_refresh.name, MARKET_TABLES))
     requests: list[dg.RunRequest] = []
     for month in free:
@@ -53,10 +56,11 @@ def vendor_update_sensor(context: dg.SensorEvaluationContext, **_: object) -> dg
             run_key = f"vendor-{month.fingerprint}-{count}"
             requests.append(request(month.market, month.month, run_key=run_key, tags={"hydra/due": str(month)}))
     if not requests:
+        messages = [*due.unanswered, *messages]
         degraded = ", ".join(map(str, sorted(due.degraded)[-3:]))
         messages += [f"degraded, kept until the vendor mends them: {degraded}"] if degraded else []
         messages += [due.waiting[max(due.waiting)]] if due.waiting else []
-        why = summarise(messages) or ("every day that is out is held" if markets else "no market is held yet: begin with a backfill")
+        why = summarise(messages) or ("every day that is out is held" if due.looked_at else "no market is held yet: begin with a backfill")
         return dg.SensorResult(skip_reason=dg.SkipReason(why), cursor=json.dumps(requested, sort_keys=True))
     return dg.SensorResult(run_requests=requests, cursor=json.dumps(requested, sort_keys=True))
 

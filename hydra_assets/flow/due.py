@@ -3,6 +3,7 @@
 import datetime as dt
 import hashlib
 from collections.abc import Callable, Collection, Iterable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,11 +12,10 @@ from hydra_assets.core.market import Market
 from hydra_assets.core.months import Month
 from hydra_assets.core.releases import ReleaseCalendar
 from hydra_assets.core.tables.cot import COT_DISAGGREGATED
-from hydra_assets.flow.feed import held_days
+from hydra_assets.errors import ConfigError, VendorError
+from hydra_assets.flow.feed import AnyFeed, held_days
 from hydra_assets.flow.feeds.registry import FEEDS
 from hydra_assets.storage.lake import ParquetLake
-
-Sources = Mapping[str, Any]  # feed name to its opened source
 
 
 @dataclass(frozen=True)
@@ -51,53 +51,57 @@ class DueReport:
         months: due months by market.
         waiting: day to the reason why it cannot be had yet, of the last table that has one.
         degraded: held days that the vendor says are of reduced quality; fetched again when it mends them.
+        unanswered: a message for each vendor that gave no answer; the others' days are due all the same.
+        looked_at: number of months looked at.
     """
 
     months: list[DueMonth] = field(default_factory=list)
     waiting: dict[dt.date, str] = field(default_factory=dict)
     degraded: set[dt.date] = field(default_factory=set)
+    unanswered: list[str] = field(default_factory=list)
+    looked_at: int = 0
 
 
 def find_due(
-    sources: Sources,
+    open_source: Callable[[str], AbstractContextManager[Any]],
+    feeds: Iterable[str],
     lake: ParquetLake,
-    markets: Iterable[Market],
-    months_of: Callable[[str], Collection[Month]],
+    markets: Collection[Market],
+    months_of: Callable[[AnyFeed, Any, str], Collection[Month]],
     config: Config,
     now: dt.datetime,
 ) -> DueReport:
     """
-    Compare every table of the opened feeds with what is held.
+    Compare every table of *feeds* with what is held. A vendor that gives no answer costs its own tables' days alone.
 
     Args:
-        sources: opened feeds.
+        open_source: opens the source of a feed by its name.
+        feeds: names of the feeds to ask.
         lake: the lake.
         markets: markets to look at.
-        months_of: a market's months to look at.
+        months_of: the months to look at, by feed, source and market.
         config: the settings.
         now: no later day is looked at.
-
-    Raises:
-        VendorError: from the sources' free calls.
     """
     report = DueReport()
-    for market in markets:
-        months = sorted(months_of(market.symbol))
-        days: dict[Month, dict[str, dict[dt.date, dt.date]]] = {}
-        for name, source in sources.items():
-            for table in FEEDS[name].tables:
-                due = FEEDS[name].due(source, lake, table, market, months, config, now)
-                for day, changed in due.days.items():
-                    days.setdefault(Month.of(day), {}).setdefault(table.name, {})[day] = changed
-                report.waiting.update({day: f"{table.name} of {day}: {why}" for day, why in due.waiting.items()})
-                report.degraded |= due.degraded
-        report.months += [DueMonth(market.symbol, month, days[month]) for month in sorted(days)]
+    days: dict[tuple[str, Month], dict[str, dict[dt.date, dt.date]]] = {}
+    for feed in map(FEEDS.__getitem__, feeds):
+        try:
+            with open_source(feed.name) as source:
+                for market in markets:
+                    months = sorted(months_of(feed, source, market.symbol))
+                    report.looked_at += len(months)
+                    for table in feed.tables if months else ():
+                        due = feed.due(source, lake, table, market, months, config, now)
+                        for day, changed in due.days.items():
+                            days.setdefault((market.symbol, Month.of(day)), {}).setdefault(table.name, {})[day] = changed
+                        report.waiting.update({day: f"{table.name} of {day}: {why}" for day, why in due.waiting.items()})
+                        report.degraded |= due.degraded
+        except (VendorError, ConfigError) as error:
+            report.unanswered.append(f"{feed.title} gave no answer: {error}")
+    order = [market.symbol for market in markets]
+    report.months = [DueMonth(*place, days[place]) for place in sorted(days, key=lambda place: (order.index(place[0]), place[1]))]
     return report
-
-
-def months_held(sources: Sources, lake: ParquetLake, market: str) -> set[Month]:
-    """Months of which the opened feeds have captured anything."""
-    return {month for name, source in sources.items() for month in FEEDS[name].months_held(source, lake, market)}
 
 
 def reports_due(calendar: ReleaseCalendar, lake: ParquetLake, market: Market, since: dt.datetime, now: dt.datetime) -> list[dt.date]:

@@ -174,6 +174,10 @@ class Feed(ABC, Generic[SourceT, PlanT, FetchedT]):
 
     # ---------------------------------------------------------------- what a vendor may know better
 
+    def absence(self, table: Table, market: Market, config: Config) -> str:
+        """Reason why the vendor has no rows of *table* for *market*; empty where it has some."""
+        return ""
+
     def restamp(self, lake: ParquetLake, plan: PlanT, month: Month) -> int | None:
         """Put right the stamps of rows held; the number of rows written, None where the vendor's stamps never change."""
         return None
@@ -183,7 +187,7 @@ class Feed(ABC, Generic[SourceT, PlanT, FetchedT]):
     ) -> Due:
         """Missing days of *months*: by default those of the table's calendar that are out by *now* and not in the lake."""
         found = Due()
-        for month in months:
+        for month in () if self.absence(table, market, config) else months:
             held = held_days(lake, table, market.symbol, month.first, month.last)
             for day in set(days_of(table, market.calendar, month)) - held:
                 complete = self.complete_at(table, market.calendar, day, config.option_rules)

@@ -1,5 +1,6 @@
 """Coverage: what is missing, what may be, and what is told without being a fault."""
 
+import dataclasses
 import datetime as dt
 
 import pyarrow as pa
@@ -7,6 +8,7 @@ import pyarrow.compute as pc
 import pytest
 
 from hydra_assets.checks.coverage import coverage
+from hydra_assets.checks.freshness import staleness
 from hydra_assets.config.load import load_config
 from hydra_assets.core.calendar import GRAINS
 from hydra_assets.core.known_holes import KnownHole
@@ -30,6 +32,15 @@ def faults(report) -> list[tuple[dt.date, str]]:
 
 
 # ---------------------------------------------------------------- days without a session
+
+
+@pytest.mark.parametrize("check", [coverage, staleness])
+def test_a_market_that_the_vendor_does_not_have_is_unproven_and_says_why(check):
+    """Not failed: a table that covers some markets alone would be red for all the others."""
+    absent = dataclasses.replace(scope("futures_bars", DECEMBER), absence="no series configured for HE")
+    report = judged(check, absent, TABLES["futures_bars"].schema.empty_table())
+    assert (report.failures, report.values) == ([], 0)
+    assert check is not coverage or "no series configured for HE" in report.looked_at
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ import datetime as dt
 import hashlib
 import json
 from contextlib import contextmanager
+from types import SimpleNamespace
 from zoneinfo import ZoneInfo
 
 import dagster as dg
@@ -15,7 +16,7 @@ import hydra_assets
 from hydra_assets.config.load import load_config, load_release_calendar
 from hydra_assets.core.months import Month
 from hydra_assets.core.tables.registry import TABLES
-from hydra_assets.defs import schedules, sensors, vendor_sensor
+from hydra_assets.defs import run_requests, schedules, sensors, vendor_sensor
 from hydra_assets.defs.in_flight import InFlight, in_flight
 from hydra_assets.defs.jobs import COT_TABLES, MARKET_TABLES
 from hydra_assets.defs.partitions import key_of, parts_of
@@ -24,8 +25,11 @@ from hydra_assets.defs.run_requests import without_in_flight
 from hydra_assets.defs.schedules import after_cot_release, after_open_interest, after_settlement
 from hydra_assets.defs.sensors import CotCursor, cot_release_sensor, due_reports, requests_for
 from hydra_assets.defs.vendor_sensor import vendor_update_sensor
+from hydra_assets.flow import due
 from hydra_assets.flow.due import DueMonth, reports_due
+from hydra_assets.flow.feeds.databento import DATABENTO
 from hydra_assets.flow.feeds.databento_plan import SCHEMAS
+from hydra_assets.flow.feeds.registry import FEEDS
 from hydra_assets.sources.cftc import CftcSource, CotArchive
 from hydra_assets.sources.databento import DatabentoSource
 from hydra_assets.sources.ledger import Budget, Ledger
@@ -316,7 +320,7 @@ def look(instance, databento, cursor=None):
     ids=["down", "no-key"],
 )
 def test_a_vendor_that_is_down_or_wants_a_key_is_a_reason_for_schedule_and_sensor(instance, home, monkeypatch, url, why):
-    monkeypatch.setattr(vendor_sensor, "months_held", lambda *_: {Month(2025, 12)})
+    monkeypatch.setattr(type(DATABENTO), "months_held", lambda *_: {Month(2025, 12)})
     databento = bento(url, home) if url else FeedResource(feed="databento", base=str(home), world="live")
     for told in (
         scheduled("2026-01-02T12:15", after_open_interest, CHICAGO, instance, databento=databento),
@@ -324,6 +328,26 @@ def test_a_vendor_that_is_down_or_wants_a_key_is_a_reason_for_schedule_and_senso
     ):
         assert "Databento gave no answer" in reason(told)
         assert why in reason(told)
+
+
+def test_a_vendor_that_gives_no_answer_costs_its_own_days_alone(instance, home, bento_vendor, monkeypatch):
+    of_he_and_le(monkeypatch)
+
+    class Mute(type(DATABENTO)):
+        name, title = "mute", "The mute vendor"
+
+    monkeypatch.setattr(due, "FEEDS", {**FEEDS, "mute": Mute()})
+    working = bento(bento_vendor.url, home)
+    months = [Month(2025, 12)]
+    sources = {"mute": FeedResource(feed="databento", base=str(home), world="live"), "databento": working}
+    markets = [load_config().market("HE")]
+    opener = run_requests.source_opener(SimpleNamespace(**sources), run="test")
+    lake = hydra_assets.open().lake
+    found = due.find_due(opener, ["mute", "databento"], lake, markets, lambda *_: months, load_config(), at("2026-01-02 22:00"))
+    assert [(month.market, month.month) for month in found.months] == [("HE", Month(2025, 12))]
+    (message,) = found.unanswered
+    assert message.startswith("The mute vendor gave no answer: ")
+    assert "DATABENTO_API_KEY" in message
 
 
 def test_the_vendor_sensor_waits_flags_and_fetches_again_and_never_asks_twice(instance, home, bento_vendor, monkeypatch):
