@@ -15,6 +15,7 @@ import pyarrow as pa
 
 from hydra_assets.config.home import resolve_home
 from hydra_assets.config.load import load_config
+from hydra_assets.core.instants import from_us, instants_us
 from hydra_assets.core.tables.futures import FUTURES_STATISTICS
 from hydra_assets.features import labels
 from hydra_assets.storage.lake import ParquetLake
@@ -48,8 +49,10 @@ def forward_returns(market: str, times: Sequence[dt.datetime], horizons: Sequenc
     home.create()
     lake = ParquetLake(home.lake, world=home.world)
     rows = FUTURES_STATISTICS.schema.empty_table()
-    if times:
-        first, last = min(times).date() - _BEFORE, max(times).date() + dt.timedelta(2 * max(horizons, default=1)) + _AFTER
+    counts = labels.session_counts(horizons)
+    requested = [from_us(us) for us in instants_us(times, what="times", rounding="floor").tolist()]
+    if requested:
+        first, last = min(requested).date() - _BEFORE, max(requested).date() + dt.timedelta(2 * max(counts, default=1)) + _AFTER
         name = FUTURES_STATISTICS.name
         rows = lake.read_vintages(name, market, first, last)  # lookahead-ok: labels, each with its own available_at
-    return labels.forward_returns({FUTURES_STATISTICS.name: rows}, market=market, times=times, horizons=horizons)
+    return labels.forward_returns({FUTURES_STATISTICS.name: rows}, market=market, times=requested, horizons=counts)

@@ -115,12 +115,14 @@ class Calendar:
         One aware instant a session: *at* o'clock on its day in the exchange's zone.
 
         Raises:
-            InvalidTimeError: *at* is not ``HH:MM``.
+            InvalidTimeError: *at* is not ``HH:MM``, or names a zone.
         """
         try:
             clock = dt.time.fromisoformat(at)
-        except ValueError as error:
+        except (TypeError, ValueError) as error:
             raise InvalidTimeError(f"at={at!r} is not a time of day; write HH:MM, for example 18:30") from error
+        if clock.tzinfo is not None:
+            raise InvalidTimeError(f"at={at!r} names a zone; write HH:MM, which is o'clock at the exchange, {self.timezone}")
         return [dt.datetime.combine(day, clock, self.zone) for day in self.session_days(start, end)]
 
 

@@ -1,6 +1,7 @@
 """Instants as whole microseconds UTC: the one conversion in and out of the package."""
 
 import datetime as dt
+from collections.abc import Iterable
 from typing import Literal
 
 import numpy as np
@@ -13,6 +14,7 @@ Rounding = Literal["exact", "floor", "ceil"]
 INSTANT = pa.timestamp("us", tz="UTC")
 EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 DAY_US = 86_400_000_000
+FIRST_US, LAST_US = -62_135_596_800_000_000, 253_402_300_799_999_999  # the years that a datetime can hold: 1 to 9999
 
 
 def to_us(when: object, *, what: str = "instant", rounding: Rounding = "exact") -> int:
@@ -34,14 +36,43 @@ def to_us(when: object, *, what: str = "instant", rounding: Rounding = "exact") 
         raise InvalidTimeError(f"{what} must be a timezone-aware datetime, not {when!r}")
     if when.tzinfo is None or when.utcoffset() is None:
         raise InvalidTimeError(f"{what} {when.isoformat()} has no timezone; give one, for example datetime(..., tzinfo=timezone.utc)")
-    if as_unit := getattr(when, "as_unit", None):  # a pandas Timestamp, recognised without importing pandas (half a second)
-        ns = int(as_unit("ns").value)
-        us, rest = divmod(ns, 1000)
-        if rest and rounding == "exact":
-            raise InvalidTimeError(f"{what} {when.isoformat()} is finer than a microsecond, the precision kept")
-        return us + (1 if rest and rounding == "ceil" else 0)
-    delta = when.astimezone(dt.UTC) - EPOCH
-    return (delta.days * 86_400 + delta.seconds) * 1_000_000 + delta.microseconds
+    rest = getattr(when, "nanosecond", 0)  # of a pandas Timestamp, recognised without importing pandas (half a second)
+    if rest and rounding == "exact":
+        raise InvalidTimeError(f"{what} {when.isoformat()} is finer than a microsecond, the precision kept")
+    plain = when.to_pydatetime(warn=False) if hasattr(when, "to_pydatetime") else when
+    try:
+        delta = plain.astimezone(dt.UTC) - EPOCH
+    except (OverflowError, ValueError) as error:
+        raise InvalidTimeError(f"{what} {when.isoformat()} lies outside the years 1 to 9999 in UTC") from error
+    us = (delta.days * 86_400 + delta.seconds) * 1_000_000 + delta.microseconds + (1 if rest and rounding == "ceil" else 0)
+    return _within(us, what)
+
+
+def instants_us(times: object, *, what: str, rounding: Rounding = "exact") -> np.ndarray:
+    """
+    One instant or several, as callers hold them, as an ``int64`` array of microseconds UTC.
+
+    Args:
+        times: an aware datetime, or a list, pandas index or series, or Arrow column of them.
+        what: the argument's name, for the message.
+        rounding: see `to_us`.
+
+    Raises:
+        InvalidTimeError: none of these, or see `to_us`.
+    """
+    if isinstance(times, pa.Array | pa.ChunkedArray):
+        return column_us(times, what=what, rounding=rounding)
+    if isinstance(times, dt.datetime):
+        times = [times]
+    if isinstance(times, str) or not isinstance(times, Iterable):
+        raise InvalidTimeError(f"{what} must be timezone-aware datetimes, not {times!r}")
+    return np.array([to_us(time, what=what, rounding=rounding) for time in times], dtype=np.int64)
+
+
+def _within(us: int, what: str) -> int:
+    if not FIRST_US <= us <= LAST_US:
+        raise InvalidTimeError(f"{what} lies outside the years 1 to 9999")
+    return us
 
 
 def from_us(us: int) -> dt.datetime:
@@ -51,7 +82,7 @@ def from_us(us: int) -> dt.datetime:
 
 def iso(us: int) -> str:
     """Fixed-width ISO 8601 UTC text, sortable as text: ``2025-10-03T19:30:00.000000Z``."""
-    return from_us(us).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return from_us(us).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
 
 
 def now_us() -> int:
@@ -81,10 +112,12 @@ def column_us(column: pa.ChunkedArray | pa.Array, *, what: str, rounding: Roundi
     if column.null_count:
         raise InvalidTimeError(f"column {what} has {column.null_count} null instant(s)")
     raw = np.asarray(pc.cast(column, pa.int64()).to_numpy(zero_copy_only=False))
-    if kind.unit == "us":
+    if kind.unit != "ns" and len(raw):
+        size = {"s": 1_000_000, "ms": 1_000, "us": 1}[kind.unit]
+        _within(int(raw.min()) * size, f"column {what}"), _within(int(raw.max()) * size, f"column {what}")
+        return raw if size == 1 else raw * size
+    if kind.unit != "ns":
         return raw
-    if kind.unit in ("s", "ms"):
-        return raw * (1_000_000 if kind.unit == "s" else 1_000)
     whole, rest = np.divmod(raw, 1000)
     if rounding == "exact" and rest.any():
         raise InvalidTimeError(f"column {what} is finer than a microsecond, the precision kept")

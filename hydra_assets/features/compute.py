@@ -10,6 +10,7 @@ import pyarrow as pa
 from hydra_assets.core.calendar import Calendar
 from hydra_assets.core.feature import Feature
 from hydra_assets.core.market import calendar_of
+from hydra_assets.core.names import names_of
 from hydra_assets.core.option_rules import OptionRules
 from hydra_assets.core.tables.registry import TABLES
 from hydra_assets.errors import SchemaError, UnknownFeatureError
@@ -97,6 +98,7 @@ def compute(
     """
     features = of_family(family)
     if names is not None:
+        names = names_of(names, "names")
         unknown = sorted(set(names) - {feature.name for feature in features})
         if unknown:
             raise UnknownFeatureError(f"{unknown} are no {family} features; there are {[feature.name for feature in features]}")

@@ -6,13 +6,14 @@ others), and leave out those whose span meets the test's (embargo).
 """
 
 import datetime as dt
-from collections.abc import Sequence
+import numbers
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import pyarrow as pa
 
 from hydra_assets.core.calendar import Calendar
-from hydra_assets.core.instants import INSTANT, from_us, to_us
+from hydra_assets.core.instants import INSTANT, from_us, instants_us
 from hydra_assets.core.label import PREFIX
 from hydra_assets.core.market import calendar_of
 from hydra_assets.errors import InvalidValueError
@@ -21,6 +22,22 @@ from hydra_assets.features.futures.events import Events, apply, panel_and_events
 from hydra_assets.features.futures.panel import SETTLEMENT, Panel
 
 _TAILS = {"": pa.float64(), "__contract": pa.string(), "__known_at": INSTANT}
+
+
+def session_counts(horizons: object) -> list[int]:
+    """
+    Horizons as whole numbers of sessions: one, or several in a list, range, array or pandas column.
+
+    Raises:
+        InvalidValueError: none of these, or one is below 1.
+    """
+    given = horizons if isinstance(horizons, Iterable) and not isinstance(horizons, str) else [horizons]
+    counts = []
+    for horizon in given:
+        if not isinstance(horizon, numbers.Integral) or isinstance(horizon, bool) or int(horizon) < 1:
+            raise InvalidValueError(f"horizon {horizon!r} is no number of sessions ahead, 1 or more")
+        counts.append(int(horizon))
+    return counts
 
 
 def forward_returns(
@@ -49,10 +66,8 @@ def forward_returns(
         InvalidValueError: a horizon below 1.
         InvalidTimeError: a naive time.
     """
-    wrong = [h for h in horizons if not isinstance(h, int) or h < 1]
-    if wrong:
-        raise InvalidValueError(f"horizons {wrong} are not numbers of sessions ahead, 1 or more")
-    requested = [to_us(t, what="time", rounding="floor") for t in times]
+    horizons = session_counts(horizons)
+    requested = instants_us(times, what="times", rounding="floor").tolist()
     answers: dict[tuple[int, int], tuple[float | None, str, dt.datetime]] = {}
     made = panel_and_events(inputs, multiplier=1.0, calendar=calendar or calendar_of(market))
     if made is not None:

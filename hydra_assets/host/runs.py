@@ -18,6 +18,7 @@ import dagster as dg
 from hydra_assets.config.home import Home, resolve_home
 from hydra_assets.config.load import load_config
 from hydra_assets.core.months import Month, months_between
+from hydra_assets.core.names import names_of
 from hydra_assets.definitions import ASSETS, definitions_for
 from hydra_assets.defs.partitions import MARKET_MONTH, key_of
 from hydra_assets.errors import ConfigError, InvalidTimeError
@@ -166,7 +167,7 @@ def selected(assets: Sequence[str] | None) -> list[str]:
         ConfigError: a name of no table or group.
     """
     groups = {spec.key.path[-1]: str(spec.group_name) for asset in ASSETS for spec in asset.specs}
-    requested = list(groups) if assets is None else list(assets)
+    requested = list(groups) if assets is None else names_of(assets, "assets")
     known = {*groups, *groups.values()}
     for name in requested:
         if name not in known:

@@ -16,6 +16,7 @@ from scipy.special import gammaln
 from hydra_assets.core.arrays import Floats
 from hydra_assets.options.black76 import price
 from hydra_assets.options.implied_vol import Status, implied_vol
+from hydra_assets.options.right import right_sign
 
 STEPS = (33, 65)
 MOST_PASSES = 6  # two do for most quotes out of the money
@@ -39,7 +40,9 @@ def exercise_premium(
     Args:
         steps: of the two trees, odd. Others as `black76.price`; tau and vol > 0. All broadcast.
     """
-    f, k, t, r, v, cp = (np.asarray(a, dtype=float).ravel() for a in np.broadcast_arrays(forward, strike, tau, rate, vol, right))
+    f, k, t, r, v, cp = (
+        np.asarray(a, dtype=float).ravel() for a in np.broadcast_arrays(forward, strike, tau, rate, vol, right_sign(right))
+    )
     shape = np.broadcast_shapes(*(np.shape(a) for a in (forward, strike, tau, rate, vol, right)))
     few, many = np.empty_like(f), np.empty_like(f)
     for first in range(0, len(f), CHUNK):
@@ -62,7 +65,7 @@ def american_price(
     """Black-76 plus the premium, and never below the exercise value; arguments as `exercise_premium`."""
     european = price(forward, strike=strike, tau=tau, rate=rate, vol=vol, right=right)
     premium = exercise_premium(forward, strike=strike, tau=tau, rate=rate, vol=vol, right=right, steps=steps)
-    exercised = np.asarray(right, dtype=float) * (np.asarray(forward, dtype=float) - np.asarray(strike, dtype=float))
+    exercised = right_sign(right) * (np.asarray(forward, dtype=float) - np.asarray(strike, dtype=float))
     return np.asarray(np.maximum(european + premium, exercised))
 
 
@@ -95,7 +98,7 @@ def european_vol(
     Returns:
         Volatility and status; NaN at or below the exercise value, with the status that says so.
     """
-    q, f, k, t, r, cp = (np.asarray(a, dtype=float) for a in np.broadcast_arrays(quote, forward, strike, tau, rate, right))
+    q, f, k, t, r, cp = (np.asarray(a, dtype=float) for a in np.broadcast_arrays(quote, forward, strike, tau, rate, right_sign(right)))
     shape = q.shape
     q, f, k, t, r, cp = (a.ravel() for a in (q, f, k, t, r, cp))
     first = implied_vol(q, forward=f, strike=k, tau=t, rate=r, right=cp)

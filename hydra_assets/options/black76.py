@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike
 from scipy.special import erfcx, ndtr
 
 from hydra_assets.core.arrays import Floats
+from hydra_assets.options.right import right_sign
 
 SQRT2 = float(np.sqrt(2.0))
 INV_SQRT_2PI = float(1 / np.sqrt(2 * np.pi))
@@ -77,7 +78,7 @@ def price(forward: ArrayLike, *, strike: ArrayLike, tau: ArrayLike, rate: ArrayL
         tau: years, ACT/365, >= 0.
         rate: continuously compounded, a year.
         vol: decimals a year, >= 0.
-        right: +1 call, -1 put.
+        right: +1 or ``C`` call, -1 or ``P`` put.
 
     Returns:
         Price units; the discounted exercise value where vol or tau is 0; NaN where an argument is outside its domain.
@@ -88,7 +89,7 @@ def price(forward: ArrayLike, *, strike: ArrayLike, tau: ArrayLike, rate: ArrayL
     >>> round(price(19.0, strike=19.0, tau=0.75, rate=0.10, vol=0.28, right=1).item(), 4)
     1.7011
     """
-    f, k, t, r, v, cp = (np.asarray(a, dtype=float) for a in np.broadcast_arrays(forward, strike, tau, rate, vol, right))
+    f, k, t, r, v, cp = (np.asarray(a, dtype=float) for a in np.broadcast_arrays(forward, strike, tau, rate, vol, right_sign(right)))
     with np.errstate(invalid="ignore", divide="ignore"):
         valid = (f > 0) & (k > 0) & (t >= 0) & (v >= 0) & (np.abs(cp) == 1)
         s = v * np.sqrt(t)

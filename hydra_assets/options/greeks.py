@@ -13,6 +13,7 @@ from scipy.special import ndtr
 
 from hydra_assets.core.arrays import Floats
 from hydra_assets.options.black76 import INV_SQRT_2PI
+from hydra_assets.options.right import right_sign
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ def greeks(forward: ArrayLike, *, strike: ArrayLike, tau: ArrayLike, rate: Array
     >>> round(greeks(100.0, strike=100.0, tau=0.25, rate=0.05, vol=0.3, right=1).charm.item(), 6)
     -0.032766
     """
-    f, k, t, r, v, cp = (np.asarray(a, dtype=float) for a in np.broadcast_arrays(forward, strike, tau, rate, vol, right))
+    f, k, t, r, v, cp = (np.asarray(a, dtype=float) for a in np.broadcast_arrays(forward, strike, tau, rate, vol, right_sign(right)))
     with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
         valid = (f > 0) & (k > 0) & (t >= 0) & (v >= 0) & (np.abs(cp) == 1)
         s = v * np.sqrt(t)

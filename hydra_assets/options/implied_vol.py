@@ -18,6 +18,7 @@ from scipy.special import erfcx, ndtr, ndtri
 
 from hydra_assets.core.arrays import Floats
 from hydra_assets.options.black76 import INV_SQRT_2PI, SQRT2, minus_distance, time_value_and_slope
+from hydra_assets.options.right import right_sign
 
 MOST_STEPS = 8  # two do, but for the ends of the domain
 CHUNK = 32768  # elements at once: larger pieces leave the cache, smaller ones pay for the calls
@@ -55,12 +56,12 @@ def implied_vol(
         strike: price units, > 0.
         tau: years, ACT/365.
         rate: continuously compounded, a year.
-        right: +1 call, -1 put.
+        right: +1 or ``C`` call, -1 or ``P`` put.
 
     >>> implied_vol([1.7010507, 0.5], forward=19.0, strike=19.0, tau=[0.75, 0.0], rate=0.10, right=1).vol.round(6).tolist()
     [0.28, nan]
     """
-    p, f, k, t, r, cp = (np.asarray(a, dtype=float) for a in np.broadcast_arrays(price, forward, strike, tau, rate, right))
+    p, f, k, t, r, cp = (np.asarray(a, dtype=float) for a in np.broadcast_arrays(price, forward, strike, tau, rate, right_sign(right)))
     shape = p.shape
     p, f, k, t, r, cp = (a.ravel() for a in (p, f, k, t, r, cp))
     vol, status = np.empty(p.shape), np.empty(p.shape, dtype=np.int8)

@@ -7,6 +7,7 @@ from numpy.typing import ArrayLike
 from scipy.special import ndtri
 
 from hydra_assets.core.arrays import Floats
+from hydra_assets.options.right import right_sign
 from hydra_assets.options.svi import Chosen, RawSvi, Smile
 
 MOST_STEPS = 60
@@ -60,18 +61,19 @@ def atm_vol(smile: Smile, *, tau: ArrayLike) -> Floats:
     return np.asarray(np.sqrt(smile.total_variance(np.zeros((smile.size, 1)))[:, 0] / np.asarray(tau, dtype=float)))
 
 
-def strike_of_delta(smile: Smile, *, delta: float, right: int) -> Floats:
+def strike_of_delta(smile: Smile, *, delta: float, right: int | str) -> Floats:
     """
     Log-moneyness at which an option of *right* has the absolute undiscounted forward delta *delta* on its own smile.
 
     Args:
         delta: in (0, 0.5].
-        right: +1 call, -1 put.
+        right: +1 or ``C`` call, -1 or ``P`` put.
 
     Returns:
         Shape (slices,); found by Newton's steps within a bracket. -d1 grows with log-moneyness on every slice without butterflies; one that
         has them may hold several such strikes.
     """
+    right = int(right_sign(right))
     target = -right * ndtri(delta)  # what k / sqrt(w) - sqrt(w) / 2 is to be, up to the right's sign
     sd = np.sqrt(smile.total_variance(np.zeros((smile.size, 1)))[:, 0])
     low, high = np.minimum(-right * sd, right * (8 * sd + 1)), np.maximum(-right * sd, right * (8 * sd + 1))

@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from hydra_assets.core.instants import DAY_US, INSTANT, column_us, from_us, instants, iso
+from hydra_assets.core.names import names_of
 from hydra_assets.core.option_rules import OptionRules
 from hydra_assets.core.tables.registry import TABLES
 from hydra_assets.features import compute
@@ -134,10 +135,11 @@ def poison(
 
 def _by_vintage(rows: pa.Table, names: Sequence[str] | None) -> dict[tuple[str, int, int], tuple[str | None, str]]:
     """Exact value and quality by (feature, as_of, available_at)."""
+    wanted = None if names is None else set(names_of(names, "names"))
     values = [None if v is None else float(v).hex() for v in rows["value"].to_pylist()]
     times = (rows[n].cast(pa.int64()).to_pylist() for n in ("as_of", "available_at"))
     cells = zip(rows["feature_name"].to_pylist(), *times, values, rows["quality"].to_pylist(), strict=True)
-    return {(f, a, k): (v, q) for f, a, k, v, q in cells if names is None or f in names}
+    return {(f, a, k): (v, q) for f, a, k, v, q in cells if wanted is None or f in wanted}
 
 
 def _shown(cell: tuple[str | None, str] | None) -> str:

@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 from hydra_assets.core.feature import Feature
 from hydra_assets.core.instants import column_us, from_us
 from hydra_assets.core.months import Month
+from hydra_assets.core.names import names_of
 from hydra_assets.core.option_rules import OptionRules
 from hydra_assets.core.rows import rows_between
 from hydra_assets.errors import UnknownFeatureError
@@ -81,6 +82,7 @@ def chosen(names: Sequence[str] | None) -> list[Feature]:
     Raises:
         UnknownFeatureError: names of no registered feature.
     """
+    names = None if names is None else names_of(names, "names")
     known = {feature.name: feature for feature in ALL}
     unknown = [name for name in names or () if name not in known]
     if unknown:

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from hydra_assets.core.instants import from_us, iso
+from hydra_assets.core.names import names_of
 from hydra_assets.core.option_rules import OptionRules
 from hydra_assets.core.rows import rows_between
 from hydra_assets.features import compute, of_family
@@ -78,7 +79,8 @@ def replay(
         rules: option rules; default the shipped settings.
         step: called after each instant with the number of rows compared.
     """
-    requested = [row for row in _plain(rows) if names is None or row["feature_name"] in names]
+    wanted = None if names is None else set(names_of(names, "names"))
+    requested = [row for row in _plain(rows) if wanted is None or row["feature_name"] in wanted]
     picked = requested if sample is None else _sample(requested, sample, seed)
     known = Counter(str(row["feature_name"]) for row in requested if row["value"] is not None)
     declared = {feature.name for feature in of_family(family)}

@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from hydra_assets.core.instants import to_us
 from hydra_assets.core.months import Month, months_between
+from hydra_assets.core.names import names_of
 from hydra_assets.core.option_rules import OptionRules
 from hydra_assets.features import of_family
 from hydra_assets.features.compute import INPUTS
@@ -105,7 +106,7 @@ def served_versus_recomputed(
         rules: option rules; default the shipped settings.
     """
     live = sorted((v for v in vectors if v.recorded_by is None), key=lambda v: (v.market, v.max_age or dt.timedelta.max))
-    chosen = tuple(families or INPUTS)
+    chosen = tuple(INPUTS if families is None else names_of(families, "families"))
     known = {feature.name for family in INPUTS for feature in of_family(family)}
     compared = {feature.name for family in chosen for feature in of_family(family)}
     counts: dict[str, Counter[str]] = {}

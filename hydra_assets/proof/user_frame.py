@@ -14,6 +14,7 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 
 from hydra_assets.core.instants import column_us
+from hydra_assets.core.names import names_of
 from hydra_assets.errors import InvalidTimeError, InvalidValueError, SchemaError
 
 _ZONED = re.compile(r"(?:Z|[+-]\d\d:?\d\d)\s*$", re.I)
@@ -182,6 +183,7 @@ def feature_columns(frame: UserFrame, known: Sequence[str], requested: Sequence[
                 f"no column of the frame is a feature of {sorted(set(frame.markets))}: it has {frame.names}, the store knows {list(known)}"
             )
         return names
+    requested = names_of(requested, "features")
     absent = [name for name in requested if name not in frame.names]
     unknown = [name for name in requested if name not in known]
     if absent or unknown:

@@ -65,7 +65,10 @@ def _number(value: Any, place: str) -> float | None:
         return None
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
         raise InvalidValueError(f"{place}: value must be a finite number or None, not {value!r} ({type(value).__name__})")
-    number = float(value)
+    try:
+        number = float(value)
+    except OverflowError:
+        raise InvalidValueError(f"{place}: value {value} is larger than a number of 64 bits can be") from None
     if not math.isfinite(number):
         raise InvalidValueError(f"{place}: value {number} is not finite; what is unknown is None, and quality says why")
     return number + 0.0  # -0.0 is 0.0: not every table keeps the sign of zero
@@ -83,6 +86,8 @@ def facts_of(rows: Any, *, market: str | None = None) -> list[Fact]:
     """
     if isinstance(rows, pd.DataFrame):
         rows = pa.Table.from_pandas(rows, preserve_index=False)
+    elif not isinstance(rows, pa.Table) and hasattr(rows, "__arrow_c_stream__"):
+        rows = pa.table(rows)  # polars, DuckDB
     if isinstance(rows, pa.Table):
         plain = _plain(rows, market)
         if plain is not None:

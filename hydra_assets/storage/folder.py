@@ -9,9 +9,11 @@ from typing import TypeVar
 import numpy as np
 import pyarrow as pa
 
-from hydra_assets.errors import CorruptionError
+from hydra_assets.core.names import names_of
+from hydra_assets.errors import CorruptionError, SchemaError
 from hydra_assets.storage import files
 from hydra_assets.storage.backend import Storage
+from hydra_assets.storage.column_types import plain_types
 
 RECORDED, RETRACTED, WRITTEN, SEEN = "_recorded_at", "_retracted", "_written_day", "_seen_at"
 HIDDEN = (RECORDED, RETRACTED, WRITTEN, SEEN)
@@ -147,6 +149,7 @@ class FolderReader:
     def with_hidden(self, key: str) -> pa.Table:
         """A file's rows with the hidden columns: a base file has its own, a batch has them from its footer and name."""
         table, meta = self.get(key)
+        table = plain_types(table)  # files of before keep what they were given
         n, day = table.num_rows, files.day_of(key)
         if "key" in meta:
             table = table.replace_schema_metadata({**(table.schema.metadata or {}), KEY: meta["key"].encode()})
@@ -183,7 +186,13 @@ def without_hidden(table: pa.Table, columns: Sequence[str] | None = None) -> pa.
     bare = table.drop_columns([name for name in HIDDEN if name in table.column_names])
     kept = {k: v for k, v in (table.schema.metadata or {}).items() if k != KEY}
     bare = bare.replace_schema_metadata(kept or None)
-    return bare.select(list(columns)) if columns is not None else bare
+    if columns is None:
+        return bare
+    wanted = names_of(columns, "columns")
+    unknown = [name for name in wanted if name not in bare.column_names]
+    if unknown:
+        raise SchemaError(f"columns {unknown} are not in the table; it has {bare.column_names}")
+    return bare.select(wanted)
 
 
 def recording_columns(table: pa.Table) -> tuple[np.ndarray, np.ndarray]:

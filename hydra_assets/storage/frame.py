@@ -11,7 +11,6 @@ import pyarrow.compute as pc
 
 from hydra_assets.core.instants import INSTANT, instants
 from hydra_assets.core.tables.table import QUALITIES
-from hydra_assets.errors import InvalidTimeError
 from hydra_assets.storage.mirror import Frontier, frontier_of
 from hydra_assets.storage.question import Question
 
@@ -28,14 +27,9 @@ def training_frame(question: Question, frontiers: Mapping[tuple[str, str], Front
 
     Args:
         frontiers: of the markets' features; a market that never had a feature has none of it.
-
-    Raises:
-        InvalidTimeError: the delay is negative.
     """
     micro = dt.timedelta(microseconds=1)
     late = 0 if question.delay is None else question.delay // micro
-    if late < 0:
-        raise InvalidTimeError(f"delay {question.delay} is negative: nothing is delivered before it exists")
     oldest = None if question.max_age is None else question.max_age // micro
     markets, rows = pa.array(question.markets, pa.string()), len(question.times)
     columns: dict[str, Any] = {"market": markets, "time": instants(question.times)}

@@ -11,10 +11,11 @@ import pyarrow as pa
 
 from hydra_assets import log
 from hydra_assets.core.instants import INSTANT, column_us, from_us, now_us, to_us
+from hydra_assets.core.names import names_of
 from hydra_assets.core.point_in_time import known_vintages, recordings_that_count
 from hydra_assets.core.tables.registry import TABLES
 from hydra_assets.core.tables.table import Stamps
-from hydra_assets.errors import CorruptionError, InvalidNameError, InvalidTimeError, InvalidValueError, SchemaError
+from hydra_assets.errors import CorruptionError, InvalidNameError, InvalidTimeError, InvalidValueError, SchemaError, StorageError
 from hydra_assets.storage import files
 from hydra_assets.storage.backend import Storage
 from hydra_assets.storage.capture import Existing, Look, capture
@@ -117,7 +118,7 @@ class ParquetLake:
         """
         folder = self._folder(data_type, market, utc_day(date, "date"))
         table = validated(table, folder, self._storage)
-        names = [name for name in key if name != "as_of"]
+        names = [name for name in names_of(key, "key") if name != "as_of"]
         for name in (*names, "as_of", "available_at"):
             if name not in table.column_names:
                 raise SchemaError(f"{folder.key}: append_new needs the column {name!r}; the table has {table.column_names}")
@@ -173,7 +174,7 @@ class ParquetLake:
             raise InvalidValueError(f"{folder.key}: a restamp needs a reason; it is all that later explains it")
         if not self._storage.names(folder.key):
             return 0
-        names = [name for name in key if name != "as_of"]
+        names = [name for name in names_of(key, "key") if name != "as_of"]
         with self._storage.lock(folder.key) as clock:
             rows = restamped(self._load([folder]), right, key=names, looks=looks_of(self._storage, folder.key), place=folder.key)
             if rows.num_rows:
@@ -185,7 +186,7 @@ class ParquetLake:
     def _put(self, table: pa.Table, folder: Folder, day: dt.date, stamp: int, *, key: Sequence[str] = (), **about: str) -> str:
         self._storage.sweep()
         metadata = {"recorded_at": str(stamp), "world": self.world, **about, **({"key": json.dumps(list(key))} if key else {})}
-        return files.put(self._storage, folder.key, table, day=f"{day:%Y%m%d}", metadata=metadata)
+        return files.put(self._storage, folder.key, table, day=f"{day.year:04d}{day.month:02d}{day.day:02d}", metadata=metadata)
 
     # ---------------------------------------------------------------- reading
 
@@ -255,6 +256,7 @@ class ParquetLake:
         """
         cut = to_us(known_at, what="known_at", rounding="floor")
         by = None if recorded_by is None else to_us(recorded_by, what="recorded_by", rounding="floor")
+        checked_name(data_type, "data_type"), checked_name(market, "market")
         if by is not None:
             if by > now_us():
                 raise InvalidTimeError(f"recorded_by {recorded_by} lies in the future; what will be recorded is not known")
@@ -282,7 +284,11 @@ class ParquetLake:
         import pyarrow.parquet as pq
 
         target = Path(path)
-        pq.write_table(self.read_known(data_type, market, known_at, key=key), target)
+        table = self.read_known(data_type, market, known_at, key=key)
+        try:
+            pq.write_table(table, target)
+        except OSError as error:
+            raise StorageError(f"{target}: cannot be written: {error}; name a file in a folder that may be written") from error
         return target
 
     # ---------------------------------------------------------------- upkeep
@@ -341,12 +347,12 @@ class ParquetLake:
         Those that a base file replaced are not among them. Rows still need the point-in-time rule, tombstones and restatements lie
         among them: `export_known` gives a file without.
         """
-        folders = self._between(data_type, market, start, end)
+        folders = self._of(data_type, market, start, end)
         return [self._storage.path(key) for folder in folders for key in self._reader.with_live_files(folder, list)]
 
     def writes(self, data_type: str, market: str, start: dt.date | None = None, end: dt.date | None = None) -> list[WriteInfo]:
         """The writes of the range: when, the versions that stamped and parsed them, and the reason of a restamp."""
-        return [write for folder in self._between(data_type, market, start, end) for write in self._reader.writes(folder)]
+        return [write for folder in self._of(data_type, market, start, end) for write in self._reader.writes(folder)]
 
     def folders(self, data_type: str | None = None, market: str | None = None) -> list[Folder]:
         """Every month folder, in order of data type, market and month."""
@@ -365,7 +371,7 @@ class ParquetLake:
 
     def watermarks(self, data_type: str, market: str, start: dt.date | None = None, end: dt.date | None = None) -> dict[str, dt.datetime]:
         """Folder key to the newest recording in it, of every folder in the range that holds rows: what a publish used."""
-        newest = {folder.key: self._reader.newest(folder) for folder in self._between(data_type, market, start, end)}
+        newest = {folder.key: self._reader.newest(folder) for folder in self._of(data_type, market, start, end)}
         return {key: from_us(at) for key, at in newest.items() if at is not None}
 
     def unchanged_since(self, folder: Folder, recorded_at: dt.datetime) -> bool:
@@ -387,7 +393,7 @@ class ParquetLake:
         Such a day is not missing. It is unknown, and not among them, until it was looked at.
         """
         days: set[dt.date] = set()
-        for folder in self._between(data_type, market, start, end):
+        for folder in self._of(data_type, market, start, end):
             looks = looks_of(self._storage, folder.key)
             days |= set(max(looks, key=lambda look: look.seen_us).unpublished) if looks else set()
         return {day for day in days if (start is None or utc_day(start, "start") <= day) and (end is None or day <= utc_day(end, "end"))}
@@ -466,9 +472,13 @@ class ParquetLake:
         months = ((first.year, first.month), (last.year, last.month))
         return [f for f in self.folders(data_type, market) if months[0] <= (f.year, f.month) <= months[1]]
 
+    def _of(self, data_type: str, market: str, start: dt.date | None, end: dt.date | None) -> list[Folder]:
+        """The month folders of one table and market; neither may be left out."""
+        return self._between(checked_name(data_type, "data_type"), checked_name(market, "market"), start, end)
+
     def _rows(self, data_type: str, market: str, start: dt.date | None, end: dt.date | None) -> pa.Table:
         schema = read_schema(self._storage, checked_name(data_type, "data_type"))
-        table = self._load(self._between(data_type, market, start, end), schema)
+        table = self._load(self._of(data_type, market, start, end), schema)
         if (start is None and end is None) or not table.num_rows:
             return table
         days = days_of(table)
@@ -522,7 +532,8 @@ def _row_key(data_type: str, key: Sequence[str] | None, table: pa.Table) -> list
         SchemaError: another key than the known table's own, or none at all.
     """
     own = TABLES[data_type].key if data_type in TABLES else None
-    names = next((each for each in (key, own, key_of(table)) if each is not None), None)
+    given = None if key is None else names_of(key, "key")
+    names = next((each for each in (given, own, key_of(table)) if each is not None), None)
     if names is None:
         raise SchemaError(f"{data_type}: written without a key; name it: key=[...]")
     if own is not None and {*names, "as_of"} != {*own, "as_of"}:

@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from hydra_assets.core.instants import column_us, iso, to_us
+from hydra_assets.core.instants import column_us, instants_us, iso, to_us
+from hydra_assets.core.names import names_of
 from hydra_assets.errors import InvalidTimeError, SchemaError
 
 _MICROSECOND = dt.timedelta(microseconds=1)
@@ -38,6 +39,10 @@ class Question:
     recorded_by: dt.datetime | None = None
     with_meta: bool = False
 
+    def __post_init__(self) -> None:
+        checked_span(self.max_age, "max_age")
+        checked_span(self.delay, "delay")
+
     @classmethod
     def of(cls, markets: Any, times: Iterable[dt.datetime] | None, features: Sequence[str] | None = None, **cuts: Any) -> "Question":
         """
@@ -53,21 +58,22 @@ class Question:
             SchemaError: a table without these columns, or beside *times*.
             InvalidTimeError: no times, or naive ones.
         """
-        names = None if features is None else tuple(features)
+        names = None if features is None else tuple(names_of(features, "features"))
         if isinstance(markets, pd.DataFrame):
             markets = pa.Table.from_pandas(markets, preserve_index=False)
+        elif not isinstance(markets, pa.Table) and hasattr(markets, "columns") and hasattr(markets, "__arrow_c_stream__"):
+            markets = pa.table(markets)  # polars, DuckDB
         if isinstance(markets, pa.Table):
             if times is not None or not {"market", "time"} <= set(markets.column_names):
                 raise SchemaError(
                     f"a table of pairs needs the columns market and time and no times beside it; it has {markets.column_names}"
                 )
-            return cls(markets["market"].to_pylist(), column_us(markets["time"], what="time", rounding="floor"), names, **cuts)
+            symbols = names_of(markets["market"], "column market")
+            return cls(symbols, column_us(markets["time"], what="time", rounding="floor"), names, **cuts)
         if times is None:
             raise InvalidTimeError("times are missing: give markets and times, or one table with the columns market and time")
-        symbols = [markets] if isinstance(markets, str) else list(markets)
-        instants = [to_us(t, what="time", rounding="floor") for t in times]
-        rows = np.tile(np.array(instants, dtype=np.int64), len(symbols))
-        return cls([market for market in symbols for _ in instants], rows, names, **cuts)
+        symbols, instants = names_of(markets, "markets"), instants_us(times, what="times", rounding="floor")
+        return cls([market for market in symbols for _ in instants], np.tile(instants, len(symbols)), names, **cuts)
 
     @classmethod
     def from_document(cls, query: Mapping[str, Any], recorded_by: str) -> "Question":
@@ -107,6 +113,16 @@ class Question:
         if list(self.markets) == [market for market in markets for _ in range(each)] and times == times[:each] * len(markets):
             return {"markets": markets, "times": times[:each]}
         return {"pairs": {"market": list(self.markets), "time": times}}
+
+
+def checked_span(span: object, what: str) -> None:
+    """Refuse with InvalidTimeError a span that is no timedelta, or a negative one."""
+    if span is None:
+        return
+    if not isinstance(span, dt.timedelta) or span != span:  # NaT differs from itself
+        raise InvalidTimeError(f"{what} must be a timedelta, not {span!r}")
+    if span < dt.timedelta(0):
+        raise InvalidTimeError(f"{what} {span} is negative; nothing is younger than now, or delivered before it exists")
 
 
 def _us(span: dt.timedelta | None) -> int | None:

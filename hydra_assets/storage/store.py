@@ -13,6 +13,7 @@ import pyarrow as pa
 from hydra_assets.closing import Closing
 from hydra_assets.core.instants import DAY_US, INSTANT, day_us, from_us, iso, now_us, to_us
 from hydra_assets.core.label import is_label
+from hydra_assets.core.names import names_of
 from hydra_assets.errors import InvalidTimeError, InvalidValueError, LabelError, LookaheadError, UnknownFeatureError, WorldError
 from hydra_assets.storage import certificate as certificates
 from hydra_assets.storage import facts, frame
@@ -22,7 +23,7 @@ from hydra_assets.storage.health import StoreHealth
 from hydra_assets.storage.mirror import Frontier, Mirror, frontier_of
 from hydra_assets.storage.names import checked_name
 from hydra_assets.storage.publishes import publish_rows, publishes_table, refuse_stale
-from hydra_assets.storage.question import Question
+from hydra_assets.storage.question import Question, checked_span
 from hydra_assets.storage.served import ServedVector
 from hydra_assets.storage.sqlite.fact_table import SqliteFactTable
 from hydra_assets.storage.withdrawal import guard_withdrawal
@@ -154,7 +155,7 @@ class FeatureStore(Closing):
         """
         checked_name(market, "market")
         first, after = _month_bounds(month)
-        wanted = sorted(set(features))
+        wanted = sorted(set(names_of(features, "features")))
         table = rows if isinstance(rows, pa.Table) else None
         fresh = facts.facts_of(rows, market=market)
         for fact in fresh:
@@ -220,6 +221,8 @@ class FeatureStore(Closing):
         Returns:
             Name to value; None is a known null or too old. A feature of which nothing was known yet is absent.
         """
+        checked_name(market, "market")
+        checked_span(max_age, "max_age")
         cut = to_us(query_time, what="query_time", rounding="floor")
         by = self._recorded_by(recorded_by)
         oldest = None if max_age is None else cut - max_age // dt.timedelta(microseconds=1)
@@ -246,6 +249,7 @@ class FeatureStore(Closing):
 
     def get_feature_history(self, market: str, feature_name: str, start: dt.datetime, end: dt.datetime) -> list[dict[str, Any]]:
         """All vintages with ``as_of`` from *start* to *end*, both inclusive: newest recording of each, withdrawn ones left out."""
+        checked_name(market, "market"), checked_name(feature_name, "feature_name")
         first, last = to_us(start, what="start", rounding="ceil"), to_us(end, what="end", rounding="floor")
         with self._table.snapshot():
             return [_instants(row) for row in self._table.vintages(market, feature_name, first, last)]
@@ -288,7 +292,7 @@ class FeatureStore(Closing):
 
     def answer(self, question: Question, *, certificate: str | os.PathLike[str] | None = None) -> pa.Table:
         """The training frame of *question*; see `get_training_frame`."""
-        markets = sorted(set(question.markets))
+        markets = sorted({checked_name(market, "market") for market in set(question.markets)})
         held = self.features(*markets)
         names = held if question.features is None else list(question.features)
         labels = [name for name in names if is_label(name)]
@@ -322,6 +326,7 @@ class FeatureStore(Closing):
         Raises:
             UnknownFeatureError: nothing of it was ever held.
         """
+        checked_name(market, "market")
         cut = to_us(query_time, what="query_time", rounding="floor")
         with self._table.snapshot():
             if (market, feature_name) not in self._table.series(market):
@@ -343,20 +348,23 @@ class FeatureStore(Closing):
 
     def features(self, *markets: str) -> list[str]:
         """The names ever held, for *markets* or for all; sorted."""
+        wanted = {checked_name(market, "market") for each in markets for market in names_of(each, "markets")}
         with self._table.snapshot():
-            return sorted({name for market, name in self._table.series() if not markets or market in markets})
+            return sorted({name for market, name in self._table.series() if not markets or market in wanted})
 
     def vintages(
         self, market: str, features: Sequence[str] | None = None, start: dt.date | None = None, end: dt.date | None = None
     ) -> pa.Table:
         """Every vintage that stands today, for checks and audits; *start* and *end* are inclusive UTC days of ``as_of``."""
+        checked_name(market, "market")
+        wanted = None if features is None else set(names_of(features, "features"))
         first = None if start is None else _day_us(start)
         last = None if end is None else _day_us(end) + DAY_US - 1
         with self._table.snapshot():
             out = [
                 {"market": market, "feature_name": name, **row}
                 for _, name in self._table.series(market)
-                if features is None or name in features
+                if wanted is None or name in wanted
                 for row in self._table.vintages(market, name, first, last)
             ]
         columns = {name: [row[name] for row in out] for name in VINTAGES.names}
@@ -370,12 +378,13 @@ class FeatureStore(Closing):
     def publishes(self, market: str | None = None) -> pa.Table:
         """Every publish: market, month, features, when, which folder as recorded when, how many facts."""
         with self._table.snapshot():
-            return publishes_table(self._table.publishes(market))
+            return publishes_table(self._table.publishes(None if market is None else checked_name(market, "market")))
 
     def last_inputs(self, market: str, features: Collection[str]) -> dict[str, dict[str, dt.datetime]]:
         """Month to the inputs of its newest publish that spoke for any of *features*: folder to the newest recording it used."""
+        checked_name(market, "market")
         with self._table.snapshot():
-            found = self._table.last_inputs(market, features)
+            found = self._table.last_inputs(market, names_of(features, "features"))
         return {month: {folder: from_us(at) for folder, at in used.items()} for month, used in found.items()}
 
     def check(self) -> int:
@@ -453,6 +462,8 @@ def _month_bounds(month: str) -> tuple[int, int]:
 def _day_us(day: dt.date) -> int:
     if isinstance(day, dt.datetime):
         day = from_us(to_us(day, what="day", rounding="floor")).date()
+    if not isinstance(day, dt.date):
+        raise InvalidTimeError(f"a day must be a date or an aware datetime, not {day!r}")
     return day_us(day)
 
 

@@ -7,8 +7,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from hydra_assets.core.instants import INSTANT, column_us, from_us, instants, to_us
-from hydra_assets.errors import InvalidTimeError, SchemaError
+from hydra_assets.errors import CorruptionError, InvalidTimeError, SchemaError, StorageError
 from hydra_assets.storage.backend import Storage
+from hydra_assets.storage.column_types import plain_type, plain_types
 from hydra_assets.storage.folder import HIDDEN, WRITTEN, Folder
 
 SCHEMA_FILE = "_schema.arrow"
@@ -27,7 +28,10 @@ def validated(table: pa.Table, folder: Folder, storage: Storage) -> pa.Table:
     clash = [name for name in table.column_names if name in HIDDEN or table.column_names.count(name) > 1]
     if clash:
         raise SchemaError(f"{folder.key}: column names {clash} are the lake's own or duplicates")
-    table = _utc(table, folder.key)
+    table = _utc(plain_types(table), folder.key)
+    _refuse_contradicting(table, folder)
+    if "as_of" in table.column_names and not _has_days(table):
+        raise SchemaError(f"{folder.key}: as_of is {table.schema.field('as_of').type}; it must be instants with a zone, or dates")
     if table.num_rows and _has_days(table):
         days = days_of(table)
         first = np.datetime64(f"{folder.year:04d}-{folder.month:02d}", "M")
@@ -35,22 +39,47 @@ def validated(table: pa.Table, folder: Folder, storage: Storage) -> pa.Table:
         if outside:
             outlier = days[days.astype("datetime64[M]") != first][0]
             raise InvalidTimeError(f"{folder.key}: {outside} row(s) have an as_of outside the month, the first {outlier}")
-    if (
-        "available_at" in table.column_names
-        and table.num_rows
-        and _has_days(table)
-        and pa.types.is_timestamp(table.schema.field("as_of").type)
-    ):
-        early = pc.sum(pc.less(table["available_at"], table["as_of"])).as_py()
+    if "available_at" in table.column_names and table.num_rows and _has_days(table):
+        if not pa.types.is_timestamp(table.schema.field("available_at").type):
+            raise SchemaError(f"{folder.key}: available_at is {table.schema.field('available_at').type}, no instant with a zone")
+        early = pc.sum(pc.less(table["available_at"], _instants_of(table["as_of"]))).as_py()
         if early:
             raise InvalidTimeError(f"{folder.key}: {early} row(s) have an available_at before their as_of")
-    _agree_on_schema(table.schema, folder, storage)
+    return _agreed(table, folder, storage)
+
+
+def _instants_of(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Days as their 00:00 UTC; instants as they are."""
+    if pa.types.is_timestamp(column.type):
+        return column
+    return column.cast(pa.date32()).cast(pa.timestamp("us")).cast(INSTANT)
+
+
+def _refuse_contradicting(table: pa.Table, folder: Folder) -> None:
+    """Refuse a column that is named like a part of the path and says something else: other engines read the path."""
+    parts = {"data_type": folder.data_type, "market": folder.market, "year": folder.year, "month": folder.month}
+    for name in parts.keys() & set(table.column_names):
+        said = pc.unique(table[name]).to_pylist()
+        right = {parts[name], str(parts[name]), f"{parts[name]:02d}"} if isinstance(parts[name], int) else {parts[name]}
+        wrong = [value for value in said if value not in right]
+        if wrong:
+            raise SchemaError(f"{folder.key}: column {name!r} says {wrong[0]!r} against its folder; leave the column out")
+
+
+def _agreed(table: pa.Table, folder: Folder, storage: Storage) -> pa.Table:
+    """*table* with one type a column over the whole data type; a column without a value takes the type that is known."""
+    known = read_schema(storage, folder.data_type)
+    for i, field in enumerate(table.schema):
+        if pa.types.is_null(field.type) and field.name in known.names:
+            kind = known.field(field.name).type
+            table = table.set_column(i, field.with_type(kind), pa.nulls(table.num_rows, kind))
+    _agree_on_schema(table.schema, known, folder, storage)
     return table
 
 
-def _agree_on_schema(schema: pa.Schema, folder: Folder, storage: Storage) -> None:
-    """One type a column over the whole data type: a changed one would break every later read."""
-    if not _new_columns(read_schema(storage, folder.data_type), schema, folder):
+def _agree_on_schema(schema: pa.Schema, known: pa.Schema, folder: Folder, storage: Storage) -> None:
+    """Grow the schema of the data type by new columns; a changed type would break every later read."""
+    if not _new_columns(known, schema, folder):
         return
     home = f"data_type={folder.data_type}"
     with storage.lock(home):
@@ -124,16 +153,30 @@ def stamped(table: pa.Table) -> np.ndarray | None:
 
 
 def read_schema(storage: Storage, data_type: str) -> pa.Schema:
-    """The columns of a data type; none of one that was never written."""
+    """
+    The columns of a data type whose type is known; none of one that was never written.
+
+    Raises:
+        CorruptionError: the file of them is damaged.
+    """
+    key = f"data_type={data_type}/{SCHEMA_FILE}"
     try:
-        return pa.ipc.read_schema(pa.py_buffer(storage.read(f"data_type={data_type}/{SCHEMA_FILE}")))
+        found = pa.ipc.read_schema(pa.py_buffer(storage.read(key)))
     except FileNotFoundError:
         return pa.schema([])
+    except (pa.ArrowException, OSError) as error:
+        if isinstance(error, StorageError):
+            raise
+        remedy = "move it away: the next write makes it anew"
+        raise CorruptionError(f"{storage.path(key)}: not the schema that was written: {error}; {remedy}") from error
+    return pa.schema([field.with_type(plain_type(field.type)) for field in found if not pa.types.is_null(field.type)])
 
 
 def _new_columns(known: pa.Schema, schema: pa.Schema, folder: Folder) -> list[pa.Field]:
     fresh = []
     for field in schema:
+        if pa.types.is_null(field.type):
+            continue  # without a value it says nothing of its type
         if field.name not in known.names:
             fresh.append(field)
         elif known.field(field.name).type != field.type:
