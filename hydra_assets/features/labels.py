@@ -35,7 +35,7 @@ def session_counts(horizons: object) -> list[int]:
     counts = []
     for horizon in given:
         if not isinstance(horizon, numbers.Integral) or isinstance(horizon, bool) or int(horizon) < 1:
-            raise InvalidValueError(f"horizon {horizon!r} is no number of sessions ahead, 1 or more")
+            raise InvalidValueError(f"horizons: {horizon!r} is no number of sessions ahead, 1 or more")
         counts.append(int(horizon))
     return counts
 

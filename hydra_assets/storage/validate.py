@@ -30,8 +30,6 @@ def validated(table: pa.Table, folder: Folder, storage: Storage) -> pa.Table:
         raise SchemaError(f"{folder.key}: column names {clash} are the lake's own or duplicates")
     table = _utc(plain_types(table), folder.key)
     _refuse_contradicting(table, folder)
-    if "as_of" in table.column_names and not _has_days(table):
-        raise SchemaError(f"{folder.key}: as_of is {table.schema.field('as_of').type}; it must be instants with a zone, or dates")
     if table.num_rows and _has_days(table):
         days = days_of(table)
         first = np.datetime64(f"{folder.year:04d}-{folder.month:02d}", "M")

@@ -236,12 +236,6 @@ def test_no_row_is_available_before_its_day_whatever_the_type_of_the_day(lake, k
         lake.write(pa.table({"as_of": pa.array([day], kind), "available_at": pa.array([dt.date(2025, 1, 21)])}), "x", "HE", DAY)
 
 
-def test_an_as_of_that_is_no_day_is_refused(lake):
-    for column in (pa.array(["2025-01-07"]), pa.array([20250107]), pa.nulls(1)):
-        with pytest.raises(SchemaError, match="as_of"):
-            lake.write(pa.table({"as_of": column, "v": [1.0]}), "x", "HE", DAY)
-
-
 @pytest.mark.parametrize("year", [1, 999, 9999])
 def test_what_is_written_in_any_year_is_read_back(lake, year):
     day = dt.datetime(year, 3, 4, tzinfo=dt.UTC)
