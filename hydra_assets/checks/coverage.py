@@ -51,7 +51,7 @@ def coverage(report: CheckReport, scope: Scope, rows: pa.Table) -> str:
         elif not _may_lie_off_session(scope, rows, day):
             report.add_failure(scope.market, day, day=day, fault="a row on a day that is no session")
     if settled:
-        report.counts.update(inferred=len(settled.inferred), unflagged=len(settled.unflagged))
+        report.counts.update(inferred=len(settled.inferred), unflagged=len(settled.unflagged), nonpositive=_nonpositive(scope.table, rows))
     if len(listed) < len(due):
         report.counts["before_listing"] += len(due) - len(listed)
     return f"{report.rows} {extent}" + "".join(_remarks(report, scope))
@@ -64,6 +64,14 @@ def _held_days(table: Table, rows: pa.Table, settled: SettledDays | None) -> dic
     wanted = _OPTION_STATISTICS if table.needs_options else STATISTICS
     held = {stat: _days(rows.filter(pc.equal(rows["stat"], stat)) if rows.num_rows else rows) for stat in wanted}
     return held | {"settlement": settled.all}
+
+
+def _nonpositive(table: Table, rows: pa.Table) -> int:
+    """Contracts and days that settled at 0 or less; of options, which are worth nothing often, none is counted."""
+    if table.needs_options or not rows.num_rows:
+        return 0
+    hit = rows.filter(pc.and_(pc.equal(rows["stat"], "settlement"), pc.less_equal(rows["value"], 0)))
+    return int(hit.group_by(["instrument_id", "as_of"]).aggregate([]).num_rows)
 
 
 def _days(rows: pa.Table) -> set[dt.date]:
@@ -84,6 +92,7 @@ def _remarks(report: CheckReport, scope: Scope) -> Iterator[str]:
     for count, remark in (
         (report.counts["inferred"], "with a settlement that never became final"),
         (report.counts["unflagged"], "settled without a word on being final"),
+        (report.counts["nonpositive"], "settlements of 0 or less, without a logarithm"),
         (len(report.known_holes), "known not to be in the vendor's history"),
         (report.counts["before_listing"], "before the market had options"),
     ):

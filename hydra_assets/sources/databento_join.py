@@ -82,16 +82,21 @@ class Definitions:
 
 
 def unknown(store: DBNStore, definitions: Definitions, numbers: np.ndarray, days: np.ndarray) -> tuple[int, list[str]]:
-    """Count of records of spreads and the like, and the records that something should define and nothing does."""
+    """
+    Count of records of spreads and the like, and the records that something should define and nothing does.
+
+    A late figure of a day before the answer's own range has no symbol in the answer. Its own range had one: where nothing defines it,
+    it is of a combination and the like, too.
+    """
     if not len(numbers):
         return 0, []
     symbols: dict[str, str] = {}
     for symbol, intervals in store.metadata.mappings.items():
         symbols.update((str(interval["symbol"]), symbol) for interval in intervals)
-    lost, spreads = [], 0
+    lost, spreads, first = [], 0, store.metadata.start // (DAY_US * 1000)
     for number, day in zip(numbers.tolist(), days.tolist(), strict=True):
         symbol = symbols.get(str(number), "")
-        if definitions.wanted(symbol):
+        if definitions.wanted(symbol) and (symbol or day >= first):
             named = symbol or "an instrument without a symbol"
             lost.append(f"{named} (id {number}) on {EPOCH + dt.timedelta(day)}: no definition of it in the lake")
         else:

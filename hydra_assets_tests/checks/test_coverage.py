@@ -97,6 +97,18 @@ def test_a_settlement_that_never_became_final_counts_and_is_told(statistics):
     assert "22 settled without a word on being final" in unflagged.looked_at
 
 
+def test_settlements_of_zero_or_less_are_no_fault_and_are_counted():
+    days = [dt.date(2025, 12, day) for day in (1, 2, 3)]
+    rows = [
+        statistic("HEZ5", EXPIRES, stat, day, at(f"{day} 20:00"), value if stat == "settlement" else 5.0)
+        for day, value in zip(days, (80.0, -37.63, 0.0), strict=True)
+        for stat in ("settlement", "cleared_volume", "open_interest")
+    ]
+    report = judged(coverage, scope("futures_statistics", DECEMBER, now=at("2025-12-05")), tables(rows)["futures_statistics"])
+    assert (report.verdict, report.counts["nonpositive"]) == ("passed", 2)
+    assert "2 settlements of 0 or less, without a logarithm" in report.looked_at
+
+
 def test_a_session_is_settled_by_what_stands():
     """Final, taken back, preliminary alone, and a preliminary print that came after the final one."""
     days = [dt.date(2025, 12, day) for day in range(1, 5)]

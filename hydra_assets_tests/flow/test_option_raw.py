@@ -26,6 +26,7 @@ from hydra_assets.errors import BudgetError, VendorContentError, VendorRefusedEr
 from hydra_assets.flow.feed import keep
 from hydra_assets.flow.feeds.databento import DATABENTO
 from hydra_assets.flow.feeds.databento_plan import NO_ROOTS, complete_at, plan_of
+from hydra_assets.sources.databento_join import unknown
 from hydra_assets.sources.databento_options import OptionDefinitions, parse_option_definitions, parse_option_quotes
 from hydra_assets.sources.databento_parse import parse_statistics
 from hydra_assets.sources.ledger import Budget, Ledger
@@ -55,10 +56,10 @@ def chicago(day: str, clock: str) -> int:
     return ns(dt.datetime.combine(D.fromisoformat(day), dt.time.fromisoformat(clock), CHICAGO))
 
 
-def crafted(schema, *messages, mappings=()):
+def crafted(schema, *messages, mappings=(), start=0):
     """A real DBN answer, written by hand."""
     metadata = dbn.Metadata(
-        dataset="GLBX.MDP3", start=0, end=2**62, stype_in=dbn.SType.PARENT, stype_out=dbn.SType.INSTRUMENT_ID,
+        dataset="GLBX.MDP3", start=start, end=2**62, stype_in=dbn.SType.PARENT, stype_out=dbn.SType.INSTRUMENT_ID,
         schema=dbn.Schema.from_str(schema), symbols=["HE.OPT"], not_found=[], partial=[], mappings=list(mappings), version=3,
     )  # fmt: skip
     return DBNStore.from_bytes(metadata.encode() + b"".join(bytes(message) for message in messages))
@@ -249,6 +250,17 @@ def test_what_nothing_defines_that_day_is_quarantined_and_a_combination_left_out
     # An id is good for its day: yesterday's definition does not serve a quote of today.
     tomorrow = quotes_of(known, quoted(1, chicago("2025-12-03", "10:00")))
     assert (tomorrow.table.num_rows, len(tomorrow.quarantined)) == (0, 1)
+
+
+def test_a_late_figure_of_a_day_before_the_answer_is_no_lost_record_where_nothing_names_it(known):
+    """A combination of the last day of the month before, whose figures come in the morning, has no symbol in this month's answer."""
+    day = np.array([(D(2025, 12, 1) - D(1970, 1, 1)).days])
+    late = crafted("statistics", start=ns(at("2025-12-02 13:00")))
+    own = crafted("statistics", start=ns(at("2025-12-01 13:00")))
+    named = crafted("statistics", mappings=[mapped("HEZ5 C8400", 5)], start=ns(at("2025-12-02 13:00")))
+    assert unknown(late, known, np.array([5]), day) == (1, [])
+    assert len(unknown(own, known, np.array([5]), day)[1]) == 1
+    assert len(unknown(named, known, np.array([5]), day)[1]) == 1
 
 
 def test_an_id_used_again_is_what_it_was_on_the_day(known):
