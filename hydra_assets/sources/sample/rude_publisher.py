@@ -64,6 +64,8 @@ class RudePublisher:
             return self._publisher.records(schema, low, high)
         rows = self._publisher.records(schema, low - MARGIN, high + MARGIN)
         for change in chosen:
+            if reused and change is rude_statistics.undated:  # a figure has the id of the session that it describes, told or not
+                rows, reused = reused_ids(rows, self._product), False
             rows = change(rows, self._product)
         at = rows["ts_recv" if "ts_recv" in (rows.dtype.names or ()) else "ts_event"]
         rows = rows[(at >= low) & (at < high)]
