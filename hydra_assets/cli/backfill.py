@@ -18,11 +18,10 @@ from hydra_assets.cli.console import (
     progress_bar,
     split_names,
 )
-from hydra_assets.cli.quote import price_of, show_price
+from hydra_assets.cli.quote import AgainOption, Price, lacking, price_of, show_price
 from hydra_assets.config.home import Home, resolve_home
 from hydra_assets.config.load import Config, load_config
-from hydra_assets.core.months import Month
-from hydra_assets.errors import ConfigError
+from hydra_assets.errors import BudgetError, ConfigError
 from hydra_assets.host.outcome import Gap, RunOutcome
 
 SHOWN = 6  # gaps of one table
@@ -42,6 +41,10 @@ def backfill(
             show_default=False,
         ),
     ] = None,
+    again: AgainOption = False,
+    up_to_budget: Annotated[
+        bool, typer.Option("--up-to-budget", help="Live world: fetch what the budgets allow; the rest are gaps, for another day.")
+    ] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Live world: do not ask before paying what the quote says.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print no progress bar.")] = False,
     world: WorldOption = None,
@@ -52,7 +55,7 @@ def backfill(
 
     What is captured already is not fetched again: a run that failed or was stopped with Ctrl-C keeps what it had, and the same
     command goes on from there. A day that is not out yet is a gap with its reason, and the next run asks for it again. In the live
-    world the price is shown first, and you are asked.
+    world the price is shown first, and you are asked; where the whole does not fit the budgets, nothing is begun unless --up-to-budget.
 
     Exit code 0 also with warnings, which are listed; 1 where a step or a blocking check failed.
     """
@@ -63,10 +66,14 @@ def backfill(
         loading = progress.add_task("starting Dagster", total=None)
         from hydra_assets.host.runs import MarketRun, selected
 
-        run, tables = MarketRun(home, market, wanted, names), selected(names)
+        run, tables = MarketRun(home, market, wanted, names, again=again, up_to_budget=up_to_budget), selected(names)
         progress.remove_task(loading)
     if home.world == "live":
-        _ask_first(home, config, market, wanted, tables, yes=yes, as_json=as_json)
+        if as_json and not yes:
+            raise ConfigError("--json in the live world cannot ask whether to pay; see the price with hydra-assets quote, then add --yes")
+        price = price_of(home, config, market, wanted, tables, again=again)
+        if price.rows:  # else what is selected is free
+            _ask_first(price, home, config, f"{market} {months}", up_to_budget=up_to_budget, yes=yes, quiet=as_json)
     started = time.monotonic()
     with progress_bar(quiet=quiet or as_json) as progress:
         task = progress.add_task(f"{market} {months}", total=run.steps)
@@ -74,22 +81,20 @@ def backfill(
     _report(run.result(), home, market, months, time.monotonic() - started, as_json=as_json)
 
 
-def _ask_first(home: Home, config: Config, market: str, months: list[Month], tables: list[str], *, yes: bool, as_json: bool) -> None:
-    """Show the price of what costs money and ask whether to pay it."""
-    from hydra_assets.flow.feeds.databento import DatabentoSettings
+def _ask_first(price: Price, home: Home, config: Config, what: str, *, up_to_budget: bool, yes: bool, quiet: bool) -> None:
+    """
+    Show what the whole costs and ask whether to pay it.
 
-    if as_json and not yes:
-        raise ConfigError("--json in the live world cannot ask whether to pay; see the price with hydra-assets quote, then add --yes")
-    if as_json:
-        return
-    price = price_of(home, config, market, months, tables)
-    if not price.rows:
-        return  # what is selected is free
-    show_price(price, home, config, f"{market} {months[0]}..{months[-1]}")
-    if price.usd > config.vendor("databento", DatabentoSettings).run_budget_usd:
-        console.print("[yellow]More than a run may spend: it will be refused. Raise databento.run_budget_usd, or take fewer months.[/]")
+    Raises:
+        BudgetError: it does not fit the budgets, and was not asked for as far as they go.
+    """
+    if not quiet:
+        show_price(price, home, config, what)
+    lines = lacking(price, home, config)
+    if lines and not up_to_budget:
+        raise BudgetError(f"{what} costs ${price.usd:,.4f}: {'; '.join(lines)}; or add --up-to-budget. Nothing was requested")
     if not yes:
-        typer.confirm(f"Pay ${price.usd:,.4f} and go on?", abort=True)
+        typer.confirm(f"Pay {'what the budgets allow of ' if lines else ''}${price.usd:,.4f} and go on?", abort=True)
 
 
 def _shortened(line: str) -> str:

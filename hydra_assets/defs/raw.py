@@ -17,6 +17,8 @@ from hydra_assets.flow.feed import Fact, Records, fetch_all
 from hydra_assets.flow.feeds.registry import FEEDS
 
 # A run with one of these tags was asked for by a machine; backfills and launches from the UI by a person.
+UP_TO_BUDGET = "hydra/up_to_budget"  # tag of a run in which what is over budget is a gap, and no failure
+AGAIN_SINCE = "hydra/again_since"  # tag of a run that asks for days held too: the day since which an answer must have been seen
 UNATTENDED_TAGS = ("dagster/schedule_name", "dagster/sensor_name", "dagster/from_automation_condition")
 
 
@@ -46,6 +48,7 @@ def raw_table(table: Table) -> dg.AssetsDefinition:
         # with the ledger: what is captured, or kept, is not asked for again.
         with vendor.open(run=context.run.root_run_id or context.run.run_id, unattended=unattended) as source:
             source.report = context.log.info
+            source.again_since = dt.date.fromisoformat(context.run.tags[AGAIN_SINCE]) if AGAIN_SINCE in context.run.tags else None
             plans, fetched = one_attempt(
                 context, lambda: fetch_all(feed, source, lake, table, wanted, config, once=True), source.max_attempts
             )
@@ -64,8 +67,9 @@ def raw_table(table: Table) -> dg.AssetsDefinition:
                     {**metadata_of(facts), **coverage_calendar(days)}, partition_key=str(key_of(plan.market.symbol, month))
                 )
             context.add_asset_metadata(metadata_of(feed.run_facts(fetched, vendor.home)))
-            if fetched.refusal is not None:
-                raise dg.Failure(fetched.refusal, allow_retries=False)
+            faults = [fetched.refusal or "", *(() if UP_TO_BUDGET in context.run.tags else fetched.over_budget)]
+            if any(faults):
+                raise dg.Failure("; ".join(filter(None, faults)), allow_retries=False)
 
         return dg.Output(batches())
 

@@ -51,11 +51,13 @@ class Fetched:
         records: read so far, those quarantined included.
         quarantined: records that cannot be used, each with its reason.
         refused: answers of which too much is quarantined, each with the reason: they give no batch, and capture no day.
+        over_budget: what was left out because a budget did not allow it, each with the price; its days are gaps.
     """
 
     records: int = 0
     quarantined: list[Any] = field(default_factory=list)
     refused: list[str] = field(default_factory=list)
+    over_budget: list[str] = field(default_factory=list)
 
     @property
     def facts(self) -> dict[str, Fact]:

@@ -5,6 +5,7 @@ The assets and checks are those of the UI, and the run is recorded in the home's
 open.
 """
 
+import datetime as dt
 import difflib
 import logging
 import signal
@@ -21,6 +22,7 @@ from hydra_assets.core.months import Month, months_between
 from hydra_assets.core.names import names_of
 from hydra_assets.definitions import ASSETS, definitions_for
 from hydra_assets.defs.partitions import MARKET_MONTH, key_of
+from hydra_assets.defs.raw import AGAIN_SINCE, UP_TO_BUDGET
 from hydra_assets.errors import ConfigError, InvalidTimeError
 from hydra_assets.host.outcome import RunOutcome
 from hydra_assets.host.run_events import outcome_of
@@ -41,13 +43,24 @@ class MarketRun:
         market: a configured symbol.
         months: consecutive months, at least one.
         assets: names of tables or groups; default all.
+        again: ask for days that are held too, unless they were seen today already.
+        up_to_budget: what the budgets do not allow are gaps, and no failure.
 
     Raises:
         ConfigError: unknown market or table.
         InvalidTimeError: a month outside the partitions.
     """
 
-    def __init__(self, home: Home, market: str, months: Sequence[Month], assets: Sequence[str] | None = None) -> None:
+    def __init__(
+        self,
+        home: Home,
+        market: str,
+        months: Sequence[Month],
+        assets: Sequence[str] | None = None,
+        *,
+        again: bool = False,
+        up_to_budget: bool = False,
+    ) -> None:
         config = load_config()
         config.market(market)
         for month in (months[0], months[-1]):
@@ -57,6 +70,8 @@ class MarketRun:
         home.prepare_dagster()
         self._home, self._market, self._months = home, market, list(months)
         self._tables = selected(assets)
+        self._tags = {UP_TO_BUDGET: "true"} if up_to_budget else {}
+        self._tags |= {AGAIN_SINCE: dt.datetime.now(dt.UTC).date().isoformat()} if again else {}
         defs = definitions_for(home)
         self._job = defs.resolve_implicit_global_asset_job_def()
         checks = [key for check in defs.asset_checks or () for key in check.check_keys if key.asset_key.path[-1] in self._tables]
@@ -80,6 +95,7 @@ class MarketRun:
             # The daemon cannot retry a run of this process: it does not know its code. The next command goes on instead.
             "dagster/max_retries": "0",
             "hydra/command": "backfill",
+            **self._tags,
         }
         quiet = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
         with dg.DagsterInstance.from_config(str(self._home.dagster)) as instance, run_lock(self._home, self.run_id):

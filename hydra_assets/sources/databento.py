@@ -37,6 +37,7 @@ class DatabentoSource:
         now, sleep: the clock.
 
     Attributes:
+        again_since: captured days are asked for again, and answers seen before this day do not count; None asks for none again.
         report: called with a line on the progress of what takes long.
     """
 
@@ -55,6 +56,7 @@ class DatabentoSource:
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self.ledger, self.max_attempts = ledger, max_attempts
+        self.again_since: dt.date | None = None
         self.report: Report = lambda message: None
         self.folder = archives / "databento"
         self._key, self._gateway, self._budget, self._limits, self._now = key, gateway, budget, limits or Limits(), now
@@ -129,6 +131,9 @@ class DatabentoSource:
             job = job if job.id else self._jobs.find(job, submitted)
             if job is not None:
                 return self._downloaded(job, submitted, usd=0.0)
+        left = self.ledger.unjudged(asked, seen_since=seen_since)
+        if left is not None and self._path(left.sha256).exists():
+            return self._judged(left.number, left.sha256, request, left.records, 0.0, [])
         quote = self.quote(request)
         self.report(f"{request}: asking for {quote.records:,} records, {quote.size / 1e6:,.1f} MB")
         if self._batch_above is not None and quote.size > self._batch_above:
@@ -136,41 +141,43 @@ class DatabentoSource:
         return self._streamed(request, quote)
 
     def _downloaded(self, job: Job, request: Request, *, usd: float) -> Payload:
-        """The file of a batch job, kept before it is judged; *usd* is what it cost now."""
+        """The file of a batch job; *usd* is what it cost now."""
         path = self._jobs.download(job, request, self.report)
-        folder, sha256 = path.parent, self._keep(path)
+        folder, sha256 = path.parent, self._keep(path, job.number)
         shutil.rmtree(folder, ignore_errors=True)
-        messages: list[str] = []
-        try:
-            judge(self._path(sha256), request, job.records, messages, proven=True)
-        except VendorContentError as error:
-            self.ledger.end(job.number, refused=False, reason=f"{type(error).__name__}: {error}", sha256=sha256)
-            raise
-        seen_at = self._now()
-        self.ledger.keep(job.number, sha256, seen_at)
-        return Payload(self._path(sha256), sha256, seen_at, usd, tuple(messages))
+        return self._judged(job.number, sha256, request, job.records, usd, [], proven=True)
 
     def _streamed(self, request: Request, quote: Quote) -> Payload:
-        asked = request.arguments()
-        number = self.ledger.reserve(asked, usd=quote.usd, records=quote.records, size=quote.size, budget=self._budget, now=self._now())
+        number = self.ledger.reserve(
+            request.arguments(), usd=quote.usd, records=quote.records, size=quote.size, budget=self._budget, now=self._now()
+        )
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        sha256 = None
         try:
             with tempfile.TemporaryDirectory(prefix=FETCH_PREFIX, dir=self.folder) as empty:
                 got = Path(empty) / "answer.dbn.zst"
                 messages = self._download(request, quote, got)
-                sha256 = self._keep(got)  # paid for: kept before it is judged
-            before = [self._path(each) for each in self.ledger.unusable(asked)]
-            judge(self._path(sha256), request, quote.records, messages, before=before)
+                sha256 = self._keep(got, number)
         except VendorRefusedError as error:
             self.ledger.end(number, refused=True, reason=str(error))
             raise
         except BaseException as error:
-            self.ledger.end(number, refused=_cost_nothing(error), reason=f"{type(error).__name__}: {error}", sha256=sha256)
+            self.ledger.end(number, refused=_cost_nothing(error), reason=f"{type(error).__name__}: {error}")
+            raise
+        return self._judged(number, sha256, request, quote.records, quote.usd, messages)
+
+    def _judged(
+        self, number: int, sha256: str, request: Request, announced: int, usd: float, messages: list[str], *, proven: bool = False
+    ) -> Payload:
+        """An answer that is paid for and in the archive, if it is whole."""
+        try:
+            before = [self._path(each) for each in self.ledger.unusable(request.arguments())]
+            judge(self._path(sha256), request, announced, messages, before=before, proven=proven)
+        except Exception as error:
+            self.ledger.end(number, refused=False, reason=f"{type(error).__name__}: {error}", sha256=sha256)
             raise
         seen_at = self._now()
         self.ledger.keep(number, sha256, seen_at)
-        return Payload(self._path(sha256), sha256, seen_at, quote.usd, tuple(messages))
+        return Payload(self._path(sha256), sha256, seen_at, usd, tuple(messages))
 
     def _download(self, request: Request, quote: Quote, path: Path) -> list[str]:
         bounded = dataclasses.replace(self._limits, max_bytes=min(self._limits.max_bytes, quote.size + _SPARE_BYTES))
@@ -184,9 +191,10 @@ class DatabentoSource:
             raise VendorContentError(f"{request}: not DBN: {error}") from None
         return messages
 
-    def _keep(self, got: Path) -> str:
-        """Move a downloaded file into the archive under the hash of its bytes, durably; the hash."""
+    def _keep(self, got: Path, number: int) -> str:
+        """Move a downloaded file, which is paid for, into the archive under the hash of its bytes, durably; the hash."""
         sha256 = sha256_of(got)
+        self.ledger.received(number, sha256)
         with got.open("rb") as written:
             os.fsync(written.fileno())
         got.replace(self._path(sha256))

@@ -37,7 +37,10 @@ from hydra_assets.sources.databento_records import (
 
 MAX_SHARE_OF_OTHER_TICKS = 0.05  # of an answer's options; fewer are quarantined one by one
 STRIKE_RANGE = 4  # median strike over settlement, either way: the chain of a fallen market reaches 2 or 3, another unit begins at 8
-FROM = dt.time(8)  # of a day's quotes, Chicago time: nothing of the night before
+# Start of a day's quotes, exchange time: nothing of the night before. Not later: a record is made only when the book moves, so the quote
+# that stands at the cut can be hours old where little is traded, and the chain takes it whatever its age. Nor would a later start be
+# much cheaper: a request is a month in one piece, and only its first morning would be left out.
+FROM = dt.time(8)
 SMALLEST_TICK, LARGEST_TICK = 1 / 10, 2  # of an option, in ticks of its future: halves and eighths are usual, a hundredth is another unit
 
 

@@ -55,6 +55,15 @@ class Kept:
 
 
 @dataclass(frozen=True)
+class Unjudged:
+    """An answer whose bytes came, before the process ended: its number, hash, and the records announced."""
+
+    number: int
+    sha256: str
+    records: int
+
+
+@dataclass(frozen=True)
 class Job:
     """
     A batch job that is paid for, or may be, and whose file is not in the archive yet.
@@ -222,6 +231,27 @@ class Ledger(Closing):
                 ("refused" if refused else "failed", reason, sha256, number),
             )
 
+    def received(self, number: int, sha256: str) -> None:
+        """Note the hash of bytes that came, before they are in the archive and judged: after a kill they are judged, not bought again."""
+        with self._writing():
+            self._db.execute("UPDATE requests SET sha256 = ? WHERE id = ?", (sha256, number))
+
+    def unjudged(self, request: Mapping[str, Any], *, seen_since: dt.date) -> Unjudged | None:
+        """The newest answer to exactly *request*, asked for on *seen_since* or later, that came and was not judged."""
+        row = self._db.execute(
+            "SELECT * FROM requests WHERE state = 'asked' AND sha256 IS NOT NULL AND dataset = ? AND schema = ? AND symbols = ?"
+            " AND start_us = ? AND end_us = ? AND substr(asked_at, 1, 10) >= ? ORDER BY id DESC LIMIT 1",
+            (
+                request["dataset"],
+                request["schema"],
+                request["symbols"],
+                _us(request["start"]),
+                _us(request["end"]),
+                seen_since.isoformat(),
+            ),
+        ).fetchone()
+        return None if row is None else Unjudged(row["id"], row["sha256"], row["records"])
+
     def submitted(self, number: int, job: str) -> None:
         """Note that the vendor has taken the request as batch job *job*."""
         with self._writing():
@@ -251,6 +281,10 @@ class Ledger(Closing):
     def spent(self, run: str | None = None) -> float:
         """Dollars that were, or may have been, paid: by *run*, or ever."""
         return self._spent("run = ?", run) if run is not None else self._spent("? IS NULL", None)
+
+    def spent_on(self, day: dt.date) -> float:
+        """Dollars that were, or may have been, paid on a UTC day."""
+        return self._spent("substr(asked_at, 1, 10) = ?", day.isoformat())
 
     def covering(self, request: Mapping[str, Any], *, seen_since: dt.date) -> Kept | None:
         """The newest kept answer that holds all of *request*'s range and was seen on *seen_since* or later."""

@@ -16,7 +16,7 @@ import hydra_assets
 from hydra_assets.cli.main import app
 from hydra_assets.config.home import Home, resolve_home
 from hydra_assets.core.months import Month
-from hydra_assets.errors import ConfigError, HydraError, InvalidTimeError
+from hydra_assets.errors import BudgetError, ConfigError, HydraError, InvalidTimeError
 from hydra_assets.host.run_locks import dead_runs
 from hydra_assets.host.runs import selected
 from hydra_assets.sources.ledger import Ledger
@@ -218,6 +218,52 @@ def test_in_the_live_world_the_price_comes_first_and_no_means_no(live_vendor):
         assert ledger.spent() > 0
     told = json.loads(run(*LIVE, "--json", "--yes").stdout)
     assert (told["world"], told["new_rows"], told["paid_usd"]) == ("live", 0, 0)
+
+
+def test_what_does_not_fit_a_budget_is_refused_at_once_and_says_what_to_set(live_vendor, home):
+    months = ("HE", "2025-09..2025-10", "--world", "live")
+    priced = json.loads(CliRunner().invoke(app, ["quote", *months, "--json"]).stdout)
+    by_table = {row["table"]: row["usd"] for row in priced["tables"]}
+    price, file = by_table["futures_definitions"], home / "config.yaml"
+    budget = price * 0.6  # one of two months
+    file.write_text(file.read_text().replace("run_budget_usd: 2.0", f"run_budget_usd: {budget}\n  day_budget_usd: {price / 2}"))
+    lacking = json.loads(CliRunner().invoke(app, ["quote", *months, "--json"]).stdout)["lacking"]
+    assert len(lacking) == 2
+    words = (*months, "--select", "futures_definitions")
+    refused = run(*words, "--yes", "--json")
+    assert isinstance(refused.exception, BudgetError)
+    for part in (f"costs ${price:,.4f}", "databento.run_budget_usd to 0.0", "databento.day_budget_usd to 0.0", str(file), "--up-to-budget"):
+        assert part in str(refused.exception)
+    with Ledger(live_vendor.ledger) as ledger:
+        assert ledger.requests() == []
+    file.write_text(file.read_text().replace(f"day_budget_usd: {price / 2}", "day_budget_usd: 9.0"))
+    partly = run(*words, "--up-to-budget", answer="y\n")
+    assert partly.exit_code == 0, partly.output
+    assert "Pay what the budgets allow of" in partly.output
+    assert re.search(r"gap +futures_definitions .*over budget", partly.output)
+    with Ledger(live_vendor.ledger) as ledger:
+        assert 0 < ledger.spent() <= budget
+    rest = run(*words, answer="y\n")  # another run, with a budget of its own
+    assert rest.exit_code == 0, rest.output
+    with Ledger(live_vendor.ledger) as ledger:
+        assert ledger.spent() == pytest.approx(price)
+
+
+def test_days_held_have_a_price_of_their_own_and_are_paid_again_on_request_alone(live_vendor):
+    words = ("HE", "2025-10", "--world", "live")
+    assert run(*words, "--select", "futures_definitions", "--yes", "--json").exit_code == 0
+    with Ledger(live_vendor.ledger) as ledger:
+        price = ledger.spent()
+        ledger._db.execute("UPDATE requests SET seen_at = '2026-01-02T00:00:00+00:00', asked_at = '2026-01-02T00:00:00+00:00'")
+    shown = CliRunner().invoke(app, ["quote", *words, "--again"])
+    assert f"Already held: 23 table-days that are asked for again, ${price:,.4f}" in " ".join(shown.output.split())
+    rows = {row["table"]: row for row in json.loads(CliRunner().invoke(app, ["quote", *words, "--again", "--json"]).stdout)["tables"]}
+    assert rows["futures_definitions"]["again_usd"] == rows["futures_definitions"]["usd"] == pytest.approx(price)
+    assert rows["futures_bars"]["again_usd"] == 0 < rows["futures_bars"]["usd"]
+    for _ in range(2):  # the second time they were seen today
+        assert run(*words, "--select", "futures_definitions", "--again", "--yes", "--json").exit_code == 0
+        with Ledger(live_vendor.ledger) as ledger:
+            assert ledger.spent() == pytest.approx(2 * price)
 
 
 def test_the_progress_of_what_takes_long_is_shown(home):

@@ -601,24 +601,24 @@ def test_pending_days_are_gaps_and_degraded_days_set_the_quality(tmp_path, lake,
 
 
 def test_a_day_that_the_vendor_mended_is_fetched_again_at_most_three_times(tmp_path, lake, monkeypatch):
-    changed, bad = {}, D(2025, 11, 12)
+    changed, bad, words = {}, D(2025, 11, 12), ["degraded"]
     with vendor() as running, source(running.url, tmp_path) as asking:
         real = type(asking).conditions
 
-        def conditions(self, *words):
-            return {
-                d: type(c)("degraded" if d == bad else "available", changed.get(d, D(2025, 11, 30))) for d, c in real(self, *words).items()
-            }
+        def conditions(self, *asked):
+            told = real(self, *asked)
+            return {d: type(c)(words[-1] if d == bad else "available", changed.get(d, D(2025, 11, 30))) for d, c in told.items()}
 
         monkeypatch.setattr(type(asking), "conditions", conditions)
         lay(asking, lake, "futures_definitions", [Month(2025, 11)])
         lay(asking, lake, "futures_bars", [Month(2025, 11)])
-        changed.update(dict.fromkeys((D(2025, 11, 3), D(2025, 11, 4)), D(2026, 9, 1)))  # generated anew, the condition as before
+        changed.update(dict.fromkeys((D(2025, 11, 3), bad), D(2025, 12, 9)))  # generated anew, the condition as before
         asking._free_answers.clear()
         assert lay(asking, lake, "futures_bars", [Month(2025, 11)])[0].ranges == []
         fetched = []
         for n in range(4):
             changed[bad] = D(2025, 12, 11 + n)
+            words.append("degraded" if n % 2 else "available")
             asking._now = lambda n=n: NOW + dt.timedelta(1 + n)
             plan, _ = lay(asking, lake, "futures_bars", [Month(2025, 11)])
             fetched.append([asked_for.days for asked_for in plan.ranges])
@@ -628,9 +628,9 @@ def test_a_day_that_the_vendor_mended_is_fetched_again_at_most_three_times(tmp_p
 
 def test_a_restated_bar_is_a_new_vintage_known_when_it_was_seen(tmp_path, lake):
     """A degraded day: its volumes come short at first, and are mended twenty days later."""
-    from hydra_assets.sources.sample.curve import is_degraded
+    from hydra_assets.sources.sample.curve import is_restated
 
-    bad = next(d for d in (D(2025, 1, 1) + dt.timedelta(n) for n in range(200)) if is_degraded(d) and d.weekday() < 5 and d > D(2025, 1, 3))
+    bad = next(d for d in (D(2025, 1, 1) + dt.timedelta(n) for n in range(200)) if is_restated(d) and d.weekday() < 5 and d > D(2025, 1, 3))
     month, first_look = [Month.of(bad)], dt.datetime.combine(bad + dt.timedelta(5), dt.time(15), dt.UTC)
     with vendor(now=first_look) as running, source(running.url, tmp_path, now=first_look) as asking:
         for table in ("futures_definitions", "futures_bars"):
@@ -647,6 +647,8 @@ def test_a_restated_bar_is_a_new_vintage_known_when_it_was_seen(tmp_path, lake):
     assert again.sort_by("instrument").equals(before.sort_by("instrument"))  # nobody could have known
     assert sum(after["volume"].to_pylist()) > sum(before["volume"].to_pylist())
     assert set(after["available_at"].to_pylist()) >= {later}
+    assert {row["quality"] for row in after.to_pylist() if row["available_at"] == later} == {"normal"}
+    assert set(before["quality"].to_pylist()) == {"degraded"}
 
 
 def test_a_lost_lake_is_filled_from_the_archive_without_paying(tmp_path):

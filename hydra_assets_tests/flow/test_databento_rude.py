@@ -1,15 +1,19 @@
 """The feed of Databento at the vendor as it really is: what it refuses or sends differently costs its own days alone."""
 
+import dataclasses
 import datetime as dt
 
 import pytest
 
+from hydra_assets.core.market import OptionRoot
 from hydra_assets.core.months import Month
-from hydra_assets.errors import LiveLicenceError, VendorRefusedError
+from hydra_assets.errors import BudgetError, LiveLicenceError, ShortAnswerError, VendorRefusedError
 from hydra_assets.flow.feed import keep
 from hydra_assets.flow.feeds.databento import DATABENTO
-from hydra_assets.flow.feeds.databento_plan import plan_of
-from hydra_assets_tests.support.databento_vendor import HE, answers, patient_source, request, source, vendor
+from hydra_assets.flow.feeds.databento_plan import plan_of, quote_plan
+from hydra_assets.sources.databento_request import Request
+from hydra_assets.sources.ledger import Budget
+from hydra_assets_tests.support.databento_vendor import HE, answers, day, patient_source, request, source, vendor
 from hydra_assets_tests.support.rude_vendor import serving
 
 D = dt.date
@@ -78,3 +82,93 @@ def test_a_refusal_that_leaves_nothing_out_is_a_refusal(tmp_path, lake):
         with pytest.raises(LiveLicenceError):
             lay(asking, lake, "futures_bars", [Month(2025, 10)], dt.datetime(2025, 12, 1, tzinfo=dt.UTC))
         assert running.paid() == 1
+
+
+# ---------------------------------------------------------------- budgets, and days that are asked for again
+
+QUARTER = [Month(2025, 7), Month(2025, 8), Month(2025, 9)]
+LATER = dt.datetime(2026, 1, 15, 12, tzinfo=dt.UTC)
+
+
+def test_where_a_budget_ends_what_was_paid_for_is_handed_over_and_the_rest_are_gaps(tmp_path, lake):
+    with vendor(LATER) as running:
+        with patient_source(running.url, tmp_path, now=LATER) as asking:
+            plan = plan_of(asking, lake, "futures_definitions", HE, QUARTER, LATER.date())
+            july, august, september = (asking.quote(plan.request(wanted)).usd for wanted in plan.ranges)
+            asking.fetch_once(plan.request(plan.ranges[2]))  # of an earlier run, and in the archive
+        with patient_source(running.url, tmp_path, now=LATER, budget=Budget("poor", run_usd=july + august / 2)) as asking:
+            fetched = DATABENTO.fetch(asking, [plan], once=True)
+            for batch in DATABENTO.batches(fetched, lake):
+                keep(batch, lake, asking.ledger)
+            assert asking.ledger.spent() == pytest.approx(july + september)
+            assert {Month.of(day) for day in asking.ledger.captured("futures_definitions", "HE")} == {QUARTER[0], QUARTER[2]}
+            assert {Month.of(day) for day in plan.gaps} == {QUARTER[1]}
+            assert "over budget: HE.FUT definition 2025-08-01" in plan.gaps[D(2025, 8, 4)]
+            (why,) = fetched.over_budget
+            assert "databento.run_budget_usd" in why
+            again = plan_of(asking, lake, "futures_definitions", HE, QUARTER, LATER.date())
+            with pytest.raises(BudgetError, match="nothing was requested"):  # nothing of it can be had
+                DATABENTO.fetch(asking, [again], once=True)
+        with patient_source(running.url, tmp_path, now=LATER, budget=Budget("richer", run_usd=august)) as asking:
+            lay(asking, lake, "futures_definitions", QUARTER, LATER)
+            assert asking.ledger.spent() == pytest.approx(july + august + september)
+
+
+def test_days_held_are_asked_for_again_on_request_alone_with_their_own_price(tmp_path, lake):
+    with vendor(LATER) as running, patient_source(running.url, tmp_path, now=LATER) as asking:
+        lay(asking, lake, "futures_definitions", QUARTER[:2], LATER)
+        spent = asking.ledger.spent()
+        tomorrow = LATER + dt.timedelta(1)
+        running.now, asking._now = tomorrow, lambda: tomorrow
+        plan = plan_of(asking, lake, "futures_definitions", HE, QUARTER, tomorrow.date())
+        assert [(part.again, Month.of(part.days[0])) for part in plan.ranges] == [(False, QUARTER[2])]
+        asking.again_since = tomorrow.date()
+        plan = plan_of(asking, lake, "futures_definitions", HE, QUARTER, tomorrow.date())
+        assert [(part.again, Month.of(part.days[0])) for part in plan.ranges] == list(zip((True, True, False), QUARTER, strict=True))
+        (_, held), (_, new) = quote_plan(asking, plan)
+        assert held.usd == pytest.approx(spent)
+        rows = lake.read("futures_definitions", "HE").num_rows
+        lay(asking, lake, "futures_definitions", QUARTER, tomorrow)
+        assert asking.ledger.spent() == pytest.approx(2 * spent + new.usd)
+        assert {known.fetches for day, known in asking.ledger.captured("futures_definitions", "HE").items() if day < D(2025, 9, 1)} == {2}
+        assert lake.read("futures_definitions", "HE", D(2025, 7, 1), D(2025, 8, 31)).num_rows == rows
+        plan = plan_of(asking, lake, "futures_definitions", HE, QUARTER, tomorrow.date())
+        assert [quote.usd for _, quote in quote_plan(asking, plan)] == [0.0] * 3  # killed and gone on with: seen today already
+
+
+# ---------------------------------------------------------------- counts and roots
+
+
+@pytest.mark.parametrize("table", ["futures_definitions", "futures_bars", "futures_statistics", "option_definitions", "option_quotes"])
+def test_requests_lie_where_the_vendors_counts_are_exact(table, tmp_path, lake):
+    """get_record_count rounds outwards to ten minutes, for definitions to a day; a request between such marks would look short."""
+    with serving("counts", markets={"HE": HE}) as running, patient_source(running.url, tmp_path, now=LATER) as asking:
+        plan = plan_of(asking, lake, table, HE, [Month(2025, 7)], LATER.date())
+        for wanted in plan.ranges:
+            asked = plan.request(wanted)
+            payload = asking.fetch_once(asked)
+            announced = asking.ledger.requests()[-1]["records"]
+            assert len(payload.store().to_ndarray()) == announced > 0
+            assert payload.warnings == ()
+
+
+def test_a_count_that_is_too_high_between_the_marks_costs_no_bytes(tmp_path):
+    """Within a tenth of a percent it is whole; above it the bytes are kept, and what comes alike a second time is taken."""
+    uneven = dataclasses.replace(request("statistics"), end=dt.datetime(2025, 10, 7, 11, 44, 59, tzinfo=dt.UTC))
+    with serving("counts", markets={"HE": HE}) as running, patient_source(running.url, tmp_path, now=LATER) as asking:
+        with pytest.raises(ShortAnswerError, match="the bytes are kept"):
+            asking.fetch_once(uneven)
+        (row,) = asking.ledger.requests()
+        assert (asking.folder / f"{row['sha256']}.dbn.zst").exists()
+        assert asking.fetch_once(uneven).sha256 == row["sha256"]
+
+
+def test_a_root_that_is_listed_in_a_part_of_the_range_is_a_note(tmp_path):
+    """``metadata.partial`` names it: the days before it are days without its options, not records that are missing."""
+    weekly = {"HE": dataclasses.replace(HE, option_roots=(OptionRoot("HE"), OptionRoot("HE1")))}
+    wanted = Request("GLBX.MDP3", "definition", "HE.OPT,HE1.OPT", day("2021-05-28"), day("2021-06-03"))
+    with serving("unborn_roots", markets=weekly) as running, patient_source(running.url, tmp_path, now=LATER) as asking:
+        payload = asking.fetch_once(wanted)
+        assert payload.store().metadata.partial == ["HE1.OPT"]
+        assert payload.warnings == (f"HE1.OPT is not listed in the whole of {wanted}",)
+        assert [row["state"] for row in asking.ledger.requests()] == ["kept"]

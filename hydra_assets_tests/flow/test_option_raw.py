@@ -30,7 +30,7 @@ from hydra_assets.sources.databento_join import unknown
 from hydra_assets.sources.databento_options import OptionDefinitions, parse_option_definitions, parse_option_quotes
 from hydra_assets.sources.databento_parse import parse_statistics
 from hydra_assets.sources.ledger import Budget, Ledger
-from hydra_assets.sources.sample.curve import chance, is_degraded
+from hydra_assets.sources.sample.curve import chance, is_restated
 from hydra_assets.storage.lake import ParquetLake
 from hydra_assets_tests.conftest import SHARED, at
 from hydra_assets_tests.defs.test_checks import check_alone, offences
@@ -426,7 +426,7 @@ def test_a_corrected_settlement_is_a_later_final_and_a_deleted_number_a_row_with
 
 
 def test_a_quote_restated_on_a_mended_day_is_known_when_it_was_seen(tmp_path, lake):
-    bad = next(d for d in (D(2025, 1, 6) + dt.timedelta(n) for n in range(300)) if is_degraded(d) and d.weekday() < 5)
+    bad = next(d for d in (D(2025, 1, 6) + dt.timedelta(n) for n in range(300)) if is_restated(d) and d.weekday() < 5)
     month, first_look = [Month.of(bad)], dt.datetime.combine(bad + dt.timedelta(5), dt.time(15), dt.UTC)
     key = KEYS["option_quotes"]
     with vendor(now=first_look) as running, source(running.url, tmp_path, now=first_look) as asking:

@@ -11,7 +11,7 @@ import hydra_assets
 from hydra_assets.config.load import load_config, load_release_calendar
 from hydra_assets.core.calendar import LIVESTOCK
 from hydra_assets.sources.sample import monthly
-from hydra_assets.sources.sample.curve import Curve, is_degraded
+from hydra_assets.sources.sample.curve import Curve, is_degraded, is_restated
 from hydra_assets.sources.sample.databento import FakeDatabento, Refused
 from hydra_assets.sources.sample.monthly import midnight
 from hydra_assets.sources.sample.records import Publisher, condition
@@ -86,10 +86,12 @@ def test_the_hogs_have_a_season_and_their_open_interest_moves_on():
 def test_conditions_pending_at_the_end_and_degraded_days_mended_later():
     end = dt.datetime(2026, 6, 1, tzinfo=dt.UTC)
     assert condition(D(2026, 6, 1), NOW, end)[0] == "pending"
-    bad = next(day for day in LIVESTOCK.session_days(D(2025, 1, 6), D(2026, 5, 1)) if is_degraded(day))
+    bad = next(day for day in LIVESTOCK.session_days(D(2025, 1, 6), D(2026, 5, 1)) if is_restated(day))
     early, late = (dt.datetime.combine(bad + dt.timedelta(n), dt.time(12), dt.UTC) for n in (3, 30))
     assert condition(bad, early, early) == ("degraded", bad + dt.timedelta(1))
-    assert condition(bad, late, late) == ("degraded", bad + monthly.RESTATED_AFTER)
+    assert condition(bad, late, late) == ("available", bad + monthly.RESTATED_AFTER)
+    kept = next(day for day in LIVESTOCK.session_days(D(2025, 1, 6), D(2026, 5, 1)) if is_degraded(day) and not is_restated(day))
+    assert condition(kept, NOW, end) == ("degraded", kept + dt.timedelta(1))
     asked = ("ohlcv-1d", midnight(bad), midnight(bad + dt.timedelta(1)))
     first, mended = (publisher(now=now).records(*asked)["volume"].sum() for now in (early, late))
     assert first < mended

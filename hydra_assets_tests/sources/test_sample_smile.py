@@ -10,7 +10,7 @@ import pytest
 from hydra_assets.config.load import load_config
 from hydra_assets.core.calendar import LIVESTOCK
 from hydra_assets.options.american import european_vol
-from hydra_assets.sources.sample.curve import Curve, is_degraded
+from hydra_assets.sources.sample.curve import Curve, is_restated
 from hydra_assets.sources.sample.monthly import RESTATED_AFTER, clock_ns, midnight
 from hydra_assets.sources.sample.option_records import OptionPublisher
 from hydra_assets.sources.sample.records import Publisher
@@ -167,7 +167,7 @@ def test_on_the_last_day_nothing_is_quoted_after_noon(quotes, hogs):
 
 
 def test_a_degraded_day_lacks_quotes_until_it_is_mended():
-    bad = next(day for day in LIVESTOCK.session_days(D(2025, 1, 6), D(2026, 4, 1)) if is_degraded(day))
+    bad = next(day for day in LIVESTOCK.session_days(D(2025, 1, 6), D(2026, 4, 1)) if is_restated(day))
     early, late = (dt.datetime.combine(bad + dt.timedelta(n), dt.time(12), dt.UTC) for n in (3, RESTATED_AFTER.days + 10))
     asked = ("bbo-1m", midnight(bad), midnight(bad + dt.timedelta(1)))
     first, mended = (publisher(now=now).records(*asked) for now in (early, late))

@@ -1,7 +1,7 @@
 """The feed of Databento: from its history to the raw tables of futures and options."""
 
 import datetime as dt
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,7 +19,7 @@ from hydra_assets.core.rows import rows_between
 from hydra_assets.core.tables.futures import FUTURES_DEFINITIONS, FUTURES_STATISTICS
 from hydra_assets.core.tables.registry import TABLES
 from hydra_assets.core.tables.table import Table
-from hydra_assets.errors import LiveLicenceError
+from hydra_assets.errors import BudgetError, LiveLicenceError
 from hydra_assets.flow.batch import Batch, Captured
 from hydra_assets.flow.feed import CoverageDay, Due, Fact, Feed, Fetched
 from hydra_assets.flow.feeds.databento_plan import SCHEMAS, DatabentoPlan, DayRange, complete_at, plan_of
@@ -166,7 +166,9 @@ class DatabentoFeed(Feed[DatabentoSource, DatabentoPlan, DatabentoFetched]):
 
     def fetch(self, source: DatabentoSource, plans: Sequence[DatabentoPlan], *, once: bool = False) -> DatabentoFetched:
         """One answer a range of days; what was paid and kept before comes from the archive."""
-        return DatabentoFetched(answers=[(plan, _answers(source.fetch_once if once else source.fetch, plan)) for plan in plans])
+        over_budget: list[str] = []
+        answers = [(plan, _answers(source, plan, over_budget, once=once)) for plan in plans]
+        return DatabentoFetched(answers=answers, over_budget=over_budget)
 
     def batches(self, fetched: DatabentoFetched, lake: ParquetLake) -> Iterator[Batch]:
         """The rows by market, range of days and month. A correction of a month that was not asked for captures no day."""
@@ -274,17 +276,35 @@ def _usual_settlement(market: Market, within: Within, lake: ParquetLake) -> floa
     return median
 
 
-def _answers(ask: Callable[..., Payload], plan: DatabentoPlan) -> list[Payload]:
-    """An answer to each of *plan*'s ranges, which end earlier where the vendor gives the last day to live licences only."""
-    answers: list[Payload] = []
+def _answers(source: DatabentoSource, plan: DatabentoPlan, over_budget: list[str], *, once: bool) -> list[Payload]:
+    """
+    An answer to each of *plan*'s ranges; days that cannot be had now become gaps of the plan.
+
+    Data of the last day need a live licence for a while. Where a budget ends, what is paid for already is still answered.
+
+    Raises:
+        BudgetError: nothing at all could be paid for.
+    """
+    ask, answers = source.fetch_once if once else source.fetch, list[Payload]()
+    poor: BudgetError | None = None
     while len(answers) < len(plan.ranges):
         wanted = plan.ranges[len(answers)]
+        request = plan.request(wanted)
         try:
-            answers.append(ask(plan.request(wanted), seen_since=wanted.seen_since))
+            if poor is not None and source.ledger.paid_for(request.arguments(), seen_since=wanted.seen_since) is None:
+                plan.leave_out(len(answers), f"over budget: {poor}")
+            else:
+                answers.append(ask(request, seen_since=wanted.seen_since))
         except LiveLicenceError as error:
             why = f"data after {error.after:%Y-%m-%d %H:%MZ} need a live licence until they are history"
             if not plan.end_at(error.after, why, answered=len(answers)):
                 raise
+        except BudgetError as error:
+            poor = poor or error
+            plan.leave_out(len(answers), f"over budget: {poor}")
+    if poor is not None and not answers:
+        raise poor
+    over_budget += [str(poor)] if poor is not None else []
     return answers
 
 

@@ -3,13 +3,13 @@ Databento: which days of a table to ask for, in which requests, at what price.
 
 A day is captured once the vendor's range has passed its last possible record; earlier it is a gap, and asked for again. One request is
 made per table and month of missing days, for daily bars per quarter: longer streams end in HTTP 504 or break off, and what a month brought
-is kept whatever becomes of the next. A captured day is asked for again only when its condition has changed, or when it is of reduced
-quality and was modified since: ``last_modified_date`` alone moves for every day whenever any schema of the dataset is generated anew.
+is kept whatever becomes of the next. A captured day is asked for again only when its condition has changed, or on request:
+``last_modified_date`` alone moves for every day whenever any schema of the dataset is generated anew.
 """
 
 import dataclasses
 import datetime as dt
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 
@@ -65,12 +65,14 @@ class DayRange:
     Attributes:
         days: ascending.
         changed: the vendor's date of the last change of each day.
-        seen_since: an answer of the archive that was seen earlier lacks a change; the first day there is where none is known of.
+        seen_since: an answer of the archive that was seen earlier does not count; the first day there is where every one does.
+        again: whether the lake holds these days already.
     """
 
     days: tuple[dt.date, ...]
     changed: Mapping[dt.date, dt.date]
     seen_since: dt.date = dt.date.min
+    again: bool = False
 
 
 @dataclass(frozen=True)
@@ -107,14 +109,20 @@ class DatabentoPlan(Plan):
 
     def end_at(self, instant: dt.datetime, why: str, *, answered: int) -> bool:
         """Make gaps of the days that end after *instant*, for the reason *why*; ranges *answered* stay. Whether there are any."""
-        kept, before = [], len(self.gaps)
+        kept, earlier = [], False
         for wanted in self.ranges[answered:]:
             days = tuple(day for day in wanted.days if self.request(DayRange((day,), {})).end <= instant)
-            self.gaps.update(dict.fromkeys(sorted(set(wanted.days) - set(days)), why))
+            earlier = earlier or len(days) < len(wanted.days)
+            self.gaps.update({} if wanted.again else dict.fromkeys(wanted.days[len(days) :], why))
             if days:
                 kept.append(dataclasses.replace(wanted, days=days, changed={day: wanted.changed[day] for day in days}))
         self.ranges[answered:] = kept
-        return len(self.gaps) > before
+        return earlier
+
+    def leave_out(self, place: int, why: str) -> None:
+        """Take a range out of the plan; days of it that are not held become gaps, for the reason *why*."""
+        wanted = self.ranges.pop(place)
+        self.gaps.update({} if wanted.again else dict.fromkeys(wanted.days, why))
 
     def request(self, wanted: DayRange) -> Request:
         """The one request of *wanted*."""
@@ -146,7 +154,7 @@ def plan_of(
     *,
     rules: OptionRules = _SHIPPED_RULES,
 ) -> DatabentoPlan:
-    """Days of *months* that are not captured, or that the vendor has changed since; two free requests at most."""
+    """Days of *months* that are not captured, changed since or asked for again; two free requests at most."""
     table, calendar = TABLES[data_type], market.calendar
     days = [day for month in sorted(months) for day in calendar.session_days(month.first, month.last) if day <= today]
     about = (table, market, sorted(months), rules, lake.world == "sample")
@@ -162,7 +170,7 @@ def plan_of(
     empty = {month for month in months if not lake.files(data_type, market.symbol, month.first, month.last)}
     gaps: dict[dt.date, str] = {}
     missing: dict[dt.date, dt.date] = {}
-    again: set[dt.date] = set()
+    again: dict[dt.date, dt.date] = {}  # days held, and the day since which their answers must have been seen
     for day in days:
         condition, done = conditions.get(day), complete_at(data_type, day, calendar=calendar, rules=rules)
         known = None if Month.of(day) in empty else captured.get(day)
@@ -178,8 +186,9 @@ def plan_of(
         elif known is None:
             missing[day] = modified
         elif _mended(condition, known) and known.fetches < MAX_FETCHES:
-            missing[day] = modified
-            again.add(day)
+            missing[day] = again[day] = modified
+        elif source.again_since is not None:
+            missing[day], again[day] = modified, source.again_since
     held = len(days) - len(gaps) - len(missing)
     ranges = _ranges(missing, again, calendar, months=3 if SCHEMAS[data_type] == "ohlcv-1d" else 1)
     plan = DatabentoPlan(*about, ranges, gaps, held, conditions, frozenset(days))
@@ -202,23 +211,27 @@ def quote_plan(source: DatabentoSource, plan: DatabentoPlan) -> list[tuple[Reque
             price()
             answers.append((request, Quote(0.0, 0, 0)))
             continue
-        if run and plan.market.calendar.next_session(run[-1].days[-1]) != wanted.days[0]:
+        if run and (run[-1].again, plan.market.calendar.next_session(run[-1].days[-1])) != (wanted.again, wanted.days[0]):
             price()
         run.append(wanted)
     price()
     return answers
 
 
-def _ranges(missing: Mapping[dt.date, dt.date], again: Set[dt.date], calendar: Calendar, *, months: int) -> list[DayRange]:
-    """*missing* days, ascending, cut where a session lies between two of them, and every *months* months of the year."""
+def _ranges(missing: Mapping[dt.date, dt.date], again: Mapping[dt.date, dt.date], calendar: Calendar, *, months: int) -> list[DayRange]:
+    """*missing* days, ascending: cut between sessions that are not neighbours, days held and not, and every *months* months of the year."""
+
+    def kind(day: dt.date) -> tuple[object, ...]:
+        return day.year, (day.month - 1) // months, day in again
+
     parts: list[list[dt.date]] = []
     for day in missing:
         before = parts[-1][-1] if parts else None
-        if before is None or calendar.next_session(before) != day or _period(before, months) != _period(day, months):
+        if before is None or calendar.next_session(before) != day or kind(before) != kind(day):
             parts.append([])
         parts[-1].append(day)
     return [
-        DayRange(tuple(part), {day: missing[day] for day in part}, max((missing[day] for day in part if day in again), default=dt.date.min))
+        DayRange(tuple(part), {day: missing[day] for day in part}, max(again.get(day, dt.date.min) for day in part), part[0] in again)
         for part in parts
     ]
 
@@ -234,18 +247,14 @@ def _apart(ledger: Ledger, plan: DatabentoPlan, wanted: DayRange) -> list[DayRan
         return ledger.paid_for(plan.request(alone).arguments(), seen_since=wanted.seen_since)
 
     parts = [tuple(days) for _, days in groupby(wanted.days, key=paid_for)]
-    return [DayRange(days, {day: wanted.changed[day] for day in days}, wanted.seen_since) for days in parts]
+    return [dataclasses.replace(wanted, days=days, changed={day: wanted.changed[day] for day in days}) for days in parts]
 
 
 def _mended(condition: Condition | None, known: CapturedDay) -> bool:
-    """Whether the vendor has changed a captured day in a way that can change its records."""
+    """Whether the vendor's condition of a captured day has changed; its date of change alone moves for every new schema."""
     if condition is None or condition.last_modified is None or condition.last_modified <= known.last_modified:
         return False
-    return condition.status != known.status or condition.status == "degraded"
-
-
-def _period(day: dt.date, months: int) -> tuple[int, int]:
-    return day.year, (day.month - 1) // months
+    return condition.status != known.status
 
 
 def _next_mark(instant: dt.datetime) -> dt.datetime:

@@ -261,5 +261,10 @@ def is_degraded(day: dt.date) -> bool:
     return chance(1 / 170, "degraded", day)
 
 
+def is_restated(day: dt.date) -> bool:
+    """Whether the vendor finds the lost packets of a degraded day later; the other degraded days stay as they are."""
+    return is_degraded(day) and chance(1 / 2, "restated", day)
+
+
 def _on_tick(price: np.ndarray, tick: float) -> np.ndarray:
     return np.asarray(np.maximum(np.round(price / tick), 1) * tick)

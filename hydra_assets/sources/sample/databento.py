@@ -16,7 +16,7 @@ import zstandard
 
 from hydra_assets.sources.sample import rude_desk
 from hydra_assets.sources.sample.batch import BatchJobs
-from hydra_assets.sources.sample.curve import FIRST_DAY, curve_of, is_degraded
+from hydra_assets.sources.sample.curve import FIRST_DAY, curve_of
 from hydra_assets.sources.sample.monthly import NothingListed, Published, midnight, ns
 from hydra_assets.sources.sample.option_records import OptionPublisher
 from hydra_assets.sources.sample.records import Publisher, condition
@@ -147,7 +147,8 @@ class FakeDatabento(Side):
         body = self._encoded(asked, low, high, records, found, not_found)
         headers = {"Content-Type": "application/octet-stream", "X-Data": "synthetic"}
         first, last = _day(low), _day(high - 1) + dt.timedelta(1)
-        bad = [day for day in (first + dt.timedelta(n) for n in range((last - first).days)) if is_degraded(day)]
+        days, now, end = (first + dt.timedelta(n) for n in range((last - first).days)), self._now(), self.range_end
+        bad = [day for day in days if condition(day, now, end)[0] == "degraded"]
         if bad:
             listed = ", ".join(f"{day} (degraded)" for day in bad)
             headers["X-Warning"] = json.dumps([f"BentoWarning: The streaming request contained days of reduced quality: {listed}."])

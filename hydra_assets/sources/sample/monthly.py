@@ -12,10 +12,10 @@ import zstandard
 
 from hydra_assets.core.calendar import Calendar
 from hydra_assets.core.months import Month, months_between
-from hydra_assets.sources.sample.curve import FIRST_DAY, is_degraded
+from hydra_assets.sources.sample.curve import FIRST_DAY, is_restated
 
 CACHE_VERSION = "5"  # of the curve, the smile and their records: another one is another cache
-RESTATED_AFTER = dt.timedelta(20)  # a degraded day is mended so much later
+RESTATED_AFTER = dt.timedelta(20)  # a degraded day that is restated becomes available so much later
 PUBLISHER = 1
 NS_PER_S = 1_000_000_000
 _HELD_BYTES = 64 << 20  # of encoded months kept in memory
@@ -69,8 +69,13 @@ def dtype_of(schema: str) -> np.dtype:
 
 def last_modified(day: dt.date, now: dt.datetime) -> dt.date:
     """Date of the vendor's last change to the data of *day*, as of *now*."""
-    mended = day + RESTATED_AFTER
-    return mended if is_degraded(day) and mended <= now.date() else day + dt.timedelta(1)
+    restated = day + RESTATED_AFTER
+    return restated if is_restated(day) and restated <= now.date() else day + dt.timedelta(1)
+
+
+def is_first_version(day: dt.date, now: dt.datetime) -> bool:
+    """Whether packets of *day* are lost that the vendor finds after *now*."""
+    return is_restated(day) and day + RESTATED_AFTER > now.date()
 
 
 class Published(Protocol):

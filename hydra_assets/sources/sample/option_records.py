@@ -14,16 +14,16 @@ import databento_dbn as dbn
 import numpy as np
 
 from hydra_assets.core.months import Month
-from hydra_assets.sources.sample.curve import FIRST_DAY, chance, is_degraded, seed_of
+from hydra_assets.sources.sample.curve import FIRST_DAY, chance, seed_of
 from hydra_assets.sources.sample.monthly import (
     NS_PER_S,
     PUBLISHER,
-    RESTATED_AFTER,
     MonthlyRecords,
     Symbology,
     dtype_of,
     enum_of,
     fixed,
+    is_first_version,
     midnight,
     ns,
 )
@@ -138,7 +138,7 @@ class OptionPublisher(MonthlyRecords):
         no_ask = ((odd > 0.012) & (odd < 0.024)) | ((odd > 0.030) & (odd < 0.033))
         zero_ask, zero_bid = (odd > 0.024) & (odd < 0.028), rng.random(minute.shape) < 0.5
         lost = rng.random(n) < 0.3  # packets, in the first version of a degraded day
-        if is_degraded(day) and day + RESTATED_AFTER > self._now().date():
+        if is_first_version(day, self._now()):
             there[lost, 4] = False
         rows = _many(
             dbn.BBOMsg(

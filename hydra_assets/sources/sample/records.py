@@ -10,16 +10,16 @@ import numpy as np
 
 from hydra_assets.core.calendar import DEFAULT_CALENDAR
 from hydra_assets.core.months import Month
-from hydra_assets.sources.sample.curve import FIRST_DAY, Contract, Curve, chance, is_degraded
+from hydra_assets.sources.sample.curve import FIRST_DAY, Contract, Curve, chance, is_degraded, is_restated
 from hydra_assets.sources.sample.monthly import (
     NS_PER_S,
     PUBLISHER,
-    RESTATED_AFTER,
     MonthlyRecords,
     Symbology,
     dtype_of,
     enum_of,
     fixed_price,
+    is_first_version,
     last_modified,
     midnight,
     ns,
@@ -95,7 +95,7 @@ class Publisher(MonthlyRecords):
 
     def _bars(self, day: dt.date) -> Iterator[Record]:
         at = midnight(day)
-        first_version = is_degraded(day) and day + RESTATED_AFTER > self._now().date()
+        first_version = is_first_version(day, self._now())
         for contract in self.curve.listed_on(day):
             history, i = self.curve.at(contract, day)
             volume = int(history.volume[i])
@@ -182,7 +182,8 @@ def condition(day: dt.date, now: dt.datetime, range_end: dt.datetime) -> tuple[s
     late = chance(1 / 60, "pending", day) and now - range_end < dt.timedelta(1) and day == range_end.date() - dt.timedelta(1)
     if late or midnight(day) >= ns(range_end):
         return "pending", day
-    return "degraded" if is_degraded(day) and DEFAULT_CALENDAR.is_session(day) else "available", last_modified(day, now)
+    degraded = is_degraded(day) and DEFAULT_CALENDAR.is_session(day) and (is_first_version(day, now) or not is_restated(day))
+    return "degraded" if degraded else "available", last_modified(day, now)
 
 
 def _bar(number: int, at: int, prices: list[int], volume: int) -> bytes:
