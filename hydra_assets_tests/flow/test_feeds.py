@@ -33,8 +33,8 @@ BLOCKS = vendor_blocks()
 
 def test_every_raw_table_has_a_feed_and_a_forgotten_one_is_named():
     assert {table.name for feed in FEEDS.values() for table in feed.tables} == {t.name for t in TABLES.values() if t.group == "raw"}
-    cash = dataclasses.replace(REPORTS, name="cash_index", source="usda")
-    with pytest.raises(ConfigError, match="table cash_index has the source 'usda', and no feed"):
+    cash = dataclasses.replace(REPORTS, name="cash_index", source="nobody")
+    with pytest.raises(ConfigError, match="table cash_index has the source 'nobody', and no feed"):
         check_feeds({**TABLES, "cash_index": cash}, FEEDS, BLOCKS)
     with pytest.raises(ConfigError, match="feed cftc fills no table"):
         check_feeds({"futures_bars": TABLES["futures_bars"]}, FEEDS, BLOCKS)
@@ -45,8 +45,8 @@ def test_every_feed_has_its_settings_and_a_forgotten_block_is_named():
         check_feeds(TABLES, FEEDS, {"databento": BLOCKS["databento"]})
     with pytest.raises(ConfigError, match="differ in max_retries"):
         check_feeds(TABLES, FEEDS, {**BLOCKS, "cftc": {**BLOCKS["cftc"], "max_retries": 1}})
-    with pytest.raises(ConfigError, match="usda: settings of no feed"):
-        check_feeds(TABLES, FEEDS, {**BLOCKS, "usda": {}})
+    with pytest.raises(ConfigError, match="nobody: settings of no feed"):
+        check_feeds(TABLES, FEEDS, {**BLOCKS, "nobody": {}})
 
 
 def test_a_feed_without_a_side_of_the_embedded_vendor_cannot_be_made():
