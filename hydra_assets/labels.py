@@ -44,7 +44,7 @@ def forward_returns(market: str, times: Sequence[dt.datetime], horizons: Sequenc
         InvalidValueError: a horizon below 1.
         InvalidTimeError: a naive time.
     """
-    load_config().market(market)
+    calendar = load_config().market(market).calendar
     home = resolve_home(world)
     home.create()
     lake = ParquetLake(home.lake, world=home.world)
@@ -55,4 +55,4 @@ def forward_returns(market: str, times: Sequence[dt.datetime], horizons: Sequenc
         first, last = min(requested).date() - _BEFORE, max(requested).date() + dt.timedelta(2 * max(counts, default=1)) + _AFTER
         name = FUTURES_STATISTICS.name
         rows = lake.read_vintages(name, market, first, last)  # lookahead-ok: labels, each with its own available_at
-    return labels.forward_returns({FUTURES_STATISTICS.name: rows}, market=market, times=requested, horizons=counts)
+    return labels.forward_returns({FUTURES_STATISTICS.name: rows}, market=market, times=requested, horizons=counts, calendar=calendar)

@@ -248,6 +248,28 @@ def test_rows_reach_the_lake_through_batches_alone():
     assert callers == {"flow/batch.py"}
 
 
+BY_CALENDAR = {"compute", "computing", "replay", "poison", "proofs_of", "lookahead_audit", "early_rows", "forward_returns"}
+
+
+def without_calendar(tree):
+    """Lines that compute or prove a market's values and do not say by which exchange calendar."""
+    for node in ast.walk(tree):
+        name = getattr(node.func, "id", getattr(node.func, "attr", "")) if isinstance(node, ast.Call) else ""
+        if isinstance(node, ast.Call) and name in BY_CALENDAR:
+            passed = {keyword.arg for keyword in node.keywords}
+            if not passed & {"calendar", None}:  # None: further arguments by **
+                yield f"{node.lineno}: {ast.unparse(node.func)}"
+
+
+def test_what_computes_a_markets_values_is_given_the_configured_calendar():
+    """Without it a market of one's own is computed by its calendar, and proved by the one of lean hogs."""
+    found = {
+        name_of(module): list(without_calendar(module.tree)) for module in modules("flow", "proof", "defs", "cli", "desk.py", "labels.py")
+    }
+    assert {name: lines for name, lines in found.items() if lines} == {}
+    assert list(without_calendar(ast.parse('compute("cot", inputs, market="XX")'))) == ["1: compute"]
+
+
 def test_labels_are_imported_by_nobody_who_makes_features():
     users = {name_of(m) for m in modules() if any(n.endswith(".labels") or n == "hydra_assets.labels" for n in imports(m))}
     froms = {

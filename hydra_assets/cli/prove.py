@@ -1,7 +1,7 @@
 """`hydra-assets prove`: prove a market's features, one line each."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich import box
@@ -40,14 +40,14 @@ def prove(
     columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     found: list[Proof] = []
     with open_desk(world) as desk, Progress(*columns, console=console, disable=as_json, transient=True) as progress:
-        desk.config.market(market)
+        calendar = desk.config.market(market).calendar
         task = progress.add_task("reading", total=None)
 
         def step(what: str, done: int, total: int) -> None:
             progress.update(task, description=what, completed=done, total=total)
 
-        rules = desk.config.option_rules
-        for proof in proofs_of(desk.lake, desk.store, market, wanted, rules=rules, full=full, sample=sample, seed=seed, step=step):
+        settings: dict[str, Any] = {"rules": desk.config.option_rules, "calendar": calendar, "full": full, "sample": sample, "seed": seed}
+        for proof in proofs_of(desk.lake, desk.store, market, wanted, step=step, **settings):
             found.append(proof)
         name = desk.world
     failed = [proof for proof in found if proof.verdict == "failed"]

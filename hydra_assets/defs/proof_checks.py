@@ -47,6 +47,7 @@ def replayed(report: CheckReport, lake: ParquetLake, store: FeatureStore, family
         sample=settings.checks.replay_sample,
         seed=settings.checks.replay_seed,
         rules=settings.option_rules,
+        calendar=settings.calendar_of(market),
     )
     report.count(found.compared, found.values)
     report.counts.update(exact=found.exact, known=found.known)
@@ -78,6 +79,7 @@ def poisoned(report: CheckReport, lake: ParquetLake, store: FeatureStore, family
             around=day,
             seed=settings.checks.replay_seed,
             rules=settings.option_rules,
+            calendar=settings.calendar_of(market),
         )
         report.count(found.answers)
         report.counts["absurd"] += found.absurd

@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from hydra_assets.core.calendar import Calendar
 from hydra_assets.core.instants import DAY_US, INSTANT, column_us, from_us, instants, iso
 from hydra_assets.core.names import names_of
 from hydra_assets.core.option_rules import OptionRules
@@ -95,6 +96,7 @@ def poison(
     around: dt.date | None = None,
     names: Sequence[str] | None = None,
     rules: OptionRules | None = None,
+    calendar: Calendar | None = None,
     computing: Callable[..., pa.Table] = compute,
 ) -> Poisoned:
     """
@@ -110,6 +112,7 @@ def poison(
             or corrected much later.
         names: features to compare; default all.
         rules: option rules; default the shipped settings.
+        calendar: exchange calendar; default that of the shipped market.
         computing: `features.compute`, or a function to test in its place.
     """
     day = around or from_us(at).date()
@@ -117,7 +120,7 @@ def poison(
     corrupted, count = poisoned(inputs, at, seed=seed)
     answers = []
     for given in (inputs, corrupted):
-        rows = computing(family, given, market=market, start=start, end=end, rules=rules)
+        rows = computing(family, given, market=market, start=start, end=end, rules=rules, calendar=calendar)
         rows = rows.filter(pa.array(column_us(rows["available_at"], what="available_at") <= at))
         answers.append(_by_vintage(rows, names))
     honest, changed = answers

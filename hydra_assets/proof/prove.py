@@ -7,10 +7,12 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from hydra_assets.core.calendar import Calendar
 from hydra_assets.core.feature import Feature
 from hydra_assets.core.instants import column_us, from_us
 from hydra_assets.core.months import Month
@@ -97,6 +99,7 @@ def prove(
     features: Sequence[Feature],
     *,
     rules: OptionRules,
+    calendar: Calendar | None = None,
     full: bool = False,
     sample: int = 100,
     seed: int = 1,
@@ -111,6 +114,7 @@ def prove(
         market: symbol of the market.
         features: to prove.
         rules: option rules.
+        calendar: exchange calendar; default that of the shipped market.
         full: recompute every row and poison once a month; else a sample of one year.
         sample: rows to recompute a family, without *full*.
         seed: of the sample.
@@ -123,6 +127,7 @@ def prove(
     for family in dict.fromkeys(feature.family for feature in features):
         ours = [feature for feature in features if feature.family == family]
         names = [feature.name for feature in ours]
+        common: dict[str, Any] = {"family": family, "market": market, "seed": seed, "names": names, "rules": rules, "calendar": calendar}
         stored = store.vintages(market, names)
         years = _years(stored, full=full, seed=seed)
         if not years:
@@ -136,13 +141,11 @@ def prove(
             advance = _advance(
                 step, f"{market} {family} {year[0]}..{year[-1]} replay", rows.num_rows if full else min(sample, rows.num_rows)
             )
-            parts.append(
-                replay(rows, evidence, family=family, market=market, sample=size, seed=seed, names=names, rules=rules, step=advance)
-            )
+            parts.append(replay(rows, evidence, sample=size, step=advance, **common))
             instants = _instants(rows, full=full, seed=seed)
             advance = _advance(step, f"{market} {family} {year[0]}..{year[-1]} poison", len(instants))
             for at, day in instants:
-                results.append(poison(evidence, family=family, market=market, at=at, around=day, seed=seed, names=names, rules=rules))
+                results.append(poison(evidence, at=at, around=day, **common))
                 advance(1)
         yield from (_proof(feature, parts, results, stored, lints[source_of(feature)]) for feature in ours)
 

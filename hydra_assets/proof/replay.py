@@ -10,6 +10,7 @@ from typing import Any, Literal
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from hydra_assets.core.calendar import Calendar
 from hydra_assets.core.instants import from_us, iso
 from hydra_assets.core.names import names_of
 from hydra_assets.core.option_rules import OptionRules
@@ -62,6 +63,7 @@ def replay(
     seed: int,
     names: Sequence[str] | None = None,
     rules: OptionRules | None = None,
+    calendar: Calendar | None = None,
     step: Callable[[int], None] | None = None,
 ) -> Replay:
     """
@@ -77,6 +79,7 @@ def replay(
         seed: of the sample.
         names: features to replay; default all of *rows*.
         rules: option rules; default the shipped settings.
+        calendar: exchange calendar; default that of the shipped market.
         step: called after each instant with the number of rows compared.
     """
     wanted = None if names is None else set(names_of(names, "names"))
@@ -89,7 +92,8 @@ def replay(
         # rows outside the windows are left out: a value that used one would come out different
         day, ours = from_us(as_of).date(), declared & of
         cut = {name: _cut(rows_between(table, day - look_back(family, name, ours), day), at) for name, table in inputs.items()}
-        return _newest(compute(family, cut, market=market, start=day, end=day, rules=rules, names=ours, known_at=from_us(at)))
+        made = compute(family, cut, market=market, start=day, end=day, rules=rules, calendar=calendar, names=ours, known_at=from_us(at))
+        return _newest(made)
 
     differing: list[Row] = []
     values, exact = Counter[str](), Counter[str]()

@@ -1,5 +1,6 @@
 """Replay and prove, their table and their command; the checks that block; and the check of what was handed out."""
 
+import dataclasses
 import datetime as dt
 import json
 import shutil
@@ -14,6 +15,7 @@ from typer.testing import CliRunner
 
 import hydra_assets
 from hydra_assets.cli.main import app
+from hydra_assets.core.calendar import LIVESTOCK
 from hydra_assets.core.feature import Values
 from hydra_assets.core.months import months_between
 from hydra_assets.core.option_rules import OptionRules
@@ -21,6 +23,7 @@ from hydra_assets.errors import UnknownFeatureError
 from hydra_assets.features import compute, of_family
 from hydra_assets.features.options.chain import build_chain
 from hydra_assets.features.options.smiles import build_smiles
+from hydra_assets.proof.poison import poison
 from hydra_assets.proof.prove import Proof, chosen, prove, source_of
 from hydra_assets.proof.replay import replay
 from hydra_assets.storage.lake import ParquetLake
@@ -31,6 +34,7 @@ from hydra_assets_tests.proof.test_poison import beside_the_average, fill, publi
 from hydra_assets_tests.support.cot_history import revised, weeks
 from hydra_assets_tests.support.dagster_runs import materializations, run, verdicts
 from hydra_assets_tests.support.entry_points import only
+from hydra_assets_tests.support.futures_history import history
 from hydra_assets_tests.support.option_history import History, realised
 
 D = dt.date
@@ -49,6 +53,18 @@ REPORTS = 27  # Tuesdays in these months
 
 def replayed(rows, inputs=INPUTS, **options):
     return replay(rows, inputs, **{"family": "cot", "market": "LE", "sample": None, "seed": 1, **options})
+
+
+def test_a_market_of_ones_own_is_replayed_and_poisoned_by_its_own_calendar():
+    """A day more without a session, and the returns of the days after it are others."""
+    inputs = history(D(2024, 12, 2), D(2025, 1, 31))
+    own = dataclasses.replace(LIVESTOCK, name="Own", closed=LIVESTOCK.closed | {D(2025, 1, 13)})
+    rows = compute("futures", inputs, market="HE", calendar=own, start=D(2025, 1, 14), end=D(2025, 1, 16))
+    options = {"family": "futures", "market": "HE"}
+    assert not replayed(rows, inputs, **options, calendar=own).differing
+    assert replayed(rows, inputs, **options).differing
+    noon = int(at("2025-01-15 12:00").timestamp() * 1e6)
+    assert not poison(inputs, **options, at=noon, seed=1, calendar=own).moved
 
 
 def test_a_full_replay_looks_at_every_row_and_counts_bits_and_coverage_in_values_alone():
