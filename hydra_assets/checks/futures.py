@@ -62,16 +62,21 @@ def within_limits(report: CheckReport, scope: Scope, rows: pa.Table, definitions
 
 @check("near_last_trade", applies_to=only(FUTURES_STATISTICS), beside=FUTURES_BARS.name)
 def near_last_trade(report: CheckReport, scope: Scope, rows: pa.Table, bars: pa.Table, *, settle_off_last: float) -> str:
-    """No settlement is further from the day's last trade than `settle_off_last` allows; partial bars are left out."""
-    # The last trade of a partial bar can belong to the next session.
-    closes = {key[:2]: key[2:] for key in _columns(bars, "instrument_id", "as_of", "close", "quality")}
+    """
+    No settlement is further from the day's last trade than `settle_off_last` allows.
+
+    The last trade of a bar that is no whole session can be of the next one: there the settlement is held against the bar's range.
+    """
+    traded = {key[:2]: key[2:] for key in _columns(bars, "instrument_id", "as_of", "low", "high", "close", "quality")}
     for row in settlements(rows):
-        close, quality = closes.get((row["instrument_id"], row["as_of"]), (None, ""))
-        partial = quality == "partial"
-        report.counts["partial"] += partial
-        judged = close is not None and not partial
-        report.count(1, int(judged))
-        if judged and abs(row["value"] - close) > settle_off_last * abs(close):
+        low, high, close, quality = traded.get((row["instrument_id"], row["as_of"]), (None, None, None, ""))
+        report.count(1, int(close is not None))
+        if close is None:
+            continue
+        mixed = quality == "partial"
+        report.counts["partial"] += mixed
+        off = max(low - row["value"], row["value"] - high, 0.0) if mixed else abs(row["value"] - close)
+        if off > settle_off_last * abs(close):
             report.add_failure(scope.market, row["as_of"], **_settlement(row), last=close)
     return f"{report.values} settlements beside the day's last trade, {settle_off_last:.0%} apart at most"
 

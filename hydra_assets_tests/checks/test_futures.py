@@ -66,7 +66,7 @@ def test_prices_out_of_order_are_not_sane_whatever_their_sign_and_quality():
     assert judged(ohlc_sane, scope("futures_bars", **APRIL), pa.table({}), pa.table({})).verdict == "unproven"
 
 
-def test_a_partial_bars_last_trade_accuses_no_settlement():
+def test_a_bar_that_is_no_session_accuses_a_settlement_outside_its_range_alone():
     prints = statistics(settled(80.0))
     off = {
         quality: tables([], [bar("CLK0", EXPIRES, DAY, 90.0, 70.0, close=90.0, quality=quality)])["futures_bars"]
@@ -74,7 +74,9 @@ def test_a_partial_bars_last_trade_accuses_no_settlement():
     }
     assert judged(near_last_trade, scope("futures_statistics", **APRIL), prints, off["normal"]).verdict == "failed"
     partial = judged(near_last_trade, scope("futures_statistics", **APRIL), prints, off["partial"])
-    assert (partial.verdict, partial.rows, partial.values, partial.counts["partial"]) == ("unproven", 1, 0, 1)
+    assert (partial.verdict, partial.rows, partial.values, partial.counts["partial"]) == ("passed", 1, 1, 1)
+    far = tables([], [bar("CLK0", EXPIRES, DAY, 95.0, 85.0, close=86.0, quality="partial")])["futures_bars"]
+    assert judged(near_last_trade, scope("futures_statistics", **APRIL), prints, far).verdict == "failed"
 
 
 # ---------------------------------------------------------------- settlements below zero
