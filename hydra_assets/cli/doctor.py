@@ -55,19 +55,19 @@ def doctor(
 def _look_at_vendors(world: str | None, market: str | None, day: str | None, spend: float, keep: bool, as_json: bool) -> None:
     from hydra_assets.cli.doctor_page import page_as_json, show_page
     from hydra_assets.definitions import key_of_feed  # Dagster takes a second to load; --help needs none of it
-    from hydra_assets.doctor.vendors import Ask, examine_vendors
+    from hydra_assets.doctor.vendors import Probe, examine_vendors
     from hydra_assets.flow.feeds.databento import DATABENTO
 
     config = load_config()
     home = resolve_home(world or os.environ.get("HYDRA_WORLD") or "live")
-    ask = Ask(config.market(market or config.default_market), parse_day(day, "--day").date() if day else None, spend, keep)
+    probe = Probe(config.market(market or config.default_market), parse_day(day, "--day").date() if day else None, spend, keep)
     key = key_of_feed(DATABENTO.name, home)
     with console.status("looking ...") as status:
-        page = examine_vendors(home, config, ask, key=key, now=dt.datetime.now(dt.UTC), told=status.update)
+        page = examine_vendors(home, config, probe, key=key, now=dt.datetime.now(dt.UTC), report=status.update)
     if as_json:
-        print_json(page_as_json(page, home, ask.market.symbol))
+        print_json(page_as_json(page, home, probe.market.symbol))
     else:
-        show_page(page, home, ask.market.symbol)
+        show_page(page, home, probe.market.symbol)
     if any(reading.verdict == "wrong" for reading in page.readings):
         raise typer.Exit(1)
 

@@ -79,25 +79,25 @@ def read_count(each: TableDay, payload: Payload) -> Reading:
     schema = SCHEMAS[each.table.name]
     received, announced = len(records_of(payload.store(), schema)), each.quote.records
     facts = {"announced": announced, "received": received, "rows": each.rows.num_rows if each.rows is not None else None}
-    told = f"{received:,} records received, {announced:,} announced"
+    message = f"{received:,} records received, {announced:,} announced"
     if not announced and not each.quote.usd and received:
         return _of(each, "count", "ok", f"{received:,} records, from the archive", "", facts)
     if received == announced:
-        return _of(each, "count", "ok", told, "", facts)
+        return _of(each, "count", "ok", message, "", facts)
     remedy = "more than announced is whole; fewer by up to 0.1 % is taken as whole, beyond it an answer is asked for once more"
-    return _of(each, "count", "look", told, remedy, facts)
+    return _of(each, "count", "look", message, remedy, facts)
 
 
 def read_speed(each: TableDay, payload: Payload, slow_s: float = SLOW_S) -> Reading:
     """Time of the answer, and its speed where it is large enough to tell."""
     size, seconds = payload.path.stat().st_size, max(each.seconds, 1e-3)
     facts = {"seconds": seconds, "compressed_bytes": size}
-    told = f"{size / 1e3:,.0f} kB compressed in {seconds:.1f} s"
+    message = f"{size / 1e3:,.0f} kB compressed in {seconds:.1f} s"
     slow = seconds > slow_s or (size > _SMALL and size / seconds < SLOW_BYTES_PER_S)
     if not slow:
-        return _of(each, "time", "ok", told, "", facts)
+        return _of(each, "time", "ok", message, "", facts)
     remedy = f"a month of it may take {seconds * 21 / 60:,.0f} minutes: see that databento.deadline_s allows it"
-    return _of(each, "time", "look", f"{told}: slow", remedy, facts)
+    return _of(each, "time", "look", f"{message}: slow", remedy, facts)
 
 
 def read_money(quoted: float, requests: Sequence[Mapping[str, Any]]) -> Reading:
@@ -106,28 +106,28 @@ def read_money(quoted: float, requests: Sequence[Mapping[str, Any]]) -> Reading:
     again = [row for row in requests if row["state"] == "failed"]
     kept = [row for row in requests if row["state"] == "kept"]
     facts = {"quoted_usd": quoted, "ledger_usd": charged, "requests": len(requests), "kept": len(kept), "failed": len(again)}
-    told = f"${quoted:,.4f} quoted, ${charged:,.4f} in the ledger: {len(requests)} request(s), {len(kept)} kept"
+    message = f"${quoted:,.4f} quoted, ${charged:,.4f} in the ledger: {len(requests)} request(s), {len(kept)} kept"
     if not requests:
         return Reading(ANSWERS, "money", "ok", "$0 in the ledger: all of the day was in the archive", "", facts)
     if again:
         reasons = "; ".join(dict.fromkeys(str(row["reason"]) for row in again))
         remedy = "an answer that breaks off may be charged; the ledger counts it, compare with the portal's bill"
-        return Reading(ANSWERS, "money", "look", f"{told}, {len(again)} failed ({reasons})", remedy, facts)
+        return Reading(ANSWERS, "money", "look", f"{message}, {len(again)} failed ({reasons})", remedy, facts)
     if abs(charged - quoted) > 1e-9:
-        return Reading(ANSWERS, "money", "wrong", told, "prices moved between quote and request: compare with the portal's bill", facts)
-    return Reading(ANSWERS, "money", "ok", told, "", facts)
+        return Reading(ANSWERS, "money", "wrong", message, "prices moved between quote and request: compare with the portal's bill", facts)
+    return Reading(ANSWERS, "money", "ok", message, "", facts)
 
 
 def read_quality(each: TableDay, rows: pa.Table) -> Reading:
     """Rows by quality; partial is what was inferred."""
     counts = Counter(rows["quality"].to_pylist())
-    told = ", ".join(f"{count:,} {quality}" for quality, count in counts.most_common()) or "no rows"
+    message = ", ".join(f"{count:,} {quality}" for quality, count in counts.most_common()) or "no rows"
     if not counts:
-        return _of(each, "rows", "wrong", told, "look at another day with --day", dict(counts))
+        return _of(each, "rows", "wrong", message, "look at another day with --day", dict(counts))
     if set(counts) == {"normal"}:
-        return _of(each, "rows", "ok", told, "", dict(counts))
+        return _of(each, "rows", "ok", message, "", dict(counts))
     remedy = "partial is inferred (no reference date, an underlying by its month, a bar of two sessions); degraded is the vendor's word"
-    return _of(each, "rows", "look", told, remedy, dict(counts))
+    return _of(each, "rows", "look", message, remedy, dict(counts))
 
 
 def read_quarantine(each: TableDay) -> Reading:
@@ -137,10 +137,10 @@ def read_quarantine(each: TableDay) -> Reading:
     besides = f"{each.left_out:,} of combinations left out, {each.repeated:,} repeated"
     if not reasons:
         return _of(each, "quarantine", "ok", f"nothing quarantined, {besides}", "", facts)
-    told = "; ".join(f"{count:,} {reason}" for reason, count in reasons.most_common())
+    message = "; ".join(f"{count:,} {reason}" for reason, count in reasons.most_common())
     first = f", such as {each.quarantined[0]}"
     remedy = "single records cost themselves alone; many of one kind mean a rule of the parser does not hold for this vendor"
-    return _of(each, "quarantine", "look", f"quarantined: {told}{first}; {besides}", remedy, facts)
+    return _of(each, "quarantine", "look", f"quarantined: {message}{first}; {besides}", remedy, facts)
 
 
 def reason_of(quarantined: str) -> str:
@@ -153,8 +153,8 @@ def read_joins(each: TableDay) -> Reading:
     lost = [text for text in each.quarantined if "no definition" in reason_of(text)]
     if not lost:
         return _of(each, "joins", "ok", f"every record's id is in {each.table.definitions}", "", {"lost": 0})
-    told = f"{len(lost):,} record(s) of ids that {each.table.definitions} does not have: {', '.join(lost[:_SHOWN])}"
-    return _of(each, "joins", "look", told, "compare with the definitions of the week before", {"lost": len(lost)})
+    message = f"{len(lost):,} record(s) of ids that {each.table.definitions} does not have: {', '.join(lost[:_SHOWN])}"
+    return _of(each, "joins", "look", message, "compare with the definitions of the week before", {"lost": len(lost)})
 
 
 def read_references(each: TableDay, payload: Payload) -> Reading:
@@ -162,11 +162,11 @@ def read_references(each: TableDay, payload: Payload) -> Reading:
     raw = records_of(payload.store(), "statistics")
     undated = np.isin(raw["ts_ref"], np.array([0, UNDEF_TIME], dtype=np.uint64))
     counts = {name: int((undated & (raw["stat_type"] == kind)).sum()) for kind, name in STATS.items()}
-    told = ", ".join(f"{count:,} of {name}" for name, count in counts.items() if count)
-    if not told:
+    message = ", ".join(f"{count:,} of {name}" for name, count in counts.items() if count)
+    if not message:
         return _of(each, "ts_ref", "ok", "every settlement, volume and open interest has its day", "", counts)
     remedy = "open interest and volume count for the session before their receipt, partial; a settlement without a day repeats a known one"
-    return _of(each, "ts_ref", "look", f"without a reference date: {told}", remedy, counts)
+    return _of(each, "ts_ref", "look", f"without a reference date: {message}", remedy, counts)
 
 
 def _of(each: TableDay, aspect: str, verdict: Verdict, message: str, remedy: str = "", facts: Mapping[str, Any] | None = None) -> Reading:

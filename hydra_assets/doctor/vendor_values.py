@@ -94,17 +94,17 @@ def read_flags(definitions: pa.Table, settled: pa.Table, day: dt.date) -> Readin
         "without_settlement": unsettled,
         "never_final": provisional,
     }
-    told = f"{facts['final']} final, {facts['preliminary']} preliminary, {facts['unknown']} unknown print(s) of {len(final)} contracts"
+    message = f"{facts['final']} final, {facts['preliminary']} preliminary, {facts['unknown']} unknown print(s) of {len(final)} contracts"
     if prints and set(prints) == {None}:
         remedy = "nothing to mend: in such an era each print counts from its own time on, is_final null"
-        return Reading(VALUES, "final flags", "look", f"{told}: the feed carries no final flag", remedy, facts)
+        return Reading(VALUES, "final flags", "look", f"{message}: the feed carries no final flag", remedy, facts)
     missing = [*unsettled, *provisional]
     near = [name for name in missing if name not in expirations or expirations[name].date() - day < _FAR]
     if near:
         remedy = "an actual print stands from noon of the next session on, partial; a contract without any print is absent from the day"
-        return Reading(VALUES, "final flags", "look", f"{told}; no final one of {', '.join(near)}", remedy, facts)
+        return Reading(VALUES, "final flags", "look", f"{message}; no final one of {', '.join(near)}", remedy, facts)
     far = f"; no final one of {', '.join(missing)}, a year or more away: their actual print stands, partial" if missing else ""
-    return Reading(VALUES, "final flags", "ok", f"{told}{far}", "", facts)
+    return Reading(VALUES, "final flags", "ok", f"{message}{far}", "", facts)
 
 
 def read_clocks(each: TableDay, market: Market, day: dt.date) -> Iterator[Reading]:

@@ -44,7 +44,7 @@ class Page:
 
 
 @dataclass(frozen=True)
-class Ask:
+class Probe:
     """
     A look at the vendors.
 
@@ -61,7 +61,7 @@ class Ask:
 
 
 def examine_vendors(
-    home: Home, config: Config, ask: Ask, *, key: str, now: dt.datetime, told: Callable[[str], None] = lambda _: None
+    home: Home, config: Config, probe: Probe, *, key: str, now: dt.datetime, report: Callable[[str], None] = lambda _: None
 ) -> Page:
     """
     Look at the CFTC and at Databento of *home*'s world.
@@ -72,59 +72,59 @@ def examine_vendors(
         ask: what to look at.
         key: Databento's; empty where there is none.
         now: the time.
-        told: is handed a line on what is under way.
+        report: is handed a line on what is under way.
     """
     page = Page()
-    told("asking the CFTC ...")
+    report("asking the CFTC ...")
     with _scratch(home.world, keep=False) as scratch, COT.open(scratch, config) as cftc:
         page.readings.append(read_cftc(cftc.base_url, config, now))
     if home.world == "live" and not key:
         message = f"{DATABENTO.secret} is not set: nothing of Databento can be asked. Without it COT works, and the whole sample world"
         page.readings.append(Reading(DATASET, "key", "look", message, f"export {DATABENTO.secret}=…, then look again"))
         return page
-    with _scratch(home.world, keep=ask.keep and ask.spend > 0) as scratch:
-        account = home if ask.spend > 0 else scratch
+    with _scratch(home.world, keep=probe.keep and probe.spend > 0) as scratch:
+        account = home if probe.spend > 0 else scratch
         account.create()
-        settings, run = _sparing(config, ask.spend), f"doctor {uuid.uuid4().hex[:12]}"
+        settings, run = _sparing(config, probe.spend), f"doctor {uuid.uuid4().hex[:12]}"
         with DATABENTO.open(account, settings, key=key, run=run) as source:
-            look = _Look(source, ParquetLake(scratch.lake, world=home.world), settings, ask, now, run, told)
+            look = _DatabentoProbe(source, ParquetLake(scratch.lake, world=home.world), settings, probe, now, run, report)
             try:
                 for reading in look.free():
                     page.readings.append(reading)
-                if ask.spend > 0:
+                if probe.spend > 0:
                     for reading in look.paid():
                         page.readings.append(reading)
             except VendorError as error:
                 page.readings.append(Reading(DATASET, "answer", "wrong", str(error), remedy_of(error)))
             page.chosen = look.chosen
-        page.scratch = scratch.root if ask.keep and ask.spend > 0 else None
+        page.scratch = scratch.root if probe.keep and probe.spend > 0 else None
     return page
 
 
 @dataclass
-class _Look:
+class _DatabentoProbe:
     """One look at Databento; `chosen` is the day that it has settled on."""
 
     source: DatabentoSource
     lake: ParquetLake
     config: Config
-    ask: Ask
+    probe: Probe
     now: dt.datetime
     run: str
-    told: Callable[[str], None]
+    report: Callable[[str], None]
     chosen: VendorDay | None = None
     fetched: list[VendorDay] = field(default_factory=list)
 
     def free(self) -> Iterator[Reading]:
         """Readings that cost nothing; they settle on the day."""
-        self.told("asking Databento what is free ...")
-        yield from read_ranges(self.source, self.ask.market, self.now)
-        yield read_condition(self.source, self.ask.market, self.now)
-        day = self.ask.day
+        self.report("asking Databento what is free ...")
+        yield from read_ranges(self.source, self.probe.market, self.now)
+        yield read_condition(self.source, self.probe.market, self.now)
+        day = self.probe.day
         if day is not None:
-            chosen = day_of(self.source, self.lake, self.ask.market, day, self.config, self.now)
+            chosen = day_of(self.source, self.lake, self.probe.market, day, self.config, self.now)
         else:
-            chosen = newest_day(self.source, self.lake, self.ask.market, self.config, self.now)
+            chosen = newest_day(self.source, self.lake, self.probe.market, self.config, self.now)
         chosen.price(self.source)
         self.chosen = chosen
         yield read_counts(self.source, chosen)
@@ -135,10 +135,10 @@ class _Look:
         yield from self._fetch()
         fault = next((each.fault for each in self._day.tables if licensed_until(each.fault) is not None), None)
         until = licensed_until(fault)
-        if until is not None and self.ask.day is None:
+        if until is not None and self.probe.day is None:
             remedy = "nothing to mend where the day after is early enough: a later run fetches it; else see the portal for a live licence"
             yield Reading(ANSWERS, "licence", "look", str(fault), remedy, {"until": until.isoformat()})
-            self.chosen = newest_day(self.source, self.lake, self.ask.market, self.config, self.now, until)
+            self.chosen = newest_day(self.source, self.lake, self.probe.market, self.config, self.now, until)
             self._day.price(self.source)
             yield from self._fetch()
         if self._day in self.fetched:
@@ -149,11 +149,11 @@ class _Look:
     def _fetch(self) -> Iterator[Reading]:
         """Fetch the day, or say that it costs too much."""
         day = self._day
-        if day.usd > self.ask.spend:
-            message = f"{day.market.symbol} {day.day} costs ${day.usd:,.4f}, --spend allows ${self.ask.spend:,.4f}; nothing was requested"
+        if day.usd > self.probe.spend:
+            message = f"{day.market.symbol} {day.day} costs ${day.usd:,.4f}, --spend allows ${self.probe.spend:,.4f}; nothing was requested"
             yield Reading(ANSWERS, "price", "wrong", message, "raise --spend, or name a quieter day or market")
             return
-        self.told(f"fetching {day.market.symbol} {day.day} ...")
+        self.report(f"fetching {day.market.symbol} {day.day} ...")
         self.fetched.append(day)
         day.ask(self.source, self.lake)
 

@@ -57,7 +57,7 @@ def read_ranges(source: DatabentoSource, market: Market, now: dt.datetime) -> It
     yield Reading(DATASET, "key", "ok", "accepted")
     facts = {schema: [begin.isoformat(), end.isoformat()] for schema, (begin, end) in ranges.items()}
     spans = {span: [schema for schema in ranges if ranges[schema] == span] for span in ranges.values()}
-    told = "; ".join(
+    message = "; ".join(
         f"{', '.join(schemas) if len(spans) > 1 else 'all schemas'} {begin:%Y-%m-%d}..{end:%Y-%m-%d %H:%MZ}"
         for (begin, end), schemas in spans.items()
     )
@@ -65,9 +65,9 @@ def read_ranges(source: DatabentoSource, market: Market, now: dt.datetime) -> It
     missing = market.calendar.session_days(end.date(), (now - _LATE).date())
     if missing:
         remedy = "see the vendor's status page; until then these days are gaps, and later runs fetch them"
-        yield Reading(DATASET, "range", "look", f"{told}: {len(missing)} session(s) since {missing[0]} are not in it", remedy, facts)
+        yield Reading(DATASET, "range", "look", f"{message}: {len(missing)} session(s) since {missing[0]} are not in it", remedy, facts)
     else:
-        yield Reading(DATASET, "range", "ok", told, "", facts)
+        yield Reading(DATASET, "range", "ok", message, "", facts)
 
 
 def read_condition(source: DatabentoSource, market: Market, now: dt.datetime) -> Reading:
@@ -79,9 +79,9 @@ def read_condition(source: DatabentoSource, market: Market, now: dt.datetime) ->
     facts = {str(day): conditions[day].status if day in conditions else "not listed" for day in market.calendar.session_days(first, last)}
     other = {day: status for day, status in facts.items() if status != "available"}
     if other:
-        told = ", ".join(f"{day} {status}" for day, status in other.items())
+        message = ", ".join(f"{day} {status}" for day, status in other.items())
         remedy = "degraded days are kept as such and fetched again when the vendor mends them; the others are gaps until they are there"
-        return Reading(DATASET, "last week", "look", told, remedy, facts)
+        return Reading(DATASET, "last week", "look", message, remedy, facts)
     return Reading(DATASET, "last week", "ok", f"{len(facts)} session(s) {first}..{last}, all available", "", facts)
 
 

@@ -2,18 +2,26 @@
 
 import dataclasses
 import datetime as dt
+import io
 import json
+import shutil
+import threading
 from contextlib import ExitStack
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import pytest
+from rich.console import Console
 from typer.testing import CliRunner
 
+from hydra_assets.cli import doctor_page
 from hydra_assets.cli.main import app
 from hydra_assets.config.home import Home
 from hydra_assets.config.load import load_config
 from hydra_assets.core.market import OptionRoot
 from hydra_assets.doctor.vendor_answers import SLOW_S, read_speed
-from hydra_assets.doctor.vendors import Ask, examine_vendors
+from hydra_assets.doctor.vendors import Probe, examine_vendors
+from hydra_assets.doctor.vendors_free import read_cftc
 from hydra_assets.errors import ConfigError
 from hydra_assets.flow.feeds.databento import DATABENTO
 from hydra_assets.sources.ledger import Ledger
@@ -53,7 +61,7 @@ def look(tmp_path):
 
     def look(vendor, *, spend=0.5, day=None, keep=False, key=SAMPLE_KEY, market=None, now=NOW, **databento):
         config = settings(vendor.url, **databento)
-        ask = Ask(market or config.market("HE"), day, spend, keep)
+        ask = Probe(market or config.market("HE"), day, spend, keep)
         return examine_vendors(Home("live", tmp_path / "desk"), config, ask, key=key, now=now)
 
     return look
@@ -117,8 +125,6 @@ def test_the_scratch_home_can_be_kept(start, look):
     try:
         assert (page.scratch / "lake" / "data_type=option_quotes").exists()
     finally:
-        import shutil
-
         shutil.rmtree(page.scratch.parent)
 
 
@@ -298,6 +304,34 @@ def test_before_the_first_report_of_a_year_no_archive_is_a_gap(look):
     assert "<!DOCTYPE html>" in page.readings[0].message
 
 
+@pytest.mark.parametrize(
+    ("status", "headers", "words"),
+    [
+        (403, {}, "it may refuse the name 'hydra-assets': set cftc.user_agent"),
+        (500, {}, "HTTP 500, and no archive"),
+        (301, {"Location": "https://elsewhere.example/x.zip"}, "which is not the vendor's own address"),
+        (301, {"Location": "/again.zip"}, "more than 3 redirects"),
+    ],
+)
+def test_a_cftc_that_refuses_or_sends_elsewhere_is_wrong(status, headers, words):
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(status)
+            for name, value in headers.items():
+                self.send_header(name, value)
+            self.end_headers()
+
+        def log_message(self, *_):
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+        reading = read_cftc(f"http://127.0.0.1:{server.server_address[1]}", load_config(), NOW)
+        server.shutdown()
+    assert reading.verdict == "wrong"
+    assert words in f"{reading.message} {reading.remedy}"
+
+
 # ---------------------------------------------------------------- the command
 
 
@@ -324,6 +358,23 @@ def test_the_command_prints_lines_or_json_and_fails_where_something_is_wrong(sta
     write_settings(home, start().url, markets={"HE": {"tick": 0.01}})
     wrong = doctor("--live", "--day", "2026-09-23", "--spend", "0.5", **with_key)
     assert (wrong.exit_code, "moves by 0.025" in wrong.stdout) == (1, True)
+
+
+def test_a_terminal_gets_tables_and_a_pipe_gets_lines(start, look, monkeypatch):
+    page, home = look(start("counts"), day=D(2026, 9, 24)), Home("live", Path("nowhere"))
+    shown = {}
+    for terminal in (True, False):
+        out = io.StringIO()
+        monkeypatch.setattr(doctor_page, "console", Console(file=out, force_terminal=terminal, width=160, color_system=None))
+        doctor_page.show_page(page, home, "HE")
+        shown[terminal] = out.getvalue()
+    assert "│" in shown[True]
+    assert "│" not in shown[False]
+    for text in shown.values():
+        assert "rounded outwards to ten minutes" in text
+        assert "Price of HE 2026-09-24" in text
+        assert "0 wrong, 0 to look at" in text
+    assert len(shown[False].splitlines()) < 40  # what is well about one table shares a line
 
 
 def test_without_a_key_the_command_ends_well(start, home):

@@ -21,6 +21,7 @@ from hydra_assets.config.load import load_config
 from hydra_assets.core.calendar import LIVESTOCK
 from hydra_assets.core.market import OptionRoot
 from hydra_assets.errors import ConfigError, NotPublishedError
+from hydra_assets.flow.feeds.databento import DATABENTO
 from hydra_assets.flow.feeds.sample import served
 from hydra_assets.sources.cftc import CftcSource
 from hydra_assets.sources.sample.curve import curve_of
@@ -29,6 +30,8 @@ from hydra_assets.sources.sample.monthly import clock_ns, midnight
 from hydra_assets.sources.sample.rude import POLITE, Rudeness, behaviours
 from hydra_assets.sources.sample.rude_cot import OATS
 from hydra_assets.sources.sample.rude_publisher import TRANSFORMATIONS
+from hydra_assets.sources.sample.server import SampleVendor
+from hydra_assets.sources.sample.side import Served
 from hydra_assets_tests.support.cftc_files import CALENDAR
 from hydra_assets_tests.support.rude_vendor import NOW, real_client, serving
 
@@ -438,6 +441,17 @@ def test_a_stream_ends_prematurely_once():
             real_client(vendor.url).timeseries.get_range(**request(end="2025-10-07"))
 
 
+def test_what_broke_off_once_is_whole_at_a_vendor_that_was_started_again(tmp_path):
+    for expected in ("prematurely", None):
+        rude = Rudeness.of(["breaks_off"])
+        with SampleVendor([DATABENTO.sample(Served(MARKETS, CALENDAR, None, lambda: NOW, rude))], rude=rude, cache=tmp_path) as vendor:
+            if expected:
+                with pytest.raises(BentoError, match=expected):
+                    real_client(vendor.url).timeseries.get_range(**request())
+            else:
+                assert len(list(real_client(vendor.url).timeseries.get_range(**request()))) > 200
+
+
 def test_old_days_are_generated_anew_and_their_condition_stays(start_vendor):
     polite, rude = (
         {row["date"]: row for row in real_client(vendor.url).metadata.get_dataset_condition("GLBX.MDP3", "2024-12-01", "2025-02-01")}
@@ -582,6 +596,15 @@ def test_jobs_outlive_the_vendor_that_took_them(tmp_path):
         made = real_client(again.url)
         assert [each["state"] for each in made.batch.list_jobs()] == ["done"]
         assert [file["hash"] for file in made.batch.list_files(number) if "dbn" in file["filename"]] == hashes
+
+
+def test_a_figure_without_a_date_has_the_id_of_the_session_that_it_describes(records):
+    """The morning after an expiration: what is said of the session before is said under the ids of that session."""
+    asked = {"symbols": "HE.OPT", "start": "2014-10-15", "end": "2014-10-16"}
+    dated, undated = counted(records("reused_ids", **asked)), counted(records("reused_ids", "undated", **asked))
+    assert (undated["ts_ref"] == UNDEF_TIMESTAMP).all()
+    assert not (dated["ts_ref"] == UNDEF_TIMESTAMP).any()
+    assert dated["instrument_id"].tolist() == undated["instrument_id"].tolist()
 
 
 # ---------------------------------------------------------------- the CFTC

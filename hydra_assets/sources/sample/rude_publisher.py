@@ -135,7 +135,7 @@ def reused_ids(rows: np.ndarray, product: Product) -> np.ndarray:
         dated = (rows["stat_type"] >= SETTLEMENT) & (ref <= received.max())
         day = np.where(dated, ref, received)
     own = rows["instrument_id"].copy()
-    first, last = (dt.date(1970, 1, 1) + dt.timedelta(int(number)) for number in (received.min(), received.max()))
+    first, last = (dt.date(1970, 1, 1) + dt.timedelta(int(number)) for number in (day.min(), day.max()))
     for number, taken, since, until in _handed_on(product, first, last):
         chosen = (own == number) & (day >= number_of(since)) & (day <= number_of(until))
         rows["instrument_id"][chosen] = taken
