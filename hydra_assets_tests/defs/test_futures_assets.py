@@ -227,6 +227,13 @@ def test_staleness_and_coverage_see_missing_days(monkeypatch):
     assert told["futures_bars", "ohlc_sane"] == "passed"
 
 
+def test_checks_know_the_first_day_of_each_root_of_options():
+    scope = scope_of(load_config(), TABLES["option_definitions"], "ZC", [Month(2012, 6)], now=at("2012-08-01"), alone=False)
+    assert (scope.option_roots["OZC"], scope.option_roots["OCD"]) == (None, dt.date(2012, 6, 4))
+    kansas = scope_of(load_config(), TABLES["option_definitions"], "KE", [Month(2012, 6)], now=at("2012-08-01"), alone=False)
+    assert (kansas.listed_from, kansas.is_listed) == (dt.date(2013, 7, 1), False)
+
+
 def test_a_session_is_due_when_its_last_record_could_be_had():
     def due(table, now, grace=0):
         scope = scope_of(load_config(), TABLES[table], "HE", [Month(2025, 12)], now=at(now), alone=False)

@@ -107,6 +107,8 @@ def messy(seed: int) -> dict[str, pa.Table]:
             rows.append(row | before | {"value": 7.0, "is_final": dice.choice([False, None])})
     bars = [b for b in made["futures_bars"].to_pylist() if b["expiration"].date() <= D(2024, 2, 1) and dice.random() > 0.03]
     for b in list(bars):
+        if dice.random() < 0.005:  # no whole session
+            b["quality"] = "partial"
         if dice.random() < 0.02:
             high = b["low"] if dice.random() < 0.5 else b["low"] - 1
             bars.append(b | {"available_at": b["available_at"] + dt.timedelta(days=3), "high": high})
@@ -224,6 +226,25 @@ def interest(c, day, value, **more):
 
 def traded(c, day, value):
     return statistic(*c, "cleared_volume", day, ct(LIVESTOCK.next_session(day), "06:45", 7), value)
+
+
+def test_a_range_over_a_bar_that_is_no_session_is_partial_as_long_as_it_is_in_the_window():
+    days = LIVESTOCK.session_days(D(2023, 1, 3), D(2023, 3, 10))
+    rows = [x for day in days for x in (interest(M, day, 500), settle(M, day, 90.0))]
+    bars = [bar(*M, day, 91.0, 89.0, quality="partial" if i == 5 else "normal") for i, day in enumerate(days)]
+    got = newest(compute("futures", tables(rows, bars), market="HE"))
+    assert [got["fut_rv_pk_21", days[i]][1] for i in (24, 25, 26, 40)] == ["partial", "partial", "normal", "normal"]
+    assert got["fut_rv_21", days[25]][1] == "normal"
+
+
+def test_undated_open_interest_makes_what_it_chose_partial():
+    days = LIVESTOCK.session_days(D(2023, 1, 3), D(2023, 3, 10))
+    rows = [settle(M, day, 90.0) for day in days]
+    rows += [interest(M, day, 500, quality="partial" if i == 5 else "normal") for i, day in enumerate(days)]
+    got = newest(compute("futures", tables(rows), market="HE"))
+    assert [got["fut_ret_1d", days[i]][1] for i in (5, 6, 7)] == ["normal", "partial", "normal"]
+    assert got["fut_seas_sin", days[6]][1] == "normal"
+    assert [got["fut_oi_chg_20", days[i]][1] for i in (25, 26, 27)] == ["normal", "partial", "normal"]  # against that of 21 sessions before
 
 
 def test_returns_over_a_missing_print():
