@@ -7,7 +7,8 @@ from pathlib import Path
 
 import platformdirs
 
-from hydra_assets.errors import ConfigError
+from hydra_assets.errors import ConfigError, StorageError
+from hydra_assets.private_files import make_folder
 
 WORLDS = ("sample", "live")
 
@@ -62,7 +63,10 @@ class Home:
     def create(self) -> None:
         """Make the folders, readable by their owner alone."""
         for folder in (self.base, self.root, self.archives, self.dagster, self.cache):
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            try:
+                make_folder(folder, 0o700)
+            except OSError as error:
+                raise StorageError(f"{folder}: cannot be made: {error.strerror}; set HYDRA_HOME to a folder that may be written") from error
 
     def prepare_dagster(self) -> None:
         """Put the shipped ``dagster.yaml`` into ``DAGSTER_HOME`` where there is none yet."""

@@ -47,7 +47,6 @@ class FeatureStoreResource(SecretlessResource):
     @contextmanager
     def open(self) -> Iterator[FeatureStore]:
         """The store, closed at the end of the block."""
-        Path(self.db_path).parent.mkdir(parents=True, exist_ok=True)
         with FeatureStore(self.db_path, world=self.world) as store:
             yield store
 
@@ -60,7 +59,6 @@ class FindingsResource(SecretlessResource):
     @contextmanager
     def open(self) -> Iterator[Findings]:
         """The findings, closed at the end of the block."""
-        Path(self.db_path).parent.mkdir(parents=True, exist_ok=True)
         with Findings(self.db_path) as findings:
             yield findings
 

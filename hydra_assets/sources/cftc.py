@@ -23,6 +23,7 @@ from hydra_assets.errors import (
     VendorRefusedError,
     VendorUnavailableError,
 )
+from hydra_assets.private_files import FILE_MODE, make_file, make_folder
 from hydra_assets.sources.archive import FETCH_PREFIX
 from hydra_assets.sources.cftc_child import ARCHIVE
 from hydra_assets.sources.http import utc_now, with_retries
@@ -136,7 +137,7 @@ class CftcSource:
         held = self.held(name)
         if held is not None and held.seen_at >= self._closed_at(name):
             return held
-        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_folder(self.folder, 0o700)
         with tempfile.TemporaryDirectory(prefix=FETCH_PREFIX, dir=self.folder) as empty:
             answer = self._ask(year if name == str(year) else None, held, Path(empty))
             if answer["kind"] != "ok":
@@ -214,6 +215,7 @@ class CftcSource:
         path = self.folder / f"{sha256}.zip"
         if not path.exists() or hashlib.sha256(path.read_bytes()).hexdigest() != sha256:
             descriptor = os.open(fetched, os.O_RDONLY)
+            os.fchmod(descriptor, FILE_MODE)
             os.fsync(descriptor)
             os.close(descriptor)
             fetched.replace(path)
@@ -229,6 +231,7 @@ class CftcSource:
             "status": answer["status"],
             **({"note": answer["note"]} if answer["note"] else {}),
         }
+        make_file(self.folder / "ledger.jsonl")
         with (self.folder / "ledger.jsonl").open("a", encoding="utf-8") as ledger:
             fcntl.flock(ledger, fcntl.LOCK_EX)
             ledger.write(json.dumps(row) + "\n")

@@ -13,6 +13,7 @@ from typing import Any
 from databento_dbn import DBNError
 
 from hydra_assets.errors import VendorContentError, VendorError, VendorRefusedError, VendorUnavailableError
+from hydra_assets.private_files import FILE_MODE, make_folder
 from hydra_assets.sources.archive import FETCH_PREFIX
 from hydra_assets.sources.databento_batch import BatchJobs, Report
 from hydra_assets.sources.databento_client import Limits, client, mapped_errors
@@ -151,7 +152,7 @@ class DatabentoSource:
         number = self.ledger.reserve(
             request.arguments(), usd=quote.usd, records=quote.records, size=quote.size, budget=self._budget, now=self._now()
         )
-        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_folder(self.folder, 0o700)
         try:
             with tempfile.TemporaryDirectory(prefix=FETCH_PREFIX, dir=self.folder) as empty:
                 got = Path(empty) / "answer.dbn.zst"
@@ -196,6 +197,7 @@ class DatabentoSource:
         sha256 = sha256_of(got)
         self.ledger.received(number, sha256)
         with got.open("rb") as written:
+            os.fchmod(written.fileno(), FILE_MODE)
             os.fsync(written.fileno())
         got.replace(self._path(sha256))
         return sha256

@@ -11,6 +11,7 @@ from typing import Any
 
 from hydra_assets.closing import Closing
 from hydra_assets.errors import BudgetError
+from hydra_assets.private_files import make_file, make_folder
 
 BUSY_S = 60.0
 _SCHEMA = """
@@ -134,7 +135,8 @@ class Ledger(Closing):
     """The ledger in the SQLite file *path*; shared by processes."""
 
     def __init__(self, path: Path) -> None:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_folder(path.parent, 0o700)
+        make_file(path)
         self._db = sqlite3.connect(path, timeout=BUSY_S, isolation_level=None)
         self._db.row_factory = sqlite3.Row
         self._db.execute("PRAGMA synchronous=FULL")

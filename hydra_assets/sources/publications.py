@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hydra_assets.closing import Closing
+from hydra_assets.private_files import make_file, make_folder
 
 BUSY_S = 60.0
 _TABLE = """CREATE TABLE IF NOT EXISTS publications(
@@ -34,7 +35,8 @@ class Publications(Closing):
     """The table of publications in the SQLite file *path*; shared by processes. The first observation of a report stays."""
 
     def __init__(self, path: Path) -> None:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_folder(path.parent, 0o700)
+        make_file(path)
         self._db = sqlite3.connect(path, timeout=BUSY_S, isolation_level=None)
         self._db.execute(_TABLE)
 

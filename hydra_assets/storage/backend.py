@@ -82,6 +82,14 @@ class Storage(Protocol):
             LockTimeoutError: another writer held it too long.
         """
 
+    def wait_for_writer(self, folder: str) -> None:
+        """
+        Take and release the writers' lock of *folder*, writing nothing.
+
+        Raises:
+            LockTimeoutError: a writer held it too long.
+        """
+
     def last_stamp(self, folder: str) -> int | None:
         """The last recording stamp handed out in *folder*, microseconds UTC; None where none is kept."""
 

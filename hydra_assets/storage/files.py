@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
-from hydra_assets.errors import CorruptionError
+from hydra_assets.errors import CorruptionError, StorageError
 from hydra_assets.storage.backend import Storage
 
 COMMITTED = re.compile(r"(?:batch_(?P<day>\d{8})|base)_(?P<id>[0-9a-f]{32})_(?P<hash>[0-9a-f]{16})\.parquet")
@@ -160,7 +160,7 @@ def _opened(storage: Storage, key: str) -> Iterator[pq.ParquetFile]:
         try:
             with pq.ParquetFile(source, page_checksum_verification=True) as file:
                 yield file
-        except (FileNotFoundError, CorruptionError):
+        except (FileNotFoundError, CorruptionError, StorageError):
             raise
         except (OSError, pa.ArrowException) as error:
             raise CorruptionError(f"{place}: {error}") from error

@@ -510,8 +510,7 @@ class ParquetLake:
         for folder in self.folders(data_type, market):
             newest = self._reader.newest(folder)
             if newest is None or recorded_by > newest:
-                with self._storage.lock(folder.key):
-                    pass
+                self._storage.wait_for_writer(folder.key)
 
 
 def _existing(table: pa.Table, group: np.ndarray | None) -> Existing:

@@ -6,22 +6,36 @@ it or nothing, and an acknowledged write survives a power cut.
 """
 
 import contextlib
+import errno
 import fcntl
 import os
 import shutil
+import stat
 import time
 from collections.abc import Iterator
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 import pyarrow as pa
 
 from hydra_assets.core.instants import now_us
-from hydra_assets.errors import LockTimeoutError
+from hydra_assets.errors import HydraError, LockTimeoutError, StorageError
+from hydra_assets.private_files import FILE_MODE, make_folder, write_file
 from hydra_assets.storage.backend import ORPHAN_AGE_S
 
 STAGING = ".staging"
 LOCK_FILE = ".lock"
 LOCK_TIMEOUT_S = 120
+_REMEDIES = {
+    errno.ENOSPC: "free some space and do it again",
+    errno.EDQUOT: "free some space and do it again",
+    errno.EFBIG: "raise the limit of a file's size and do it again",
+    errno.EROFS: "the disk may only be read; write elsewhere",
+    errno.EACCES: "look at its owner and mode",
+    errno.EPERM: "look at its owner and mode",
+    errno.ENOTDIR: "name a folder",
+    errno.EISDIR: "name a file",
+}
 
 
 class LocalStorage:
@@ -37,111 +51,158 @@ class LocalStorage:
 
     def exists(self) -> bool:
         """Whether the root is there."""
-        return self.root.exists()
+        with disk_errors(self.root):
+            return self.root.exists()
 
     def path(self, key: str) -> Path:
         """The file of *key*."""
         return self.root / key
 
     def folders(self, pattern: str) -> list[str]:
-        """The keys of the folders that match *pattern*."""
-        return [path.relative_to(self.root).as_posix() for path in sorted(self.root.glob(pattern))]
+        """The keys of the folders that match *pattern*; one that may not be looked into is an error, never an empty one."""
+        keys = [""]
+        for segment in pattern.split("/"):
+            keys = [f"{key}/{name}".lstrip("/") for key in keys for name in self._subfolders(key, segment)]
+        return sorted(keys, key=lambda key: key.split("/"))
+
+    def _subfolders(self, key: str, pattern: str) -> list[str]:
+        folder = self.root / key
+        with disk_errors(folder), contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            if "*" not in pattern:
+                return [pattern] if stat.S_ISDIR((folder / pattern).stat().st_mode) else []
+            with os.scandir(folder) as entries:
+                return [entry.name for entry in entries if fnmatchcase(entry.name, pattern) and entry.is_dir()]
+        return []
 
     def names(self, folder: str) -> list[str]:
         """The names of the files in *folder*."""
-        with contextlib.suppress(FileNotFoundError), os.scandir(self.root / folder) as entries:
+        path = self.root / folder
+        with disk_errors(path), contextlib.suppress(FileNotFoundError), os.scandir(path) as entries:
             return [entry.name for entry in entries if entry.is_file(follow_symlinks=False)]
         return []
 
     def open(self, key: str) -> pa.NativeFile:
         """A file for random access."""
-        return pa.OSFile(str(self.root / key))
+        with disk_errors(self.root / key):
+            return pa.OSFile(str(self.root / key))
 
     def read(self, key: str) -> bytes:
         """A small file whole."""
-        return (self.root / key).read_bytes()
+        with disk_errors(self.root / key):
+            return (self.root / key).read_bytes()
 
     def create(self, key: str, body: bytes) -> None:
         """Put a small file if there is none, by a link, which does not replace."""
         file = self.root / key
-        file.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
         temporary = file.with_name(f"{file.name}.{os.getpid()}")
-        temporary.write_bytes(body)
-        with contextlib.suppress(FileExistsError):
-            os.link(temporary, file)
-        temporary.unlink()
+        with disk_errors(file):
+            make_folder(file.parent)
+            try:
+                write_file(temporary, body)
+                with contextlib.suppress(FileExistsError):
+                    os.link(temporary, file)
+            finally:
+                temporary.unlink(missing_ok=True)
+            _sync(file.parent)
 
     def replace(self, key: str, body: bytes) -> None:
         """Put a small file in the place of an older one, by a rename."""
         file = self.root / key
         temporary = file.with_name(f"{file.name}.{os.getpid()}")
-        temporary.write_bytes(body)
-        temporary.replace(file)
+        with disk_errors(file):
+            try:
+                write_file(temporary, body)
+                temporary.replace(file)
+            finally:
+                temporary.unlink(missing_ok=True)
+            _sync(file.parent)
 
     def append_line(self, key: str, line: str) -> None:
-        """Append one line, synced; a cut line before it is not JSON, and ends so that it cannot swallow this one."""
-        descriptor = os.open(self.root / key, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o640)
-        try:
-            size = os.fstat(descriptor).st_size
-            if size and os.pread(descriptor, 1, size - 1) != b"\n":
-                os.ftruncate(descriptor, self.read(key).rfind(b"\n") + 1)
-            os.write(descriptor, f"{line}\n".encode())
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        """
+        Append one line, synced; a cut line before it is not JSON, and ends so that it cannot swallow this one.
+
+        What a full disk cut short is taken back.
+        """
+        with disk_errors(self.root / key):
+            descriptor = os.open(self.root / key, os.O_RDWR | os.O_APPEND | os.O_CREAT, FILE_MODE)
+            try:
+                size = os.fstat(descriptor).st_size
+                if size and os.pread(descriptor, 1, size - 1) != b"\n":
+                    size = self.read(key).rfind(b"\n") + 1
+                    os.ftruncate(descriptor, size)
+                body = f"{line}\n".encode()
+                try:
+                    if os.write(descriptor, body) != len(body):
+                        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+                except OSError:
+                    os.ftruncate(descriptor, size)
+                    raise
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
 
     @contextlib.contextmanager
     def staging(self, name: str) -> Iterator[Path]:
         """A folder below the root, so that the rename stays within one filesystem."""
         stage = self.root / STAGING / f"{name}-{os.getpid()}"
-        stage.mkdir(mode=0o700, parents=True)
-        try:
-            yield stage
-        finally:
-            shutil.rmtree(stage, ignore_errors=True)
+        with disk_errors(stage):
+            make_folder(stage, 0o700)
+            try:
+                yield stage
+            finally:
+                shutil.rmtree(stage, ignore_errors=True)
 
     def commit(self, staged: Path, key: str) -> None:
         """Sync the file, rename it, sync its folder."""
         target = self.root / key
-        _sync(staged)
-        if target.exists():
-            raise FileExistsError(f"{target}: is there already")
-        staged.rename(target)
-        _sync(target.parent)
+        with disk_errors(target):
+            staged.chmod(FILE_MODE)
+            _sync(staged)
+            if target.exists():
+                raise FileExistsError(f"{target}: is there already")
+            staged.rename(target)
+            _sync(target.parent)
 
     def delete(self, key: str) -> None:
         """Remove a file, for good once its folder is synced."""
         file = self.root / key
-        file.unlink(missing_ok=True)
-        _sync(file.parent)
+        with disk_errors(file):
+            file.unlink(missing_ok=True)
+            _sync(file.parent)
 
     def size(self, key: str) -> int:
         """Bytes of a file."""
-        return (self.root / key).stat().st_size
+        with disk_errors(self.root / key):
+            return (self.root / key).stat().st_size
 
     def age_s(self, key: str) -> float:
         """Seconds since a file was last written."""
-        return time.time() - (self.root / key).stat().st_mtime
+        with disk_errors(self.root / key):
+            return time.time() - (self.root / key).stat().st_mtime
 
     @contextlib.contextmanager
     def lock(self, folder: str) -> Iterator["LocalClock"]:
         """Hold the operating system's lock of a file that also keeps the last stamp."""
         path = self.root / folder
-        path.mkdir(mode=0o750, parents=True, exist_ok=True)
-        descriptor = os.open(path / LOCK_FILE, os.O_RDWR | os.O_CREAT, 0o640)
+        with disk_errors(path):
+            make_folder(path)
+            descriptor = os.open(path / LOCK_FILE, os.O_RDWR | os.O_CREAT, FILE_MODE)
         try:
-            deadline = time.monotonic() + LOCK_TIMEOUT_S
-            while True:
-                try:
-                    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    break
-                except BlockingIOError:
-                    if time.monotonic() > deadline:
-                        raise LockTimeoutError(f"{path}: another writer held the lock for {LOCK_TIMEOUT_S} s") from None
-                    time.sleep(0.002)
-            yield LocalClock(descriptor)
+            _locked(descriptor, path)
+            yield LocalClock(descriptor, path / LOCK_FILE)
         finally:
             os.close(descriptor)
+
+    def wait_for_writer(self, folder: str) -> None:
+        """Pass through the lock by a descriptor that only reads, so that a disk that may only be read will do."""
+        path = self.root / folder
+        with contextlib.suppress(FileNotFoundError):  # nobody ever wrote there
+            with disk_errors(path / LOCK_FILE):
+                descriptor = os.open(path / LOCK_FILE, os.O_RDONLY)
+            try:
+                _locked(descriptor, path)
+            finally:
+                os.close(descriptor)
 
     def last_stamp(self, folder: str) -> int | None:
         """The last recording stamp handed out in *folder*."""
@@ -169,15 +230,42 @@ class LocalStorage:
 class LocalClock:
     """The recording clock of a locked folder, in the first bytes of the lock's own file."""
 
-    def __init__(self, descriptor: int) -> None:
-        self._descriptor = descriptor
+    def __init__(self, descriptor: int, path: Path) -> None:
+        self._descriptor, self._path = descriptor, path
 
     def next(self) -> int:
         """The next stamp, microseconds UTC; kept before it is used, so that no crash can hand it out twice."""
         text = os.pread(self._descriptor, 20, 0)
         stamp = max(now_us(), (int(text) + 1) if text.strip().isdigit() else 0)
-        os.pwrite(self._descriptor, b"%020d" % stamp, 0)
+        with disk_errors(self._path):
+            os.pwrite(self._descriptor, b"%020d" % stamp, 0)
         return stamp
+
+
+@contextlib.contextmanager
+def disk_errors(path: Path) -> Iterator[None]:
+    """The disk's errors inside as StorageError; a file that is missing or already there is the caller's business."""
+    try:
+        yield
+    except (FileNotFoundError, FileExistsError, HydraError):
+        raise
+    except OSError as error:
+        reason = error.strerror or str(error)
+        remedy = _REMEDIES.get(error.errno or 0, "look at the disk and do it again")
+        raise StorageError(f"{path}: {reason}; {remedy}; what was acknowledged before is kept") from error
+
+
+def _locked(descriptor: int, path: Path) -> None:
+    """Take the lock of an open file, within `LOCK_TIMEOUT_S`."""
+    deadline = time.monotonic() + LOCK_TIMEOUT_S
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                raise LockTimeoutError(f"{path}: another writer held the lock for {LOCK_TIMEOUT_S} s; end it or try again later") from None
+            time.sleep(0.002)
 
 
 def _sync(path: Path) -> None:

@@ -21,9 +21,10 @@ import pyarrow as pa
 
 from hydra_assets.core.point_in_time import visible_frontier
 from hydra_assets.core.tables.table import QUALITIES
+from hydra_assets.private_files import FILE_MODE
 from hydra_assets.storage.fact_table import FactTable
 
-FORMAT = "1"
+FORMAT = "2"
 _ABOUT = b"hydra_mirror"
 
 
@@ -120,7 +121,7 @@ class Mirror:
             if (about["format"], about["store"], about["market"]) != (FORMAT, self._facts.identity, market):
                 return {}, {}
             columns = {name: table[name].combine_chunks().to_numpy(zero_copy_only=True) for name in table.column_names}
-            if _crc(columns) != about["crc"]:
+            if _crc(columns, about) != about["crc"]:
                 return {}, {}
             held = {}
             for name, (start, stop) in about["series"].items():
@@ -142,28 +143,30 @@ class Mirror:
             column: np.concatenate([getattr(held[name], column) for name in names] or [np.zeros(0, dtype=kind)])
             for column, kind in (("as_of", np.int64), ("available_at", np.int64), ("value", np.float64), ("quality", np.int8))
         }
-        about = {
+        about: dict[str, Any] = {
             "format": FORMAT,
             "store": self._facts.identity,
             "market": market,
             "marks": dict(watermarks),
             "series": spans,
             "axes": {name: held[name].axis for name in names},
-            "crc": _crc(columns),
         }
+        about["crc"] = _crc(columns, about)
         table = pa.table(columns).replace_schema_metadata({_ABOUT: json.dumps(about).encode()})
         temporary = path.with_name(f".mirror-{uuid.uuid4().hex}")
         with contextlib.suppress(OSError):  # a full disk or a folder that may not be written costs time, not answers
             try:
                 with pa.OSFile(str(temporary), "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
                     writer.write_table(table)
+                temporary.chmod(FILE_MODE)
                 temporary.replace(path)
             finally:
                 temporary.unlink(missing_ok=True)
 
 
-def _crc(columns: Mapping[str, np.ndarray]) -> int:
-    crc = 0
+def _crc(columns: Mapping[str, np.ndarray], about: Mapping[str, Any]) -> int:
+    """Over the columns, and over what says where each series lies in them."""
+    crc = zlib.crc32(json.dumps({key: value for key, value in about.items() if key != "crc"}, sort_keys=True).encode())
     for name in sorted(columns):
         crc = zlib.crc32(columns[name].tobytes(), crc)
     return crc

@@ -51,13 +51,23 @@ class FeatureStore(Closing):
         db_path: the SQLite file; made when it does not exist.
         world: ``sample`` or ``live``; None adopts the file's, or ``sample`` for a new one.
         settings: the text of the settings in force, of which certificates keep the hash; None: those that are shipped.
+        busy_timeout_s: longest wait for another process that holds the file; None: 60.
 
     Raises:
         WorldError: the file belongs to the other world.
+        StorageError: the disk does not let the file be opened.
+        LockTimeoutError: another process held it for too long.
     """
 
-    def __init__(self, db_path: str | os.PathLike[str], *, world: str | None = None, settings: Callable[[], str] | None = None) -> None:
-        self._open(SqliteFactTable(db_path), world, settings)
+    def __init__(
+        self,
+        db_path: str | os.PathLike[str],
+        *,
+        world: str | None = None,
+        settings: Callable[[], str] | None = None,
+        busy_timeout_s: float | None = None,
+    ) -> None:
+        self._open(SqliteFactTable(db_path, busy_timeout_s=busy_timeout_s), world, settings)
 
     @classmethod
     def over(cls, table: FactTable, *, world: str | None = None, settings: Callable[[], str] | None = None) -> Self:

@@ -84,6 +84,10 @@ class MemoryStorage:
         finally:
             self._locks[folder].release()
 
+    def wait_for_writer(self, folder):
+        with self.lock(folder):
+            pass
+
     def last_stamp(self, folder):
         return self._stamps.get(folder)
 

@@ -25,8 +25,17 @@ def error_of(error: sqlite3.Error, path: str | os.PathLike[str]) -> HydraError:
     """The package's own error for SQLite's; the file's bytes are blamed only where nothing else explains it."""
     if isinstance(error, sqlite3.ProgrammingError):
         return StorageError(f"{path}: {error}; open it again")
-    kind, remedy = _KINDS.get(getattr(error, "sqlite_errorcode", 0) & 0xFF, (CorruptionError, _REBUILD))
+    kind, remedy = _kind(error)
     return kind(f"{path}: {error}; {remedy}")
+
+
+def remedy_of(error: sqlite3.Error) -> str:
+    """The action that mends SQLite's error."""
+    return _kind(error)[1]
+
+
+def _kind(error: sqlite3.Error) -> tuple[type[HydraError], str]:
+    return _KINDS.get(getattr(error, "sqlite_errorcode", 0) & 0xFF, (CorruptionError, _REBUILD))
 
 
 @contextlib.contextmanager

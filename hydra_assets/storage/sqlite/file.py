@@ -10,10 +10,10 @@ from pathlib import Path
 
 from hydra_assets.closing import Closing
 from hydra_assets.errors import LockTimeoutError, StorageError
+from hydra_assets.private_files import make_file, make_folder
 from hydra_assets.storage.sqlite.failures import error_of, translated
 
 BUSY_TIMEOUT_S = 60.0
-FILE_MODE, FOLDER_MODE = 0o640, 0o700
 _PAUSE_S = 0.1
 
 
@@ -68,9 +68,8 @@ class SqliteFile(Closing):
         if self.path.is_dir():
             raise StorageError(f"{self.path}: is a folder; name the file")
         try:
-            self.path.parent.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
-            with contextlib.suppress(FileExistsError):
-                os.close(os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_RDWR, FILE_MODE))
+            make_folder(self.path.parent, 0o700)
+            make_file(self.path)
         except OSError as error:
             raise StorageError(f"{self.path}: cannot be made: {error.strerror}; name a path that may be written") from error
 
@@ -85,13 +84,8 @@ class SqliteFile(Closing):
         return connection
 
     def _reader(self) -> sqlite3.Connection:
-        """
-        A connection to a file that may only be read.
-
-        Without a journal beside it the file is whole; SQLite then reads it without the side files that it cannot make here.
-        """
-        journals = [file for ending in ("-wal", "-journal") if _size(file := self.path.with_name(self.path.name + ending))]
-        uri = f"{self.path.as_uri()}?{'mode=ro' if journals else 'immutable=1'}"
+        """A connection to a file that may only be read."""
+        journals, uri = _journals(self.path), reading_uri(self.path)
         connection = sqlite3.connect(uri, uri=True, timeout=self._timeout_s, isolation_level=None, check_same_thread=False)
         try:
             connection.execute("SELECT 1 FROM sqlite_master").fetchone()
@@ -179,6 +173,21 @@ def configure(connection: sqlite3.Connection, timeout_s: float) -> None:
             time.sleep(_PAUSE_S)
     connection.execute("PRAGMA synchronous=FULL")
     connection.execute("PRAGMA foreign_keys=ON")
+
+
+def reading_uri(path: Path) -> str:
+    """
+    The address of a file for a connection that only reads.
+
+    Where nothing may be written, SQLite cannot make the side files that it reads a journal with; without a journal none is needed.
+    """
+    whole = not _may_write(path) and not _journals(path)
+    return f"{path.absolute().as_uri()}?{'immutable=1' if whole else 'mode=ro'}"
+
+
+def _journals(path: Path) -> list[Path]:
+    """Journals beside the file that hold something."""
+    return [file for ending in ("-wal", "-journal") if _size(file := path.with_name(path.name + ending))]
 
 
 def _may_write(path: Path) -> bool:

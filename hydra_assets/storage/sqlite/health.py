@@ -8,9 +8,9 @@ from pathlib import Path
 
 from hydra_assets.core.instants import from_us
 from hydra_assets.storage.health import FindingsHealth, Problem, StoreHealth
+from hydra_assets.storage.sqlite.failures import remedy_of
+from hydra_assets.storage.sqlite.file import reading_uri
 from hydra_assets.storage.sqlite.migrations import STEPS
-
-_RESTORE = "restore it from a backup, or move it away and run hydra-assets store rebuild"
 
 
 def store_health(db_path: str | os.PathLike[str], world: str) -> StoreHealth:
@@ -36,7 +36,7 @@ def store_health(db_path: str | os.PathLike[str], world: str) -> StoreHealth:
             series = int(db.execute("SELECT count(*) FROM series").fetchone()[0]) if version else 0
             published = frozenset(db.execute("SELECT DISTINCT market, month FROM publishes").fetchall()) if version else frozenset()
     except sqlite3.DatabaseError as error:
-        return StoreHealth(problems=(Problem("store", str(path), f"{path}: {error}", _RESTORE),))
+        return StoreHealth(problems=(Problem("store", str(path), f"{path}: {error}", remedy_of(error)),))
     named, last = about.get("world"), about.get("last_recorded_at")
     return StoreHealth(
         world=named,
@@ -81,7 +81,7 @@ def _problems(path: Path, named: str | None, world: str, verdict: str) -> Iterat
 
 @contextlib.contextmanager
 def _reading(path: Path) -> Iterator[sqlite3.Connection]:
-    db = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=5)
+    db = sqlite3.connect(reading_uri(path), uri=True, timeout=5)
     try:
         yield db
     finally:
