@@ -15,6 +15,7 @@ def names_of(names: object, what: str) -> list[str]:
 
     Raises:
         InvalidNameError: neither, or one of them is no text.
+
     >>> names_of("cot_mm_net", "features")
     ['cot_mm_net']
     """

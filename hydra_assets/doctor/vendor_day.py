@@ -41,7 +41,8 @@ class TableDay:
         payload: the answer as it was kept.
         rows: of the table, as the lake took them; None where there are none to judge.
         quarantined: records that cannot be used, each with its reason.
-        repeated, left_out: counts of the parser.
+        repeated: number of records that the parser met before.
+        left_out: number of records of other instruments, such as spreads.
         fault: why there are no rows.
         skipped: whether nothing was asked, because of another table's fault.
     """

@@ -17,6 +17,7 @@ def right_sign(right: ArrayLike) -> NDArray[np.float64]:
 
     Raises:
         InvalidValueError: another text, or no text and no number.
+
     >>> right_sign(["C", "put"]).tolist()
     [1.0, -1.0]
     """

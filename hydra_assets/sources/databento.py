@@ -35,7 +35,8 @@ class DatabentoSource:
         budget: what this run may spend.
         max_attempts: tries of one `fetch`, see `http.wait_before_retry`.
         batch_above: bytes of an answer, uncompressed, above which it is a batch job; None streams everything.
-        now, sleep: the clock.
+        now: the clock.
+        sleep: waits for a number of seconds.
 
     Attributes:
         again_since: captured days are asked for again, and answers seen before this day do not count; None asks for none again.

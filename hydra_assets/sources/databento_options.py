@@ -222,7 +222,7 @@ def parse_option_quotes(
 
 
 def _last_quotes(records: np.ndarray, cut: DatedTime, zone: dt.tzinfo) -> np.ndarray:
-    """Of *records*, the last one of each option and day within the hours of quotes."""
+    """The last one of *records* of each option and day within the hours of quotes."""
     stamp = records["ts_recv"].astype(np.int64)
     days, _ = _day_and_cut(stamp, cut, zone)
     inside = np.flatnonzero(days >= 0)

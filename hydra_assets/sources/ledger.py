@@ -72,9 +72,13 @@ class Job:
     Attributes:
         number: of `Ledger.reserve`.
         id: the vendor's name of it; empty where the process ended before the vendor's answer was noted.
-        symbols, start, end: the range that it was submitted for, which can be more than what is wanted now.
+        symbols: symbols that it was submitted for.
+        start: start of its range, which can be wider than the one wanted now.
+        end: end of its range.
         asked_at: when it was submitted, or about to be.
-        usd, records, size: its quote.
+        usd: quoted dollars.
+        records: quoted number of records.
+        size: quoted bytes, uncompressed.
     """
 
     number: int

@@ -98,11 +98,11 @@ class NothingListed:
     schemas: ClassVar[tuple[str, ...]] = ()
 
     def records(self, schema: str, low: int, high: int) -> np.ndarray:
-        """No record of *schema*."""
+        """An empty array of *schema*."""
         return np.zeros(0, dtype=dtype_of(schema))
 
     def symbology(self, first: dt.date, last: dt.date) -> Symbology:
-        """No symbol."""
+        """An empty symbology."""
         return []
 
 

@@ -54,7 +54,7 @@ def series_text(series: Mapping[tuple[str, str], int]) -> str:
 
 
 def _checksum(items: Iterable[object]) -> str:
-    """Of items in any order, whatever they turned into in a damaged file."""
+    """Digest of items in any order, whatever they turned into in a damaged file."""
     return str(zlib.crc32("".join(sorted(map(repr, items))).encode()))
 
 
