@@ -77,7 +77,7 @@ class TableDay:
             self.seconds = time.monotonic() - begun
             ((plan, payloads),) = fetched.answers
             if not payloads:  # the vendor does not give the day after all
-                self.fault = NotPublishedError(f"{self.request}: {'; '.join(plan.gaps.values())}")
+                self.fault = NotPublishedError(f"{self.request}: {plan.gaps.get(self.wanted.days[0], 'nothing came, and no reason')}")
                 return
             (self.payload,) = payloads
             # The scratch lake's days are nobody's captured days: a backfill still has to fetch them.

@@ -21,6 +21,7 @@ from hydra_assets.doctor.vendors_free import DATASET, read_cftc, read_condition,
 from hydra_assets.errors import VendorError
 from hydra_assets.flow.feeds.cot import COT
 from hydra_assets.flow.feeds.databento import DATABENTO
+from hydra_assets.flow.feeds.registry import FEEDS
 from hydra_assets.sources.databento import DatabentoSource
 from hydra_assets.storage.lake import ParquetLake
 
@@ -78,6 +79,10 @@ def examine_vendors(
     report("asking the CFTC ...")
     with _scratch(home.world, keep=False) as scratch, COT.open(scratch, config) as cftc:
         page.readings.append(read_cftc(cftc.base_url, config, now))
+    for feed in FEEDS.values():
+        if feed.name not in (COT.name, DATABENTO.name):
+            remedy = "a reading of it belongs into hydra_assets/doctor/vendors_free.py"
+            page.readings.append(Reading(feed.title, "vendor", "look", f"{feed.title} is not looked at", remedy))
     if home.world == "live" and not key:
         message = f"{DATABENTO.secret} is not set: nothing of Databento can be asked. Without it COT works, and the whole sample world"
         page.readings.append(Reading(DATASET, "key", "look", message, f"export {DATABENTO.secret}=…, then look again"))

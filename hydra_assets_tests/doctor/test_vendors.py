@@ -9,6 +9,7 @@ import threading
 from contextlib import ExitStack
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from rich.console import Console
@@ -19,6 +20,7 @@ from hydra_assets.cli.main import app
 from hydra_assets.config.home import Home
 from hydra_assets.config.load import load_config
 from hydra_assets.core.market import OptionRoot
+from hydra_assets.doctor import vendors
 from hydra_assets.doctor.vendor_answers import SLOW_S, read_speed
 from hydra_assets.doctor.vendors import Probe, examine_vendors
 from hydra_assets.doctor.vendors_free import read_cftc
@@ -274,6 +276,15 @@ def test_without_a_key_one_line_says_what_works(start, look):
     assert page.readings[-1].message == (
         "DATABENTO_API_KEY is not set: nothing of Databento can be asked. Without it COT works, and the whole sample world"
     )
+
+
+def test_a_vendor_without_readings_is_named(start, look, monkeypatch):
+    other = SimpleNamespace(name="usda", title="the USDA")
+    monkeypatch.setitem(vendors.FEEDS, other.name, other)
+    page = look(start(), key="")
+    assert [(reading.section, reading.verdict, reading.message) for reading in page.readings[1:2]] == [
+        ("the USDA", "look", "the USDA is not looked at")
+    ]
 
 
 def test_a_range_that_has_stopped_and_a_degraded_week_are_looked_at(start, look):
