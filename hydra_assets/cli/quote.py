@@ -131,7 +131,8 @@ def show_price(price: Price, home: Home, config: Config, what: str) -> None:
     console.print(table)
     held, early = (sum(row[name] for row in price.rows) for name in ("days_held", "days_not_out"))
     if held or early:
-        console.print(f"Left out: {held:,} table-days that are held already, {early:,} whose last record is not out yet.")
+        absent = f"{early:,} whose last record is not out yet, or that the vendor does not have"
+        console.print(f"Left out: {held:,} table-days that are held already, {absent}.")
     again, again_usd = (sum(row[name] for row in price.rows) for name in ("days_again", "again_usd"))
     if again:
         console.print(f"Already held: {again:,} table-days that are asked for again, ${again_usd:,.4f} of the price.")
