@@ -17,6 +17,9 @@ from hydra_assets.sources.sample.curve import FIRST_DAY, is_restated
 CACHE_VERSION = "5"  # of the curve, the smile and their records: another one is another cache
 RESTATED_AFTER = dt.timedelta(20)  # a degraded day that is restated becomes available so much later
 PUBLISHER = 1
+SETTLES_FINAL, SETTLES_PRELIMINARY = 3, 2  # FIX tag 731: bit 0 final, bit 1 actual
+UNSET_FLAGS = 255
+EXCHANGES = {"CME": "XCME", "CBOT": "XCBT", "NYMEX": "XNYM"}
 NS_PER_S = 1_000_000_000
 _HELD_BYTES = 64 << 20  # of encoded months kept in memory
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
@@ -65,6 +68,16 @@ def dtype_of(schema: str) -> np.dtype:
     }
     structure: np.dtype = np.dtype(kinds[schema]._dtypes)
     return structure
+
+
+def many(message: Any, schema: str, n: int) -> np.ndarray:
+    """*n* records like *message*, to be filled in."""
+    return np.repeat(np.frombuffer(bytes(message), dtype=dtype_of(schema)), n)
+
+
+def index_time(records: np.ndarray) -> np.ndarray:
+    """``ts_recv`` of *records*, or ``ts_event`` where their schema has no other."""
+    return np.asarray(records["ts_recv" if "ts_recv" in (records.dtype.names or ()) else "ts_event"])
 
 
 def last_modified(day: dt.date, now: dt.datetime) -> dt.date:
@@ -133,8 +146,56 @@ class MonthlyRecords(ABC):
         return self.calendar.session_days(max(month.first - dt.timedelta(lag), FIRST_DAY), month.last)
 
     @abstractmethod
+    def _of_day(self, schema: str, day: dt.date) -> np.ndarray:
+        """The records of the session *day*, whenever they are published."""
+
     def _encode(self, schema: str, month: Month) -> np.ndarray:
         """The records whose index time lies in *month*, in order of it."""
+        # Statistics of a day can be published up to a week later: the morning after a holiday.
+        days = self._sessions(month, lag=7 if schema == "statistics" else 0)
+        made = np.concatenate([np.zeros(0, dtype_of(schema)), *(self._of_day(schema, day) for day in days)])
+        at = index_time(made)
+        made = made[(at >= midnight(month.first)) & (at < midnight(month.next().first))]
+        return np.asarray(made[np.argsort(index_time(made), kind="stable")])
+
+    def _statistics_of(
+        self,
+        day: dt.date,
+        numbers: np.ndarray,
+        kind: Any,
+        at: Any,
+        values: np.ndarray,
+        *,
+        tick: float = 1.0,
+        flags: int = UNSET_FLAGS,
+        action: Any = None,
+        dated: bool = True,
+    ) -> np.ndarray:
+        """
+        One message an instrument.
+
+        Args:
+            day: the session described.
+            numbers: ids of the instruments.
+            kind: the kind of statistic.
+            at: nanoseconds of receipt.
+            values: prices in units of *tick*, or quantities.
+            tick: unit of prices.
+            flags: of a settlement.
+            action: where it is not new.
+            dated: whether the message names the session.
+        """
+        kinds = enum_of(dbn.StatType)
+        blank = dbn.StatMsg(
+            publisher_id=PUBLISHER, instrument_id=0, ts_event=0, ts_recv=0, ts_ref=midnight(day) if dated else dbn.UNDEF_TIMESTAMP,
+            price=dbn.UNDEF_PRICE, quantity=dbn.UNDEF_STAT_QUANTITY, stat_type=kind,
+            update_action=action or enum_of(dbn.StatUpdateAction).NEW, stat_flags=flags,
+        )  # fmt: skip
+        rows = many(blank, "statistics", len(numbers))
+        rows["instrument_id"], rows["ts_recv"], rows["ts_event"] = numbers, at, at - 250_000
+        is_price = kind in (kinds.SETTLEMENT_PRICE, kinds.OPENING_PRICE)
+        rows["price" if is_price else "quantity"] = fixed(values * tick) if is_price else values
+        return rows
 
     @abstractmethod
     def symbology(self, first: dt.date, last: dt.date) -> Symbology:
@@ -147,7 +208,7 @@ class MonthlyRecords(ABC):
         if schema not in self.schemas or first > last:
             return np.zeros(0, dtype=dtype_of(schema))
         joined = np.concatenate([self._month(schema, month) for month in months_between(first, last)])
-        at = joined["ts_recv" if "ts_recv" in (joined.dtype.names or ()) else "ts_event"]
+        at = index_time(joined)
         return np.asarray(joined[(at >= low) & (at < high)])
 
     def _month(self, schema: str, month: Month) -> np.ndarray:

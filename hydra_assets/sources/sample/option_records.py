@@ -7,27 +7,28 @@ day or since the morning, and some records come after the desk's cut. Combinatio
 
 import datetime as dt
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import databento_dbn as dbn
 import numpy as np
 
-from hydra_assets.core.months import Month
 from hydra_assets.sources.sample.curve import FIRST_DAY, chance, seed_of
 from hydra_assets.sources.sample.monthly import (
+    EXCHANGES,
     NS_PER_S,
     PUBLISHER,
+    SETTLES_FINAL,
+    SETTLES_PRELIMINARY,
     MonthlyRecords,
     Symbology,
-    dtype_of,
     enum_of,
     fixed,
     is_first_version,
+    many,
     midnight,
     ns,
 )
-from hydra_assets.sources.sample.records import EXCHANGES, SETTLES_FINAL, SETTLES_PRELIMINARY, UNSET_FLAGS
 from hydra_assets.sources.sample.smile import COMBINATION_IDS, Chain, ChainDay
 
 MINUTE = 60 * NS_PER_S
@@ -72,14 +73,9 @@ class OptionPublisher(MonthlyRecords):
         first = COMBINATION_IDS + base * 100_000 + day.year % 10 * 10_000 + day.timetuple().tm_yday * 20
         return [(f"UD:1V: VT {base:04d}{day:%j}{k}", first + k) for k in range(COMBINATIONS)]
 
-    def _encode(self, schema: str, month: Month) -> np.ndarray:
+    def _of_day(self, schema: str, day: dt.date) -> np.ndarray:
         make = {"definition": self._definitions, "bbo-1m": self._quotes, "statistics": self._statistics}[schema]
-        low, high = midnight(month.first), midnight(month.next().first)
-        # Statistics of a day can be published up to a week later: the morning after a holiday.
-        days = self._sessions(month, lag=7 if schema == "statistics" else 0)
-        made = np.concatenate([np.zeros(0, dtype_of(schema)), *(make(day, self.chain.on(day)) for day in days)])
-        made = made[(made["ts_recv"] >= low) & (made["ts_recv"] < high)]
-        return np.asarray(made[np.argsort(made["ts_recv"], kind="stable")])
+        return make(day, self.chain.on(day))
 
     # ---------------------------------------------------------------- a day's records
 
@@ -103,7 +99,7 @@ class OptionPublisher(MonthlyRecords):
             exchange=EXCHANGES.get(market.exchange, "XCME"),
             group=root,
         )
-        rows = _many(blank, "definition", n + COMBINATIONS)
+        rows = many(blank, "definition", n + COMBINATIONS)
         options, combined = rows[:n], rows[n:]
         options["instrument_id"], options["raw_symbol"] = chain.number, chain.symbol
         options["strike_price"], options["instrument_class"] = fixed(chain.strike), np.where(chain.right > 0, b"C", b"P")
@@ -140,7 +136,7 @@ class OptionPublisher(MonthlyRecords):
         lost = rng.random(n) < 0.3  # packets, in the first version of a degraded day
         if is_first_version(day, self._now()):
             there[lost, 4] = False
-        rows = _many(
+        rows = many(
             dbn.BBOMsg(
                 rtype=196, publisher_id=PUBLISHER, instrument_id=0, ts_event=dbn.UNDEF_TIMESTAMP, ts_recv=0, price=dbn.UNDEF_PRICE, size=0,
                 side=enum_of(dbn.Side).NONE, flags=0x80, levels=enum_of(dbn.BidAskPair(0, 0, 0, 0, 0, 0)),
@@ -176,48 +172,30 @@ class OptionPublisher(MonthlyRecords):
         wrong = int(np.argmax(chain.interest))
         if corrected:
             final[wrong] += 3
+        say = partial(self._statistics_of, day, tick=tick)
         kinds, morning = enum_of(dbn.StatType), self._at(after, "06:46")
         soon = self._opens(day) + (CUT + 9) * MINUTE + rank * 2_000_125
         evening = self._at(day, "18:00") + 20 * NS_PER_S + rank * 200_000_125
         parts = [
-            self._said(day, chain.number, kinds.SETTLEMENT_PRICE, soon, preliminary, SETTLES_PRELIMINARY),
-            self._said(day, chain.number, kinds.SETTLEMENT_PRICE, evening, final, SETTLES_FINAL),
+            say(chain.number, kinds.SETTLEMENT_PRICE, soon, preliminary, flags=SETTLES_PRELIMINARY),
+            say(chain.number, kinds.SETTLEMENT_PRICE, evening, final, flags=SETTLES_FINAL),
         ]
         if corrected:
             mended = self._at(after, "07:30" if chance(0.5, "early", market, day) else "15:10")
             one = slice(wrong, wrong + 1)
-            parts.append(self._said(day, chain.number[one], kinds.SETTLEMENT_PRICE, np.array([mended]), settle[one], SETTLES_FINAL))
+            parts.append(say(chain.number[one], kinds.SETTLEMENT_PRICE, np.array([mended]), settle[one], flags=SETTLES_FINAL))
         traded = np.flatnonzero(chain.volume > 0)
-        parts.append(self._said(day, chain.number[traded], kinds.CLEARED_VOLUME, morning + traded * 1_000_125, chain.volume[traded]))
-        parts.append(self._said(day, chain.number, kinds.OPEN_INTEREST, morning + 2 * NS_PER_S + rank * 3_000_375, chain.interest))
+        parts.append(say(chain.number[traded], kinds.CLEARED_VOLUME, morning + traded * 1_000_125, chain.volume[traded]))
+        parts.append(say(chain.number, kinds.OPEN_INTEREST, morning + 2 * NS_PER_S + rank * 3_000_375, chain.interest))
         if chance(1 / 160, "retracted options", market, day):  # an open interest published, deleted, and published again
             early, one = morning - 60 * NS_PER_S, slice(wrong, wrong + 1)
             for at, action in ((early, None), (early + 20 * NS_PER_S, enum_of(dbn.StatUpdateAction).DELETE)):
-                parts.append(
-                    self._said(day, chain.number[one], kinds.OPEN_INTEREST, np.array([at]), chain.interest[one] * 10, action=action)
-                )
+                parts.append(say(chain.number[one], kinds.OPEN_INTEREST, np.array([at]), chain.interest[one] * 10, action=action))
         # What the session says of itself carries no reference date, and no settlement flags.
-        spoken = self._said(day, chain.number[traded], kinds.OPENING_PRICE, self._opens(day) + traded * 900_000, settle[traded])
-        spoken["ts_ref"] = dbn.UNDEF_TIMESTAMP
+        spoken = say(chain.number[traded], kinds.OPENING_PRICE, self._opens(day) + traded * 900_000, settle[traded], dated=False)
         numbers = np.array([number for _, number in self._combinations(day)])
-        combined = self._said(day, numbers, kinds.OPEN_INTEREST, np.full(COMBINATIONS, morning), np.zeros(COMBINATIONS))
+        combined = say(numbers, kinds.OPEN_INTEREST, np.full(COMBINATIONS, morning), np.zeros(COMBINATIONS))
         return np.concatenate([spoken, *parts, combined])
-
-    def _said(
-        self, day: dt.date, numbers: np.ndarray, kind: Any, at: np.ndarray, values: np.ndarray, flags: int = UNSET_FLAGS, action: Any = None
-    ) -> np.ndarray:
-        """One message an option: *values* in ticks where it is a price, else a quantity."""
-        blank = dbn.StatMsg(
-            publisher_id=PUBLISHER, instrument_id=0, ts_event=0, ts_recv=0, ts_ref=midnight(day), price=dbn.UNDEF_PRICE,
-            quantity=dbn.UNDEF_STAT_QUANTITY, stat_type=kind, update_action=action or enum_of(dbn.StatUpdateAction).NEW, stat_flags=flags,
-        )  # fmt: skip
-        rows = _many(blank, "statistics", len(numbers))
-        rows["instrument_id"], rows["ts_recv"], rows["ts_event"] = numbers, at, at - 250_000
-        if kind in (enum_of(dbn.StatType).SETTLEMENT_PRICE, enum_of(dbn.StatType).OPENING_PRICE):
-            rows["price"] = fixed(values * self.chain.listing.tick)
-        else:
-            rows["quantity"] = values
-        return rows
 
 
 def _minutes(chain: ChainDay, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
@@ -247,8 +225,3 @@ def _values_at(chain: ChainDay, minute: np.ndarray, vol: float, rng: np.random.G
     worth = chain.value[:, None] + chain.delta[:, None] * move + 0.5 * chain.gamma[:, None] * move**2
     exercised = np.maximum(chain.right[:, None] * (chain.forward[:, None] + move - chain.strike[:, None]), 0.0)
     return np.asarray(np.maximum(worth, exercised))
-
-
-def _many(message: Any, schema: str, n: int) -> np.ndarray:
-    """*n* records like *message*, to be filled in."""
-    return np.repeat(np.frombuffer(bytes(message), dtype=dtype_of(schema)), n)

@@ -1,35 +1,31 @@
 """The synthetic curve as Databento would publish it: DBN records of futures and their calendar spreads."""
 
 import datetime as dt
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import databento_dbn as dbn
 import numpy as np
 
 from hydra_assets.core.calendar import DEFAULT_CALENDAR
-from hydra_assets.core.months import Month
 from hydra_assets.sources.sample.curve import FIRST_DAY, Contract, Curve, chance, is_degraded, is_restated
 from hydra_assets.sources.sample.monthly import (
+    EXCHANGES,
     NS_PER_S,
     PUBLISHER,
+    SETTLES_FINAL,
+    SETTLES_PRELIMINARY,
     MonthlyRecords,
     Symbology,
-    dtype_of,
     enum_of,
-    fixed_price,
+    fixed,
     is_first_version,
     last_modified,
+    many,
     midnight,
     ns,
 )
-
-SETTLES_FINAL, SETTLES_PRELIMINARY = 3, 2  # FIX tag 731: bit 0 final, bit 1 actual
-UNSET_FLAGS = 255
-EXCHANGES = {"CME": "XCME", "CBOT": "XCBT", "NYMEX": "XNYM"}
-
-Record = tuple[int, bytes]
 
 
 class Publisher(MonthlyRecords):
@@ -47,134 +43,96 @@ class Publisher(MonthlyRecords):
         spreads = self.curve.spreads_on(first) if first >= FIRST_DAY else []
         return outright + [(symbol, number, first, min(last, near.last_day, far.last_day)) for symbol, number, near, far in spreads]
 
-    def _encode(self, schema: str, month: Month) -> np.ndarray:
-        make = {"definition": self._definitions, "ohlcv-1d": self._bars, "statistics": self._statistics}[schema]
-        # What a day says can be published up to a week later: the morning after a holiday.
-        days = self._sessions(month, lag=7)
-        low, high = midnight(month.first), midnight(month.next().first)
-        made = sorted((record for day in days for record in make(day) if low <= record[0] < high), key=lambda record: record[0])
-        return np.frombuffer(b"".join(body for _, body in made), dtype=dtype_of(schema))
+    def _of_day(self, schema: str, day: dt.date) -> np.ndarray:
+        return {"definition": self._definitions, "ohlcv-1d": self._bars, "statistics": self._statistics}[schema](day)
 
     # ---------------------------------------------------------------- a day's records
 
-    def _definitions(self, day: dt.date) -> Iterator[Record]:
-        at, market, classes = midnight(day), self.curve.market, enum_of(dbn.InstrumentClass)
+    def _values(self, name: str, contracts: Sequence[Contract], day: dt.date) -> np.ndarray:
+        """A number of each of *contracts* on *day*: a field of `ContractHistory`."""
+        return np.array([getattr(history, name)[i] for history, i in (self.curve.at(contract, day) for contract in contracts)])
 
-        def defined(symbol: str, number: int, kind: Any, contract: Contract, limits: tuple[int, int]) -> Record:
-            message = dbn.InstrumentDefMsg(
-                publisher_id=PUBLISHER,
-                instrument_id=number,
-                ts_event=at - 7 * 3600 * NS_PER_S,
-                ts_recv=at,
-                min_price_increment=fixed_price(market.tick),
-                display_factor=fixed_price(0.01),
-                raw_symbol=symbol,
-                asset=market.symbol,
-                security_type="FUT",
-                instrument_class=kind,
-                security_update_action=enum_of(dbn.SecurityUpdateAction).ADD,
-                expiration=ns(contract.expiration),
-                activation=midnight(contract.listed),
-                low_limit_price=limits[0],
-                high_limit_price=limits[1],
-                currency="USD",
-                settl_currency="USD",
-                exchange=EXCHANGES.get(market.exchange, "XCME"),
-                group=market.symbol,
-                maturity_year=contract.month.year,
-                maturity_month=contract.month.month,
-            )
-            return at, bytes(message)
+    def _definitions(self, day: dt.date) -> np.ndarray:
+        at, market, contracts, spreads = midnight(day), self.curve.market, self.curve.listed_on(day), self.curve.spreads_on(day)
+        blank = dbn.InstrumentDefMsg(
+            publisher_id=PUBLISHER,
+            instrument_id=0,
+            ts_event=at - 7 * 3600 * NS_PER_S,
+            ts_recv=at,
+            min_price_increment=fixed(market.tick).item(),
+            display_factor=fixed(0.01).item(),
+            raw_symbol="",
+            asset=market.symbol,
+            security_type="FUT",
+            instrument_class=enum_of(dbn.InstrumentClass).FUTURE,
+            security_update_action=enum_of(dbn.SecurityUpdateAction).ADD,
+            currency="USD",
+            settl_currency="USD",
+            exchange=EXCHANGES.get(market.exchange, "XCME"),
+            group=market.symbol,
+        )
+        rows = many(blank, "definition", len(contracts) + len(spreads))
+        outright, combined = rows[: len(contracts)], rows[len(contracts) :]
+        near = [*contracts, *(leg for _, _, leg, _ in spreads)]
+        rows["raw_symbol"] = np.array([*(c.symbol for c in contracts), *(symbol for symbol, *_ in spreads)], dtype="S")
+        rows["instrument_id"] = [*(c.instrument_id for c in contracts), *(number for _, number, *_ in spreads)]
+        rows["expiration"], rows["activation"] = [ns(c.expiration) for c in near], [midnight(c.listed) for c in near]
+        rows["maturity_year"], rows["maturity_month"] = [c.month.year for c in near], [c.month.month for c in near]
+        combined["instrument_class"] = b"S"
+        for place, name in enumerate(("low_limit_price", "high_limit_price")):
+            outright[name] = fixed([self.curve.limits(contract, day)[place] for contract in contracts])
+        return rows
 
-        for contract in self.curve.listed_on(day):
-            low, high = self.curve.limits(contract, day)
-            limits = (fixed_price(low), fixed_price(high))
-            yield defined(contract.symbol, contract.instrument_id, classes.FUTURE, contract, limits)
-        for symbol, number, near, _ in self.curve.spreads_on(day):
-            yield defined(symbol, number, classes.FUTURE_SPREAD, near, (dbn.UNDEF_PRICE, dbn.UNDEF_PRICE))
+    def _bars(self, day: dt.date) -> np.ndarray:
+        contracts, spreads = self.curve.listed_on(day), self.curve.spreads_on(day)
+        volume = self._values("volume", contracts, day)
+        traded = volume > 0  # no trade, no record
+        if is_first_version(day, self._now()):
+            volume = np.maximum(1, volume * 3 // 4)  # packets were lost
+        near, far = [leg for _, _, leg, _ in spreads], [leg for *_, leg in spreads]
+        busy = np.minimum(self._values("volume", near, day), self._values("volume", far, day)) > 300
+        numbers = np.array([*(c.instrument_id for c in contracts), *(number for _, number, *_ in spreads)])
+        message = dbn.OHLCVMsg(
+            rtype=35, publisher_id=PUBLISHER, instrument_id=0, ts_event=midnight(day), open=0, high=0, low=0, close=0, volume=25
+        )
+        rows = many(message, "ohlcv-1d", len(numbers))
+        rows["instrument_id"], rows["volume"][: len(contracts)] = numbers, volume
+        difference = self._values("close", near, day) - self._values("close", far, day)
+        for name in ("open", "high", "low", "close"):
+            rows[name] = fixed(np.concatenate([self._values(name, contracts, day), difference]))
+        return np.asarray(rows[np.concatenate([traded, busy])])
 
-    def _bars(self, day: dt.date) -> Iterator[Record]:
-        at = midnight(day)
-        first_version = is_first_version(day, self._now())
-        for contract in self.curve.listed_on(day):
-            history, i = self.curve.at(contract, day)
-            volume = int(history.volume[i])
-            if not volume:
-                continue  # no trade, no record
-            if first_version:
-                volume = max(1, volume * 3 // 4)  # packets were lost
-            prices = [fixed_price(float(series[i])) for series in (history.open, history.high, history.low, history.close)]
-            yield at, _bar(contract.instrument_id, at, prices, volume)
-        for _, number, near, far in self.curve.spreads_on(day):
-            a, i = self.curve.at(near, day)
-            b, j = self.curve.at(far, day)
-            if min(int(a.volume[i]), int(b.volume[j])) > 300:
-                difference = fixed_price(float(a.close[i] - b.close[j]))
-                yield at, _bar(number, at, [difference] * 4, 25)
-
-    def _statistics(self, day: dt.date) -> Iterator[Record]:
-        ref, after = midnight(day), self.calendar.next_session(day)
-        symbol, tick = self.curve.market.symbol, self.curve.market.tick
-        kinds, actions = enum_of(dbn.StatType), enum_of(dbn.StatUpdateAction)
-
-        def record(
-            number: int,
-            kind: Any,
-            at: int,
-            *,
-            price: int = dbn.UNDEF_PRICE,
-            quantity: int = dbn.UNDEF_STAT_QUANTITY,
-            flags: int = UNSET_FLAGS,
-            of: int = ref,
-            action: Any = None,
-        ) -> Record:
-            message = dbn.StatMsg(
-                publisher_id=PUBLISHER,
-                instrument_id=number,
-                ts_event=at - 250_000,
-                ts_recv=at,
-                ts_ref=of,
-                price=price,
-                quantity=quantity,
-                stat_type=kind,
-                update_action=action or actions.NEW,
-                stat_flags=flags,
-            )
-            return at, bytes(message)
-
-        close, evening = ns(self.calendar.at(day, self.curve.shape.close)), self._at(day, "18:00")
-        opened, soon = close - 270 * 60 * NS_PER_S, close + 8 * 60 * NS_PER_S
-        morning = self._at(after, "06:45")
-        # A final settlement that had to be corrected the next day; an open interest published, deleted and published again.
-        corrected = chance(1 / 80, "corrected", symbol, day)
-        retracted = chance(1 / 160, "retracted", symbol, day)
-        for k, contract in enumerate(self.curve.listed_on(day)):
-            history, i = self.curve.at(contract, day)
-            number, settle = contract.instrument_id, float(history.settle[i])
-            # Session statistics carry no reference date, and no settlement flags.
-            yield record(
-                number, kinds.OPENING_PRICE, opened + k * 900_000, price=fixed_price(float(history.open[i])), of=dbn.UNDEF_TIMESTAMP
-            )
-            settled = kinds.SETTLEMENT_PRICE
-            yield record(number, settled, soon + k * 1_370_001, price=fixed_price(float(history.preliminary[i])), flags=SETTLES_PRELIMINARY)
-            wrong = corrected and k == 1
-            final = fixed_price(settle + (2 * tick if wrong else 0))
-            yield record(number, settled, evening + 250_000 + k * 5_000_250, price=final, flags=SETTLES_FINAL)
-            if wrong:
-                mended = "07:30" if chance(0.5, "early", symbol, day) else "15:10"
-                yield record(number, settled, self._at(after, mended), price=fixed_price(settle), flags=SETTLES_FINAL)
-            volume, interest = int(history.volume[i]), int(history.open_interest[i])
-            yield record(number, kinds.CLEARED_VOLUME, morning + k * 1_000_125, quantity=volume)
-            if retracted and k == 3:
-                early = morning - 60 * NS_PER_S
-                yield record(number, kinds.OPEN_INTEREST, early, quantity=interest * 10)
-                yield record(number, kinds.OPEN_INTEREST, early + 20 * NS_PER_S, quantity=interest * 10, action=actions.DELETE)
-            yield record(number, kinds.OPEN_INTEREST, morning + 2 * NS_PER_S + k * 3_000_375, quantity=interest)
-        for k, (_, number, near, far) in enumerate(self.curve.spreads_on(day)):
-            a, i = self.curve.at(near, day)
-            b, j = self.curve.at(far, day)
-            price = fixed_price(float(a.settle[i] - b.settle[j]))
-            yield record(number, kinds.SETTLEMENT_PRICE, evening + 100_000_000 + k * 5_000_250, price=price, flags=SETTLES_FINAL)
+    def _statistics(self, day: dt.date) -> np.ndarray:
+        after, symbol, tick = self.calendar.next_session(day), self.curve.market.symbol, self.curve.market.tick
+        kinds, say = enum_of(dbn.StatType), partial(self._statistics_of, day)
+        contracts, spreads = self.curve.listed_on(day), self.curve.spreads_on(day)
+        numbers, rank = np.array([contract.instrument_id for contract in contracts]), np.arange(len(contracts))
+        settle, interest = self._values("settle", contracts, day), self._values("open_interest", contracts, day)
+        opened, preliminary, volume = (self._values(name, contracts, day) for name in ("open", "preliminary", "volume"))
+        close, evening, morning = ns(self.calendar.at(day, self.curve.shape.close)), self._at(day, "18:00"), self._at(after, "06:45")
+        final, opens, soon = settle.copy(), close - 270 * 60 * NS_PER_S, close + 8 * 60 * NS_PER_S
+        parts = []
+        if chance(1 / 80, "corrected", symbol, day) and len(contracts) > 1:  # a final settlement that had to be corrected the next day
+            final[1] += 2 * tick
+            mended = self._at(after, "07:30" if chance(0.5, "early", symbol, day) else "15:10")
+            parts.append(say(numbers[1:2], kinds.SETTLEMENT_PRICE, mended, settle[1:2], flags=SETTLES_FINAL))
+        if chance(1 / 160, "retracted", symbol, day):  # an open interest published, deleted and published again
+            for at, action in ((morning - 60 * NS_PER_S, None), (morning - 40 * NS_PER_S, enum_of(dbn.StatUpdateAction).DELETE)):
+                parts.append(say(numbers[3:4], kinds.OPEN_INTEREST, at, interest[3:4] * 10, action=action))
+        near, far = (self._values("settle", legs, day) for legs in ([leg for _, _, leg, _ in spreads], [leg for *_, leg in spreads]))
+        combined, late = np.array([number for _, number, *_ in spreads]), evening + 100_000_000 + np.arange(len(spreads)) * 5_000_250
+        return np.concatenate(
+            [
+                # Session statistics carry no reference date, and no settlement flags.
+                say(numbers, kinds.OPENING_PRICE, opens + rank * 900_000, opened, dated=False),
+                say(numbers, kinds.SETTLEMENT_PRICE, soon + rank * 1_370_001, preliminary, flags=SETTLES_PRELIMINARY),
+                say(numbers, kinds.SETTLEMENT_PRICE, evening + 250_000 + rank * 5_000_250, final, flags=SETTLES_FINAL),
+                say(numbers, kinds.CLEARED_VOLUME, morning + rank * 1_000_125, volume),
+                say(numbers, kinds.OPEN_INTEREST, morning + 2 * NS_PER_S + rank * 3_000_375, interest),
+                say(combined, kinds.SETTLEMENT_PRICE, late, near - far, flags=SETTLES_FINAL),
+                *parts,
+            ]
+        )
 
 
 def condition(day: dt.date, now: dt.datetime, range_end: dt.datetime) -> tuple[str, dt.date]:
@@ -184,11 +142,3 @@ def condition(day: dt.date, now: dt.datetime, range_end: dt.datetime) -> tuple[s
         return "pending", day
     degraded = is_degraded(day) and DEFAULT_CALENDAR.is_session(day) and (is_first_version(day, now) or not is_restated(day))
     return "degraded" if degraded else "available", last_modified(day, now)
-
-
-def _bar(number: int, at: int, prices: list[int], volume: int) -> bytes:
-    opened, high, low, close = prices
-    message = dbn.OHLCVMsg(
-        rtype=35, publisher_id=PUBLISHER, instrument_id=number, ts_event=at, open=opened, high=high, low=low, close=close, volume=volume
-    )
-    return bytes(message)

@@ -8,8 +8,7 @@ import numpy as np
 
 from hydra_assets.core.calendar import GRAINS
 from hydra_assets.sources.sample.curve import Contract, chance
-from hydra_assets.sources.sample.monthly import NS_PER_S, clock_ns, midnight
-from hydra_assets.sources.sample.records import SETTLES_FINAL, SETTLES_PRELIMINARY
+from hydra_assets.sources.sample.monthly import NS_PER_S, SETTLES_FINAL, SETTLES_PRELIMINARY, clock_ns, midnight
 from hydra_assets.sources.sample.rude_product import Product
 from hydra_assets.sources.sample.rude_seeds import DAY_NS, date_of, days_of, happens, number_of
 
