@@ -7,8 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from hydra_assets.config.load import load_config
 from hydra_assets.features import ALL
 from hydra_assets.features.catalogue import catalogue
+from hydra_assets.flow.feeds.registry import FEEDS
+from hydra_assets.flow.feeds.sample import served
 
 ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
@@ -115,6 +118,17 @@ def test_every_file_that_a_recipe_names_exists(page):
     files = re.findall(r"`((?:hydra_assets|hydra_assets_tests|docs|\.ci)/[\w./-]+)`", text)
     assert files
     assert [file for file in files if not (ROOT / file).exists()] == []
+
+
+def test_the_check_list_of_a_vendor_names_where_each_vendor_stands():
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8").split("**A vendor**")[1].split("**A check**")[0]
+    named = set(re.findall(r"`(hydra_assets/[\w./]+)`", text))
+    assert {"hydra_assets/core/tables/registry.py", "hydra_assets/flow/feeds/registry.py", "hydra_assets/config/default.yaml"} <= named
+    folders = {name for name in named if name.endswith("/")}
+    for feed in FEEDS.values():
+        sides = [type(feed), type(feed.sample(served(load_config()))), feed.settings]
+        assert {f"{kind.__module__.rpartition('.')[0].replace('.', '/')}/" for kind in sides} <= folders, feed.name
+    assert "hydra_assets/core/tables/" in folders
 
 
 def test_no_index_host_and_no_machine_path_stands_in_the_project():
