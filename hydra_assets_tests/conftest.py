@@ -141,3 +141,11 @@ def instance(tmp_path_factory, tmp_path):
 def pytest_collection_modifyitems(items):
     """Start the slow tests first: they mostly wait, and the last worker should not end with one."""
     items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """Quick tests go by file; slow ones, which mostly wait, to whichever worker is free."""
+    from hydra_assets_tests.support.by_file import ByFile
+
+    return ByFile(config, log) if config.option.markexpr == "not slow" else None

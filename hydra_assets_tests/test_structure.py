@@ -1,6 +1,7 @@
 """What may depend on what, and who may read what: held for every asset and every module there is, those added later too."""
 
 import ast
+import re
 from functools import cache
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from hydra_assets.features import ALL
 from hydra_assets.features.compute import INPUTS
 from hydra_assets.proof.lint.linter import lint_source
 from hydra_assets.proof.lint.scope import Module
+from hydra_assets_tests.support.by_file import OVER_THE_DEMO
 from hydra_assets_tests.support.dagster_runs import definitions
 
 PACKAGE = Path(hydra_assets.__file__).parent
@@ -279,3 +281,9 @@ def test_labels_are_imported_by_nobody_who_makes_features():
         if isinstance(node, ast.ImportFrom) and any(name.name == "labels" for name in node.names)
     }
     assert users | froms <= {"__init__.py", "labels.py"}
+
+
+def test_every_file_over_the_demos_home_is_handed_to_one_worker():
+    tests = Path(__file__).parent
+    users = {path for path in tests.rglob("test_*.py") if re.search(r"^def \w+\(([^)]*, )?demo\b", path.read_text(encoding="utf-8"), re.M)}
+    assert {path.relative_to(tests).as_posix() for path in users} == set(OVER_THE_DEMO)

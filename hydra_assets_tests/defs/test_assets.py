@@ -86,6 +86,7 @@ def test_one_partition_alone_by_its_key():
     assert len(meta["preview"].records) == 4
 
 
+@pytest.mark.slow
 def test_two_years_of_two_markets_once_per_market():
     for market in ("HE", "LE"):
         result = run(market, "2024-01", "2025-12")
@@ -99,7 +100,7 @@ def test_two_years_of_two_markets_once_per_market():
 
 
 def test_look_back_reaches_into_earlier_months_of_the_lake():
-    run(first="2024-01", last="2025-09")
+    run(first="2024-10", last="2025-09")
     run(first="2025-10", last="2025-10")
     with hydra_assets.open() as desk:
         (row,) = desk.store.get_feature_history("HE", "cot_mm_pct_52", at("2025-10-28"), at("2025-10-28"))

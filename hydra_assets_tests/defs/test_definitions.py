@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import dagster as dg
+import pytest
 
 from hydra_assets.config.home import resolve_home
 from hydra_assets.core.months import Month
@@ -103,6 +104,7 @@ def test_the_workspace_file_loads_here(tmp_path):
     assert "passed validation" in done.stdout + done.stderr
 
 
+@pytest.mark.slow
 def test_dg_checks_and_lists_the_definitions():
     dg_command = Path(sys.executable).with_name("dg")
     done = subprocess.run([dg_command, "check", "defs"], cwd=ROOT, capture_output=True, text=True, check=False)

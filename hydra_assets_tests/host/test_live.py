@@ -149,6 +149,7 @@ def _alive(pid: int) -> bool:
     return bool(state) and not state.startswith("Z")
 
 
+@pytest.mark.slow
 def test_a_ui_that_cannot_start_says_so(monkeypatch):
     home = resolve_home()
     home.prepare_dagster()
