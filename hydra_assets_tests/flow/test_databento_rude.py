@@ -7,23 +7,23 @@ import pytest
 
 from hydra_assets.core.market import OptionRoot
 from hydra_assets.core.months import Month
-from hydra_assets.errors import BudgetError, LiveLicenceError, ShortAnswerError, VendorRefusedError
+from hydra_assets.errors import BudgetError, LiveLicenceError, ShortAnswerError, VendorContentError, VendorRefusedError
 from hydra_assets.flow.feed import keep
 from hydra_assets.flow.feeds.databento import DATABENTO
 from hydra_assets.flow.feeds.databento_plan import plan_of, quote_plan
 from hydra_assets.sources.databento_request import Request
 from hydra_assets.sources.ledger import Budget
-from hydra_assets_tests.support.databento_vendor import HE, answers, day, patient_source, request, source, vendor
+from hydra_assets_tests.support.databento_vendor import HE, answers, day, instead, patient_source, request, source, vendor
 from hydra_assets_tests.support.rude_vendor import serving
 
 D = dt.date
 NOVEMBER = [Month(2025, 11)]
 
 
-def lay(asking, lake, data_type, months, now, *, market=HE):
+def lay(asking, lake, data_type, months, now, *, market=HE, once=False):
     """Plan, fetch, append; the plan."""
     plan = plan_of(asking, lake, data_type, market, months, now.date())
-    for batch in DATABENTO.batches(DATABENTO.fetch(asking, [plan]), lake):
+    for batch in DATABENTO.batches(DATABENTO.fetch(asking, [plan], once=once), lake):
         keep(batch, lake, asking.ledger)
     return plan
 
@@ -134,6 +134,26 @@ def test_days_held_are_asked_for_again_on_request_alone_with_their_own_price(tmp
         assert lake.read("futures_definitions", "HE", D(2025, 7, 1), D(2025, 8, 31)).num_rows == rows
         plan = plan_of(asking, lake, "futures_definitions", HE, QUARTER, tomorrow.date())
         assert [quote.usd for _, quote in quote_plan(asking, plan)] == [0.0] * 3  # killed and gone on with: seen today already
+
+
+def test_an_answer_that_is_not_whole_costs_its_own_month(tmp_path, lake):
+    table = "futures_definitions"
+    with vendor(LATER) as running, patient_source(running.url, tmp_path, now=LATER) as asking:
+        plan = plan_of(asking, lake, table, HE, QUARTER, LATER.date())
+        running.fault = lambda handler, reply: running.paid() == 2 and instead(lambda body: body[: len(body) // 2])(handler, reply)
+        fetched = DATABENTO.fetch(asking, [plan], once=True)
+        for batch in DATABENTO.batches(fetched, lake):
+            keep(batch, lake, asking.ledger)
+        assert running.paid() == 3  # no second payment in this run
+        assert {Month.of(day) for day in asking.ledger.captured(table, "HE")} == {QUARTER[0], QUARTER[2]}
+        assert {Month.of(day) for day in plan.gaps} == {QUARTER[1]}
+        assert "HE.FUT definition 2025-08-01" in fetched.refusal
+        running.fault = None
+        assert [part.days[0] for part in lay(asking, lake, table, QUARTER, LATER).ranges] == [D(2025, 8, 1)]
+        assert running.paid() == 4
+        running.fault = instead(lambda body: body[: len(body) // 2])
+        with pytest.raises(VendorContentError):  # nothing at all is whole: tried again as ever
+            lay(asking, lake, "futures_statistics", QUARTER[:1], LATER, once=True)
 
 
 # ---------------------------------------------------------------- counts and roots

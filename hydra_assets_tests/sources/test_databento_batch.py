@@ -69,14 +69,17 @@ def test_who_gives_up_waiting_goes_on_with_the_same_job(tmp_path):
         assert len(jobs(vendor)) == 1
 
 
-def test_a_corrupted_file_is_downloaded_again_at_no_charge(tmp_path):
-    with serving("corrupt_files") as vendor, asking(vendor, tmp_path) as twice:
-        with pytest.raises(VendorContentError, match="not the file with the vendor's hash"):
-            twice.fetch_once(request())
+def test_a_corrupted_file_is_downloaded_again_at_no_charge(tmp_path, monkeypatch):
+    with serving("corrupt_files") as vendor, asking(vendor, tmp_path / "a") as at_once, asking(vendor, tmp_path / "b") as twice:
+        assert len(at_once.fetch_once(request()).store().to_ndarray()) > 100
+        with monkeypatch.context() as patched:
+            patched.setattr("hydra_assets.sources.databento_batch.DOWNLOADS", 1)
+            with pytest.raises(VendorContentError, match="without the vendor's hash"):
+                twice.fetch_once(request())
         assert twice.ledger.covering(request().arguments(), seen_since=dt.date.min) is None
         payload = twice.fetch_once(request())
         assert (payload.usd, len(payload.store().to_ndarray()) > 100) == (0, True)
-        assert len(jobs(vendor)) == 1
+        assert len(jobs(vendor)) == 2  # one each
         assert len(twice.ledger.requests()) == 1
 
 

@@ -19,7 +19,7 @@ from hydra_assets.core.rows import rows_between
 from hydra_assets.core.tables.futures import FUTURES_DEFINITIONS, FUTURES_STATISTICS
 from hydra_assets.core.tables.registry import TABLES
 from hydra_assets.core.tables.table import Table
-from hydra_assets.errors import BudgetError, LiveLicenceError
+from hydra_assets.errors import BudgetError, LiveLicenceError, VendorContentError
 from hydra_assets.flow.batch import Batch, Captured
 from hydra_assets.flow.feed import CoverageDay, Due, Fact, Feed, Fetched
 from hydra_assets.flow.feeds.databento_plan import SCHEMAS, DatabentoPlan, DayRange, complete_at, plan_of
@@ -166,9 +166,9 @@ class DatabentoFeed(Feed[DatabentoSource, DatabentoPlan, DatabentoFetched]):
 
     def fetch(self, source: DatabentoSource, plans: Sequence[DatabentoPlan], *, once: bool = False) -> DatabentoFetched:
         """One answer a range of days; what was paid and kept before comes from the archive."""
-        over_budget: list[str] = []
-        answers = [(plan, _answers(source, plan, over_budget, once=once)) for plan in plans]
-        return DatabentoFetched(answers=answers, over_budget=over_budget)
+        fetched = DatabentoFetched()
+        fetched.answers += [(plan, _answers(source, plan, fetched, once=once)) for plan in plans]
+        return fetched
 
     def batches(self, fetched: DatabentoFetched, lake: ParquetLake) -> Iterator[Batch]:
         """The rows by market, range of days and month. A correction of a month that was not asked for captures no day."""
@@ -276,17 +276,21 @@ def _usual_settlement(market: Market, within: Within, lake: ParquetLake) -> floa
     return median
 
 
-def _answers(source: DatabentoSource, plan: DatabentoPlan, over_budget: list[str], *, once: bool) -> list[Payload]:
+def _answers(source: DatabentoSource, plan: DatabentoPlan, fetched: DatabentoFetched, *, once: bool) -> list[Payload]:
     """
     An answer to each of *plan*'s ranges; days that cannot be had now become gaps of the plan.
 
-    Data of the last day need a live licence for a while. Where a budget ends, what is paid for already is still answered.
+    Data of the last day need a live licence for a while. Where a budget ends, what is paid for already is still answered. An answer
+    that is not whole costs its own range; *fetched* notes it, and what was over budget.
 
     Raises:
         BudgetError: nothing at all could be paid for.
+        VendorContentError: nothing at all was whole.
     """
     ask, answers = source.fetch_once if once else source.fetch, list[Payload]()
+    refused: list[str] = []
     poor: BudgetError | None = None
+    broken: VendorContentError | None = None
     while len(answers) < len(plan.ranges):
         wanted = plan.ranges[len(answers)]
         request = plan.request(wanted)
@@ -295,16 +299,22 @@ def _answers(source: DatabentoSource, plan: DatabentoPlan, over_budget: list[str
                 plan.leave_out(len(answers), f"over budget: {poor}")
             else:
                 answers.append(ask(request, seen_since=wanted.seen_since))
-        except LiveLicenceError as error:
-            why = f"data after {error.after:%Y-%m-%d %H:%MZ} need a live licence until they are history"
-            if not plan.end_at(error.after, why, answered=len(answers)):
+        except LiveLicenceError as licence:
+            why = f"data after {licence.after:%Y-%m-%d %H:%MZ} need a live licence until they are history"
+            if not plan.end_at(licence.after, why, answered=len(answers)):
                 raise
-        except BudgetError as error:
-            poor = poor or error
+        except BudgetError as over:
+            poor = poor or over
             plan.leave_out(len(answers), f"over budget: {poor}")
-    if poor is not None and not answers:
-        raise poor
-    over_budget += [str(poor)] if poor is not None else []
+        except VendorContentError as wrong:
+            broken = broken or wrong
+            refused.append(str(wrong))
+            plan.leave_out(len(answers), f"not whole: {wrong}")
+    for error in (broken, poor):
+        if error is not None and not answers:
+            raise error
+    fetched.over_budget += [str(poor)] if poor is not None else []
+    fetched.refused += refused
     return answers
 
 
