@@ -109,6 +109,12 @@ def test_where_a_budget_ends_what_was_paid_for_is_handed_over_and_the_rest_are_g
             again = plan_of(asking, lake, "futures_definitions", HE, QUARTER, LATER.date())
             with pytest.raises(BudgetError, match="nothing was requested"):  # nothing of it can be had
                 DATABENTO.fetch(asking, [again], once=True)
+        asked = running.asked.count("metadata.get_cost")
+        with patient_source(running.url, tmp_path / "new", now=LATER, budget=Budget("poor", run_usd=july / 2)) as asking:
+            whole = plan_of(asking, lake, "futures_definitions", HE, QUARTER, LATER.date())
+            with pytest.raises(BudgetError):
+                DATABENTO.fetch(asking, [whole], once=True)
+            assert running.asked.count("metadata.get_cost") == asked + 1  # and nothing later is bought because it is cheaper
         with patient_source(running.url, tmp_path, now=LATER, budget=Budget("richer", run_usd=august)) as asking:
             lay(asking, lake, "futures_definitions", QUARTER, LATER)
             assert asking.ledger.spent() == pytest.approx(july + august + september)
