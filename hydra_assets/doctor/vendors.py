@@ -142,7 +142,7 @@ class _DatabentoProbe:
         until = licensed_until(fault)
         if until is not None and self.probe.day is None:
             remedy = "nothing to mend where the day after is early enough: a later run fetches it; else see the portal for a live licence"
-            yield Reading(ANSWERS, "licence", "look", str(fault), remedy, {"until": until.isoformat()})
+            yield Reading("The newest day", "licence", "look", str(fault), remedy, {"until": until.isoformat()})
             self.chosen = newest_day(self.source, self.lake, self.probe.market, self.config, self.now, until)
             self._day.price(self.source)
             yield from self._fetch()
