@@ -17,6 +17,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import yaml
 
 from hydra_assets.config.home import base_folder
+from hydra_assets.config.ranges import check_ranges
 from hydra_assets.core.calendar import CALENDARS, Calendar, calendar_named
 from hydra_assets.core.known_holes import KnownHole
 from hydra_assets.core.market import Market, OptionRoot, calendar_of
@@ -219,6 +220,7 @@ def load_config(path: Path | None = None) -> Config:
     settings["known_holes"] = [*_shipped_holes(), *_list(settings["known_holes"], file, "known_holes")]
     markets = {symbol: _market(symbol, block, file) for symbol, block in _mapping(settings.pop("markets"), file, "markets").items()}
     sample = _mapping(settings["sample"], file, "sample")
+    check_ranges(merged, file)
     if isinstance(sample.get("rude"), str):  # one name needs no list around it
         settings["sample"] = {**sample, "rude": [sample["rude"]]}
     config = _build(Config, {**settings, "vendors": vendors, "markets": markets}, file, "")
