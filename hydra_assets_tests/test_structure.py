@@ -287,3 +287,86 @@ def test_every_file_over_the_demos_home_is_handed_to_one_worker():
     tests = Path(__file__).parent
     users = {path for path in tests.rglob("test_*.py") if re.search(r"^def \w+\(([^)]*, )?demo\b", path.read_text(encoding="utf-8"), re.M)}
     assert {path.relative_to(tests).as_posix() for path in users} == set(OVER_THE_DEMO)
+
+
+# ---------------------------------------------------------------- input, SQL, and a library that stays apart
+
+
+def asserted(tree):
+    """Lines of asserts that do more than tell the type checker that something is there."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Assert):
+            match node.test:
+                case ast.Compare(left=ast.Name() | ast.Attribute(), ops=[ast.IsNot()], comparators=[ast.Constant(value=None)]):
+                    continue
+            yield node.lineno
+
+
+def test_no_input_is_checked_by_an_assert():
+    """`python -O` drops them, and what they raise is none of our errors."""
+    assert {name_of(module): lines for module in modules() if (lines := list(asserted(module.tree)))} == {}
+    assert list(asserted(ast.parse("assert x > 0"))) == [1]
+
+
+# A condition that the module's own callers pass, each as a constant.
+CONDITIONS = {("sources/ledger.py", "where"), ("sources/ledger.py", "state")}
+
+
+def is_constant(node, function, file):
+    """Whether a text of SQL comes of constants alone: literals, names of constants, and local names made of these."""
+
+    def constant(part):
+        return is_constant(part, function, file)
+
+    match node:
+        case ast.Constant():
+            return True
+        case ast.Name(id=name):
+            if name.isupper() or (file, name) in CONDITIONS:
+                return True
+            made = [n.value for n in ast.walk(function) if isinstance(n, ast.Assign) and any(ast.unparse(t) == name for t in n.targets)]
+            loops = [n for n in ast.walk(function) if isinstance(n, ast.For)]
+            made += [n.iter for n in loops if name in {part.id for part in ast.walk(n.target) if isinstance(part, ast.Name)}]
+            return bool(made) and all(constant(value) for value in made)
+        case ast.JoinedStr(values=values) | ast.Tuple(elts=values):
+            return all(constant(value) for value in values)
+        case ast.FormattedValue(value=value) | ast.Subscript(value=value) | ast.Attribute(value=value):
+            return constant(value)
+        case ast.IfExp(body=body, orelse=other):
+            return constant(body) and constant(other)
+        case ast.BinOp(left=left, right=right):
+            return constant(left) and constant(right)
+        case ast.Call(func=ast.Name(id="len"), args=arguments):
+            return all(constant(argument) for argument in arguments)
+        case ast.Call(func=ast.Attribute(value=value), args=arguments):
+            return constant(value) and all(constant(argument) for argument in arguments)
+    return False
+
+
+def made_sql(tree, file):
+    """Statements that hold more than constants."""
+    for function in [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]:
+        for node in ast.walk(function):
+            call = isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in ("execute", "executemany")
+            if call and node.args and not is_constant(node.args[0], function, file):
+                yield f"{node.lineno}: {ast.unparse(node.args[0])}"
+
+
+def test_sql_is_made_of_constants_alone():
+    found = {name_of(module): list(made_sql(module.tree, name_of(module))) for module in modules() if "sqlite3" in set(imports(module))}
+    found |= {name_of(module): list(made_sql(module.tree, name_of(module))) for module in modules("storage")}
+    assert {name: lines for name, lines in found.items() if lines} == {}
+
+
+@pytest.mark.parametrize("text", ["db.execute(f'SELECT {x}')", "db.execute(sql)", "db.execute('SELECT ' + name)", "db.execute('%s' % x)"])
+def test_sql_that_is_made_of_input_would_be_seen(text):
+    assert list(made_sql(ast.parse(f"def f(db, x, name, sql):\n    {text}"), "storage/new.py"))
+
+
+def test_the_library_for_cot_is_imported_in_its_child_process_alone():
+    users = {name_of(module) for module in modules() if any(name.split(".")[0] == "cot_reports" for name in imports(module))}
+    assert users == {"sources/cftc_child.py"}
+    (child,) = (module for module in modules("sources") if name_of(module) == "sources/cftc_child.py")
+    at_import = [name.name for node in child.tree.body if isinstance(node, ast.Import) for name in node.names]
+    at_import += [str(node.module) for node in child.tree.body if isinstance(node, ast.ImportFrom)]
+    assert not [name for name in at_import if name.startswith("cot_reports")]  # its parent imports names of this module
