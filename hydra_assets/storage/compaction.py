@@ -68,7 +68,7 @@ def vacuum_folder(reader: FolderReader, folder: Folder, older_than: dt.timedelta
             for name in files.replaced_by(reader.footer(base)):
                 replaced_for[name] = max(age, replaced_for.get(name, age))
         grace = max(older_than, GRACE).total_seconds()
-        deleted = [key for key in present if replaced_for.get(files.name_of(key), 0.0) >= grace]
+        deleted = [key for key in present if replaced_for.get(files.name_of(key), -1.0) >= grace]
         if deleted:
             for key in present:
                 if files.is_base(key) and files.name_of(key) not in replaced_for:
