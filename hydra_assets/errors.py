@@ -59,6 +59,18 @@ class LookaheadError(HydraError, ValueError):
         super().__init__(message)
 
 
+class PluginError(HydraError, RuntimeError):
+    """A feature of a third party could not be computed."""
+
+    def __init__(self, message: str, *, feature: str) -> None:
+        self.feature = feature
+        super().__init__(message)
+
+
+class ImpureFeatureError(PluginError):
+    """A feature's function opened a file, a socket, a database or a process, or started a thread."""
+
+
 class CorruptionError(HydraError, OSError):
     """Stored bytes are not the bytes that were written, or lie where they were not written."""
 
@@ -117,3 +129,7 @@ class ShortAnswerError(VendorContentError):
     def __init__(self, message: str, *, records: int) -> None:
         self.records = records
         super().__init__(message)
+
+
+class UnprovenWarning(UserWarning):
+    """A default training frame takes in a series that no registered feature claims."""

@@ -10,6 +10,7 @@ from hydra_assets.cli import (
     audit,
     backfill,
     catalogue,
+    causal,
     demo,
     doctor,
     export,
@@ -48,6 +49,7 @@ app.command()(catalogue.catalogue)
 app.command()(prove.prove)
 app.command()(lint.lint)
 app.command()(audit.audit)
+app.command()(causal.causal)
 app.command()(verify.verify)
 app.command()(doctor.doctor)
 app.command("sample-vendor", help=vendor.HELP)(vendor.sample_vendor)

@@ -15,30 +15,35 @@ def check(world: WorldOption = None, as_json: JsonOption = False) -> None:
     """
     Verify every row's checksum and SQLite's own structure, and compare the store with the lake's feature tables.
 
-    Ends with exit code 1 where something is wrong. A damaged store, or one that says something else than the lake, is made anew
-    by hydra-assets store rebuild.
+    Series that no registered feature claims are named as unproven. Ends with exit code 1 where something is wrong. A damaged store,
+    or one that says something else than the lake, is made anew by hydra-assets store rebuild.
     """
     from hydra_assets.config.home import resolve_home
     from hydra_assets.storage.lake import ParquetLake
     from hydra_assets.storage.rebuild import differences
     from hydra_assets.storage.store import FeatureStore
+    from hydra_assets.storage.unclaimed import unclaimed_series
 
     home = resolve_home(world)
     home.create()
-    rows, wrong = 0, []
+    rows, wrong, unproven = 0, [], []
     try:
         with bar("reading every row, then the lake's", 2) as step, FeatureStore(home.store, world=home.world) as store:
             rows = store.check()
             step(store)
             wrong = differences(ParquetLake(home.lake, world=home.world), store)
+            if store.has_publishes():
+                unproven = [f"{market} {name}" for market in store.markets() for name in unclaimed_series(store, market)]
     except CorruptionError as error:
         wrong = [str(error)]
     if as_json:
-        print_json({"world": home.world, "path": str(home.store), "rows": rows, "wrong": wrong})
+        print_json({"world": home.world, "path": str(home.store), "rows": rows, "wrong": wrong, "unproven": unproven})
     else:
         console.print(f"{rows:,} rows are as they were written." if rows or not wrong else "The store cannot be read.")
         for line in wrong:
             errors.print(f"[bold red]wrong[/] {line}", highlight=False, soft_wrap=True)
+        for series in unproven:
+            errors.print(f"[yellow]unproven[/] {series}: no registered feature claims it", highlight=False, soft_wrap=True)
         if wrong:
             console.print("Make it anew from the lake: [bold]hydra-assets store rebuild[/]")
     if wrong:

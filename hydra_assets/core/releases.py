@@ -11,7 +11,7 @@ Source: CFTC, Commitments of Traders: Release Schedule and Historical Special An
 import datetime as dt
 import hashlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from zoneinfo import ZoneInfo
 
@@ -82,13 +82,23 @@ class ReleaseCalendar:
     @property
     def version(self) -> str:
         """A hash of rule and tables: another one where any stamp may be another."""
-        rule = (RELEASE_TIME, BUSINESS_DAYS_AFTER, FIRST_DISAGGREGATED, HISTORY_PUBLISHED.astimezone(dt.UTC))
+        rule = (
+            RELEASE_TIME,
+            BUSINESS_DAYS_AFTER,
+            FIRST_DISAGGREGATED,
+            HISTORY_PUBLISHED.astimezone(dt.UTC),
+            "not before the week's report",
+        )
         tables = (sorted(self._exceptions.items()), sorted(self._closures), self.reviewed_until)
         return hashlib.sha256(repr((rule, tables)).encode()).hexdigest()[:16]
 
     def is_business_day(self, day: dt.date) -> bool:
         """Whether federal offices are open on *day* (shutdowns do not count: they are exceptions)."""
         return day.weekday() < 5 and day not in _federal_holidays(day.year) and day not in self._closures
+
+    def _is_ordinary_week(self, day: dt.date) -> bool:
+        monday = day - dt.timedelta(day.weekday())
+        return all(self.is_business_day(monday + dt.timedelta(n)) for n in range(5))
 
     def report_date(self, day: dt.date) -> dt.date:
         """The as-of date of the report of *day*'s ISO week."""
@@ -103,9 +113,16 @@ class ReleaseCalendar:
         return [day for day in dates if start <= day <= end]
 
     def release(self, report_date: dt.date) -> Release:
-        """The instant at which the report of *report_date* was first public; beyond ``reviewed_until`` by the rule alone, and marked so."""
+        """
+        The instant at which the report of *report_date* was first public; beyond ``reviewed_until`` by the rule alone, and marked so.
+
+        A Monday in a week without a closed day is not published before the week's own report; a closed day moves reports to a Monday.
+        """
         if isinstance(report_date, dt.datetime):
             raise InvalidTimeError(f"report_date must be a date, not the instant {report_date!r}")
+        of_week = self.report_date(report_date)
+        if report_date < of_week and report_date not in self._exceptions and self._is_ordinary_week(report_date):
+            return replace(self.release(of_week), report_date=report_date)
         day, open_days = report_date, 0
         while open_days < BUSINESS_DAYS_AFTER:
             day += dt.timedelta(1)

@@ -1,6 +1,7 @@
 """Proofs that every family of features gets: what was published is read again and judged by code that did not write it."""
 
 import random
+import zlib
 from collections.abc import Callable
 
 import dagster as dg
@@ -16,15 +17,19 @@ from hydra_assets.defs.resources import FeatureStoreResource, FindingsResource, 
 from hydra_assets.features import of_family
 from hydra_assets.features.compute import INPUTS
 from hydra_assets.flow.publish import evidence_of
+from hydra_assets.proof.child import fresh_interpreter
+from hydra_assets.proof.excuses import MonthExcuses
 from hydra_assets.proof.poison import AHEAD, BEFORE, poison
 from hydra_assets.proof.replay import replay
 from hydra_assets.storage.lake import ParquetLake
 from hydra_assets.storage.store import FeatureStore
 
-Judge = Callable[[CheckReport, ParquetLake, FeatureStore, str, str, list[Month]], str]
+Judge = Callable[[CheckReport, ParquetLake, FeatureStore, str, str, list[Month], int], str]
 
 
-def no_lookahead(report: CheckReport, lake: ParquetLake, store: FeatureStore, family: str, market: str, months: list[Month]) -> str:
+def no_lookahead(
+    report: CheckReport, lake: ParquetLake, store: FeatureStore, family: str, market: str, months: list[Month], _seed: int
+) -> str:
     """No stored value was available before the first print of an input that its windows require, in the store and in the lake."""
     table, first, last = FEATURE_TABLES[family], months[0].first, months[-1].last
     inputs = evidence_of(lake, family, market, months)  # lookahead-ok: the audit compares stored values with first prints
@@ -36,56 +41,68 @@ def no_lookahead(report: CheckReport, lake: ParquetLake, store: FeatureStore, fa
     return f"{report.rows} rows of store and lake against their raw inputs, {report.values} with a value"
 
 
-def replayed(report: CheckReport, lake: ParquetLake, store: FeatureStore, family: str, market: str, months: list[Month]) -> str:
-    """A seeded sample of served values equals what the raw rows that had arrived by then give."""
+def replayed(report: CheckReport, lake: ParquetLake, store: FeatureStore, family: str, market: str, months: list[Month], seed: int) -> str:
+    """What stands at instants that are drawn equals what the raw rows that had arrived by then give, both ways, recomputed afresh."""
     settings = load_config()
-    found = replay(
-        _stored(store, family, market, months),
-        evidence_of(lake, family, market, months),  # lookahead-ok: the replay cuts them at each row's instant
+    found = fresh_interpreter().run(
+        replay,
+        rows=_stored(store, family, market, months),
+        inputs=evidence_of(lake, family, market, months),  # lookahead-ok: the replay cuts them at each row's instant
         family=family,
         market=market,
         sample=settings.checks.replay_sample,
-        seed=settings.checks.replay_seed,
+        seed=seed,
         rules=settings.option_rules,
         calendar=settings.calendar_of(market),
+        names=[feature.name for feature in of_family(family)],
+        features=of_family(family),
     )
     report.count(found.compared, found.values)
     report.counts.update(exact=found.exact, known=found.known)
+    excuses = MonthExcuses.of(store, lake, family, market, settings.option_rules)
+    excused = [row for row in found.differing if excuses.excuse(row["as_of"])]
+    report.counts["outdated"] += len(excused)
     for row in found.differing:
-        report.add_failure(market, row["as_of"], **row)
+        if row not in excused:
+            report.add_failure(market, row["as_of"], **row)
+    for name, fault in found.faults.items():
+        report.add_failure(market, months[-1], feature_name=name, fault=fault)
     exact, known = report.counts["exact"], report.counts["known"]
     if not known:
         return "nothing but nulls stored"
     return (
         f"{report.rows} sampled rows recomputed from the lake cut at their instant, {report.values} with a value, {exact} of these"
-        f" equal to the last bit; {report.values / known:.1%} of {known} stored values"
+        f" equal to the last bit; {report.values / known:.1%} of {known} stored values; seed {seed}"
+        f"{'; ' + excuses.excuse(excused[0]['as_of']) if excused else ''}"
     )
 
 
-def poisoned(report: CheckReport, lake: ParquetLake, store: FeatureStore, family: str, market: str, months: list[Month]) -> str:
-    """Answers at a seeded instant stay bit for bit what they are when all that became known later is made absurd."""
+def poisoned(report: CheckReport, lake: ParquetLake, store: FeatureStore, family: str, market: str, months: list[Month], seed: int) -> str:
+    """Answers at an instant that is drawn stay bit for bit what they are when all that became known later is made absurd."""
     settings, stored = load_config(), _stored(store, family, market, months)
     known = stored.filter(stored["value"].is_valid()) if stored.num_rows else stored
     if known.num_rows:
-        place = random.Random(settings.checks.replay_seed).randrange(known.num_rows)  # noqa: S311  a reproducible choice
+        place = random.Random(seed).randrange(known.num_rows)  # noqa: S311  a reproducible choice
         day, at = known["as_of"][place].as_py().date(), known["available_at"][place].cast(pa.int64()).as_py()
         # Only the months around the day: an instant needs no more than its windows reach.
         near = [month for month in months if Month.of(day - BEFORE) <= month <= Month.of(day + AHEAD)]
-        found = poison(
-            evidence_of(lake, family, market, near),  # lookahead-ok: the poison replaces later rows
+        found = fresh_interpreter().run(
+            poison,
+            inputs=evidence_of(lake, family, market, near),  # lookahead-ok: the poison replaces later rows
             family=family,
             market=market,
             at=at,
             around=day,
-            seed=settings.checks.replay_seed,
+            seed=seed,
             rules=settings.option_rules,
             calendar=settings.calendar_of(market),
+            features=of_family(family),
         )
         report.count(found.answers)
         report.counts["absurd"] += found.absurd
         for row in found.moved:
             report.add_failure(market, row["as_of"], at=found.at, **row)
-    return f"{report.values} values at an instant of each market, beside {report.counts['absurd']} absurd rows that came later"
+    return f"{report.values} values at an instant of each market, beside {report.counts['absurd']} absurd rows that came later; seed {seed}"
 
 
 def _stored(store: FeatureStore, family: str, market: str, months: list[Month]) -> pa.Table:
@@ -103,9 +120,11 @@ def proof_check(name: str, judge: Judge, family: str) -> dg.AssetChecksDefinitio
     ) -> dg.AssetCheckResult:
         opened, report = lake.open(), CheckReport()
         scope = months_to_check(context, opened, asset)
+        # another one every run, and the same when the run is looked at again
+        seed = zlib.crc32(f"{context.run.run_id} {load_config().checks.replay_seed}".encode())
         with store.open() as feature_store:
             for market, months in scope.items():
-                report.looked_at = judge(report, opened, feature_store, family, market, months)
+                report.looked_at = judge(report, opened, feature_store, family, market, months, seed)
         return check_result(report, findings, scope, asset=asset, check=name, severity=dg.AssetCheckSeverity.ERROR)
 
     return check

@@ -13,6 +13,8 @@ from hydra_assets.sources.archive import unfinished_fetches
 from hydra_assets.sources.ledger import ledger_health
 from hydra_assets.storage.health import LakeHealth, Problem, StoreHealth, lake_health
 from hydra_assets.storage.sqlite.health import findings_health, store_health
+from hydra_assets.storage.sqlite.swap import series_and_publishes
+from hydra_assets.storage.unclaimed import unclaimed_names
 
 LOW_GB, TOO_LOW_GB = 5.0, 0.5
 CLOCK_TOLERANCE = dt.timedelta(seconds=2)
@@ -30,6 +32,8 @@ def examine_home(home: Home) -> Iterator[Finding]:
     yield from _problems(store.problems)
     if home.store.exists() and not store.problems:
         yield Finding("store", "ok", f"{home.store}: {store.series} series, schema {store.version}")
+    if home.store.exists() and not store.problems and store.published:
+        yield from _unclaimed(home)
     yield from _ledger(home)
     yield from _findings(home)
     yield from _agreement(lake, store)
@@ -70,6 +74,15 @@ def _disk(home: Home) -> Iterator[Finding]:
         yield Finding("disk", "warning", message, "free some space before a long backfill")
     else:
         yield Finding("disk", "ok", message)
+
+
+def _unclaimed(home: Home) -> Iterator[Finding]:
+    series, _ = series_and_publishes(home.store)
+    unclaimed = set(unclaimed_names(name for _, name in series))
+    names = sorted(f"{market} {name}" for market, name in series if name in unclaimed)
+    if names:
+        message = f"unproven, since no registered feature claims it: {', '.join(names[:10])}{', ...' if len(names) > 10 else ''}"
+        yield Finding("series", "warning", message, "withdraw it (FeatureStore.retract), or install the package that computes it")
 
 
 def _ledger(home: Home) -> Iterator[Finding]:

@@ -11,11 +11,11 @@ from zoneinfo import ZoneInfo
 
 from hydra_assets.config.home import Home
 from hydra_assets.config.load import load_config, load_release_calendar, user_config_path
-from hydra_assets.core.feature import Feature
-from hydra_assets.core.label import is_label
 from hydra_assets.doctor.finding import Finding
 from hydra_assets.errors import ConfigError
 from hydra_assets.features.compute import ENTRY_POINTS
+from hydra_assets.features.plugins import load_plugins
+from hydra_assets.features.registry import FAMILIES
 from hydra_assets.host.webserver import port_is_free
 
 PACKAGE = "hydra-assets"
@@ -82,29 +82,11 @@ def _settings() -> Iterator[Finding]:
 
 
 def _entry_points() -> Iterator[Finding]:
-    found = 0
-    names: list[str] = []
-    for entry in sorted(importlib.metadata.entry_points(group=ENTRY_POINTS), key=lambda entry: entry.name):
-        origin = f"{entry.name} = {entry.value}" + (f" of {entry.dist.name}" if entry.dist is not None else "")
-        try:
-            loaded = entry.load()
-            features = [loaded] if isinstance(loaded, Feature) else list(loaded)
-        except Exception as error:
-            yield Finding(
-                "features of others", "problem", f"{origin}: {error!r}", "mend or uninstall that package: nothing computes until then"
-            )
-            continue
-        unknown = [feature for feature in features if not isinstance(feature, Feature) or is_label(feature.name)]
-        if unknown:
-            yield Finding("features of others", "problem", f"{origin}: {unknown[0]!r} is no Feature", "let it give a Feature, or several")
-            continue
-        found += len(features)
-        names += [feature.name for feature in features]
-    duplicates = sorted({name for name in names if names.count(name) > 1})
-    if duplicates:
-        yield Finding("features of others", "problem", f"declared twice: {', '.join(duplicates)}", "rename one of each")
-    elif found:
-        yield Finding("features of others", "ok", f"{found} by entry point: {', '.join(names)}")
+    features, faults = load_plugins(importlib.metadata.entry_points(group=ENTRY_POINTS), FAMILIES, group=ENTRY_POINTS)
+    for fault in faults:
+        yield Finding("features of others", "problem", f"{fault.origin}: {fault.detail}", fault.remedy)
+    if features and not faults:
+        yield Finding("features of others", "ok", f"{len(features)} by entry point: {', '.join(f.name for f in features)}")
 
 
 def _time_zones() -> Iterator[Finding]:

@@ -1,7 +1,7 @@
 """The one public way to compute features: pure, without a clock, all vintages in and all vintages out."""
 
 import datetime as dt
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from functools import lru_cache
 from importlib.metadata import entry_points
 
@@ -13,9 +13,11 @@ from hydra_assets.core.market import calendar_of
 from hydra_assets.core.names import names_of
 from hydra_assets.core.option_rules import OptionRules
 from hydra_assets.core.tables.registry import TABLES
-from hydra_assets.errors import SchemaError, UnknownFeatureError
+from hydra_assets.errors import PluginError, UnknownFeatureError
 from hydra_assets.features.family import Request
+from hydra_assets.features.plugins import PluginFault, load_plugins
 from hydra_assets.features.registry import FAMILIES
+from hydra_assets.features.rows import concat_sorted
 
 ENTRY_POINTS = "hydra_assets.features"
 INPUTS: Mapping[str, tuple[str, ...]] = {name: family.inputs for name, family in FAMILIES.items()}
@@ -24,20 +26,20 @@ INPUTS: Mapping[str, tuple[str, ...]] = {name: family.inputs for name, family in
 @lru_cache(maxsize=1)
 def registered() -> tuple[Feature, ...]:
     """
-    Every feature: ours, then those of the entry point group ``hydra_assets.features`` (a Feature, or an iterable of them).
-
-    Raises:
-        SchemaError: two features of one name.
+    Every feature: ours, then the sound ones of the entry point group ``hydra_assets.features``; `plugin_faults` names the others.
     """
-    found = [feature for family in FAMILIES.values() for feature in family.features]
-    for entry in sorted(entry_points(group=ENTRY_POINTS), key=lambda e: e.name):
-        loaded = entry.load()
-        found += [loaded] if isinstance(loaded, Feature) else list(loaded)
-    names = [feature.name for feature in found]
-    duplicates = sorted({name for name in names if names.count(name) > 1})
-    if duplicates:
-        raise SchemaError(f"features registered twice: {duplicates}; an entry point of {ENTRY_POINTS!r} must choose another name")
-    return tuple(found)
+    shipped = (feature for family in FAMILIES.values() for feature in family.features)
+    return (*shipped, *load_plugins(entry_points(group=ENTRY_POINTS), FAMILIES, group=ENTRY_POINTS)[0])
+
+
+def plugin_faults() -> tuple[PluginFault, ...]:
+    """Entry points and features of third parties that are left out, and why."""
+    return load_plugins(entry_points(group=ENTRY_POINTS), FAMILIES, group=ENTRY_POINTS)[1]
+
+
+def is_shipped(feature: Feature) -> bool:
+    """Whether the feature is one of ours."""
+    return feature.family in FAMILIES and any(feature is ours for ours in FAMILIES[feature.family].features)
 
 
 def of_family(family: str) -> tuple[Feature, ...]:
@@ -95,6 +97,7 @@ def compute(
     Raises:
         UnknownFeatureError: no such family, or none of its features.
         SchemaError: an input is missing, or a column of it.
+        PluginError: a feature of a third party cannot be computed.
     """
     features = of_family(family)
     if names is not None:
@@ -104,7 +107,40 @@ def compute(
             raise UnknownFeatureError(f"{unknown} are no {family} features; there are {[feature.name for feature in features]}")
         features = tuple(feature for feature in features if feature.name in names)
     request = Request(market, calendar or calendar_of(market), rules or OptionRules(), _day(start), _day(end), known_at)
-    return FAMILIES[family].compute(inputs, features, request)
+    rows, faults = compute_isolated(family, features, inputs, request)
+    if faults:
+        raise next(iter(faults.values()))
+    return rows
+
+
+def compute_isolated(
+    family: str, features: Sequence[Feature], inputs: Mapping[str, pa.Table], request: Request
+) -> tuple[pa.Table, dict[str, PluginError]]:
+    """
+    All vintages of *features*; those of third parties are computed apart from ours, and one that fails takes no other with it.
+
+    Returns:
+        The rows, and by name the error of each feature of a third party that could not be computed.
+    """
+    engine = FAMILIES[family].compute
+    ours = [feature for feature in features if is_shipped(feature)]
+    theirs = [feature for feature in features if not is_shipped(feature)]
+    parts = [engine(inputs, ours, request)] if ours or not theirs else []
+    faults: dict[str, PluginError] = {}
+    if theirs:
+        try:
+            parts.append(engine(inputs, theirs, request))
+        except Exception:
+            for feature in theirs:
+                try:
+                    parts.append(engine(inputs, [feature], request))
+                except PluginError as error:
+                    faults[feature.name] = error
+                except Exception as error:
+                    place = f"{feature.name} of a third party could not be computed for {request.market}"
+                    faults[feature.name] = PluginError(f"{place}: {type(error).__name__}: {error}", feature=feature.name)
+                    faults[feature.name].__cause__ = error
+    return concat_sorted([part for part in parts if part.num_rows]) if len(parts) != 1 else parts[0], faults
 
 
 def _day(when: dt.date | None) -> dt.date | None:

@@ -2,21 +2,26 @@
 
 import bisect
 import datetime as dt
+import hashlib
 import math
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import groupby
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from hydra_assets import log
 from hydra_assets.config.load import load_config
 from hydra_assets.core.audit import lookahead_audit
 from hydra_assets.core.feature import Feature, Window
+from hydra_assets.core.instants import EPOCH
 from hydra_assets.core.months import Month
 from hydra_assets.core.option_rules import OptionRules
 from hydra_assets.core.rows import rows_between
 from hydra_assets.core.tables.registry import FEATURE_TABLES, TABLES
+from hydra_assets.errors import PluginError
 from hydra_assets.features import ALL, compute, of_family
 from hydra_assets.features.compute import INPUTS, evidence
 from hydra_assets.flow.batch import Batch
@@ -25,6 +30,7 @@ from hydra_assets.storage.store import FeatureStore
 
 # A window counts weeks from the Tuesday of a report; one week more covers a report moved to its Monday.
 _SPARE_DAYS = 7
+SETTINGS = "settings="  # a publish keeps the hash of its settings beside the folders that it used
 _DAYS_PER_SESSION = 366 / 249  # fewer sessions than any year has
 
 
@@ -37,18 +43,31 @@ class FeatureMonth:
         rows: FEATURE_SCHEMA, all vintages with ``as_of`` in the month.
         watermarks: folder of every raw month inside the look-back to the newest recording in it.
         audit: of lookahead, for `FeatureStore.publish`; one for all months computed from the same inputs.
+        settings: hash of the settings that decide values.
+        faults: features of third parties that could not be computed, and why; the publish does not speak for them.
     """
 
     month: Month
     rows: pa.Table
     watermarks: Mapping[str, dt.datetime]
     audit: Callable[[pa.Table], None]
+    settings: str = ""
+    faults: Mapping[str, PluginError] = field(default_factory=dict)
 
 
-def look_back(family: str, dataset: str, names: Collection[str] | None = None) -> dt.timedelta:
-    """Reach of the widest window of a family, or of its features *names*, into *dataset* before the month."""
-    features = [feature for feature in of_family(family) if names is None or feature.name in names]
-    windows = [window for feature in features for window in feature.windows if window.dataset == dataset]
+def settings_hash(rules: OptionRules | None) -> str:
+    """Short hash of the settings that decide the values of features."""
+    return hashlib.sha256(repr(rules or OptionRules()).encode()).hexdigest()[:16]
+
+
+def look_back(family: str, dataset: str, *, features: Collection[Feature] | None = None) -> dt.timedelta:
+    """Reach of the widest window of a family, or of *features* of it, into *dataset* before the month."""
+    windows = [
+        window
+        for feature in (of_family(family) if features is None else features)
+        for window in feature.windows
+        if window.dataset == dataset
+    ]
     days = [-window.first * (7 if window.unit == "weeks" else _DAYS_PER_SESSION) for window in windows]
     return dt.timedelta(days=math.ceil(max(days, default=0)) + _SPARE_DAYS)
 
@@ -89,9 +108,8 @@ def compute_months(
         audit = lookahead_audit({name: read[name] for name in evidence(family)}, of_family(family), calendar=calendar)
         inputs = {name: read[name] for name in INPUTS[family]}
         recorded = max((at for found in watermarks.values() for at in found.values()), default=None)
-        rows = compute(
-            family, inputs, market=market, start=chunk[0].first, end=chunk[-1].last, rules=rules, calendar=calendar, known_at=recorded
-        )
+        bounds = {"start": chunk[0].first, "end": chunk[-1].last}
+        rows, faults = _computed(family, inputs, market=market, rules=rules, calendar=calendar, known_at=recorded, **bounds)
         for month in chunk:
             used = {
                 key: at
@@ -99,7 +117,21 @@ def compute_months(
                 for key, at in found.items()
                 if Month.of(month.first - reach[name]) <= _month_of(key) <= month
             }
-            yield FeatureMonth(month, rows_between(rows, month.first, month.last), used, audit)
+            yield FeatureMonth(month, rows_between(rows, month.first, month.last), used, audit, settings_hash(rules), faults)
+
+
+def _computed(family: str, inputs: Mapping[str, pa.Table], **bounds: Any) -> tuple[pa.Table, dict[str, PluginError]]:
+    """Rows of the family, and the errors of features of third parties that are left out since they could not be computed."""
+    faults: dict[str, PluginError] = {}
+    while True:
+        names = [feature.name for feature in of_family(family) if feature.name not in faults] if faults else None
+        try:
+            return compute(family, inputs, names=names, **bounds), faults
+        except PluginError as error:
+            if error.feature in faults:
+                raise
+            faults[error.feature] = error
+            log.get("features").warning("a feature of a third party is left out", feature=error.feature, error=str(error))
 
 
 def publish_month(store: FeatureStore, family: str, market: str, computed: FeatureMonth, *, allow_retract: bool = False) -> int:
@@ -111,13 +143,13 @@ def publish_month(store: FeatureStore, family: str, market: str, computed: Featu
         StaleInputsError: a newer publish rests on newer inputs; nothing was written.
         RetractionError: stored values are missing from the answer; nothing was written.
     """
-    features = of_family(family)
+    settings = {f"{SETTINGS}{computed.settings}": EPOCH} if computed.settings else {}
     return store.publish(
         market,
         str(computed.month),
         computed.rows,
-        features=[feature.name for feature in features],
-        inputs=computed.watermarks,
+        features=[feature.name for feature in of_family(family) if feature.name not in computed.faults],
+        inputs={**computed.watermarks, **settings},
         audit=computed.audit,
         allow_retract=allow_retract,
     )

@@ -1,8 +1,11 @@
 """
-Proofs that nothing was known too early. `hydra_assets.proof.audit` looks through a frame made elsewhere; imported on first use.
+Proofs that nothing was known too early, imported on first use.
+
+`audit` looks through a frame made elsewhere, `causal` runs a function on data that is cut and poisoned:
 
     found = hydra_assets.proof.audit(df, time="ts", market="HE")
     found.verdict, found.cells[:3]
+    print(hydra_assets.proof.causal(momentum, df, time="ts"))
 """
 
 from importlib import import_module
@@ -10,10 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from hydra_assets.proof.audit_frame import audit
+    from hydra_assets.proof.causality import causal
 
 # The modules bear other names: a module `audit` would take the function's place here once it is imported.
-_HOMES = {"audit": "hydra_assets.proof.audit_frame"}
-__all__ = ["audit"]
+_HOMES = {"audit": "hydra_assets.proof.audit_frame", "causal": "hydra_assets.proof.causality"}
+__all__ = ["audit", "causal"]
 
 
 def __getattr__(name: str) -> Any:

@@ -1,6 +1,7 @@
 """Audit of a user's own frame: numbers that were not yet known at their row's time, and the right ones."""
 
 import datetime as dt
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -16,6 +17,7 @@ from hydra_assets.storage.store import FeatureStore
 
 TOLERANCE = 1e-9
 _NOISE = 1e-15  # absolute tolerance around zero
+FAR = 60  # days described: the farthest lag or lead that may explain a column
 Verdict = Literal["passed", "failed", "unproven"]
 
 
@@ -60,6 +62,8 @@ class FeatureAudit:
         stale: number of values that were available and not the newest.
         unknown: number of values of no vintage of the store.
         null: number of empty cells.
+        withheld: number of these where a value was known.
+        ambiguous: number of values that vintages before and after the row's time have alike, with nothing to decide between them.
         naive_values: number of values that a join by ``as_of`` alone would have used too early at these rows.
         naive_days: number of days with such a value.
         naive_worst_days: largest number of days by which one was early.
@@ -75,6 +79,15 @@ class FeatureAudit:
     naive_values: int
     naive_days: int
     naive_worst_days: float
+    withheld: int = 0
+    ambiguous: int = 0
+
+    @property
+    def verdict(self) -> Verdict:
+        """``failed`` with an early value; ``unproven`` with one that nothing is known of, or without any; else ``passed``."""
+        if self.early:
+            return "failed"
+        return "unproven" if self.unknown or self.ambiguous or not self.right + self.stale else "passed"
 
 
 @dataclass(frozen=True)
@@ -96,10 +109,9 @@ class FrameAudit:
 
     @property
     def verdict(self) -> Verdict:
-        """``unproven`` if no number of the frame equals one of the store, so that nothing can be said."""
-        if self.cells:
-            return "failed"
-        return "passed" if any(feature.right + feature.stale for feature in self.features) else "unproven"
+        """``failed`` if a column failed; ``unproven`` if a column with values is, or none has any; else ``passed``."""
+        verdicts = {feature.verdict for feature in self.features if feature.cells}
+        return "failed" if "failed" in verdicts else "passed" if verdicts == {"passed"} else "unproven"
 
     def to_arrow(self) -> pa.Table:
         """The cells as a table."""
@@ -132,7 +144,8 @@ def audit(
         time: the column (or pandas index) of aware instants, at which each row was used.
         market: the column of markets, or, where there is none of that name, the market of all rows.
         features: columns to audit; default every column that is a feature.
-        tolerance: relative; a frame that was rounded needs a wider one. Columns of 32 bits get at least 5e-7.
+        tolerance: relative; a frame that was rounded needs a wider one than the default, and then half of the last digit of each
+            column is allowed for, too. Columns of 32 bits get at least 5e-7.
         timezone: zone of naive instants; without it they are refused.
         progress: called with the name of each feature before its audit.
 
@@ -169,22 +182,50 @@ def _audited(
     names = feature_columns(rows, store.features(*markets) if markets else store.features(), features)
     places = {symbol: np.flatnonzero(np.array(rows.markets, dtype=object) == symbol) for symbol in markets}
     pairs = pa.table({"market": pa.array(rows.markets, pa.string()), "time": instants(rows.times)})
+    served = store.get_training_frame(pairs, features=names)
     cells: list[Cell] = []
     counts = []
     for name in names:
         if progress is not None:
             progress(name)
         numbers, precision = rows.numbers(name)
-        right = store.get_training_frame(pairs, features=[name])[name].to_numpy(zero_copy_only=False).astype(float)
+        right = served[name].to_numpy(zero_copy_only=False).astype(float)
+        margin = _Margin(max(tolerance, precision), last_digit(numbers) / 2 if tolerance > TOLERANCE else 0.0)
         columns = []
         for symbol, at in places.items():
-            column = _column(store, symbol, name, rows.times[at], numbers[at], right[at], at, max(tolerance, precision))
-            columns.append((rows.times[at], column))
+            columns.append((rows.times[at], _column(store, symbol, name, rows.times[at], numbers[at], right[at], at, margin)))
         cells += [cell for _, column in columns for cell in column.cells]
-        counts.append(_counts(name, numbers, columns))
+        counts.append(_counts(name, numbers, right, columns))
     cells.sort(key=lambda cell: (cell.row, names.index(cell.feature)))
     ignored = [name for name in rows.names if name not in names and name not in beside]
     return FrameAudit(len(rows.times), tuple(cells), tuple(counts), tuple(ignored))
+
+
+@dataclass(frozen=True)
+class _Margin:
+    """What two equal numbers may differ by: a share of them, half of a last digit, and the noise around zero."""
+
+    relative: float
+    absolute: float
+
+    def around(self, numbers: np.ndarray) -> np.ndarray:
+        return np.asarray(self.relative * np.abs(numbers) + self.absolute * (1 + 1e-9) + _NOISE)
+
+
+def last_digit(numbers: np.ndarray) -> float:
+    """The unit of the last digit that a column shows, by decimals or by digits of its largest number; 0 if it is not rounded."""
+    finite = numbers[np.isfinite(numbers) & (numbers != 0)]
+    if not len(finite):
+        return 0.0
+    for decimals in range(10):
+        if np.all(np.abs(finite - np.round(finite, decimals)) <= 1e-12 * np.abs(finite) + 1e-15):
+            return 10.0**-decimals
+    exponent = np.floor(np.log10(np.abs(finite)))
+    scaled = finite / 10.0**exponent
+    for digits in range(1, 9):
+        if np.all(np.abs(scaled - np.round(scaled, digits - 1)) <= 1e-12):
+            return float(10.0 ** (exponent.max() - digits + 1))
+    return 0.0
 
 
 @dataclass(frozen=True)
@@ -194,6 +235,7 @@ class _Column:
     cells: list[Cell]
     right: int
     stale: int
+    ambiguous: int
     naive: NaivePick
 
 
@@ -205,7 +247,7 @@ def _column(
     numbers: np.ndarray,
     right: np.ndarray,
     places: np.ndarray,
-    tolerance: float,
+    margin: _Margin,
 ) -> _Column:
     vintages = store.vintages(market, [name])
     as_of, available = column_us(vintages["as_of"], what="as_of"), column_us(vintages["available_at"], what="available_at")
@@ -214,25 +256,21 @@ def _column(
     order = order[np.argsort(value[order], kind="stable")]
     held = value[order]
     with np.errstate(invalid="ignore"):
-        fits = np.isfinite(numbers) & (np.abs(numbers - right) <= tolerance * np.maximum(np.abs(numbers), np.abs(right)) + _NOISE)
+        fits = np.isfinite(numbers) & (np.abs(numbers - right) <= margin.around(np.fmax(np.abs(numbers), np.abs(right))))
     wrong = np.flatnonzero(np.isfinite(numbers) & ~fits)
-    margin = tolerance * np.abs(numbers[wrong]) + _NOISE
-    low, high = np.searchsorted(held, numbers[wrong] - margin, "left"), np.searchsorted(held, numbers[wrong] + margin, "right")
-    early: list[tuple[int, int]] = []  # position in the column, vintage
-    ambiguous: list[tuple[int, int]] = []
-    stale = 0
-    for i, a, b in zip(wrong.tolist(), low.tolist(), high.tolist(), strict=True):
-        same = order[a:b]
-        later = same[available[same] > times[i]]
-        if len(later):
-            first = int(later[np.argmin(available[later])])
-            (early if len(later) == len(same) else ambiguous).append((i, first))
-        elif len(same):
-            stale += 1
-    if len(early) >= stale:
-        early += ambiguous
+    around = margin.around(numbers[wrong])
+    low, high = np.searchsorted(held, numbers[wrong] - around, "left"), np.searchsorted(held, numbers[wrong] + around, "right")
+    first, earlier = _later_and_earlier(order, available, low, high, times[wrong])
+    early, stale, both = (first >= 0) & ~earlier, (first < 0) & earlier, (first >= 0) & earlier
+    ambiguous = int(both.sum())
+    if ambiguous and early.sum() == stale.sum():
+        distance = _best_distance(order, as_of, available, low, high, times[wrong])
+        leads, ambiguous = distance > 0, ambiguous if distance == 0 else 0
     else:
-        stale += len(ambiguous)
+        leads, ambiguous = bool(early.sum() > stale.sum()), 0
+    if not ambiguous:
+        early, stale = (early | both, stale) if leads else (early, stale | both)
+    found = np.flatnonzero(early)
     cells = [
         Cell(
             feature=name,
@@ -245,15 +283,60 @@ def _column(
             available_at=from_us(available[v]),
             early_days=float(available[v] - times[i]) / DAY_US,
         )
-        for i, v in early
+        for i, v in zip(wrong[found].tolist(), first[found].tolist(), strict=True)
     ]
-    return _Column(cells, int(fits.sum()), stale, naive_pick(vintages, times))
+    return _Column(cells, int(fits.sum()), int(stale.sum()), ambiguous, naive_pick(vintages, times))
 
 
-def _counts(name: str, numbers: np.ndarray, looked: Sequence[tuple[np.ndarray, _Column]]) -> FeatureAudit:
+def _later_and_earlier(
+    order: np.ndarray, available: np.ndarray, low: np.ndarray, high: np.ndarray, times: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Of the equal vintages ``order[low:high]`` of each cell: the first that came later (-1: none), and whether one was known."""
+    later, earlier = np.full(len(low), -1), np.zeros(len(low), dtype=bool)
+    single = np.flatnonzero(high - low == 1)
+    vintage = order[low[single]] if len(single) else low[single]
+    known = available[vintage] <= times[single]
+    later[single], earlier[single] = np.where(known, -1, vintage), known
+    several = np.flatnonzero(high - low > 1)
+    if len(several):
+        pairs, group = np.unique(np.stack([low[several], high[several]]), axis=1, return_inverse=True)
+        by_group = np.argsort(group.reshape(-1), kind="stable")
+        edges = np.searchsorted(group.reshape(-1)[by_group], np.arange(pairs.shape[1] + 1))
+        for n, (a, b) in enumerate(pairs.T.tolist()):
+            cells = several[by_group[edges[n] : edges[n + 1]]]
+            same = order[a:b][np.argsort(available[order[a:b]], kind="stable")]
+            place = np.searchsorted(available[same], times[cells], side="right")
+            earlier[cells] = place > 0
+            later[cells] = np.where(place < len(same), same[np.minimum(place, len(same) - 1)], -1)
+    return later, earlier
+
+
+def _best_distance(
+    order: np.ndarray, as_of: np.ndarray, available: np.ndarray, low: np.ndarray, high: np.ndarray, times: np.ndarray
+) -> int:
+    """
+    The distance, in days described, between the vintage that a cell should have and the one that it has, that explains most cells.
+
+    Negative for a column that lags, positive for one that leads, 0 where a lag and a lead explain as many.
+    """
+    days = np.unique(as_of)
+    rank = np.searchsorted(days, as_of)
+    frontier = np.lexsort((as_of, available))
+    newest = np.maximum.accumulate(rank[frontier])
+    place = np.searchsorted(available[frontier], times, side="right") - 1
+    right = np.where(place >= 0, newest[np.maximum(place, 0)], -1)
+    counts: Counter[int] = Counter()
+    for cell, (a, b) in enumerate(zip(low.tolist(), high.tolist(), strict=True)):
+        counts.update({int(d) for d in rank[order[a:b]] - right[cell] if abs(d) <= FAR})
+    lag = max((n for distance, n in counts.items() if distance < 0), default=0)
+    lead = max((n for distance, n in counts.items() if distance > 0), default=0)
+    return (lead > lag) - (lag > lead)
+
+
+def _counts(name: str, numbers: np.ndarray, known: np.ndarray, looked: Sequence[tuple[np.ndarray, _Column]]) -> FeatureAudit:
     columns = [column for _, column in looked]
     right, early, stale = (sum(c.right for c in columns), sum(len(c.cells) for c in columns), sum(c.stale for c in columns))
-    cells = int((~np.isnan(numbers)).sum())
+    cells, ambiguous = int((~np.isnan(numbers)).sum()), sum(c.ambiguous for c in columns)
     cheated = [(times[column.naive.early_us > 0], column.naive.early_us) for times, column in looked]
     return FeatureAudit(
         feature=name,
@@ -261,8 +344,10 @@ def _counts(name: str, numbers: np.ndarray, looked: Sequence[tuple[np.ndarray, _
         right=right,
         early=early,
         stale=stale,
-        unknown=cells - right - early - stale,
+        unknown=cells - right - early - stale - ambiguous,
         null=len(numbers) - cells,
+        withheld=int((np.isnan(numbers) & np.isfinite(known)).sum()),
+        ambiguous=ambiguous,
         naive_values=sum(len(times) for times, _ in cheated),
         naive_days=len({day for times, _ in cheated for day in (times // DAY_US).tolist()}),
         naive_worst_days=max((float(early_us.max(initial=0)) / DAY_US for _, early_us in cheated), default=0.0),

@@ -104,6 +104,8 @@ def _notes(document: Mapping[str, Any], store: FeatureStore, settings: str | Non
     then, now = document["config"], settings_facts(settings)
     if then["of"] == now["of"] and then["sha256"] != now["sha256"]:
         notes.append(f"{then['of']} are not the same as then")
+    if document.get("unproven"):
+        notes.append(f"no registered feature claimed {', '.join(document['unproven'])} then: nothing proves these columns")
     if document["release_calendar"]["sha256"] != shipped_sha256(*CALENDAR):
         notes.append("the release calendar is not the same as then")
     if store.newest_recorded() < dt.datetime.fromisoformat(document["store"]["recorded_at"]):

@@ -9,17 +9,22 @@ so the cost does not grow with the history.
 import datetime as dt
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from hydra_assets.core.calendar import Calendar
+from hydra_assets.core.feature import Feature
 from hydra_assets.core.instants import DAY_US, INSTANT, column_us, from_us, instants, iso
+from hydra_assets.core.market import calendar_of
 from hydra_assets.core.names import names_of
 from hydra_assets.core.option_rules import OptionRules
 from hydra_assets.core.tables.registry import TABLES
-from hydra_assets.features import compute
+from hydra_assets.features import of_family
+from hydra_assets.features.compute import compute_isolated
+from hydra_assets.features.family import Request
 
 # One value a contract: an engine raises if two rows disagree, so poison leaves it alone.
 FIXED = ("multiplier",)
@@ -97,7 +102,8 @@ def poison(
     names: Sequence[str] | None = None,
     rules: OptionRules | None = None,
     calendar: Calendar | None = None,
-    computing: Callable[..., pa.Table] = compute,
+    features: Sequence[Feature] | None = None,
+    computing: Callable[..., pa.Table] | None = None,
 ) -> Poisoned:
     """
     Compare the answers at one instant with and without poison.
@@ -112,15 +118,30 @@ def poison(
             or corrected much later.
         names: features to compare; default all.
         rules: option rules; default the shipped settings.
-        calendar: exchange calendar; default that of the shipped market.
-        computing: `features.compute`, or a function to test in its place.
+        calendar: the market's exchange calendar; default that of the shipped market.
+        features: those of the family; default the registered ones.
+        computing: a function to test in place of `features.compute`.
     """
     day = around or from_us(at).date()
     start, end = day - BEFORE, day + AHEAD
     corrupted, count = poisoned(inputs, at, seed=seed)
+    if computing is None:
+        declared = of_family(family) if features is None else features
+        asked = None if names is None else set(names_of(names, "names"))
+        wanted = [feature for feature in declared if asked is None or feature.name in asked]
+        request = Request(market, calendar or calendar_of(market), rules or OptionRules(), start, end)
+        broken: set[str] = set()
+        tables = []
+        for given in (inputs, corrupted):
+            rows, faults = compute_isolated(family, wanted, given, request)
+            tables.append(rows)
+            broken |= faults.keys()  # also code of others that objects to absurd numbers: nothing of it is compared
+        names = [feature.name for feature in wanted if feature.name not in broken]
+    else:
+        bounds = {"start": start, "end": end, "rules": rules, "calendar": calendar}
+        tables = [computing(family, given, market=market, **bounds) for given in (inputs, corrupted)]
     answers = []
-    for given in (inputs, corrupted):
-        rows = computing(family, given, market=market, start=start, end=end, rules=rules, calendar=calendar)
+    for rows in tables:
         rows = rows.filter(pa.array(column_us(rows["available_at"], what="available_at") <= at))
         answers.append(_by_vintage(rows, names))
     honest, changed = answers
@@ -134,6 +155,30 @@ def poison(
     for (feature, *_), (value, _) in honest.items():
         by_feature[feature] = by_feature.get(feature, 0) + (value is not None)
     return Poisoned(iso(at), sum(by_feature.values()), tuple(moved), by_feature, count)
+
+
+def poison_many(
+    inputs: Mapping[str, pa.Table],
+    *,
+    instants: Sequence[tuple[int, dt.date]],
+    step: Callable[[int], None] | None = None,
+    **options: Any,
+) -> list[Poisoned]:
+    """
+    `poison` at many instants.
+
+    Args:
+        inputs: as for `poison`.
+        instants: microseconds UTC, and the day around which answers are compared.
+        step: called after each instant with 1.
+        options: of `poison`.
+    """
+    found = []
+    for at, day in instants:
+        found.append(poison(inputs, at=at, around=day, **options))
+        if step is not None:
+            step(1)
+    return found
 
 
 def _by_vintage(rows: pa.Table, names: Sequence[str] | None) -> dict[tuple[str, int, int], tuple[str | None, str]]:

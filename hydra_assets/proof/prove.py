@@ -1,17 +1,15 @@
 """All proofs of a market's features: replay, poison, lint, and the share of stored values that they cover."""
 
 import datetime as dt
-import inspect
 import random
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from hydra_assets.config.load import load_config
 from hydra_assets.core.calendar import Calendar
 from hydra_assets.core.feature import Feature
 from hydra_assets.core.instants import column_us, from_us
@@ -20,13 +18,17 @@ from hydra_assets.core.names import names_of
 from hydra_assets.core.option_rules import OptionRules
 from hydra_assets.core.rows import rows_between
 from hydra_assets.errors import UnknownFeatureError
-from hydra_assets.features import ALL
+from hydra_assets.features import of_family
+from hydra_assets.features.compute import registered
 from hydra_assets.flow.publish import evidence_of
-from hydra_assets.proof.lint.linter import lint
-from hydra_assets.proof.poison import Poisoned, poison
+from hydra_assets.proof.child import fresh_interpreter
+from hydra_assets.proof.excuses import MonthExcuses
+from hydra_assets.proof.lint.code import CodeRead, read_code
+from hydra_assets.proof.poison import Poisoned, poison_many
 from hydra_assets.proof.replay import Replay, replay
 from hydra_assets.storage.lake import ParquetLake
 from hydra_assets.storage.store import FeatureStore
+from hydra_assets.storage.unclaimed import unclaimed_series
 
 INSTANTS = 3  # poisoned ones of a sampled proof
 Step = Callable[[int], None]
@@ -47,7 +49,10 @@ class Proof:
         poisoned: number of values compared under poison.
         moved: number of rows that poison changed.
         lint: number of findings in the feature's module.
-        first: description of the first fault; empty without one.
+        first: description of the first fault, or of what keeps it unproven; empty without one.
+        unread: code that the lint could not read.
+        outdated: months whose inputs are newer than their publish.
+        others: rows that differ in months which are outdated, or were made under other settings.
     """
 
     feature: str
@@ -60,6 +65,9 @@ class Proof:
     moved: int
     lint: int
     first: str = ""
+    unread: tuple[str, ...] = ()
+    outdated: tuple[str, ...] = ()
+    others: int = 0
 
     @property
     def coverage(self) -> float:
@@ -71,7 +79,7 @@ class Proof:
         """``failed``, ``proven``, or ``unproven`` without a value to compare."""
         if self.differing or self.moved or self.lint:
             return "failed"
-        return "proven" if self.replayed and self.poisoned else "unproven"
+        return "proven" if self.replayed and self.poisoned and not self.unread and not self.others else "unproven"
 
 
 def chosen(names: Sequence[str] | None) -> list[Feature]:
@@ -85,11 +93,11 @@ def chosen(names: Sequence[str] | None) -> list[Feature]:
         UnknownFeatureError: names of no registered feature.
     """
     names = None if names is None else names_of(names, "names")
-    known = {feature.name: feature for feature in ALL}
+    known = {feature.name: feature for feature in registered()}
     unknown = [name for name in names or () if name not in known]
     if unknown:
         raise UnknownFeatureError(f"unknown feature(s) {unknown}; hydra-assets catalogue lists all of them")
-    return list(ALL) if not names else [known[name] for name in names]
+    return list(registered()) if not names else [known[name] for name in names]
 
 
 def prove(
@@ -114,7 +122,7 @@ def prove(
         market: symbol of the market.
         features: to prove.
         rules: option rules.
-        calendar: exchange calendar; default that of the shipped market.
+        calendar: exchange calendar; default that of the configured market.
         full: recompute every row and poison once a month; else a sample of one year.
         sample: rows to recompute a family, without *full*.
         seed: of the sample.
@@ -123,63 +131,81 @@ def prove(
     Yields:
         One proof a feature.
     """
-    lints = {path: len(lint([path])) if path is not None else 0 for path in {source_of(feature) for feature in features}}
+    calendar = calendar or load_config().calendar_of(market)
     for family in dict.fromkeys(feature.family for feature in features):
         ours = [feature for feature in features if feature.family == family]
+        reads = {feature.name: read_code(feature) for feature in ours}
         names = [feature.name for feature in ours]
-        common: dict[str, Any] = {"family": family, "market": market, "seed": seed, "names": names, "rules": rules, "calendar": calendar}
-        stored = store.vintages(market, names)
-        years = _years(stored, full=full, seed=seed)
-        if not years:
-            yield from (Proof(f.name, family, 0, 0, 0, 0, 0, 0, lints[source_of(f)]) for f in ours)
-            continue
+        declared = of_family(family)
+        stored = store.vintages(market, [feature.name for feature in declared])
+        months = MonthExcuses.of(store, lake, family, market, rules)
         parts, results = [], []
-        for year in years:
+        for year in _years(
+            stored.filter(pc.is_in(stored["feature_name"], pa.array(names, pa.string()))) if not full else stored, full=full, seed=seed
+        ):
             rows = rows_between(stored, year[0].first, year[-1].last)
             evidence = evidence_of(lake, family, market, year)  # lookahead-ok: the proofs cut it at each instant
+            common = {"family": family, "market": market, "seed": seed, "names": names, "rules": rules, "calendar": calendar}
+            total = sum(name in names for name in rows["feature_name"].to_pylist())
+            advance = _advance(step, f"{market} {family} {year[0]}..{year[-1]} replay", total if full else min(sample, total))
             size = None if full else sample
-            advance = _advance(
-                step, f"{market} {family} {year[0]}..{year[-1]} replay", rows.num_rows if full else min(sample, rows.num_rows)
-            )
-            parts.append(replay(rows, evidence, sample=size, step=advance, **common))
-            instants = _instants(rows, full=full, seed=seed)
+            run = fresh_interpreter().run
+            parts.append(run(replay, advance, rows=rows, inputs=evidence, sample=size, features=declared, **common))
+            instants = _instants(rows.filter(pc.is_in(rows["feature_name"], pa.array(names, pa.string()))), full=full, seed=seed)
             advance = _advance(step, f"{market} {family} {year[0]}..{year[-1]} poison", len(instants))
-            for at, day in instants:
-                results.append(poison(evidence, at=at, around=day, **common))
-                advance(1)
-        yield from (_proof(feature, parts, results, stored, lints[source_of(feature)]) for feature in ours)
+            if instants:
+                results += run(poison_many, advance, inputs=evidence, instants=instants, features=declared, **common)
+        yield from (_proof(feature, parts, results, stored, reads[feature.name], months) for feature in ours)
 
 
-def source_of(feature: Feature) -> Path | None:
-    """Source file of the feature's function; None for a builtin."""
-    try:
-        return Path(inspect.getsourcefile(feature.function) or "")
-    except TypeError:
-        return None
+def unclaimed(store: FeatureStore, market: str) -> list[Proof]:
+    """Series of the store that no registered feature claims: written by hand, or left by a package that was uninstalled."""
+    found = []
+    for name in unclaimed_series(store, market):
+        values = store.vintages(market, [name])
+        first = f"no registered feature claims the series {name}: nothing can recompute it; withdraw it, or install what computes it"
+        found.append(Proof(name, "-", 0, 0, values.num_rows - values["value"].null_count, 0, 0, 0, 0, first))
+    return found
 
 
-def _proof(feature: Feature, parts: Sequence[Replay], results: Sequence[Poisoned], stored: pa.Table, lint_findings: int) -> Proof:
+def _proof(
+    feature: Feature, parts: Sequence[Replay], results: Sequence[Poisoned], stored: pa.Table, code: CodeRead, months: MonthExcuses
+) -> Proof:
     name = feature.name
     counts = [part.by_feature.get(name, (0, 0, 0)) for part in parts]
-    differing = [row for part in parts for row in part.differing if row["feature_name"] == name]
+    every = [row for part in parts for row in part.differing if row["feature_name"] == name]
+    differing = [row for row in every if not months.excuse(row["as_of"])]
+    excused = [row for row in every if months.excuse(row["as_of"])]
+    faults = [part.faults[name] for part in parts if name in part.faults]
     moved = [{**row, "at": result.at} for result in results for row in result.moved if row["feature_name"] == name]
     mine = stored.filter(pc.equal(stored["feature_name"], name))
     first = ""
-    if differing:
+    if faults:
+        first = faults[0]
+    elif differing:
         first = ", ".join(f"{k}: {v}" for k, v in differing[0].items() if v)
     elif moved:
         first = "poison: " + ", ".join(f"{k}: {v}" for k, v in moved[0].items())
+    elif code.findings:
+        first = f"lint: {code.findings[0]}"
+    elif excused:
+        first = months.excuse(excused[0]["as_of"])
+    elif code.unread:
+        first = f"the lint could not read {', '.join(code.unread)}"
     return Proof(
         name,
         feature.family,
         replayed=sum(n for n, _, _ in counts),
         exact=sum(n for _, n, _ in counts),
         stored=mine.num_rows - mine["value"].null_count,
-        differing=len(differing),
+        differing=len(differing) + len(faults),
         poisoned=sum(result.by_feature.get(name, 0) for result in results),
         moved=len(moved),
-        lint=lint_findings,
+        lint=len(code.findings),
         first=first,
+        unread=code.unread,
+        outdated=tuple(sorted(months.outdated)),
+        others=len(excused),
     )
 
 

@@ -14,6 +14,7 @@ from hydra_assets.core.instants import to_us
 from hydra_assets.core.months import Month, months_between
 from hydra_assets.core.names import names_of
 from hydra_assets.core.option_rules import OptionRules
+from hydra_assets.core.tolerance import ABSOLUTE
 from hydra_assets.features import of_family
 from hydra_assets.features.compute import INPUTS
 from hydra_assets.flow.publish import compute_months
@@ -177,4 +178,4 @@ def _plain(table: pa.Table) -> list[dict[str, Any]]:
 def _fault(served: float | None, again: float | None, tolerance: float) -> Fault | None:
     if served is None or again is None:
         return None if served is again else "missing" if served is None else "extra"
-    return None if abs(served - again) <= tolerance * max(1.0, abs(served), abs(again)) else "mismatch"
+    return None if abs(served - again) <= tolerance * max(abs(served), abs(again)) + ABSOLUTE else "mismatch"

@@ -7,7 +7,7 @@ Nothing in it comes from the wall clock: the same question put to the same facts
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ import pyarrow.compute as pc
 
 from hydra_assets.core.instants import iso
 from hydra_assets.errors import ConfigError, CorruptionError, SchemaError
+from hydra_assets.storage.plugin_code import plugin_code
 from hydra_assets.storage.question import Question
 from hydra_assets.version import __version__
 
@@ -77,13 +78,16 @@ def _canonical(column: pa.ChunkedArray, name: str) -> tuple[np.ndarray, np.ndarr
 # ---------------------------------------------------------------- the certificate
 
 
-def certificate_of(table: pa.Table, question: Question, *, world: str, recorded_at: int, settings: str | None) -> dict[str, Any]:
+def certificate_of(
+    table: pa.Table, question: Question, *, world: str, recorded_at: int, settings: str | None, unclaimed: Sequence[str] = ()
+) -> dict[str, Any]:
     """
     The certificate of *table*, the answer to *question*.
 
     Args:
         recorded_at: the newest recording the store held, microseconds UTC.
         settings: the text of the settings in force; None: those that are shipped.
+        unclaimed: names in the table that no registered feature claims.
     """
     document = {
         "format": FORMAT,
@@ -94,6 +98,8 @@ def certificate_of(table: pa.Table, question: Question, *, world: str, recorded_
         "query": question.as_document(),
         "result": fingerprint(table),
     }
+    if unclaimed:
+        document["unproven"] = list(unclaimed)
     return {**document, "seal": _sha256(document)}
 
 
@@ -135,9 +141,10 @@ def read_certificate(path: str | os.PathLike[str]) -> dict[str, Any]:
 
 
 def code_sha256() -> str:
-    """Hash over every module of the package, by its path."""
+    """Hash over every module of the package, by its path, and over the code of third parties' features, where there are any."""
     paths = sorted(path.relative_to(_PACKAGE).as_posix() for path in _PACKAGE.rglob("*.py"))
-    return _sha256([[path, hashlib.sha256((_PACKAGE / path).read_bytes()).hexdigest()] for path in paths])
+    ours = [[path, hashlib.sha256((_PACKAGE / path).read_bytes()).hexdigest()] for path in paths]
+    return _sha256([*ours, *plugin_code()])
 
 
 def shipped_sha256(*names: str) -> str:

@@ -115,7 +115,7 @@ class FactTable(Protocol):
         """Append rows in the order of `publishes.PUBLISHES`."""
 
     def newest_input(self, market: str, month: str, features: str, folder: str) -> int | None:
-        """The newest recording of *folder* that any publish of this scope has used."""
+        """The newest recording of *folder* used by a publish that spoke for any of *features*, names joined by commas."""
 
     def last_inputs(self, market: str, features: Collection[str]) -> dict[str, dict[str, int]]:
         """Month to the inputs of its newest publish that spoke for any of *features*: folder to the recording used."""

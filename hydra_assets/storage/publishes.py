@@ -25,7 +25,7 @@ PUBLISHES = pa.schema(
 
 def refuse_stale(facts: FactTable, market: str, month: str, scope: str, used: Mapping[str, int]) -> None:
     """
-    Refuse a publish from inputs older than those of an earlier publish of its scope.
+    Refuse a publish from inputs older than those of an earlier publish that spoke for one of its features.
 
     Args:
         facts: inside a transaction.

@@ -4,6 +4,7 @@ import dataclasses
 import datetime as dt
 import os
 import re
+import warnings
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
@@ -14,7 +15,15 @@ from hydra_assets.closing import Closing
 from hydra_assets.core.instants import DAY_US, INSTANT, day_us, from_us, iso, now_us, to_us
 from hydra_assets.core.label import is_label
 from hydra_assets.core.names import names_of
-from hydra_assets.errors import InvalidTimeError, InvalidValueError, LabelError, LookaheadError, UnknownFeatureError, WorldError
+from hydra_assets.errors import (
+    InvalidTimeError,
+    InvalidValueError,
+    LabelError,
+    LookaheadError,
+    UnknownFeatureError,
+    UnprovenWarning,
+    WorldError,
+)
 from hydra_assets.storage import certificate as certificates
 from hydra_assets.storage import facts, frame
 from hydra_assets.storage.fact_table import FactTable
@@ -26,6 +35,7 @@ from hydra_assets.storage.publishes import publish_rows, publishes_table, refuse
 from hydra_assets.storage.question import Question, checked_span
 from hydra_assets.storage.served import ServedVector
 from hydra_assets.storage.sqlite.fact_table import SqliteFactTable
+from hydra_assets.storage.unclaimed import unclaimed_names
 from hydra_assets.storage.withdrawal import guard_withdrawal
 
 _MONTH = re.compile(r"\d{4}-(0[1-9]|1[0-2])")
@@ -160,7 +170,7 @@ class FeatureStore(Closing):
 
         Raises:
             LookaheadError: nothing was written.
-            StaleInputsError: an earlier publish of this scope used newer inputs.
+            StaleInputsError: an earlier publish that spoke for one of these features used newer inputs.
             RetractionError: more than a fifth of the vintages would vanish.
         """
         checked_name(market, "market")
@@ -305,6 +315,13 @@ class FeatureStore(Closing):
         markets = sorted({checked_name(market, "market") for market in set(question.markets)})
         held = self.features(*markets)
         names = held if question.features is None else list(question.features)
+        unclaimed = unclaimed_names(names) if self.has_publishes() else []
+        if unclaimed and question.features is None:
+            message = (
+                f"the frame takes in {', '.join(unclaimed)}: no registered feature claims it, so nothing proves it; name the features"
+                " wanted, withdraw the series, or install what computes it"
+            )
+            warnings.warn(message, UnprovenWarning, stacklevel=3)
         labels = [name for name in names if is_label(name)]
         if labels:
             raise LabelError(
@@ -322,7 +339,9 @@ class FeatureStore(Closing):
         table = frame.training_frame(question, frontiers)
         if certificate is not None:
             settings = None if self._settings is None else self._settings()
-            document = certificates.certificate_of(table, question, world=self.world, recorded_at=newest, settings=settings)
+            document = certificates.certificate_of(
+                table, question, world=self.world, recorded_at=newest, settings=settings, unclaimed=unclaimed
+            )
             certificates.write_certificate(certificate, document)
         return table
 
@@ -355,6 +374,15 @@ class FeatureStore(Closing):
     def newest_recorded(self) -> dt.datetime:
         """The newest recording of any fact; 1970 where there is none yet."""
         return from_us(self._table.last_recorded())
+
+    def markets(self) -> list[str]:
+        """The markets of which a series was ever held; sorted."""
+        with self._table.snapshot():
+            return sorted({market for market, _ in self._table.series()})
+
+    def has_publishes(self) -> bool:
+        """Whether features were ever published here; a bare store only has what its user wrote."""
+        return bool(self._table.health(self.world).published)
 
     def features(self, *markets: str) -> list[str]:
         """The names ever held, for *markets* or for all; sorted."""

@@ -50,6 +50,14 @@ def test_the_rule(report, instant):
     assert (f"{release.available_at:%Y-%m-%d %H:%M}", release.status, release.quality) == (instant, "rule", "normal")
 
 
+@pytest.mark.parametrize("monday", ["2025-06-09", "2018-12-31", "2025-09-29"])
+def test_a_monday_of_an_ordinary_week_is_not_stamped_before_the_weeks_release(monday):
+    """Also where the week's release was moved by an exception."""
+    week = CALENDAR.report_date(day(monday))
+    assert CALENDAR.release(day(monday)).available_at >= CALENDAR.release(week).available_at
+    assert CALENDAR.release(day(monday)).report_date == day(monday)
+
+
 @pytest.mark.parametrize("row", EXCEPTIONS, ids=lambda row: row["report_date"])
 def test_every_row_of_the_table_holds_and_the_later_of_rule_and_row_counts(row):
     release = CALENDAR.release(day(row["report_date"]))

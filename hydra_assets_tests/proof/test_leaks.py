@@ -112,6 +112,42 @@ def back_adjusted(panel, t):
     return said(price[newest] + level - level[newest], t)
 
 
+# ---------------------------------------------------------------- the same over a frame of rows in time
+
+
+def rows_trailing(f):
+    return f["price"].rolling(5).mean()
+
+
+def rows_centred(f):
+    return f["price"].rolling(5, center=True).mean()
+
+
+def rows_trailing_z(f):
+    return (f["price"] - f["price"].rolling(20).mean()) / f["price"].rolling(20).std()
+
+
+def rows_whole_z(f):
+    return (f["price"] - f["price"].mean()) / f["price"].std()
+
+
+def rows_back_filled(f):
+    return f["high"].bfill()
+
+
+def rows_back_adjusted(f):
+    level = f["move"].cumsum()
+    return f["price"].iloc[-1] + level - level.iloc[-1]
+
+
+def rows_of_a_curve():
+    rng = np.random.default_rng(11)
+    price = 80 + rng.normal(size=90).cumsum()
+    high = np.where(rng.random(90) < 0.1, np.nan, price + 1)
+    move = np.diff(price, prepend=np.nan) + np.where(np.arange(90) % 30 == 7, 2.5, 0.0)  # what a roll leaves out
+    return pd.DataFrame({"ts": pd.date_range("2025-07-01", periods=90, tz="UTC"), "price": price, "high": high, "move": move})
+
+
 def longs(cot):
     return Answer(float(cot["mm_long"][-1]))
 
@@ -156,10 +192,11 @@ def final_prints(lake, times):
 
 # ---------------------------------------------------------------- the leaks, and what is expected of each proof
 
-PROOFS = ("audit", "replay", "poison", "lint", "frame")
+PROOFS = ("audit", "replay", "poison", "lint", "frame", "causal")
 STAMPS_ONLY = "it looks at stamps against declared windows, and both are in order"
 OWN_NUMBER = "the number is no vintage of the honest feature: counted as unknown, not accused"
 NOT_IN_CODE = "nothing in the code's form tells the session before from the day itself, or one instant from another"
+GIVEN_STAMPS = "it takes the times of its rows as they are given: the function is right, the stamps are not"
 HONEST_STORE = "the store is honest: the join is made outside"
 
 
@@ -181,6 +218,8 @@ class Leak:
     misses: dict[str, str]
     engine: Callable | None = None
     needs: Readiness = FRONT
+    rows: Callable | None = None  # the same over a frame of rows in time, where it can be said of one
+    honest_rows: Callable | None = None
     windows: tuple[Window, ...] = ()
 
 
@@ -192,16 +231,33 @@ BAR = (Window("futures_bars", 0, unit="sessions"), *PRICES)
 BAR_BEFORE = (Window("futures_bars", -1, -1, unit="sessions", required=()), *PRICES)
 
 LEAKS = (
-    Leak("a centred window", "futures", trailing_mean, centred_mean, {"audit": STAMPS_ONLY}),
-    Leak("a whole-sample z-score", "futures", trailing_z, whole_sample_z, {"audit": STAMPS_ONLY, "frame": OWN_NUMBER}),
-    Leak("a back-fill", "futures", high_of_the_day_before, back_filled_high, {}, windows=BAR_BEFORE),
-    Leak("a report stamped with its Tuesday", "cot", longs, longs, {"lint": NOT_IN_CODE}, engine=on_the_tuesday),
+    Leak("a centred window", "futures", trailing_mean, centred_mean, {"audit": STAMPS_ONLY}, rows=rows_centred, honest_rows=rows_trailing),
+    Leak(
+        "a whole-sample z-score",
+        "futures",
+        trailing_z,
+        whole_sample_z,
+        {"audit": STAMPS_ONLY, "frame": OWN_NUMBER},
+        rows=rows_whole_z,
+        honest_rows=rows_trailing_z,
+    ),
+    Leak(
+        "a back-fill",
+        "futures",
+        high_of_the_day_before,
+        back_filled_high,
+        {},
+        windows=BAR_BEFORE,
+        rows=rows_back_filled,
+        honest_rows=lambda f: f["high"].shift(1),
+    ),
+    Leak("a report stamped with its Tuesday", "cot", longs, longs, {"lint": NOT_IN_CODE, "causal": GIVEN_STAMPS}, engine=on_the_tuesday),
     Leak(
         "a revision back-dated to the first release",
         "cot",
         longs,
         longs,
-        {"audit": STAMPS_ONLY, "lint": NOT_IN_CODE},
+        {"audit": STAMPS_ONLY, "lint": NOT_IN_CODE, "causal": GIVEN_STAMPS},
         engine=on_the_first_release,
     ),
     Leak(
@@ -209,14 +265,14 @@ LEAKS = (
         "futures",
         interest_of_the_day_before,
         interest_of_its_own_day,
-        {"audit": STAMPS_ONLY, "lint": NOT_IN_CODE},
+        {"audit": STAMPS_ONLY, "lint": NOT_IN_CODE, "causal": GIVEN_STAMPS},
     ),
     Leak(
         "a daily bar used on its own morning",
         "futures",
         daily_high,
         daily_high,
-        {"lint": NOT_IN_CODE},
+        {"lint": NOT_IN_CODE, "causal": GIVEN_STAMPS},
         engine=on_its_own_morning,
         needs=BAR_READY,
         windows=BAR,
@@ -227,6 +283,8 @@ LEAKS = (
         settlement,
         back_adjusted,
         {"audit": STAMPS_ONLY, "lint": NOT_IN_CODE, "frame": OWN_NUMBER},
+        rows=rows_back_adjusted,
+        honest_rows=lambda f: f["price"],
     ),
 )
 
@@ -284,7 +342,7 @@ def stamping(patch, engine):
 
 def frame_of(path, leak):
     with FeatureStore(path) as store:
-        return store.get_training_frame([MARKET[leak.family]], times_of(leak.family))
+        return store.get_training_frame([MARKET[leak.family]], times_of(leak.family), ["mine"])
 
 
 def times_of(family):
@@ -322,6 +380,7 @@ def seen_by(lake, leak, folder):
         "poison": any(blow.moved for blow in blows),
         "lint": bool(lint_source(source(leak.engine or leak.leaks))),
         "frame": audited.verdict == "failed",
+        "causal": leak.rows is not None and hydra_assets.proof.causal(leak.rows, rows_of_a_curve(), time="ts", seed=1).verdict == "failed",
     }
 
 
@@ -335,7 +394,7 @@ def test_a_leak_is_seen_by_just_the_proofs_that_should(lake, leak, tmp_path):
 @pytest.mark.parametrize("leak", LEAKS, ids=lambda leak: leak.name.replace(" ", "-"))
 def test_the_honest_feature_of_the_same_name_is_accused_by_no_proof(lake, leak, tmp_path):
     """Else what is seen above might be the planting, and not the leak."""
-    honest = replace(leak, leaks=leak.honest, engine=None)
+    honest = replace(leak, leaks=leak.honest, engine=None, rows=leak.honest_rows)
     assert seen_by(lake, honest, tmp_path) == dict.fromkeys(PROOFS, False)
     assert evidence(leak.family)
 
@@ -366,7 +425,9 @@ def test_a_feature_that_reads_before_its_declared_windows_is_seen_by_replay(lake
 
 def test_a_join_of_final_prints_is_seen_in_the_frame_and_in_the_code_that_joins(lake, tmp_path):
     """The store is honest, so what looks at it has nothing to say; the desk's own frame and file have."""
-    leak = Leak("final instead of first", "futures", settlement, settlement, dict.fromkeys(("audit", "replay", "poison"), HONEST_STORE))
+    leak = Leak(
+        "final instead of first", "futures", settlement, settlement, dict.fromkeys(("audit", "replay", "poison", "causal"), HONEST_STORE)
+    )
     seen = seen_by(lake, leak, tmp_path)
     assert not any(seen.values())
     scratch = ParquetLake(tmp_path / "features", world="sample")

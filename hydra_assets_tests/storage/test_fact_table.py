@@ -134,6 +134,8 @@ def test_publishes(fact_table):
     with fact_table.snapshot():
         assert fact_table.newest_input(*SCOPE, "x") == 9
         assert fact_table.newest_input(*SCOPE, "z") is None
+        assert fact_table.newest_input(*SCOPE[:2], f"d,{SCOPE[2].split(',')[0]}", "x") == 9
+        assert fact_table.newest_input(*SCOPE[:2], "d,e", "x") is None
         assert fact_table.last_inputs("HE", ["b"]) == {"2025-10": {"x": 9}}
         assert fact_table.last_inputs("HE", ["c", "d"]) == {"2025-11": {}}
         assert [row[3:5] for row in fact_table.publishes("HE")] == [(first, "x"), (first, "y"), (second, ""), (second, "x")]

@@ -248,6 +248,13 @@ def test_publish_from_older_inputs_than_before_is_refused(store):
         store.publish("HE", month, [], features=features, inputs={FOLDER: at("2025-12-01")}, audit=lambda _rows: None)
 
 
+@pytest.mark.parametrize("features", [[*NAMES, "further"], NAMES[:1]], ids=["more", "fewer"])
+def test_a_publish_of_other_features_that_overlap_is_compared_too(store, features):
+    publish(store, feature_rows(1.0), mark="2025-12-02")
+    with pytest.raises(StaleInputsError, match=FOLDER):
+        store.publish("HE", "2025-10", [], features=features, inputs={FOLDER: at("2025-12-01")}, audit=lambda _rows: None)
+
+
 def test_the_last_inputs_are_those_of_the_newest_publish_of_the_features_asked(store):
     """Not of all publishes together: a folder that the newest one did not use is none of its inputs."""
     other = FOLDER.replace("month=10", "month=09")

@@ -130,7 +130,9 @@ class MemoryFactTable:
         self._publishes += [tuple(each) for each in rows]
 
     def newest_input(self, market, month, features, folder):
-        return max((each[5] for each in self._publishes if (*each[:3], each[4]) == (market, month, features, folder)), default=None)
+        names = set(features.split(","))
+        scopes = [each for each in self._publishes if (*each[:2], each[4]) == (market, month, folder)]
+        return max((each[5] for each in scopes if not names.isdisjoint(each[2].split(","))), default=None)
 
     def last_inputs(self, market, features):
         newest = {}

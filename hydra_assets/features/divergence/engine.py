@@ -1,15 +1,22 @@
 """Features of options beside positioning, from feature tables and fitted smiles."""
 
+import datetime as dt
+import functools
 from collections.abc import Sequence
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from hydra_assets.core.feature import Feature
+from hydra_assets.core.seal import run_sealed
 from hydra_assets.core.tables.features import FEATURE_SCHEMA
 from hydra_assets.errors import SchemaError
 from hydra_assets.features.family import Inputs, Request
 from hydra_assets.features.rows import concat_sorted
 from hydra_assets.features.vintages import require
+
+_ANY_DAY = dt.date(2020, 1, 2)
 
 
 def compute_divergence(inputs: Inputs, features: Sequence[Feature], request: Request) -> pa.Table:
@@ -32,5 +39,33 @@ def compute_divergence(inputs: Inputs, features: Sequence[Feature], request: Req
         raise SchemaError(f"divergence: the inputs {absent} are missing; given are {sorted(inputs)}")
     for name in ("option_features", "cot_features"):
         require(inputs[name], FEATURE_SCHEMA.names, name)
-    parts = [feature.function(inputs, feature, request) for feature in features]
+    request.calendar.session_days(_ANY_DAY, _ANY_DAY)  # loads the exchange's calendar, which functions under the seal could not
+    parts = [_rows(inputs, feature, request) for feature in features]
     return concat_sorted([part for part in parts if part.num_rows])
+
+
+def _rows(inputs: Inputs, feature: Feature, request: Request) -> pa.Table:
+    """Rows of one feature, and of no other."""
+    rows: pa.Table = run_sealed(feature, _declared(inputs, feature), feature, request)
+    if not isinstance(rows, pa.Table) or rows.schema.names != FEATURE_SCHEMA.names:
+        raise SchemaError(f"{feature.name}: its function gives no table of {FEATURE_SCHEMA.names}")
+    others = sorted(set(pc.unique(rows["feature_name"]).to_pylist()) - {feature.name})
+    if others:
+        raise SchemaError(f"{feature.name}: its function gives rows of {others}; a feature speaks for itself alone")
+    return rows
+
+
+def _declared(inputs: Inputs, feature: Feature) -> Inputs:
+    """The rows that the feature's windows name; nothing of a table that no window names."""
+    given = {}
+    for name, table in inputs.items():
+        wanted = [_named(table, window.where) for window in feature.windows if window.dataset == name] if table.num_rows else []
+        given[name] = table.filter(functools.reduce(pc.or_, wanted)) if wanted else table.slice(0, 0)
+    return given
+
+
+def _named(table: pa.Table, where: Sequence[tuple[str, object]]) -> pa.ChunkedArray | pa.Array:
+    mask: pa.ChunkedArray | pa.Array = pa.array(np.ones(table.num_rows, dtype=bool))
+    for column, value in where:
+        mask = pc.and_(mask, pc.fill_null(pc.equal(table[column], pa.scalar(value, table.schema.field(column).type)), False))
+    return mask

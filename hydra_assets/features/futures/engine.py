@@ -13,10 +13,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from hydra_assets.core.arrays import Floats, Ints
+from hydra_assets.core.arrays import Floats, Ints, read_only
 from hydra_assets.core.calendar import Calendar
 from hydra_assets.core.feature import Feature
 from hydra_assets.core.market import CONTRACT_MULTIPLIERS
+from hydra_assets.core.seal import run_sealed
 from hydra_assets.core.tolerance import same_numbers
 from hydra_assets.errors import SchemaError
 from hydra_assets.features.days import day_number
@@ -154,7 +155,7 @@ class VintageEngine:
     """
 
     def __init__(self, panel: Panel, features: Sequence[Feature], *, start: dt.date | None, end: dt.date | None) -> None:
-        self.panel = panel
+        self.panel, self._given = panel, panel.given()
         n = len(panel.days)
         self.first = 0 if start is None else int(np.searchsorted(panel.days, day_number(start)))
         self.end = n - 1 if end is None else int(np.searchsorted(panel.days, day_number(end), side="right")) - 1
@@ -300,7 +301,9 @@ class VintageEngine:
         panel, rule = self.panel, state.rule
         panel.refresh(int(sessions.max()))
         with np.errstate(invalid="ignore", divide="ignore"):
-            values = state.feature.function(panel, sessions)
+            values = run_sealed(state.feature, self._given, read_only(sessions))
+        if np.shape(values.value) != sessions.shape:
+            raise SchemaError(f"{state.feature.name}: {np.shape(values.value)} values for {len(sessions)} sessions; give one a session")
         readiness = [self._readiness(rule, t) for t in sessions.tolist()]
         known = np.array([k for k, _ in readiness])
         value = np.where(known & np.isfinite(values.value), values.value, np.nan)

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from hydra_assets.core.arrays import Floats, Ints
+from hydra_assets.core.arrays import Floats, Ints, read_only
 from hydra_assets.core.calendar import Calendar
 from hydra_assets.core.instants import DAY_US, from_us
 from hydra_assets.features.days import date_of, day_number
@@ -59,7 +59,7 @@ class Panel:
     def __init__(
         self, contracts: Sequence[tuple[str, int]], first_day: dt.date, last_day: dt.date, *, multiplier: float, calendar: Calendar
     ) -> None:
-        self.contracts = list(contracts)
+        self.contracts: Sequence[tuple[str, int]] = list(contracts)
         self.multiplier = multiplier
         expirations = [self._date(at, calendar) for _, at in contracts]
         # An expiration may be put off by a month later on. 520 sessions are never more than 760 days.
@@ -96,6 +96,16 @@ class Panel:
     @staticmethod
     def _date(at: int, calendar: Calendar) -> dt.date:
         return from_us(at).astimezone(calendar.zone).date()
+
+    def given(self) -> "Panel":
+        """The panel as features are given it: the same cells, which they cannot write."""
+        view = object.__new__(Panel)
+        view.__dict__.update(vars(self))
+        view.contracts = tuple(self.contracts)
+        for name, value in vars(self).items():
+            if isinstance(value, np.ndarray):
+                setattr(view, name, read_only(value))
+        return view
 
     # ---------------------------------------------------------------- what changes
 

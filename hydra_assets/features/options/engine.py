@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 from hydra_assets.core.feature import Feature
 from hydra_assets.core.instants import DAY_US
 from hydra_assets.core.rows import rows_between
+from hydra_assets.core.seal import run_sealed
 from hydra_assets.core.tables.features import FEATURE_SCHEMA
 from hydra_assets.core.tables.options import OPTION_CHAIN, OPTION_SMILES
 from hydra_assets.errors import SchemaError
@@ -98,7 +99,9 @@ def _rows(states: DayStates, features: Sequence[Feature], request: Request) -> l
     parts = []
     for feature in features:
         with np.errstate(invalid="ignore", divide="ignore"):
-            values = feature.function(surface)
+            values = run_sealed(feature, surface)
+        if np.shape(values.value) != (states.n,):
+            raise SchemaError(f"{feature.name}: {np.shape(values.value)} values for {states.n} states; give one a state")
         value = np.where(np.isfinite(values.value), values.value, np.nan)
         quality = np.where(np.isnan(value), MISSING, values.quality).astype(np.int64)
         rows = np.flatnonzero(states.realised_rows(feature.needs.name) >= 0) if feature.needs else np.arange(states.n)

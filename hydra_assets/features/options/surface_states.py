@@ -10,7 +10,7 @@ from functools import cached_property
 
 import numpy as np
 
-from hydra_assets.core.arrays import Floats, Ints
+from hydra_assets.core.arrays import Floats, Ints, frozen
 from hydra_assets.features.quality import DEGRADED, MISSING, NORMAL, PARTIAL
 from hydra_assets.options.density import Moments, moments
 from hydra_assets.options.surface import Between, bracket
@@ -96,6 +96,7 @@ class SurfaceStates:
         self, n: int, slices: Slices, flows: Flows, realised: Mapping[str, tuple[Floats, Ints]], dealer_signs: tuple[int, int]
     ) -> None:
         self.n, self.slices, self.flows, self.realised, self.dealer_signs = n, slices, flows, realised, dealer_signs
+        frozen((slices, flows, realised))
 
     @cached_property
     def whole(self) -> Mapping[int, Maturity]:
@@ -118,7 +119,7 @@ class SurfaceStates:
                 inside=np.where(use, second.inside, best.inside),
                 quality=np.where(use, np.where(second.quality == MISSING, MISSING, np.maximum(second.quality, DEGRADED)), best.quality),
             )
-        return made
+        return frozen(made)
 
     @cached_property
     def moments(self) -> Moments:
@@ -130,7 +131,7 @@ class SurfaceStates:
         for name in Moments.__dataclass_fields__:
             laid[name] = np.full(self.n, np.nan)
             laid[name][rows] = getattr(some, name)
-        return Moments(**laid)
+        return frozen(Moments(**laid))
 
     def read(self, function: Callable[[Between], Floats]) -> Floats:
         """*function* of the 30-day smiles, shape (states,); NaN where there is none."""
@@ -167,7 +168,7 @@ class SurfaceStates:
         quality = np.maximum(of(slices.quality, near), of(slices.quality, far))
         quality = np.where(held, np.maximum(quality, np.where(inside, NORMAL, PARTIAL)), MISSING)
         tails = np.maximum(of(slices.tails, near), of(slices.tails, far))
-        return Maturity(smile, horizon, theta, np.where(held, error, np.nan), np.where(held, tails, np.nan), quality, inside)
+        return frozen(Maturity(smile, horizon, theta, np.where(held, error, np.nan), np.where(held, tails, np.nan), quality, inside))
 
 
 def _scaled(svi: RawSvi, at: Ints, scale: Floats) -> RawSvi:

@@ -5,12 +5,22 @@ import os
 import re
 import tokenize
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import StringIO
 from pathlib import Path
 
 from hydra_assets.errors import ConfigError
+from hydra_assets.proof.lint.idioms import (
+    evaluated,
+    fitted_on_all,
+    join_on_as_of,
+    left_edge,
+    reversed_order,
+    shuffled_split,
+    sql_ahead,
+)
 from hydra_assets.proof.lint.lookahead import backward_fill, centred_window, negative_shift
+from hydra_assets.proof.lint.notebooks import read_notebook
 from hydra_assets.proof.lint.purity import clock, io, whole_vintages
 from hydra_assets.proof.lint.scope import Hit, Module
 from hydra_assets.proof.lint.whole_sample import whole_series
@@ -22,7 +32,7 @@ class Rule:
     One rule of the lint.
 
     Attributes:
-        name: shown in findings.
+        name: shown in findings; rules on one kind of fault share a name.
         find: yields the hits of one node.
         remedy: advice on the right code.
     """
@@ -39,6 +49,13 @@ ALL_RULES = (
     Rule("clock", clock, "take the instant as an argument; a feature has no clock"),
     Rule("io", io, "a feature is a pure function of its inputs: declare the table as an input and let features.compute hand it over"),
     Rule("whole-vintages", whole_vintages, "use lake.read_known(..., known_at=t), or FeatureStore.get_training_frame"),
+    Rule("centred-window", reversed_order, "sort by time, ascending, before a running operation"),
+    Rule("negative-shift", left_edge, "stamp bars with their end: label='right', closed='right'"),
+    Rule("whole-series", shuffled_split, "split by time: fit on what came before (TimeSeriesSplit, shuffle=False)"),
+    Rule("whole-series", fitted_on_all, "fit on rows that were known, and apply to later ones"),
+    Rule("whole-vintages", join_on_as_of, "join on available_at, or take FeatureStore.get_training_frame"),
+    Rule("negative-shift", sql_ahead, "let windows end at the current row: lag(…), ROWS BETWEEN n PRECEDING AND CURRENT ROW"),
+    Rule("io", evaluated, "write the expression out, so that it can be read"),
     Rule("whole-series", whole_series, "use a trailing window (.rolling(n), .expanding()), or rows known at the row's own instant"),
 )
 _ACCEPTED = re.compile(r"#\s*lookahead-ok\b:?\s*(.*)")
@@ -65,7 +82,7 @@ def lint(paths: Iterable[str | os.PathLike[str]] | str | os.PathLike[str]) -> li
     Lint Python files.
 
     Args:
-        paths: files, or folders whose ``*.py`` files are read.
+        paths: files, or folders whose ``*.py`` and ``*.ipynb`` files are read; a notebook cell by cell.
 
     Returns:
         Findings by path, line and column. A comment ``# lookahead-ok: reason`` on any line of the expression accepts it; a
@@ -103,12 +120,32 @@ def lint_source(text: str, path: str | os.PathLike[str] = "<source>") -> list[Fi
 
 
 def _of_file(path: Path) -> list[Finding]:
+    if path.suffix == ".ipynb":
+        return _of_notebook(path)
+    if path.suffix not in (".py", ".pyw", ".pyi", ""):
+        return [Finding(str(path), 1, 1, "unreadable", f"{path.suffix} is not read", "give Python files, notebooks, or folders of them")]
     try:
         with tokenize.open(path) as file:
             text = file.read()
     except (SyntaxError, UnicodeDecodeError) as error:
         return [Finding(str(path), 1, 1, "unreadable", f"cannot be decoded: {error}", "save it as UTF-8")]
     return lint_source(text, path)
+
+
+def _of_notebook(path: Path) -> list[Finding]:
+    """Findings named by cell: ``notebook.ipynb#3`` is the third one, lines counted inside of it."""
+    try:
+        notebook = read_notebook(path)
+    except (ValueError, OSError) as error:
+        return [Finding(str(path), 1, 1, "unreadable", f"is no notebook: {error}", "save it again as .ipynb")]
+    found = [
+        Finding(f"{path}#{cell}", line, 1, "unreadable", reason, "mend the cell; nothing in it was looked at")
+        for cell, line, reason in notebook.unread
+    ]
+    for finding in lint_source(notebook.text, path):
+        cell, line = notebook.places[min(finding.line, len(notebook.places)) - 1] if notebook.places else (1, 1)
+        found.append(replace(finding, path=f"{path}#{cell}", line=line))
+    return found
 
 
 def _files(paths: Iterable[str | os.PathLike[str]]) -> Iterator[Path]:
@@ -123,7 +160,7 @@ def _files(paths: Iterable[str | os.PathLike[str]]) -> Iterator[Path]:
 
 
 def _modules_of(folder: Path) -> Iterator[Path]:
-    for path in folder.rglob("*.py"):
+    for path in (*folder.rglob("*.py"), *folder.rglob("*.ipynb")):
         inner = path.relative_to(folder).parts[:-1]
         if not any(part in _SKIPPED or part.startswith(".") for part in inner):
             yield path

@@ -12,14 +12,40 @@ def negative_shift(node: ast.AST, module: Module) -> Iterator[Hit]:
         name = method(node)
         if name in ("shift", "diff", "pct_change") and isinstance(node.func, ast.Attribute):
             by = argument(node, 0, "periods", "n")
+            frequency = argument(node, 1, "freq") if name == "shift" else None
             if by is not None and _negative(by, module):
                 yield node, f".{name}({ast.unparse(by)}) puts a later row's value into an earlier row"
-        elif module.dotted(node.func) == "numpy.roll":
+            elif name == "diff" and argument(node, -1, "append") is not None:
+                yield node, "diff(append=…) gives each row the step to the next one"
+            elif frequency is not None and _back_in_time(frequency, module):
+                yield node, f".{name}(freq={ast.unparse(frequency)}) puts a later row's value into an earlier row"
+        elif name in _BY_NAME and constant(argument(node, 0, "func")) in ("shift", "diff", "pct_change"):
+            by = argument(node, 1, "periods", "n")
+            if by is not None and _negative(by, module):
+                yield node, f".{name}({ast.unparse(node.args[0])}, {ast.unparse(by)}) puts a later row's value into an earlier row"
+        elif name in ("shift_and_fill", "tshift") and isinstance(node.func, ast.Attribute):
+            if (by := argument(node, 0, "n", "periods")) is not None and _negative(by, module):
+                yield node, f".{name}({ast.unparse(by)}) puts a later row's value into an earlier row"
+        elif module.dotted(node.func) in _JOINED_ENDS and _begins_later(node.args[0] if node.args else None):
+            yield node, f"{ast.unparse(node)}: each row is given the one after it"
+        elif name == "zip" and isinstance(node.func, ast.Name):
+            texts = {ast.unparse(arg) for arg in node.args}
+            if any(_begins_later(arg) and isinstance(arg, ast.Subscript) and ast.unparse(arg.value) in texts for arg in node.args):
+                yield node, f"{ast.unparse(node)}: each row is paired with a later one"
+        elif module.dotted(node.func) in ("numpy.roll", "jax.numpy.roll", "torch.roll"):
             by = argument(node, 1, "shift")
             if by is not None and any(_negative(part, module) for part in (by.elts if isinstance(by, ast.Tuple) else [by])):
                 yield node, f"np.roll by {ast.unparse(by)} puts a later row's value into an earlier row"
     elif isinstance(node, ast.Subscript) and isinstance(node.ctx, ast.Load):
+        if (
+            module.dotted(node.value) in ("numpy.r_", "numpy.c_")
+            and isinstance(node.slice, ast.Tuple)
+            and _begins_later(node.slice.elts[0])
+        ):
+            yield node, f"{ast.unparse(node)}: each row is given the one after it"
         yield from _ahead_of_the_loop(node, module)
+    elif isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add) and isinstance(node.right, ast.List) and _begins_later(node.left):
+        yield node, f"{ast.unparse(node)}: each row is given the one after it"
     elif isinstance(node, ast.Assign | ast.AugAssign):
         target = node.targets[0] if isinstance(node, ast.Assign) else node.target
         # y[:-1] = x[1:] gives every row the one after it
@@ -30,6 +56,39 @@ def negative_shift(node: ast.AST, module: Module) -> Iterator[Hit]:
                 if taken is not None and taken.upper is None and _slice_start(part) > 0:
                     yield node, f"{ast.unparse(target)} is filled from {ast.unparse(part)}: each row with a later one"
                     break
+
+
+_BY_NAME = {"transform", "apply", "agg", "aggregate", "pipe"}
+_JOINED_ENDS = {"numpy.append", "numpy.concatenate", "numpy.hstack", "pandas.concat"}
+
+
+def _begins_later(node: ast.AST | None) -> bool:
+    """Whether an expression is ``x[1:]``, or a list or tuple that begins with it."""
+    if isinstance(node, ast.List | ast.Tuple):
+        return bool(node.elts) and _begins_later(node.elts[0])
+    if isinstance(node, ast.Call) and method(node) in ("list", "tuple", "array", "asarray", "to_numpy", "tolist"):
+        return _begins_later(
+            node.func.value if isinstance(node.func, ast.Attribute) and not node.args else node.args[0] if node.args else None
+        )
+    if isinstance(node, ast.Attribute) and node.attr in ("values", "iloc"):
+        return _begins_later(node.value)
+    rows = _slice_of(node) if node is not None else None
+    return rows is not None and rows.upper is None and rows.step is None and _number(rows.lower) > 0
+
+
+def _back_in_time(node: ast.expr, module: Module, depth: int = 3) -> bool:
+    """Whether a frequency is negative: ``"-1D"``, ``-BDay()``, ``pd.Timedelta(-1, "D")``."""
+    value = constant(node)
+    if isinstance(value, str):
+        return value.strip().startswith("-")
+    if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
+        return not _back_in_time(node.operand, module, depth)
+    if isinstance(node, ast.Call):
+        parts = [*node.args, *(keyword.value for keyword in node.keywords)]
+        return any(_negative(part, module) or (isinstance(constant(part), str) and _back_in_time(part, module)) for part in parts)
+    if isinstance(node, ast.Name) and depth:
+        return any(_back_in_time(value, module, depth - 1) for value in module.scope(node).values(node.id) if value is not node)
+    return False
 
 
 def _negative(node: ast.expr, module: Module, depth: int = 3) -> bool:
@@ -125,7 +184,9 @@ def _number(node: ast.AST | None) -> int:
 
 _TWO_SIDED = {
     "savgol_filter", "filtfilt", "sosfiltfilt", "gaussian_filter1d", "uniform_filter1d", "medfilt", "hpfilter", "bkfilter", "cffilter",
-    "seasonal_decompose", "STL", "MSTL", "lowess", "detrend", "FixedForwardWindowIndexer",
+    "seasonal_decompose", "STL", "MSTL", "lowess", "detrend", "FixedForwardWindowIndexer", "gradient", "find_peaks", "find_peaks_cwt",
+    "argrelextrema", "argrelmax", "argrelmin", "hilbert", "wiener", "UnivariateSpline", "CubicSpline", "make_smoothing_spline",
+    "make_interp_spline", "interp1d", "wavedec", "smoothed_state", "rts_smoother", "KalmanSmoother",
 }  # fmt: skip
 
 
@@ -140,13 +201,10 @@ def centred_window(node: ast.AST, module: Module) -> Iterator[Hit]:
             yield node, f".{name}(center=True): half of each window lies ahead of its row"
     elif name in _TWO_SIDED:
         yield node, f"{name} uses rows on both sides of each row"
-    elif name == "convolve" and constant(argument(node, 2, "mode")) == "same":
-        yield node, 'convolve(mode="same") centres its kernel: half of it lies ahead of each row'
-    if name in ("rolling", "ewm", "expanding", "ffill", "cummax", "cummin") and isinstance(node.func, ast.Attribute):
-        base = node.func.value
-        step = base.slice.step if isinstance(base, ast.Subscript) and isinstance(base.slice, ast.Slice) else None
-        if constant(step) == -1:
-            yield node, f".{name} over a reversed series: its windows reach into later rows"
+    elif name == "smooth" and isinstance(node.func, ast.Attribute) and not module.imported(node.func):
+        yield node, ".smooth(…) uses rows on both sides of each row; .filter(…) those before it"
+    elif name in ("convolve", "correlate", "fftconvolve", "oaconvolve") and constant(argument(node, 2, "mode")) == "same":
+        yield node, f'{name}(mode="same") centres its kernel: half of it lies ahead of each row'
 
 
 def _always_true(node: ast.expr, module: Module) -> bool:

@@ -75,13 +75,22 @@ def _is_path(node: ast.expr, module: Module) -> bool:
 
 
 def whole_vintages(node: ast.AST, module: Module) -> Iterator[Hit]:
-    """Rows of the lake read without a ``known_at``."""
+    """Rows of the lake or the store read without a ``known_at``."""
+    if isinstance(node, ast.Constant) and isinstance(node.value, str) and "data_type=" in node.value and "*" in node.value:
+        yield node, "a glob over the lake's folders counts replaced files, withdrawn rows and what was not yet known"
+        return
     if not isinstance(node, ast.Call):
         return
     name = method(node)
     read = isinstance(node.func, ast.Attribute) and (name == "read_vintages" or (name == "read" and _is_lake(node.func.value, module)))
-    if read or module.dotted(node.func) == "hydra_assets.flow.publish.evidence_of":
+    history = isinstance(node.func, ast.Attribute) and name in ("vintages", "get_feature_history") and _is_store(node.func.value)
+    if read or history or module.dotted(node.func) == "hydra_assets.flow.publish.evidence_of":
         yield node, f"{name}(…) gives rows that were not yet known at the row's time"
+
+
+def _is_store(node: ast.AST) -> bool:
+    named = node.attr if isinstance(node, ast.Attribute) else node.id if isinstance(node, ast.Name) else ""
+    return named.lower().endswith("store")
 
 
 def _is_lake(node: ast.AST, module: Module, depth: int = 3) -> bool:

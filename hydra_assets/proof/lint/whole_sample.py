@@ -31,7 +31,9 @@ _ELEMENTWISE = {
 }
 _SAME_ROWS = {"values", "array", "to_numpy", "dropna", "drop_nulls"}
 _TRAILING = {"rolling", "expanding", "ewm", "resample", "rolling_mean", "rolling_std", "tail", "head"}
-_TIME_KEY = re.compile(r"as_of|date|time|day|session|instant|week|available|known|\bts\b|\bt\b", re.I)
+TIME_KEY = re.compile(r"as_of|date|time|day|session|instant|week|available|known|\bts\b|\bt\b", re.I)
+# Names of what lies side by side at one instant: strikes of a smile, weights of a portfolio.
+_CROSS_SECTION = re.compile(r"\b(vols?|ivs?|implied_vols?|strikes?|smiles?|moneyness|logits?|weights?|probs?|probabilities)\b", re.I)
 _NOT_A_DATE = re.compile(r"dayofweek|weekday|day_of_week|dayofyear|\.(month|week|hour|quarter|day)\b|isocalendar", re.I)
 
 
@@ -39,7 +41,13 @@ def whole_series(node: ast.AST, module: Module) -> Iterator[Hit]:
     """A statistic over all rows, used as, or in, a row's own value."""
     if _joins(node):
         series = {name for part in _operands(node, module) for name in _series(part, module)}
-        if series & _averaged(node, module) and not _is_operand(node, module) and not _accepted(node, module):
+        series = {name for name in series if not _CROSS_SECTION.search(name)}
+        if (
+            series & _averaged(node, module)
+            and not _is_softmax(node, module)
+            and not _is_operand(node, module)
+            and not _accepted(node, module)
+        ):
             yield node, f"{ast.unparse(node)} joins each row with a statistic over the whole series, its future included"
     elif isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Subscript):
         if isinstance(constant(node.targets[0].slice), str) and _given_to_all(node.targets[0], node.value, module):
@@ -55,10 +63,13 @@ def _calls(node: ast.Call, module: Module) -> Iterator[Hit]:
             yield node, f"{ast.unparse(node)}: {name} uses all rows, later ones included"
     elif name == "cut" and module.dotted(node.func) == "pandas.cut" and isinstance(constant(argument(node, 1, "bins")), int):
         yield node, "pd.cut into a number of bins takes its edges from the whole series"
-    elif name == "transform" and constant(how := argument(node, 0, "func")) in (*_STATISTICS, "rank", "last", "sum"):
+    elif name == "transform" and _is_statistic(how := argument(node, 0, "func"), module):
         groups = [call for call in chain(node) if method(call) == "groupby"]
         if groups and not any(_is_time_key(call) for call in groups):
-            yield node, f"transform({constant(how)!r}) gives every row a statistic over its whole group"
+            yield node, f"transform({ast.unparse(how)}) gives every row a statistic over its whole group"
+    elif name == "over" and isinstance(of, ast.Call) and method(of) in (*_STATISTICS, "rank", "last", "sum") and not _is_time_key(node):
+        if not _is_operand(node, module) and not _joins(module.parents[node]) and not _is_trailing(of):
+            yield node, f"{method(of)}().over({', '.join(map(ast.unparse, node.args))}) gives every row a statistic over its whole group"
     elif name == "assign" and of is not None:
         for keyword in node.keywords:
             if _given_to_all(of, keyword.value, module):
@@ -67,6 +78,11 @@ def _calls(node: ast.Call, module: Module) -> Iterator[Hit]:
         size, value = argument(node, 0, "shape", "a"), argument(node, 1, "fill_value")
         if size is not None and value is not None and _averaged(value, module) & {ast.unparse(part) for part in ast.walk(size)}:
             yield node, f"np.{name} gives every row a statistic over the whole series"
+
+
+def _is_statistic(how: ast.expr | None, module: Module) -> TypeGuard[ast.expr]:
+    """A statistic by its name in text, as numpy's function, or inline: ``lambda s: s - s.mean()`` is found where it stands."""
+    return how is not None and (constant(how) in (*_STATISTICS, "rank", "last", "sum") or module.dotted(how) in _FUNCTIONS)
 
 
 def _joins(node: ast.AST) -> TypeGuard[ast.expr]:
@@ -80,6 +96,8 @@ def _operands(node: ast.AST, module: Module) -> Iterator[ast.AST]:
     parts: list[ast.AST] = []
     if isinstance(node, ast.BinOp | ast.UnaryOp | ast.Compare):
         parts = [child for child in ast.iter_child_nodes(node) if isinstance(child, ast.expr)]
+    elif isinstance(node, ast.Call) and any(_is_softmax(arg, module) for arg in node.args):
+        yield node
     elif isinstance(node, ast.Call) and method(node) in _ELEMENTWISE:
         parts = [*node.args, *(keyword.value for keyword in node.keywords)]
         if isinstance(node.func, ast.Attribute) and not module.imported(node.func):
@@ -98,6 +116,10 @@ def _series(node: ast.AST, module: Module, depth: int = 3) -> set[str]:
         return _series(inner.value, module, depth)  # type: ignore[attr-defined]
     if isinstance(node, ast.Subscript) and (isinstance(constant(node.slice), str) or isinstance(node.slice, ast.Name)):
         return {ast.unparse(node)}
+    if isinstance(node, ast.Call) and module.dotted(node.func) in ("polars.col", "polars.element"):
+        return {ast.unparse(node)}
+    if isinstance(node, ast.Call) and method(node) == "over" and isinstance(node.func, ast.Attribute) and not _is_time_key(node):
+        return _series(node.func.value, module, depth)
     if isinstance(node, ast.Attribute):
         return {ast.unparse(node)}
     if not isinstance(node, ast.Name) or "window" in node.id.lower():
@@ -117,6 +139,8 @@ def _averaged(node: ast.AST, module: Module, depth: int = 3) -> set[str]:
         if isinstance(part, ast.Name) and depth:
             values = module.scope(part).values(part.id)
             found |= _averaged(values[0], module, depth - 1) if len(values) == 1 else set()
+        elif isinstance(part, ast.Call) and method(part) == "over" and isinstance(part.func, ast.Attribute) and not _is_time_key(part):
+            found |= _averaged(part.func.value, module, depth)
         elif isinstance(part, ast.Call) and not _by_row(part):
             base = argument(part, 0, "a") if module.dotted(part.func) in _FUNCTIONS else None
             if method(part) in _STATISTICS and isinstance(part.func, ast.Attribute) and not module.imported(part.func):
@@ -132,6 +156,23 @@ def _given_to_all(frame: ast.AST, value: ast.expr, module: Module) -> bool:
 
 
 # ---------------------------------------------------------------- accepted shapes
+
+
+def series_of(node: ast.AST, module: Module) -> set[str]:
+    """Text of the series whose rows *node* holds; none for a window or what lies side by side at one instant."""
+    return {name for name in _series(node, module) if not _CROSS_SECTION.search(name)}
+
+
+def in_a_window(node: ast.AST, module: Module) -> bool:
+    """Whether *node* stands in a function that is applied to windows or to groups of one instant, or only its last row is used."""
+    return _accepted(node, module)
+
+
+def _is_softmax(node: ast.AST, module: Module) -> bool:
+    """``np.exp(x - x.max())``: what is taken off cancels."""
+    outer = module.parents.get(node)
+    largest = any(isinstance(part, ast.Call) and method(part) in ("max", "amax", "nanmax") for part in ast.walk(node))
+    return largest and isinstance(node, ast.BinOp) and isinstance(outer, ast.Call) and method(outer) == "exp"
 
 
 def _is_window(value: ast.AST) -> bool:
@@ -153,7 +194,7 @@ def _by_row(call: ast.Call) -> bool:
 
 def _is_time_key(call: ast.Call) -> bool:
     keys = " ".join(ast.unparse(part) for part in [*call.args, *(keyword.value for keyword in call.keywords)])
-    return bool(_TIME_KEY.search(keys)) and not _NOT_A_DATE.search(keys)
+    return bool(TIME_KEY.search(keys)) and not _NOT_A_DATE.search(keys)
 
 
 def _over_time_key(node: ast.AST, module: Module) -> bool:

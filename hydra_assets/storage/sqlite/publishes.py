@@ -16,11 +16,12 @@ class PublishTable(SealedFile):
         self._db.executemany("INSERT INTO publishes VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
 
     def newest_input(self, market: str, month: str, features: str, folder: str) -> int | None:
-        """The newest recording of *folder* that any publish of this scope has used."""
+        """The newest recording of *folder* used by a publish that spoke for any of *features*, names joined by commas."""
         self._verify_publishes(market)
-        statement = "SELECT max(input_recorded_at) FROM publishes WHERE market = ? AND month = ? AND features = ? AND folder = ?"
-        newest: int | None = self._db.execute(statement, (market, month, features, folder)).fetchone()[0]
-        return newest
+        statement = "SELECT features, max(input_recorded_at) FROM publishes WHERE market = ? AND month = ? AND folder = ? GROUP BY features"
+        rows = self._db.execute(statement, (market, month, folder))
+        names = set(features.split(","))
+        return max((newest for scope, newest in rows if not names.isdisjoint(scope.split(","))), default=None)
 
     def last_inputs(self, market: str, features: Collection[str]) -> dict[str, dict[str, int]]:
         """Month to the inputs of its newest publish that spoke for any of *features*."""

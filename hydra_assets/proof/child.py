@@ -1,0 +1,227 @@
+"""
+Proofs in a fresh interpreter, so that nothing which code of others kept in memory when values were made can help it.
+
+A template process imports this package alone and forks for every task: each starts clean, and the interpreter's start is paid once.
+While a function of a third party runs there, the process has no file descriptor left to open anything with; that stops libraries
+which reach files without Python, too.
+"""
+
+import atexit
+import builtins
+import contextlib
+import errno
+import importlib
+import io
+import os
+import pickle
+import resource
+import struct
+import subprocess
+import sys
+import threading
+import traceback
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import cache
+from typing import Any, BinaryIO
+
+from hydra_assets.core.feature import Feature
+from hydra_assets.core.seal import sealed_import
+from hydra_assets.errors import HydraError, ImpureFeatureError
+from hydra_assets.features.compute import is_shipped, registered
+from hydra_assets.features.futures import readiness
+
+_HEAD = struct.Struct(">Q")
+_READINESS = {id(value): name for name, value in vars(readiness).items() if isinstance(value, readiness.Readiness)}
+
+
+class FreshInterpreter:
+    """The template process; one task at a time."""
+
+    def __init__(self) -> None:
+        words = [sys.executable, "-c", "from hydra_assets.proof.child import serve; serve()"]
+        self._process = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        self._lock = threading.Lock()
+        atexit.register(self.close)
+
+    def run(self, function: Callable[..., Any], step: Callable[[int], None] | None = None, **arguments: Any) -> Any:
+        """
+        The answer of *function*, of a module of this package, called in a fork of the template.
+
+        Args:
+            function: called with *arguments*, and with ``step`` if that is given.
+            step: called with every number that the function's own step is called with.
+            arguments: ``features`` may hold features of third parties.
+
+        Raises:
+            HydraError: as the function raised it, or the process ended early.
+        """
+        task = pickle.dumps((list(sys.path), _pickled((function, step is not None, arguments))))
+        with self._lock:
+            assert self._process.stdin is not None  # noqa: S101  for the type
+            assert self._process.stdout is not None  # noqa: S101
+            _send(self._process.stdin, task)
+            while (message := _receive(self._process.stdout)) is not None:
+                kind, content = pickle.loads(message)  # noqa: S301  of our own process
+                if kind == "step" and step is not None:
+                    step(content)
+                elif kind == "done":
+                    return content
+                elif kind == "raised":
+                    raise content
+        raise HydraError("the process of the proofs ended early; its last words are on standard error")
+
+    def close(self) -> None:
+        """End the template."""
+        if self._process.stdin is not None:
+            with contextlib.suppress(OSError):
+                self._process.stdin.close()
+        self._process.wait()
+
+
+def fresh_interpreter() -> FreshInterpreter:
+    """The template of this process, started when it is first asked for."""
+    return _template(os.getpid())
+
+
+@cache
+def _template(_process: int) -> FreshInterpreter:
+    return FreshInterpreter()
+
+
+# ---------------------------------------------------------------- features on their way
+
+
+class _Pickler(pickle.Pickler):
+    def persistent_id(self, obj: Any) -> Any:
+        if isinstance(obj, Feature):
+            return ("shipped", obj.name) if is_shipped(obj) else ("theirs", _theirs(obj))
+        if id(obj) in _READINESS:
+            return ("readiness", _READINESS[id(obj)])
+        return None
+
+
+class _Unpickler(pickle.Unpickler):
+    def persistent_load(self, pid: Any) -> Any:
+        kind, name = pid
+        if kind == "readiness":
+            return getattr(readiness, name)
+        if kind == "shipped":
+            return next(feature for feature in registered() if feature.name == name and is_shipped(feature))
+        name, fields = name
+        theirs = next((feature for feature in registered() if feature.name == name and not is_shipped(feature)), None)
+        if theirs is None and fields is None:
+            return None
+        if theirs is None:
+            with sealed_import(name):
+                theirs = Feature(**_Unpickler(io.BytesIO(fields)).load())
+        return replace(theirs, function=_WithoutDescriptors(name, theirs.function))
+
+
+def _theirs(feature: Feature) -> tuple[str, bytes | None]:
+    """Name and fields of a third party's feature; no fields where its function can only be found through its entry point."""
+    try:
+        return feature.name, _pickled({name: getattr(feature, name) for name in Feature.__dataclass_fields__})
+    except Exception:
+        return feature.name, None
+
+
+def _pickled(value: Any) -> bytes:
+    buffer = io.BytesIO()
+    _Pickler(buffer, protocol=5).dump(value)
+    return buffer.getvalue()
+
+
+class _WithoutDescriptors:
+    """A function of others, during which nothing can be opened; imports excepted."""
+
+    def __init__(self, name: str, function: Callable[..., Any]) -> None:
+        self._name, self._function = name, function
+
+    def __call__(self, *args: Any) -> Any:
+        try:
+            with _descriptors(0), _open_for_imports():
+                return self._function(*args)
+        except OSError as error:
+            if error.errno == errno.EMFILE or "Too many open files" in str(error):
+                raise ImpureFeatureError(f"{self._name}: opens something outside of its inputs: {error}", feature=self._name) from error
+            raise
+
+
+@contextlib.contextmanager
+def _descriptors(most: int) -> Iterator[None]:
+    before, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most if most >= 0 else hard, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (before, hard))
+
+
+@contextlib.contextmanager
+def _open_for_imports() -> Iterator[None]:
+    statement, function = builtins.__import__, importlib.import_module
+
+    def opened(of: Callable[..., Any]) -> Callable[..., Any]:
+        def importing(*args: Any, **keywords: Any) -> Any:
+            with _descriptors(-1):
+                return of(*args, **keywords)
+
+        return importing
+
+    builtins.__import__, importlib.import_module = opened(statement), opened(function)
+    try:
+        yield
+    finally:
+        builtins.__import__, importlib.import_module = statement, function
+
+
+# ---------------------------------------------------------------- the template's side
+
+
+def serve() -> None:
+    """Answer tasks from standard input until it ends, each in a fork."""
+    import hydra_assets.proof.poison
+    import hydra_assets.proof.replay  # noqa: F401  loaded before the first task
+
+    tasks, answers = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # what code of others prints is no answer
+    while (message := _receive(tasks)) is not None:
+        child = os.fork()
+        if not child:
+            _answer(message, answers)
+            os._exit(0)
+        _, status = os.waitpid(child, 0)
+        if status:
+            _send(answers, pickle.dumps(("raised", HydraError(f"the process of the proofs ended early, with status {status}"))))
+
+
+def _answer(message: bytes, answers: BinaryIO) -> None:
+    try:
+        paths, rest = pickle.loads(message)  # noqa: S301  of our own process
+        sys.path[:] = paths  # code of others is found where the caller finds it
+        function, counted, arguments = _Unpickler(io.BytesIO(rest)).load()
+        # a function that cannot be found afresh (made inside of another one, and of no entry point) is not looked at: unproven
+        if "features" in arguments:
+            arguments["features"] = [feature for feature in arguments["features"] if feature is not None]
+        if arguments.get("names") is not None:
+            found = {feature.name for feature in arguments["features"]}
+            arguments["names"] = [name for name in arguments["names"] if name in found]
+        if counted:
+            arguments["step"] = lambda n: _send(answers, pickle.dumps(("step", n)))
+        answer = ("done", function(**arguments))
+    except Exception as error:
+        traceback.print_exc()
+        answer = ("raised", error if isinstance(error, HydraError) else HydraError(f"{type(error).__name__}: {error}"))
+    _send(answers, pickle.dumps(answer))
+
+
+def _send(stream: Any, message: bytes) -> None:
+    stream.write(_HEAD.pack(len(message)))
+    stream.write(message)
+    stream.flush()
+
+
+def _receive(stream: Any) -> bytes | None:
+    head = stream.read(_HEAD.size)
+    return stream.read(_HEAD.unpack(head)[0]) if len(head) == _HEAD.size else None

@@ -1,0 +1,42 @@
+"""Months whose stored values need not be what the lake gives today: their inputs are newer, or the settings were others."""
+
+from dataclasses import dataclass
+
+from hydra_assets.core.option_rules import OptionRules
+from hydra_assets.features import of_family
+from hydra_assets.flow.outdated import outdated_months
+from hydra_assets.flow.publish import SETTINGS, settings_hash
+from hydra_assets.storage.lake import ParquetLake
+from hydra_assets.storage.store import FeatureStore
+
+
+@dataclass(frozen=True)
+class MonthExcuses:
+    """
+    Months of one family and market.
+
+    Attributes:
+        outdated: their publish used older inputs than the lake now holds.
+        other_settings: they were published under settings that are no longer in force.
+    """
+
+    outdated: frozenset[str]
+    other_settings: frozenset[str]
+
+    @classmethod
+    def of(cls, store: FeatureStore, lake: ParquetLake, family: str, market: str, rules: OptionRules) -> "MonthExcuses":
+        """Those of today."""
+        published = store.last_inputs(market, {feature.name for feature in of_family(family)})
+        now = f"{SETTINGS}{settings_hash(rules)}"
+        kept = {month: [key for key in used if key.startswith(SETTINGS)] for month, used in published.items()}
+        other = frozenset(month for month, keys in kept.items() if keys and now not in keys)
+        return cls(frozenset(map(str, outdated_months(store, lake, family, market))), other)
+
+    def excuse(self, day: object) -> str:
+        """Why rows of the month may differ; empty where they may not."""
+        month = str(day)[:7]
+        if month in self.other_settings:
+            return f"{month} was made under other settings: compute it again with hydra-assets backfill"
+        if month in self.outdated:
+            return f"inputs of {month} are newer than its publish: compute it again with hydra-assets backfill"
+        return ""
