@@ -35,27 +35,6 @@ from hydra_assets.storage.lake import ParquetLake
 MAX_QUARANTINED_SHARE = 0.5  # a bad row costs itself; so many are another format
 
 
-@contextmanager
-def open_cftc(home: Home, config: Config, calendar: ReleaseCalendar) -> Iterator[CftcSource]:
-    """
-    The CFTC of *home*'s world: the real one, or the embedded vendor on loopback for as long as the block runs.
-
-    Raises:
-        VendorError: from the source's own calls.
-    """
-    settings = asdict(config.vendor("cftc", CftcSettings))
-    if home.world == "live":
-        yield CftcSource(home.archives, calendar, **settings)
-        return
-    # The embedded vendor serves the configured markets: with another set of them its archives are other archives.
-    contracts = sorted((market.cftc_code, market.name) for market in config.markets.values())
-    facts = served(config)
-    identity = repr((contracts, facts.rude.on) if facts.rude.on else contracts)
-    folder = home.archives / f"sample-{hashlib.sha256(identity.encode()).hexdigest()[:12]}"
-    with SampleVendor([COT.sample(facts)], rude=facts.rude) as vendor:
-        yield CftcSource(folder, calendar, **{**settings, "base_url": vendor.url})
-
-
 @dataclass
 class CotFetched(Fetched):
     """
@@ -128,9 +107,18 @@ class CotFeed(Feed[CftcSource, Plan, CotFetched]):
 
     @contextmanager
     def open(self, home: Home, config: Config, *, key: str = "", run: str = "by hand", unattended: bool = False) -> Iterator[CftcSource]:
-        """The CFTC, which takes no key and no money: see `open_cftc`."""
-        with open_cftc(home, config, load_release_calendar()) as source:
-            yield source
+        """The CFTC, which takes no key and no money."""
+        calendar, settings = load_release_calendar(), asdict(config.vendor("cftc", CftcSettings))
+        if home.world == "live":
+            yield CftcSource(home.archives, calendar, **settings)
+            return
+        # The embedded vendor serves the configured markets: with another set of them its archives are other archives.
+        contracts = sorted((market.cftc_code, market.name) for market in config.markets.values())
+        facts = served(config)
+        identity = repr((contracts, facts.rude.on) if facts.rude.on else contracts)
+        folder = home.archives / f"sample-{hashlib.sha256(identity.encode()).hexdigest()[:12]}"
+        with SampleVendor([self.sample(facts)], rude=facts.rude) as vendor:
+            yield CftcSource(folder, calendar, **{**settings, "base_url": vendor.url})
 
     def plan(
         self, source: CftcSource, lake: ParquetLake, table: Table, market: Market, months: Sequence[Month], config: Config, now: dt.datetime
