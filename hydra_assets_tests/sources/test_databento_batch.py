@@ -183,3 +183,14 @@ def test_over_a_budget_no_job_is_submitted(tmp_path):
 def test_the_key_goes_to_no_other_host(url, tmp_path):
     with serving() as vendor, asking(vendor, tmp_path) as careful, pytest.raises(VendorRefusedError, match="the key stays with its host"):
         careful._client.batch.save(url, tmp_path / "x", 10)
+
+
+def test_a_ledger_of_before_batch_jobs_opens_and_keeps_its_answers(tmp_path):
+    with serving() as vendor:
+        with asking(vendor, tmp_path, batch_above=None) as streaming:
+            streaming.fetch_once(request())
+            streaming.ledger._db.execute("ALTER TABLE requests DROP COLUMN job")
+        with asking(vendor, tmp_path) as later:
+            assert later.fetch_once(request()).usd == 0
+            assert later.fetch_once(request("definition")).usd > 0
+            assert [bool(row["job"]) for row in later.ledger.requests()] == [False, True]
