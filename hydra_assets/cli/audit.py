@@ -30,7 +30,13 @@ def audit(
         str | None, typer.Option("--timezone", help="The zone of instants that have none, e.g. America/Chicago; else they are refused.")
     ] = None,
     tolerance: Annotated[
-        float, typer.Option("--tolerance", min=0.0, max=0.1, help="Relative; of a frame that was rounded to 4 digits, 1e-4.")
+        float,
+        typer.Option(
+            "--tolerance",
+            min=0.0,
+            max=0.1,
+            help="Relative; of a frame that was rounded, 1e-4: then half of each column's last digit is allowed for, too.",
+        ),
     ] = 1e-9,
     store: StoreOption = None,
     world: WorldOption = None,
@@ -40,7 +46,8 @@ def audit(
     Find numbers of FRAME that were not yet known at their row's time, how early they are, and the right ones.
 
     A number counts as early if it is not the right one and equals a vintage of the store that became available only later. A
-    number of no vintage counts as unknown, not early. The columns "naive" count what a plain join by date would have used early.
+    number of no vintage counts as unknown, not early, and leaves its column unproven. The columns "naive" count what a plain join by
+    date would have used early.
 
         hydra-assets audit frame.parquet --time ts --market HE
 
@@ -78,14 +85,18 @@ def audit(
 
 def _show(found: "FrameAudit", title: str) -> None:
     table = Table(title=title, title_justify="left")
-    for heading in ("feature", "cells", "right", "early", "stale", "unknown", "naive: values", "days", "worst"):
+    for heading in ("feature", "cells", "right", "early", "stale", "unknown", "naive: values", "days", "worst", "verdict"):
         table.add_column(heading, justify="left" if heading == "feature" else "right", no_wrap=heading == "feature")
     for column in found.features:
         counts = (column.cells, column.right, column.early, column.stale, column.unknown, column.naive_values, column.naive_days)
         texts = [f"{count:,}" for count in counts]
         texts[2] = f"[red]{texts[2]}[/]" if column.early else texts[2]
-        table.add_row(column.feature, *texts, f"{column.naive_worst_days:.1f} d")
+        table.add_row(column.feature, *texts, f"{column.naive_worst_days:.1f} d", column.verdict)
     console.print(table)
+    withheld = {column.feature: column.withheld for column in found.features if column.withheld}
+    if withheld:
+        counts_of = ", ".join(f"{name} {count:,}" for name, count in withheld.items())
+        console.print(f"Empty where a value was known: {counts_of}.", highlight=False)
     if found.cells:
         early = Table(
             title=f"Used before they existed: the first {min(SHOWN, len(found.cells))} of {len(found.cells):,}", title_justify="left"

@@ -131,6 +131,43 @@ def test_numbers_of_no_vintage_are_counted_and_not_accused(known, honest):
     assert strange.verdict == "unproven"
 
 
+def test_a_column_of_unknown_numbers_leaves_the_frame_unproven_beside_honest_ones(known, honest):
+    found = hydra_assets.proof.audit(honest.assign(cot_crowding=0.123), known)
+    verdicts = {column.feature: column.verdict for column in found.features}
+    assert verdicts.pop("cot_crowding") == "unproven"
+    assert set(verdicts.values()) == {"passed"}
+    assert found.verdict == "unproven"
+
+
+def test_empty_cells_where_a_value_was_known_are_counted(known, honest):
+    gone = honest.assign(cot_mm_net=honest["cot_mm_net"].where(honest.index % 10 > 0))
+    (column,) = hydra_assets.proof.audit(gone, known, features=["cot_mm_net"]).features
+    assert (column.withheld, column.null) == (36, 36)
+
+
+@pytest.mark.parametrize("digits", [3, 4])
+def test_a_frame_that_was_rounded_is_not_accused_with_a_wider_tolerance(known, honest, digits):
+    names = [name for name in honest if name.startswith("cot_")]
+    found = hydra_assets.proof.audit(honest.round(dict.fromkeys(names, digits)), known, tolerance=1e-4)
+    assert (found.verdict, found.cells) == ("passed", ())
+
+
+@pytest.mark.parametrize(("lag", "verdicts"), [(2, {"passed"}), (-2, {"failed"})])
+def test_values_that_come_again_are_judged_by_one_distance_in_time(store, lag, verdicts):
+    """Every wrong number has an older and a newer vintage alike; a lag explains all of them, or a lead does."""
+    pattern = np.random.default_rng(4).choice([1.0, 2.0, 3.0], 60).tolist()
+    days = [at("2024-01-01") + i * DAY for i in range(60)]
+    cells = [
+        {"market": "HE", "feature_name": "f", "as_of": day, "available_at": day + DAY / 2, "value": pattern[i]}
+        for i, day in enumerate(days)
+    ]
+    store.write_features(cells)
+    times = [day + DAY * 0.75 for day in days[20:40]]
+    values = [pattern[i - lag] for i in range(20, 40)]
+    found = hydra_assets.proof.audit(pd.DataFrame({"time": times, "f": values}), store, market="HE")
+    assert {column.verdict for column in found.features} == verdicts
+
+
 def test_one_planted_number_of_tomorrow_is_found_wherever_it_comes_from(known, honest):
     later = known.get_features_at("LE", TIMES[200])["cot_mm_z_156"]
     planted = honest.copy()
