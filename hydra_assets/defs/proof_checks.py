@@ -60,7 +60,7 @@ def replayed(report: CheckReport, lake: ParquetLake, store: FeatureStore, family
     report.count(found.compared, found.values)
     report.counts.update(exact=found.exact, known=found.known)
     excuses = MonthExcuses.of(store, lake, family, market, settings.option_rules)
-    excused = [row for row in found.differing if excuses.excuse(row["as_of"])]
+    excused = [row for row in found.differing if excuses.excuse(row)]
     report.counts["outdated"] += len(excused)
     for row in found.differing:
         if row not in excused:
@@ -73,7 +73,7 @@ def replayed(report: CheckReport, lake: ParquetLake, store: FeatureStore, family
     return (
         f"{report.rows} sampled rows recomputed from the lake cut at their instant, {report.values} with a value, {exact} of these"
         f" equal to the last bit; {report.values / known:.1%} of {known} stored values; seed {seed}"
-        f"{'; ' + excuses.excuse(excused[0]['as_of']) if excused else ''}"
+        f"{'; ' + excuses.excuse(excused[0]) if excused else ''}"
     )
 
 

@@ -1,5 +1,6 @@
 """Months whose stored values need not be what the lake gives today: their inputs are newer, or the settings were others."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from hydra_assets.core.option_rules import OptionRules
@@ -18,10 +19,12 @@ class MonthExcuses:
     Attributes:
         outdated: their publish used older inputs than the lake now holds.
         other_settings: they were published under settings that are no longer in force.
+        published: name of a feature to the months whose publishes spoke for it.
     """
 
     outdated: frozenset[str]
     other_settings: frozenset[str]
+    published: Mapping[str, frozenset[str]]
 
     @classmethod
     def of(cls, store: FeatureStore, lake: ParquetLake, family: str, market: str, rules: OptionRules) -> "MonthExcuses":
@@ -30,11 +33,20 @@ class MonthExcuses:
         now = f"{SETTINGS}{settings_hash(rules)}"
         kept = {month: [key for key in used if key.startswith(SETTINGS)] for month, used in published.items()}
         other = frozenset(month for month, keys in kept.items() if keys and now not in keys)
-        return cls(frozenset(map(str, outdated_months(store, lake, family, market))), other)
+        names = [feature.name for feature in of_family(family)]
+        months: dict[str, set[str]] = {name: set() for name in names}
+        told = store.publishes(market).group_by(["month", "features"]).aggregate([])
+        for month, scope in zip(told["month"].to_pylist(), told["features"].to_pylist(), strict=True):
+            for name in months.keys() & set(scope.split(",")):
+                months[name].add(month)
+        outdated = frozenset(map(str, outdated_months(store, lake, family, market)))
+        return cls(outdated, other, {name: frozenset(found) for name, found in months.items()})
 
-    def excuse(self, day: object) -> str:
-        """Why rows of the month may differ; empty where they may not."""
-        month = str(day)[:7]
+    def excuse(self, row: Mapping[str, object]) -> str:
+        """Why a row of `Replay.differing` may differ; empty where it may not."""
+        month = str(row["as_of"])[:7]
+        if month not in self.published.get(str(row["feature_name"]), frozenset()) and str(row["stored"]).endswith("(absent)"):
+            return f"{month} was never published for {row['feature_name']}: compute it with hydra-assets backfill"
         if month in self.other_settings:
             return f"{month} was made under other settings: compute it again with hydra-assets backfill"
         if month in self.outdated:

@@ -174,8 +174,8 @@ def _proof(
     name = feature.name
     counts = [part.by_feature.get(name, (0, 0, 0)) for part in parts]
     every = [row for part in parts for row in part.differing if row["feature_name"] == name]
-    differing = [row for row in every if not months.excuse(row["as_of"])]
-    excused = [row for row in every if months.excuse(row["as_of"])]
+    differing = [row for row in every if not months.excuse(row)]
+    excused = [row for row in every if months.excuse(row)]
     faults = [part.faults[name] for part in parts if name in part.faults]
     moved = [{**row, "at": result.at} for result in results for row in result.moved if row["feature_name"] == name]
     mine = stored.filter(pc.equal(stored["feature_name"], name))
@@ -189,7 +189,7 @@ def _proof(
     elif code.findings:
         first = f"lint: {code.findings[0]}"
     elif excused:
-        first = months.excuse(excused[0]["as_of"])
+        first = months.excuse(excused[0])
     elif code.unread:
         first = f"the lint could not read {', '.join(code.unread)}"
     return Proof(
