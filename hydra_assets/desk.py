@@ -51,11 +51,12 @@ def open(world: str | None = None) -> Desk:
     """
     home = resolve_home(world)
     home.create()
+    config = load_config()
     return Desk(
         home=home,
-        config=load_config(),
+        config=config,
         lake=ParquetLake(home.lake, world=home.world),
-        store=FeatureStore(home.store, world=home.world, settings=config_text),
+        store=FeatureStore(home.store, world=home.world, settings=config_text, busy_timeout_s=config.storage.busy_timeout_s),
     )
 
 

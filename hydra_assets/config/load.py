@@ -122,6 +122,13 @@ class AlertSettings:
 
 
 @dataclass(frozen=True)
+class StorageSettings:
+    """Settings of lake and store: the longest wait for another process that holds the store's file, in seconds."""
+
+    busy_timeout_s: float
+
+
+@dataclass(frozen=True)
 class SampleSettings:
     """
     Settings of the sample world's embedded vendor.
@@ -160,6 +167,7 @@ class Config:
     sample: SampleSettings
     checks: CheckSettings
     alerts: AlertSettings
+    storage: StorageSettings
     known_holes: tuple[KnownHole, ...]
     markets: Mapping[str, Market]
 

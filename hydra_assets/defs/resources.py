@@ -47,7 +47,7 @@ class FeatureStoreResource(SecretlessResource):
     @contextmanager
     def open(self) -> Iterator[FeatureStore]:
         """The store, closed at the end of the block."""
-        with FeatureStore(self.db_path, world=self.world) as store:
+        with FeatureStore(self.db_path, world=self.world, busy_timeout_s=load_config().storage.busy_timeout_s) as store:
             yield store
 
 

@@ -12,6 +12,7 @@ from typing import Any
 from hydra_assets.closing import Closing
 from hydra_assets.errors import BudgetError
 from hydra_assets.private_files import make_file, make_folder
+from hydra_assets.sqlite_errors import Connection
 
 BUSY_S = 60.0
 _SCHEMA = """
@@ -141,7 +142,7 @@ class Ledger(Closing):
     def __init__(self, path: Path) -> None:
         make_folder(path.parent, 0o700)
         make_file(path)
-        self._db = sqlite3.connect(path, timeout=BUSY_S, isolation_level=None)
+        self._db = sqlite3.connect(path, timeout=BUSY_S, isolation_level=None, factory=Connection)
         self._db.row_factory = sqlite3.Row
         self._db.execute("PRAGMA synchronous=FULL")
         with self._writing():
@@ -388,10 +389,11 @@ class Ledger(Closing):
         self._db.execute("BEGIN IMMEDIATE")
         try:
             yield
+            self._db.execute("COMMIT")
         except BaseException:
-            self._db.execute("ROLLBACK")
+            if self._db.in_transaction:  # a full disk may have ended it already
+                self._db.execute("ROLLBACK")
             raise
-        self._db.execute("COMMIT")
 
 
 def _us(when: dt.datetime) -> int:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from hydra_assets.closing import Closing
 from hydra_assets.private_files import make_file, make_folder
+from hydra_assets.sqlite_errors import Connection
 
 BUSY_S = 60.0
 _TABLE = """CREATE TABLE IF NOT EXISTS publications(
@@ -37,7 +38,7 @@ class Publications(Closing):
     def __init__(self, path: Path) -> None:
         make_folder(path.parent, 0o700)
         make_file(path)
-        self._db = sqlite3.connect(path, timeout=BUSY_S, isolation_level=None)
+        self._db = sqlite3.connect(path, timeout=BUSY_S, isolation_level=None, factory=Connection)
         self._db.execute(_TABLE)
 
     def observe(self, seen: Publication) -> None:

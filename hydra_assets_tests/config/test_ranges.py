@@ -36,6 +36,7 @@ def test_every_shipped_number_has_a_range_and_lies_in_it(name):
         "cftc: {read_timeout_s: 0.0}",
         "cftc: {deadline_s: -.inf}",
         "thresholds: {futures_stale_days: -1}",
+        "storage: {busy_timeout_s: .inf}",
         "thresholds: {max_spread_pct: .nan}",
         "checks: {parity_share: 1.5}",
         "options: {rate: .nan}",

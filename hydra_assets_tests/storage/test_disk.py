@@ -103,6 +103,28 @@ def test_opening_a_file_that_is_held_for_oneself_ends(tmp_path):
         assert time.monotonic() - begun < 5
 
 
+def test_a_ledger_that_is_held_or_full_says_so_and_goes_on(tmp_path, monkeypatch):
+    from hydra_assets.sources import ledger as module
+
+    monkeypatch.setattr(module, "BUSY_S", 0.2)
+    path = tmp_path / "ledger.sqlite"
+
+    def capture(opened, days):
+        opened.capture("futures_bars", "HE", [(DAY.date() + dt.timedelta(n), DAY.date()) for n in range(days)], DAY)
+
+    with Ledger(path) as opened:
+        with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as other:
+            other.execute("BEGIN EXCLUSIVE")
+            with pytest.raises(LockTimeoutError, match=r"ledger\.sqlite.*another process"):
+                capture(opened, 1)
+        with file_size_limit(48 * 1024), pytest.raises(StorageError, match=r"ledger\.sqlite") as full:
+            capture(opened, 3000)
+        assert "rollback" not in str(full.value)
+        assert opened.captured("futures_bars", "HE") == {}
+        capture(opened, 3000)
+        assert len(opened.captured("futures_bars", "HE")) == 3000
+
+
 # ---------------------------------------------------------------- full
 
 

@@ -12,9 +12,9 @@ from typing import Any
 
 from hydra_assets.core.instants import iso, now_us
 from hydra_assets.errors import ConflictError, CorruptionError
+from hydra_assets.sqlite_errors import translated
 from hydra_assets.storage.facts import Fact, Vintage, crc
 from hydra_assets.storage.health import StoreHealth
-from hydra_assets.storage.sqlite.failures import translated
 from hydra_assets.storage.sqlite.health import store_health
 from hydra_assets.storage.sqlite.migrations import in_memory_if_old, migrate
 from hydra_assets.storage.sqlite.publishes import PublishTable

@@ -11,7 +11,7 @@ from pathlib import Path
 from hydra_assets.closing import Closing
 from hydra_assets.errors import LockTimeoutError, StorageError
 from hydra_assets.private_files import make_file, make_folder
-from hydra_assets.storage.sqlite.failures import error_of, translated
+from hydra_assets.sqlite_errors import error_of, translated
 
 BUSY_TIMEOUT_S = 60.0
 _PAUSE_S = 0.1

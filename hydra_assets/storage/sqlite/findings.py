@@ -10,8 +10,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from hydra_assets.core.instants import iso, now_us
+from hydra_assets.sqlite_errors import translated
 from hydra_assets.storage.health import FindingsHealth
-from hydra_assets.storage.sqlite.failures import translated
 from hydra_assets.storage.sqlite.file import SqliteFile
 from hydra_assets.storage.sqlite.health import findings_health
 

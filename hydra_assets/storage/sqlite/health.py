@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from hydra_assets.core.instants import from_us
+from hydra_assets.sqlite_errors import remedy_of
 from hydra_assets.storage.health import FindingsHealth, Problem, StoreHealth
-from hydra_assets.storage.sqlite.failures import remedy_of
 from hydra_assets.storage.sqlite.file import reading_uri
 from hydra_assets.storage.sqlite.migrations import STEPS
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from hydra_assets.closing import Closing
 from hydra_assets.core.instants import now_us
+from hydra_assets.sqlite_errors import translated
 from hydra_assets.storage.served import ServedVector, answer_row, seal, vectors_of
-from hydra_assets.storage.sqlite.failures import translated
 from hydra_assets.storage.sqlite.file import SqliteFile
 
 _TABLE = """CREATE TABLE IF NOT EXISTS served(

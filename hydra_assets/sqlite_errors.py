@@ -4,6 +4,7 @@ import contextlib
 import os
 import sqlite3
 from collections.abc import Iterator
+from typing import Any
 
 from hydra_assets.errors import CorruptionError, HydraError, LockTimeoutError, StorageError
 
@@ -49,3 +50,22 @@ def translated(path: str | os.PathLike[str]) -> Iterator[None]:
         raise error_of(error, path) from error
     except UnicodeDecodeError as error:  # a text that SQLite gives, or its own message about one
         raise CorruptionError(f"{path}: {error}; {_REBUILD}") from error
+
+
+class Connection(sqlite3.Connection):
+    """A connection whose statements raise the package's own errors; for ``sqlite3.connect(..., factory=Connection)``."""
+
+    def __init__(self, database: str | os.PathLike[str], *args: Any, **kwargs: Any) -> None:
+        self.path = database
+        with translated(database):
+            super().__init__(database, *args, **kwargs)
+
+    def execute(self, *args: Any) -> sqlite3.Cursor:
+        """One statement."""
+        with translated(self.path):
+            return super().execute(*args)
+
+    def executemany(self, *args: Any) -> sqlite3.Cursor:
+        """One statement for many rows."""
+        with translated(self.path):
+            return super().executemany(*args)
