@@ -114,6 +114,9 @@ class FactTable(Protocol):
     def add_publishes(self, rows: Iterable[Sequence[Any]]) -> None:
         """Append rows in the order of `publishes.PUBLISHES`."""
 
+    def any_publish(self) -> bool:
+        """Whether there is a publish of any market."""
+
     def newest_input(self, market: str, month: str, features: str, folder: str) -> int | None:
         """The newest recording of *folder* used by a publish that spoke for any of *features*, names joined by commas."""
 

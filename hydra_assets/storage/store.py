@@ -382,7 +382,8 @@ class FeatureStore(Closing):
 
     def has_publishes(self) -> bool:
         """Whether features were ever published here; a bare store only has what its user wrote."""
-        return bool(self._table.health(self.world).published)
+        with self._table.snapshot():
+            return self._table.any_publish()
 
     def features(self, *markets: str) -> list[str]:
         """The names ever held, for *markets* or for all; sorted."""

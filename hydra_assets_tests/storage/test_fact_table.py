@@ -59,6 +59,7 @@ def test_a_transaction_that_fails_leaves_nothing(fact_table):
         assert plain(fact_table.vintages("HE", "a")) == [(10, 20, 1.0, "normal")]
         assert fact_table.series() == [("HE", "a")]
         assert fact_table.publishes() == []
+        assert not fact_table.any_publish()
     assert fact_table.last_recorded() == first
 
 
@@ -140,6 +141,7 @@ def test_publishes(fact_table):
         assert fact_table.last_inputs("HE", ["c", "d"]) == {"2025-11": {}}
         assert [row[3:5] for row in fact_table.publishes("HE")] == [(first, "x"), (first, "y"), (second, ""), (second, "x")]
         assert fact_table.publishes("LE") == []
+        assert fact_table.any_publish()
 
 
 def test_restore_fills_an_empty_table_once(fact_table):

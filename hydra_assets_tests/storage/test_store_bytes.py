@@ -15,6 +15,9 @@ from hydra_assets.storage.sqlite.seals import SealedFile
 from hydra_assets.storage.store import FeatureStore
 from hydra_assets_tests.conftest import at
 
+# Its features are of no registered family, and frames of all of them are wanted here.
+pytestmark = pytest.mark.filterwarnings("ignore::hydra_assets.errors.UnprovenWarning")
+
 FIRST = at("2025-01-06")
 DAY = dt.timedelta(days=1)
 NAMES = ["f0", "f1", "f2"]

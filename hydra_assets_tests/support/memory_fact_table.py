@@ -134,6 +134,9 @@ class MemoryFactTable:
         scopes = [each for each in self._publishes if (*each[:2], each[4]) == (market, month, folder)]
         return max((each[5] for each in scopes if not names.isdisjoint(each[2].split(","))), default=None)
 
+    def any_publish(self):
+        return bool(self._publishes)
+
     def last_inputs(self, market, features):
         newest = {}
         for symbol, month, scope, at, *_ in self._publishes:

@@ -15,6 +15,11 @@ class PublishTable(SealedFile):
         self._seal_publishes(rows)
         self._db.executemany("INSERT INTO publishes VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
 
+    def any_publish(self) -> bool:
+        """Whether there is a publish of any market."""
+        either = "SELECT EXISTS (SELECT 1 FROM publishes) OR EXISTS (SELECT 1 FROM publish_seals)"  # a lost row must not answer no
+        return bool(self._db.execute(either).fetchone()[0])
+
     def newest_input(self, market: str, month: str, features: str, folder: str) -> int | None:
         """The newest recording of *folder* used by a publish that spoke for any of *features*, names joined by commas."""
         self._verify_publishes(market)
