@@ -24,6 +24,7 @@ BY_UNIT: dict[str, Range] = {
     "_jump": (0, 1_000),
 }
 BY_NAME: dict[str, Range] = {
+    "databento.batch_above_mb": (0, 1_000_000),  # 0: everything is a batch job
     "thresholds.min_liquid_strikes": (1, 10_000),
     "thresholds.min_oi": (0, 1_000_000_000),
     "options.max_spread_ticks": (0, 1_000_000),

@@ -95,7 +95,9 @@ def _reads_code(event: str, args: tuple[Any, ...], frame: FrameType) -> bool:
     """An import, or the source line of a warning."""
     if not _module_of(frame).startswith(_READERS_OF_CODE):
         return event == "ctypes.dlopen" and any(_module_of(outer).startswith("importlib") for outer in _outwards(frame, 40))
-    return event != "open" or (bool(args) and (str(args[0]).endswith(_CODE) or ".pyc." in str(args[0])))
+    if event != "open" or not args or isinstance(args[0], int):  # a number: the import's own bytecode, opened a line before by name
+        return True
+    return str(args[0]).endswith(_CODE) or ".pyc." in str(args[0])
 
 
 def _reads_time_zone(event: str, args: tuple[Any, ...]) -> bool:

@@ -86,7 +86,10 @@ def test_a_revision_dated_back_to_the_first_release_is_seen_by_replay():
     assert early(leaked, inputs).num_rows == 0
     told = replay(leaked, inputs, family="cot", market="LE", sample=1000, seed=1)
     assert told.verdict == "failed"
-    assert len(told.differing) == leaked.num_rows
+    wrong = {(row["feature_name"], row["as_of"]) for row in leaked.to_pylist()}
+    seen = {(row["feature_name"], at(row["as_of"])): row["stored"] for row in told.differing}
+    assert wrong <= set(seen)
+    assert {seen[other] for other in set(seen) - wrong} == {"None (absent)"}  # the rows that should stand beside them
 
 
 def test_a_value_with_too_little_behind_it_is_seen():
@@ -116,7 +119,8 @@ def test_a_day_without_a_report_an_unknown_feature_and_a_missing_input_are_seen(
 
 def test_replay_passes_what_is_honest_and_names_what_is_not():
     told = replay(HONEST, INPUTS, family="cot", market="LE", sample=60, seed=7)
-    assert (told.verdict, told.compared, told.values) == ("passed", 60, 60)
+    assert told.verdict == "passed"
+    assert 60 <= told.values == told.compared < 80  # whole instants
     values = [1.5 if i == 3 else v for i, v in enumerate(HONEST["value"].to_pylist())]
     wrong = HONEST.set_column(HONEST.column_names.index("value"), HONEST.schema.field("value"), pa.array(values, pa.float64()))
     told = replay(wrong, INPUTS, family="cot", market="LE", sample=1000, seed=7)
@@ -146,7 +150,7 @@ def test_nothing_but_nulls_is_unproven_and_values_are_drawn_first():
     only_nulls = young.filter(pa.compute.is_null(young["value"]))
     told = replay(only_nulls, INPUTS, family="cot", market="LE", sample=10, seed=1)
     assert (told.verdict, told.values) == ("unproven", 0)
-    assert replay(young, INPUTS, family="cot", market="LE", sample=5, seed=1).values == 5
+    assert replay(young, INPUTS, family="cot", market="LE", sample=5, seed=1).values >= 5
 
 
 def test_the_naive_join_is_counted_to_the_cell(store):
