@@ -127,6 +127,7 @@ def test_ctrl_c_ends_a_wait_for_another_run_too():
     assert [table.status for table in stopped.tables] == ["not run"]
 
 
+@pytest.mark.slow
 def test_a_killed_run_is_ended_by_the_next_and_leaves_no_half_of_anything():
     program = (
         "import hydra_assets, os\n"

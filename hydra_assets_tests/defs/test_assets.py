@@ -99,6 +99,7 @@ def test_two_years_of_two_markets_once_per_market():
         assert all(synthetic)
 
 
+@pytest.mark.slow
 def test_look_back_reaches_into_earlier_months_of_the_lake():
     run(first="2024-10", last="2025-09")
     run(first="2025-10", last="2025-10")

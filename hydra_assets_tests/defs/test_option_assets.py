@@ -92,6 +92,7 @@ def test_from_bytes_to_features_and_every_check_passes(made, shared):
         assert desk.store.get_features_at("HE", ct(dt.date(2025, 12, 31), "19:00"))["opt_vrp_30"] is not None
 
 
+@pytest.mark.slow
 def test_a_second_time_month_by_month_writes_nothing(made, shared):
     """The fit depends on neither the batch nor the range that a day is computed in."""
     before = held()
@@ -221,6 +222,7 @@ def stamped_then(table, instant):
         return rows.filter(pc.equal(rows["available_at"], pa.scalar(instant, rows.schema.field("available_at").type))).to_pylist()
 
 
+@pytest.mark.slow
 def test_a_corrected_settlement_makes_vintages_of_everything_and_answers_before_it_stay(copied):
     """Five days later the exchange corrects what the options were put against: known from then on, not before."""
     corrected = at("2025-11-17 15:00")
@@ -403,6 +405,7 @@ def test_the_divergence_checks_see_them_too(copied):
 # ---------------------------------------------------------------- without options
 
 
+@pytest.mark.slow
 def test_a_market_without_options_has_empty_tables_and_a_reason(home):
     home.mkdir(parents=True)
     (home / "config.yaml").write_text("markets:\n  HE:\n    option_roots: []\n", encoding="utf-8")

@@ -225,6 +225,7 @@ def hashes(desk):
     return {path: hashlib.sha256(path.read_bytes()).hexdigest() for path in desk.lake.files("cot_disaggregated", "HE")}
 
 
+@pytest.mark.slow
 def test_a_row_revised_years_later_reaches_what_looks_back_to_it_and_nothing_before(home, instance):
     asked = {"first": "2025-01", "last": "2025-12"}
     seen = at("2029-03-01 10:00")
@@ -290,6 +291,7 @@ def test_a_corrected_calendar_moves_stamps_and_the_features_that_rest_on_them(ho
         assert notes[-1].versions["calendar"] == corrected.version
 
 
+@pytest.mark.slow
 def test_a_day_that_databento_mends_is_a_new_vintage_seen_when_it_was_seen(monkeypatch, instance):
     """Its condition and last_modified_date change, and one final settlement is another under the same stamp."""
     mended, asked = day("2025-12-10"), {"first": "2025-12", "last": "2025-12", "only": FUTURES}

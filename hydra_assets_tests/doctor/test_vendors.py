@@ -160,6 +160,7 @@ REVEALED = {
 
 
 @pytest.mark.parametrize("name", sorted(REVEALED))
+@pytest.mark.slow
 def test_a_rude_behaviour_is_on_the_page_and_nothing_else_is_wrong(name, start, look):
     day, verdict, text = REVEALED[name]
     page = look(start(name), day=day)

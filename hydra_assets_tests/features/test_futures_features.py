@@ -195,6 +195,7 @@ def test_each_row_says_something_new_and_never_before_its_inputs(case):
         assert (row["value"] is None) == (row["quality"] == "missing")
 
 
+@pytest.mark.slow
 def test_ten_years_give_the_long_windows():
     inputs = history(D(2014, 1, 2), D(2025, 3, 31))
     result = newest(compute("futures", inputs, market="HE", start=D(2025, 3, 3), end=D(2025, 3, 31)))

@@ -649,6 +649,7 @@ def test_an_archive_that_is_not_there_is_a_page_with_status_200(start_vendor, tm
         cftc(start_vendor(), tmp_path).fetch_once(2027)
 
 
+@pytest.mark.slow
 def test_the_member_of_the_history_is_spelt_otherwise(start_vendor):
     names = []
     for vendor in (start_vendor(), start_vendor("member_case")):

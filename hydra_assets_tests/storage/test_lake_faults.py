@@ -34,6 +34,7 @@ def some(n=200, seed=0):
     return pa.table({"x": [dice.random() for _ in range(n)], "name": [f"row {i}" for i in range(n)]})
 
 
+@pytest.mark.slow
 def test_kill_minus_nine_loses_nothing_acknowledged_and_leaves_nothing_half(tmp_path):
     program = (
         "import os, sys, datetime as dt, pyarrow as pa\n"
