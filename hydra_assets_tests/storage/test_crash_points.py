@@ -19,6 +19,7 @@ from hydra_assets_tests.conftest import at
 STRACE = shutil.which("strace")
 pytestmark = [
     pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore::hydra_assets.errors.UnprovenWarning"),  # its features are of no registered family
     pytest.mark.skipif(STRACE is None, reason="strace is not installed (Debian: apt-get install strace)"),
 ]
 CALLS = "pwrite64,fsync,fdatasync,ftruncate,link,linkat,rename,renameat,renameat2,unlink,unlinkat"
