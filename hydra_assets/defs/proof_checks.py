@@ -42,7 +42,7 @@ def no_lookahead(
 
 
 def replayed(report: CheckReport, lake: ParquetLake, store: FeatureStore, family: str, market: str, months: list[Month], seed: int) -> str:
-    """What stands at instants that are drawn equals what the raw rows that had arrived by then give, both ways, recomputed afresh."""
+    """The rows that stand at drawn instants equal what the raw rows that had arrived by then give, both ways, recomputed afresh."""
     settings = load_config()
     found = fresh_interpreter().run(
         replay,

@@ -203,7 +203,7 @@ def _audited(
 
 @dataclass(frozen=True)
 class _Margin:
-    """What two equal numbers may differ by: a share of them, half of a last digit, and the noise around zero."""
+    """Tolerance between two equal numbers: a share of them, half of a last digit, and the noise around zero."""
 
     relative: float
     absolute: float
@@ -291,7 +291,7 @@ def _column(
 def _later_and_earlier(
     order: np.ndarray, available: np.ndarray, low: np.ndarray, high: np.ndarray, times: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Of the equal vintages ``order[low:high]`` of each cell: the first that came later (-1: none), and whether one was known."""
+    """The equal vintages ``order[low:high]`` of each cell: position of the first that came later (-1: none), and whether one was known."""
     later, earlier = np.full(len(low), -1), np.zeros(len(low), dtype=bool)
     single = np.flatnonzero(high - low == 1)
     vintage = order[low[single]] if len(single) else low[single]

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from hydra_assets.closing import Closing
+from hydra_assets.core.instants import from_us, to_us
 from hydra_assets.errors import BudgetError
 from hydra_assets.private_files import make_file, make_folder
 from hydra_assets.sqlite_errors import Connection
@@ -201,11 +202,7 @@ class Ledger(Closing):
                     now.astimezone(dt.UTC).isoformat(),
                     budget.run,
                     int(budget.unattended),
-                    request["dataset"],
-                    request["schema"],
-                    request["symbols"],
-                    _us(request["start"]),
-                    _us(request["end"]),
+                    *_scope(request),
                     float(usd),
                     int(records),
                     int(size),
@@ -248,14 +245,7 @@ class Ledger(Closing):
         row = self._db.execute(
             "SELECT * FROM requests WHERE state = 'asked' AND sha256 IS NOT NULL AND dataset = ? AND schema = ? AND symbols = ?"
             " AND start_us = ? AND end_us = ? AND substr(asked_at, 1, 10) >= ? ORDER BY id DESC LIMIT 1",
-            (
-                request["dataset"],
-                request["schema"],
-                request["symbols"],
-                _us(request["start"]),
-                _us(request["end"]),
-                seen_since.isoformat(),
-            ),
+            (*_scope(request), seen_since.isoformat()),
         ).fetchone()
         return None if row is None else Unjudged(row["id"], row["sha256"], row["records"])
 
@@ -269,7 +259,7 @@ class Ledger(Closing):
         row = self._covering("state = 'asked' AND job IS NOT NULL", request, seen_since)
         if row is None:
             return None
-        at, span = dt.datetime.fromisoformat(row["asked_at"]), (_instant(row["start_us"]), _instant(row["end_us"]))
+        at, span = dt.datetime.fromisoformat(row["asked_at"]), (from_us(row["start_us"]), from_us(row["end_us"]))
         return Job(row["id"], row["job"], row["symbols"], *span, at, row["usd"], row["records"], row["bytes"])
 
     def job_ids(self) -> set[str]:
@@ -281,7 +271,7 @@ class Ledger(Closing):
         rows = self._db.execute(
             "SELECT sha256 FROM requests WHERE state = 'failed' AND sha256 IS NOT NULL AND dataset = ? AND schema = ? AND symbols = ?"
             " AND start_us = ? AND end_us = ?",
-            (request["dataset"], request["schema"], request["symbols"], _us(request["start"]), _us(request["end"])),
+            _scope(request),
         )
         return [str(row["sha256"]) for row in rows]
 
@@ -310,7 +300,7 @@ class Ledger(Closing):
         row = self._db.execute(
             "SELECT 1 FROM requests WHERE (state = 'kept' OR state = 'asked' AND job IS NOT NULL) AND dataset = ? AND schema = ?"
             " AND symbols = ? AND start_us < ? AND end_us > ? LIMIT 1",
-            (request["dataset"], request["schema"], request["symbols"], _us(request["end"]), _us(request["start"])),
+            (request["dataset"], request["schema"], request["symbols"], to_us(request["end"]), to_us(request["start"])),
         ).fetchone()
         return row is not None
 
@@ -369,14 +359,7 @@ class Ledger(Closing):
             f"SELECT * FROM requests WHERE {state} AND dataset = ? AND schema = ? AND symbols = ? AND start_us <= ? AND end_us >= ?"
             " AND substr(CASE WHEN job IS NULL THEN seen_at ELSE asked_at END, 1, 10) >= ?"
             " ORDER BY coalesce(seen_at, asked_at) DESC LIMIT 1",
-            (
-                request["dataset"],
-                request["schema"],
-                request["symbols"],
-                _us(request["start"]),
-                _us(request["end"]),
-                seen_since.isoformat(),
-            ),
+            (*_scope(request), seen_since.isoformat()),
         ).fetchone()
         return row
 
@@ -396,10 +379,6 @@ class Ledger(Closing):
             raise
 
 
-def _us(when: dt.datetime) -> int:
-    delta = when.astimezone(dt.UTC) - dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
-    return (delta.days * 86_400 + delta.seconds) * 1_000_000 + delta.microseconds
-
-
-def _instant(us: int) -> dt.datetime:
-    return dt.datetime(1970, 1, 1, tzinfo=dt.UTC) + dt.timedelta(microseconds=us)
+def _scope(request: Mapping[str, Any]) -> tuple[str, str, str, int, int]:
+    """Dataset, schema, symbols, start and end of a request, as the table of requests keeps them."""
+    return request["dataset"], request["schema"], request["symbols"], to_us(request["start"]), to_us(request["end"])

@@ -21,7 +21,7 @@ _PACKAGE = "hydra_assets"
 @dataclass(frozen=True)
 class CodeRead:
     """
-    What the lint says of a feature's code.
+    Findings of the lint in a feature's code, and the code it could not read.
 
     Attributes:
         findings: in the files read.
