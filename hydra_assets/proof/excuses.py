@@ -35,8 +35,8 @@ class MonthExcuses:
         other = frozenset(month for month, keys in kept.items() if keys and now not in keys)
         names = [feature.name for feature in of_family(family)]
         months: dict[str, set[str]] = {name: set() for name in names}
-        told = store.publishes(market).group_by(["month", "features"]).aggregate([])
-        for month, scope in zip(told["month"].to_pylist(), told["features"].to_pylist(), strict=True):
+        publishes = store.publishes(market).group_by(["month", "features"]).aggregate([])
+        for month, scope in zip(publishes["month"].to_pylist(), publishes["features"].to_pylist(), strict=True):
             for name in months.keys() & set(scope.split(",")):
                 months[name].add(month)
         outdated = frozenset(map(str, outdated_months(store, lake, family, market)))

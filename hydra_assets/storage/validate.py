@@ -57,9 +57,9 @@ def _refuse_contradicting(table: pa.Table, folder: Folder) -> None:
     """Refuse a column that is named like a part of the path and says something else: other engines read the path."""
     parts = {"data_type": folder.data_type, "market": folder.market, "year": folder.year, "month": folder.month}
     for name in parts.keys() & set(table.column_names):
-        said = pc.unique(table[name]).to_pylist()
+        values = pc.unique(table[name]).to_pylist()
         right = {parts[name], str(parts[name]), f"{parts[name]:02d}"} if isinstance(parts[name], int) else {parts[name]}
-        wrong = [value for value in said if value not in right]
+        wrong = [value for value in values if value not in right]
         if wrong:
             raise SchemaError(f"{folder.key}: column {name!r} says {wrong[0]!r} against its folder; leave the column out")
 
