@@ -49,7 +49,7 @@ def fill(store: FeatureStore, markets: list[str], features: list[str], days: int
 
 
 def frontier(store: FeatureStore, markets: list[str], features: list[str]) -> dict[str, pl.DataFrame]:
-    """What Polars and DuckDB join against."""
+    """The table that Polars and DuckDB join against."""
     out = {}
     with store._table.snapshot():
         found = {market: store._frontiers(market, features, None) for market in markets}

@@ -1,4 +1,4 @@
-"""What may depend on what, and who may read what: held for every asset and every module there is, those added later too."""
+"""Allowed dependencies and reads, checked for every asset and every module, those added later too."""
 
 import ast
 import re
@@ -380,3 +380,28 @@ def test_the_library_for_cot_is_imported_in_its_child_process_alone():
     at_import = [name.name for node in child.tree.body if isinstance(node, ast.Import) for name in node.names]
     at_import += [str(node.module) for node in child.tree.body if isinstance(node, ast.ImportFrom)]
     assert not [name for name in at_import if name.startswith("cot_reports")]  # its parent imports names of this module
+
+
+# ---------------------------------------------------------------- words
+
+RIDDLES = re.compile(r"(What|Of|Who|Where|When|Whose|Which)\b")
+
+
+def riddles(tree):
+    """First lines of docstrings that open with a relative clause, which the reader must solve."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            text = ast.get_docstring(node) or ""
+            if RIDDLES.match(text):
+                yield text.partition("\n")[0]
+
+
+@pytest.mark.parametrize("folder", ["hydra_assets", "hydra_assets_tests", "benchmarks"])
+def test_a_first_line_says_what_the_thing_is_or_does(folder):
+    files = sorted((PACKAGE.parent / folder).rglob("*.py"))
+    assert files
+    assert {str(file): lines for file in files if (lines := list(riddles(ast.parse(file.read_text()))))} == {}
+
+
+def test_a_riddle_would_be_seen():
+    assert list(riddles(ast.parse('def f():\n    """What is left.\n\n    More."""'))) == ["What is left."]

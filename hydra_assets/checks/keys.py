@@ -9,13 +9,13 @@ from hydra_assets.checks.report import CheckReport
 
 @check("keys_unique", applies_to=every_table, severity="blocks", reads="recordings")
 def keys_unique(report: CheckReport, scope: Scope, rows: pa.Table) -> str:
-    """No vintage of a key stands twice: in one recording of a derived table (which may record it again), in all of a raw one."""
+    """No key has duplicate vintages: in one recording of a derived table (which may record it again), in all of a raw one."""
     table = scope.table
     # Vendor-stamped prints can share an available_at if both were captured late, so stamped_at is part of the key.
     names = [*table.key, "as_of", *(["stamped_at"] if table.stamps == "vendor" else []), "available_at"]
     report.count(rows.num_rows)
     if rows.num_rows:
-        once = rows.filter(pc.invert(rows["restamped"]))  # restamped rows legitimately appear twice
+        once = rows.filter(pc.invert(rows["restamped"]))  # restamped rows are legitimate duplicates
         by = [*names, *(["recording"] if table.stamps == "derived" else [])]
         counted = once.group_by(by).aggregate([([], "count_all")])
         for row in counted.filter(pc.greater(counted["count_all"], 1)).select([*names, "count_all"]).to_pylist():

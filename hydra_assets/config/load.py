@@ -388,7 +388,7 @@ def _option_roots(value: object, file: str, place: str) -> tuple[OptionRoot, ...
     names = [option_root.root for option_root in roots]
     for name in names:
         if not _SYMBOL.fullmatch(name) or names.count(name) > 1:
-            raise ConfigError(f"{file}: {place}: {name!r} is no usable name of a root, or stands twice")
+            raise ConfigError(f"{file}: {place}: {name!r} is no usable name of a root, or a duplicate")
     return tuple(roots)
 
 

@@ -68,7 +68,7 @@ class DailyPrints:
                 if n < window.at_least:
                     found.setdefault(row, f"only {n} sessions of {_named(window)} were out in its window; a value needs {window.at_least}")
             arrived |= prints.arrived(session, window, available)
-            # What arrived before the day began is known when it begins.
+            # Rows that arrived before the day began are known when it begins.
             arrived |= (available == as_of) & prints.arrived_before(session, window, available)
         for row in np.flatnonzero(~arrived).tolist():
             found.setdefault(row, "no input inside its windows arrived at that instant")

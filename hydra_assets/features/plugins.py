@@ -90,7 +90,7 @@ def _problem(feature: object, families: Mapping[str, Family], taken: Collection[
     if is_label(feature.name):
         return f"{feature.name} is no Feature but a label, known only after the fact", "choose another name, or join it as a label"
     if feature.name in taken:
-        return f"declared twice: {feature.name}", "rename one of each"
+        return f"duplicate declaration: {feature.name}", "rename one of each"
     if feature.family not in families:
         remedy = f"choose one of {', '.join(families)}; a family of its own is a package and a row in hydra_assets/features/registry.py"
         return f"{feature.name}: there is no family {feature.family!r}", remedy

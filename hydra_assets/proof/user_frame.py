@@ -125,7 +125,7 @@ def _arrow(frame: Any, time: str) -> pa.Table:
 def _refuse_duplicates(names: Sequence[str]) -> None:
     duplicates = sorted({name for name in names if names.count(name) > 1})
     if duplicates:
-        raise SchemaError(f"columns {duplicates} stand twice in the frame; give each a name of its own")
+        raise SchemaError(f"duplicate columns {duplicates} in the frame; give each a name of its own")
 
 
 def _times(column: pa.ChunkedArray, name: str, timezone: str | None) -> np.ndarray:

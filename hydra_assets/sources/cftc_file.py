@@ -83,7 +83,7 @@ class CotFile:
         if missing or len(set(header)) != len(header):
             duplicates = sorted({name for name in header if header.count(name) > 1})
             unknown = list(_unknown(header))
-            raise VendorContentError(f"{place}: missing columns {missing}, twice {duplicates}, unknown columns {unknown}")
+            raise VendorContentError(f"{place}: missing columns {missing}, duplicate columns {duplicates}, unknown columns {unknown}")
         return cls(header, tuple(lines), place)
 
     @property

@@ -133,9 +133,7 @@ class BatchJobs:
             if state == "done":
                 return
             if state == "expired":
-                reason = (
-                    f"{request}: batch job {job.id} (${job.usd:,.4f}) expired before its file was downloaded; the next run buys it again"
-                )
+                reason = f"{request}: batch job {job.id} (${job.usd:,.4f}) expired before its file was downloaded; the next run submits and pays it again"
                 self._ledger.end(job.number, refused=False, reason=reason)
                 raise VendorRefusedError(reason)
             report(f"{request}: batch job {job.id} is {state}" + (f", {progress} %" if progress else ""))

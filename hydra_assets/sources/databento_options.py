@@ -108,7 +108,7 @@ def parse_option_definitions(
         bad |= fault
     strange = np.flatnonzero(other_unit & (tick > 0))
     _refuse_other_units(rows["raw_symbol"][strange], tick[strange], len(rows), strike[~bad], market, settlement, place)
-    # Of several messages of one instant about one option the vendor's last one stands.
+    # Several messages of one instant about one option: the vendor's last one stands.
     kept = np.flatnonzero(~bad)
     kept = kept[last_of(rows["instrument_id"][kept].astype(np.int64), stamp[kept])]
     repeated = len(rows) - int(bad.sum()) - len(kept)

@@ -58,7 +58,7 @@ def parse_definitions(
     ends = rows["expiration"] != UNDEF_TIME
     quarantined = [f"{row['raw_symbol'].decode()} (id {row['instrument_id']}): no expiration" for row in rows[~ends]]
     left_out = len(raw) - len(rows)
-    # Of several messages of one instant about one contract the vendor's last one stands.
+    # Several messages of one instant about one contract: the vendor's last one stands.
     kept = np.flatnonzero(ends)
     kept = kept[last_of(rows["instrument_id"][kept].astype(np.int64), stamp[kept])]
     repeated = int(ends.sum()) - len(kept)

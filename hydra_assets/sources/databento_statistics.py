@@ -91,7 +91,7 @@ def parse_statistics(
         keep &= ~fault
     final, silent, provisional = _finality(raw, days, stamp, settled & keep, deleted)
     keep &= ~provisional
-    # Of several messages of one instant about one number the vendor's last one stands.
+    # Several messages of one instant about one number: the vendor's last one stands.
     kept = np.flatnonzero(keep)
     newest = kept[last_of(numbers[kept], raw["stat_type"][kept].astype(np.int64), days[kept], stamp[kept])]
     raw, numbers, stamp, row, days = raw[newest], numbers[newest], stamp[newest], row[newest], days[newest]

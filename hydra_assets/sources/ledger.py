@@ -28,7 +28,7 @@ CREATE TABLE IF NOT EXISTS days(
     captured_at TEXT NOT NULL, status TEXT NOT NULL DEFAULT 'available', PRIMARY KEY(data_type, market, day)) WITHOUT ROWID;
 """
 AVAILABLE = "available"  # the condition of a day of which the vendor says nothing else
-# What was asked counts as spent until the vendor is known to have refused: after a kill nobody knows.
+# A request counts as spent until the vendor is known to have refused it: after a kill nobody knows.
 _SPENT = "state != 'refused'"
 
 

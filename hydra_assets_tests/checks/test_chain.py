@@ -52,7 +52,7 @@ def test_strikes_without_quotes_near_the_money_are_reports(chain):
 
 
 def test_far_strikes_and_a_handful_near_the_money_may_be_bare():
-    """Of thirty-one strikes twenty-two are far out; of one expiration but three options lie near."""
+    """Twenty-two of thirty-one strikes are far out; one expiration has only three options near the money."""
     wide = build_chain(History(FIRST, 1, strikes=31).tables())
     far = pc.greater(pc.abs(pc.ln(pc.divide(wide["strike"], wide["forward"]))), 0.1)
     december = pc.equal(wide["underlying"], "HEZ5")

@@ -1,4 +1,4 @@
-"""What is late, by the calendars: never on a Sunday or a holiday, and Dagster's own policy wider than any regular pause."""
+"""Lateness by the calendars: never on a Sunday or a holiday, and Dagster's own policy wider than any regular pause."""
 
 import datetime as dt
 from itertools import pairwise

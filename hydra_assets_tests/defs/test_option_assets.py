@@ -280,7 +280,7 @@ def test_a_restated_quote_is_known_when_it_was_seen(copied):
 
 
 def _liquid_quotes(quotes):
-    """Of the day's quotes those of out-of-the-money options that a smile of the December future used."""
+    """The day's quotes of out-of-the-money options that a smile of the December future used."""
     with hydra_assets.open() as desk:
         chain = vintages(desk, "option_chain")
     day = pa.scalar(at(str(DAY)), chain.schema.field("as_of").type)
@@ -293,7 +293,7 @@ def _liquid_quotes(quotes):
 
 
 def without_features(desk_home):
-    """Of the copied home, what features were made of: no feature table of the options, no store."""
+    """The copied home's inputs of features: no feature table of the options, no store."""
     for path in desk_home.glob("sample/lake/data_type=option_features"):
         shutil.rmtree(path)
     for path in desk_home.glob("sample/store.sqlite*"):

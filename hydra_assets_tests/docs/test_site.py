@@ -16,7 +16,7 @@ DOCS = ROOT / "docs"
 
 
 class Addresses(HTMLParser):
-    """What a browser would fetch by itself for a page."""
+    """The resources that a browser fetches by itself for a page."""
 
     def __init__(self):
         super().__init__()

@@ -132,7 +132,7 @@ def test_features_of_others_that_do_not_load(monkeypatch):
     given[:] = [Entry("good", good), Entry("strange", ["text"])]
     assert "'text' is no Feature" in found("features of others")["told"]
     given[:] = [Entry("good", good), Entry("again", [good])]
-    assert "declared twice: own_one" in found("features of others")["told"]
+    assert "duplicate declaration: own_one" in found("features of others")["told"]
     given[:] = [Entry("good", good)]
     assert found("features of others")["status"] == "ok"
 

@@ -371,5 +371,5 @@ def test_third_parties_add_features_by_entry_point_and_may_not_take_a_name(monke
     monkeypatch.setattr(room, "entry_points", lambda group: [Entry(taken)])
     assert [feature for feature in room.registered() if feature.name == "cot_mm_net"] == [taken]  # the name stays ours
     (fault,) = room.plugin_faults()
-    assert "hydra_assets.features: mine: declared twice: cot_mm_net; rename one of each" in str(fault)
+    assert "hydra_assets.features: mine: duplicate declaration: cot_mm_net; rename one of each" in str(fault)
     room.registered.cache_clear()

@@ -1,5 +1,5 @@
 """
-What simpler ways of reading an options chain get wrong, each by a case with its right answer.
+Cases that simpler ways of reading an options chain get wrong, each with its right answer.
 
 The wrong answer of the simpler way stands in the test's own words, or is computed beside the right one, so that a reader sees what
 is at stake.

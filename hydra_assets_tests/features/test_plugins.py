@@ -144,7 +144,7 @@ WEEK = (Window("cot_disaggregated", 0),)
         ({"family": "mine"}, "there is no family 'mine'"),
         ({"name": "a,b"}, "other characters"),
         ({"name": "label_fwd_5d"}, "label"),
-        ({"name": "cot_mm_net"}, "declared twice"),
+        ({"name": "cot_mm_net"}, "duplicate declaration"),
         ({"function": 3}, "cannot be called"),
         ({"windows": (Window("cot_disaggregated", 0, 1),)}, "which nobody knows yet"),
         ({"windows": (Window("cot_disaggregated", -1, -3),)}, "begins"),

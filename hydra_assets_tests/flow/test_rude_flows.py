@@ -83,7 +83,7 @@ def rows(home: Home, table: str, market: str) -> pd.DataFrame:
 
 
 def identities(frame: pd.DataFrame, table: str) -> pd.DataFrame:
-    """What a table says something about: a contract and its day, of statistics with their kind."""
+    """The things a table describes: a contract and its day, for statistics with their kind."""
     names = [name for name in ("cftc_code", "instrument", "stat", "as_of") if name in frame]
     return frame[names].drop_duplicates()
 
@@ -108,7 +108,7 @@ def test_every_check_passes_that_passes_at_the_polite_vendor(homes):
 
 
 def lost_rows(homes, era) -> dict[str, pd.DataFrame]:
-    """Of each raw table what the polite home says something about and the rude one does not."""
+    """The keys of each raw table that the polite home has and the rude one lacks."""
     lost = {}
     for table in RAW:
         wanted, held = (identities(rows(homes[name][0], table, era.market), table) for name in ("polite", "rude"))

@@ -10,7 +10,7 @@ HERE = "127.0.0.1:3000"
 
 
 def sent(kind="http", method="POST", path="/graphql", **headers):
-    """What the application saw (None where nothing), and what went back."""
+    """The request that the application saw (None without one), and the response."""
     seen, back = [], []
 
     async def app(scope, receive, send):

@@ -140,7 +140,7 @@ def test_prices_fall_with_the_strike_of_a_call_and_are_convex_and_rise_with_vol(
 @settings(max_examples=20)
 @given(st.integers(0, 2**32 - 1))
 def test_the_order_and_the_size_of_a_batch_change_no_bit(seed):
-    """Of implied volatilities, fits, moments, deltas: what is computed alone is what is computed in a month's batch."""
+    """Implied volatilities, fits, moments and deltas computed alone equal those of a month's batch."""
     dice = np.random.default_rng(seed)
     n = 23
     k, vol, tau = dice.uniform(-0.4, 0.4, n), dice.uniform(0.1, 0.8, n), dice.uniform(0.01, 1.0, n)
@@ -390,7 +390,7 @@ def test_the_delta_method_says_what_repeated_samples_do():
 
 @given(st.floats(0.005, 0.1), st.floats(-0.8, 0.8), st.floats(0.1, 0.8), st.integers(0, 4))
 def test_the_gradient_of_a_delta_is_the_slope_it_says(theta, rho, share, which):
-    """Of each raw parameter alone, by bumping it: the standard error is the slope's size times the parameter's."""
+    """Standard errors of one raw parameter at a time, by bumping it: the slope's size times the parameter's error."""
     raw = RawSvi.of_ssvi(theta=theta, rho=rho, phi=largest_phi(np.array([theta]), np.array([rho])) * share)
     covariance = np.zeros((1, 5, 5))
     covariance[0, which, which] = 1.0

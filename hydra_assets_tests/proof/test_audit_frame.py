@@ -251,7 +251,7 @@ def test_naive_times_are_refused_with_the_remedy_and_localised_on_request(known,
         (lambda df: df.assign(time=7), InvalidTimeError, "holds int64, no instants"),
         (lambda df: df.assign(cot_mm_net="many"), SchemaError, "'cot_mm_net' holds .*no numbers"),
         (lambda df: df[["time", "market"]].assign(mine=1.0), SchemaError, "no column of the frame is a feature"),
-        (lambda df: pd.concat([df, df["cot_mm_net"]], axis=1), SchemaError, "stand twice"),
+        (lambda df: pd.concat([df, df["cot_mm_net"]], axis=1), SchemaError, "duplicate columns"),
         (lambda df: df.to_dict(), SchemaError, "not dict"),
     ],
 )

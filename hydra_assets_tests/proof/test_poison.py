@@ -174,7 +174,7 @@ def beside_the_average(board):
 
 
 def newest_report(inputs, feature, request):
-    """Of every report the value that was printed last."""
+    """The last printed value of every report."""
     rows = inputs["cot_features"].sort_by([("as_of", "ascending"), ("available_at", "ascending")])
     last = dict(zip(days_of(rows).tolist(), rows["value"].to_pylist(), strict=True))
     return spoken(feature, rows, np.array([last[day] for day in days_of(rows).tolist()]), request)
@@ -279,7 +279,7 @@ def test_what_is_known_between_two_microseconds_counts_as_known_at_the_later_one
 
 
 def described(table, name):
-    """What the rows are of: their keys and days."""
+    """The keys and days of the rows."""
     return {tuple(row.values()) for row in table.select([*TABLES[name].key, "as_of"]).to_pylist()}
 
 

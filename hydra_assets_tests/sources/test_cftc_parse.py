@@ -75,7 +75,7 @@ def test_missing_renamed_and_doubled_columns_are_errors_that_list_the_difference
     def doubled(header, rows):
         header[header.index("Open_Interest_Old")] = "Open_Interest_All"
 
-    with pytest.raises(VendorContentError, match=r"twice \['Open_Interest_All'\]"):
+    with pytest.raises(VendorContentError, match=r"duplicate columns \['Open_Interest_All'\]"):
         parse(bent(doubled))
 
 

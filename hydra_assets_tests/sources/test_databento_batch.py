@@ -99,7 +99,7 @@ def test_a_download_that_broke_off_goes_on_from_there(tmp_path):
 
 def test_an_expired_job_is_told_and_bought_again_by_the_next_run_alone(tmp_path):
     with serving("expired_jobs") as vendor, asking(vendor, tmp_path) as late:
-        with pytest.raises(VendorRefusedError, match="expired before its file was downloaded; the next run buys it again"):
+        with pytest.raises(VendorRefusedError, match="expired before its file was downloaded; the next run submits and pays it again"):
             late.fetch(request())
         assert [row["state"] for row in late.ledger.requests()] == ["failed"]
         price = late.ledger.spent()

@@ -1,4 +1,4 @@
-"""What callers hold works, or is refused by name with an error of ours, at every public entry of lake, store, sessions and labels."""
+"""Arguments of every type that callers hold: each works, or is refused by name with our own error, at every public entry."""
 
 import datetime as dt
 

@@ -1,4 +1,4 @@
-"""What a re-download may add to the lake, and from when on it counts as known."""
+"""Rows that a re-download may add to the lake, and the instant from which they count as known."""
 
 import datetime as dt
 import json

@@ -102,7 +102,7 @@ def filled(store):
 
 
 def reads(monkeypatch):
-    """Which series are read row by row."""
+    """The series that are read row by row."""
     seen, real = [], SqliteFactTable._checked
     monkeypatch.setattr(
         SqliteFactTable, "_checked", lambda self, series, row, place: (seen.append(place[-1]), real(self, series, row, place))[1]

@@ -1,4 +1,4 @@
-"""What was handed out is kept, and held against the lake later: each way of being wrong is seen, and told from the others."""
+"""The log of served values, compared with the lake later: each kind of fault is found and named apart from the others."""
 
 import datetime as dt
 import shutil

@@ -46,7 +46,7 @@ class Demo:
         return done
 
     def snippet(self, text: str) -> str:
-        """What a program of a page prints over the same home, run in this process."""
+        """The output of a page's program over the same home, run in this process."""
         done = subprocess.CompletedProcess(text, 0, "", "")
         with self._printed(done):
             exec(compile(text, "the snippet", "exec"), {"__name__": "__main__"})  # noqa: S102  our own pages

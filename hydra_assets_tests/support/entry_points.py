@@ -12,7 +12,7 @@ ROOM = importlib.import_module("hydra_assets.features.compute")  # the package's
 
 
 class Entry:
-    """What `importlib.metadata.entry_points` would give."""
+    """The answer that `importlib.metadata.entry_points` would give."""
 
     name = "theirs"
 

@@ -67,7 +67,7 @@ def standing(rows, day, known_at):
 
 
 class Known:
-    """What the inputs, as tables or as lists of rows, say at *known_at*."""
+    """The inputs, as tables or as lists of rows, as known at *known_at*."""
 
     def __init__(self, inputs, known_at, multiplier=400.0):
         self.mult = multiplier

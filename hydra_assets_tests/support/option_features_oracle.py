@@ -28,7 +28,7 @@ def worst(*words):
 
 
 def newest(rows, **where):
-    """Of rows with these cells the one with the greatest stamp, then the latest; None without any."""
+    """The row with these cells and the greatest stamp, the latest of equals; None without any."""
     found = [row for row in rows if all(row[name] == value for name, value in where.items())]
     return max(found, key=lambda row: (row.get("stamped_at") or row["available_at"], row["available_at"]), default=None)
 

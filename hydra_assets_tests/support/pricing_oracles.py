@@ -1,4 +1,4 @@
-"""What the options math is held against: 40 digits, QuantLib, and markets whose truth is known."""
+"""References for the options math: 40 digits, QuantLib, and markets whose truth is known."""
 
 import numpy as np
 import pytest

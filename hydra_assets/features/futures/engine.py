@@ -314,7 +314,7 @@ class VintageEngine:
         new = (quality != state.last_quality[sessions]) | ~same_numbers(value, state.last_value[sessions])
         state.last_value[sessions[new]], state.last_quality[sessions[new]] = value[new], quality[new]
         if new.any():
-            # What is complete before its day (Friday's open interest, out on Sunday, enters Monday's row) is known when the day begins.
+            # A figure complete before its day (Friday's open interest, out on Sunday, enters Monday's row) is known when the day begins.
             state.rows.append((sessions[new], np.maximum(at, panel.as_of[sessions])[new], value[new], quality[new]))
 
 

@@ -128,7 +128,7 @@ def _fit(slices: _Slices, n: int, state: Ints, row: Ints, rules: OptionRules) ->
         k = np.log(strike / forward)
     of_state = {name: _first_of(values, state, n) for name, values in (("forward", forward), ("tau", tau), ("tick", tick))}
 
-    # Of a strike at the forward both rights are out of the money: the tighter one counts.
+    # At a strike equal to the forward both rights are out of the money: the tighter one counts.
     order = np.lexsort((error, strike, state))
     quoted = order[liquid[order]]
     distinct = np.r_[True, (state[quoted][1:] != state[quoted][:-1]) | (strike[quoted][1:] != strike[quoted][:-1])][: len(quoted)]

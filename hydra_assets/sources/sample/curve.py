@@ -2,8 +2,8 @@
 A seeded, SYNTHETIC futures curve: what the embedded vendor publishes of a market, a pure function of the date.
 
 Nothing here was ever traded. Term structure with a season, a common level that wanders and returns, open interest that grows and
-moves on to the next contract, volume, settlements first preliminary and then final, corrections, deletions. Asked twice, or asked
-for a longer stretch, it gives the same numbers for the same day.
+moves on to the next contract, volume, settlements first preliminary and then final, corrections, deletions. Repeated and longer
+requests give the same numbers for the same day.
 """
 
 import datetime as dt

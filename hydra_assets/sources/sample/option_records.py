@@ -191,7 +191,7 @@ class OptionPublisher(MonthlyRecords):
             early, one = morning - 60 * NS_PER_S, slice(wrong, wrong + 1)
             for at, action in ((early, None), (early + 20 * NS_PER_S, enum_of(dbn.StatUpdateAction).DELETE)):
                 parts.append(say(chain.number[one], kinds.OPEN_INTEREST, np.array([at]), chain.interest[one] * 10, action=action))
-        # What the session says of itself carries no reference date, and no settlement flags.
+        # A session's figures about itself carry no reference date and no settlement flags.
         spoken = say(chain.number[traded], kinds.OPENING_PRICE, self._opens(day) + traded * 900_000, settle[traded], dated=False)
         numbers = np.array([number for _, number in self._combinations(day)])
         combined = say(numbers, kinds.OPEN_INTEREST, np.full(COMBINATIONS, morning), np.zeros(COMBINATIONS))
