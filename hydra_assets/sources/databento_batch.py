@@ -132,8 +132,10 @@ class BatchJobs:
             state, progress = str(details.get("state")), details.get("progress")
             if state == "done":
                 return
+            if state == "expired":
                 event = f"batch job {job.id} (${job.usd:,.4f}) expired before its file was downloaded"
                 reason = f"{request}: {event}; the next run submits and pays it again"
+                self._ledger.end(job.number, refused=False, reason=reason)
                 raise VendorRefusedError(reason)
             report(f"{request}: batch job {job.id} is {state}" + (f", {progress} %" if progress else ""))
             if time.monotonic() + pause > until:
