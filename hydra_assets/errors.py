@@ -133,3 +133,7 @@ class ShortAnswerError(VendorContentError):
 
 class UnprovenWarning(UserWarning):
     """A default training frame takes in a series that no registered feature claims."""
+
+
+class UnknownTableWarning(UserWarning):
+    """A table was read whose name neither the package nor the lake knows; the answer is empty."""

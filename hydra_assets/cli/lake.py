@@ -8,7 +8,7 @@ from rich import box
 from rich.table import Table
 
 from hydra_assets.cli.console import JsonOption, WorldOption, bar, console, errors, print_json
-from hydra_assets.errors import InvalidTimeError
+from hydra_assets.errors import ConfigError, InvalidTimeError
 
 if TYPE_CHECKING:
     from hydra_assets.storage.lake import ParquetLake
@@ -28,7 +28,7 @@ def ls(data_type: DataType = None, market: MarketOption = None, world: WorldOpti
     "Replaced" are files that a compaction has merged; readers skip them, and a vacuum removes them. Rows are those recorded:
     every vintage, and tombstones too.
     """
-    lake = _lake(world)
+    lake = _lake(world, data_type)
     found: dict[tuple[str, str], dict[str, Any]] = {}
     with bar("reading footers", len(lake.folders(data_type, market))) as step:
         for folder in lake.folders(data_type, market):
@@ -99,7 +99,7 @@ def compact(
     Many small files make reading slow, not wrong: every read answers the same before and after, also under recorded_by. It may
     run beside writers and readers. The files merged stay on the disk until a vacuum.
     """
-    lake = _lake(world)
+    lake = _lake(world, data_type)
     end = None if until is None else _last_day(until)
     folders = [f for f in lake.folders(data_type, market) if end is None or (f.year, f.month) <= (end.year, end.month)]
     with bar("compacting", len(folders)) as step:
@@ -132,13 +132,18 @@ def vacuum(
     console.print(f"{len(gone):,} replaced files removed.")
 
 
-def _lake(world: str | None) -> "ParquetLake":
+def _lake(world: str | None, data_type: str | None = None) -> "ParquetLake":
+    """The lake of *world*; raises ConfigError where nobody knows the table *data_type*."""
     from hydra_assets.config.home import resolve_home  # Arrow takes a second to load; --help needs none of it
     from hydra_assets.storage.lake import ParquetLake
 
     home = resolve_home(world)
     home.create()
-    return ParquetLake(home.lake, world=home.world)
+    lake = ParquetLake(home.lake, world=home.world)
+    message = None if data_type is None else lake.unknown_table(data_type)
+    if message is not None:
+        raise ConfigError(f"--table: {message}")
+    return lake
 
 
 def _last_day(month: str) -> dt.date:

@@ -54,6 +54,6 @@ def _description(table: Table, own: str | None) -> str:
             own or table.description,
             _STEP[table.group],
             f"One row per {key} and `available_at`, which is {_STAMPS[table.stamps]}.",
-            f"Read it: `hydra_assets.open().lake.read_known('{table.name}', 'HE', known_at, key={list(table.key)!r})`.",
+            f"Read it: `hydra_assets.open().lake.read_known('{table.name}', 'HE', known_at)`.",
         ]
     )

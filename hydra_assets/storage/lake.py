@@ -40,6 +40,7 @@ from hydra_assets.storage.local import LocalStorage
 from hydra_assets.storage.look_log import log_look, looks_of
 from hydra_assets.storage.names import adopt_world, checked_name
 from hydra_assets.storage.restamp import restamped
+from hydra_assets.storage.unknown_table import unknown_table, warn_of
 from hydra_assets.storage.validate import days_of, read_schema, stamped, utc_day, validated
 
 __all__ = ["Folder", "Look", "ParquetLake", "WriteInfo"]
@@ -67,6 +68,7 @@ class ParquetLake:
         self.base_path = self._storage.path("")
         self.world = adopt_world(self._storage, world, f"lake {self.base_path}")
         self._reader = FolderReader(self._storage, self.world)
+        self._said: set[str] = set()  # names of unknown tables, each said once
 
     # ---------------------------------------------------------------- writing
 
@@ -214,6 +216,7 @@ class ParquetLake:
 
         What `features.compute` and the builders of derived tables are given; every other reader names a ``known_at``.
         """
+        _own_key(data_type, key)
         table = self._rows(data_type, market, start, end)
         if not table.num_rows:
             return without_hidden(table)
@@ -248,15 +251,17 @@ class ParquetLake:
 
         Args:
             known_at: inclusive cut on ``available_at``.
-            key: with or without ``as_of``; default the table's own.
+            key: with or without ``as_of``; default the table's own, and a table of the package has no other.
             recorded_by: inclusive cut on the recording: what this lake would have answered then.
 
         Raises:
+            SchemaError: another key than the table's own, or none for a table written without one.
             InvalidTimeError: naive, or *recorded_by* lies in the future.
         """
         cut = to_us(known_at, what="known_at", rounding="floor")
         by = None if recorded_by is None else to_us(recorded_by, what="recorded_by", rounding="floor")
         checked_name(data_type, "data_type"), checked_name(market, "market")
+        _own_key(data_type, key)
         if by is not None:
             if by > now_us():
                 raise InvalidTimeError(f"recorded_by {recorded_by} lies in the future; what will be recorded is not known")
@@ -359,7 +364,15 @@ class ParquetLake:
         one_type = checked_name(data_type, "data_type") if data_type is not None else "*"
         one_market = checked_name(market, "market") if market is not None else "*"
         keys = self._storage.folders(f"data_type={one_type}/market={one_market}/year=*/month=*")
+        if data_type is not None and not keys:
+            self._say_once(data_type)
         return [folder for key in keys if (folder := folder_of(key)) is not None]
+
+    def unknown_table(self, name: str) -> str | None:
+        """The message on a table that neither the package nor this lake knows, with the near names; None for a known one."""
+        if name in TABLES or len(read_schema(self._storage, checked_name(name, "data_type"))):
+            return None
+        return unknown_table(name, {folder.data_type for folder in self.folders()})
 
     def newest_recorded(self, folder_key: str) -> dt.datetime | None:
         """The newest recording in the folder of *folder_key*, or None."""
@@ -476,6 +489,13 @@ class ParquetLake:
         """The month folders of one table and market; neither may be left out."""
         return self._between(checked_name(data_type, "data_type"), checked_name(market, "market"), start, end)
 
+    def _say_once(self, data_type: str) -> None:
+        """Warn of a table that nobody knows, the first time that this lake is asked for it."""
+        message = None if data_type in self._said else self.unknown_table(data_type)
+        if message is not None:
+            self._said.add(data_type)
+            warn_of(f"{message} (read as an empty table from the lake {self.base_path})")
+
     def _rows(self, data_type: str, market: str, start: dt.date | None, end: dt.date | None) -> pa.Table:
         schema = read_schema(self._storage, checked_name(data_type, "data_type"))
         table = self._load(self._of(data_type, market, start, end), schema)
@@ -523,18 +543,29 @@ def _existing(table: pa.Table, group: np.ndarray | None) -> Existing:
     return Existing(table, recorded, retracted)
 
 
+def _own_key(data_type: str, key: Sequence[str] | None) -> list[str] | None:
+    """
+    The key of a table: that of the package where it knows the table, else *key* as given.
+
+    Raises:
+        SchemaError: *key* is another one than the known table's own.
+    """
+    own = list(TABLES[data_type].key) if data_type in TABLES else None
+    given = None if key is None else names_of(key, "key")
+    if own is not None and given is not None and {*given, "as_of"} != {*own, "as_of"}:
+        raise SchemaError(f"{data_type}: its key is {own}, not {given}; leave the key out")
+    return given if own is None else own
+
+
 def _row_key(data_type: str, key: Sequence[str] | None, table: pa.Table) -> list[str]:
     """
-    The columns that tell rows apart, ``as_of`` last: *key*, else the known table's own, else that of the footers.
+    The columns that tell rows apart, ``as_of`` last: the known table's own, else *key*, else that of the footers.
 
     Raises:
         SchemaError: another key than the known table's own, or none at all.
     """
-    own = TABLES[data_type].key if data_type in TABLES else None
-    given = None if key is None else names_of(key, "key")
-    names = next((each for each in (given, own, key_of(table)) if each is not None), None)
+    names = _own_key(data_type, key)
+    names = key_of(table) if names is None else names
     if names is None:
         raise SchemaError(f"{data_type}: written without a key; name it: key=[...]")
-    if own is not None and {*names, "as_of"} != {*own, "as_of"}:
-        raise SchemaError(f"{data_type}: its key is {list(own)}, not {list(names)}")
     return [*(name for name in names if name != "as_of"), "as_of"]

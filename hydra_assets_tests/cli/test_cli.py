@@ -112,6 +112,7 @@ def test_features_explain_and_history_agree(demo):
         (["history", "HE", "cot_mm_nett"], "did you mean cot_mm_net?"),
         (["history", "HE", "cot_mm_net", "--start", "soon"], "--start 'soon' is not a day"),
         (["features", "HE", "--world", "test"], "choose one of sample, live"),
+        (["lake", "ls", "--table", "cot_disagregated"], "--table: no table 'cot_disagregated'; did you mean cot_disaggregated?"),
     ],
 )
 def test_an_error_is_one_clear_line_and_exit_code_1(demo, words, says):

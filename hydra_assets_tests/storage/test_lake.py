@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from hydra_assets.errors import InvalidNameError, InvalidTimeError, SchemaError, WorldError
+from hydra_assets.errors import InvalidNameError, InvalidTimeError, SchemaError, UnknownTableWarning, WorldError
 from hydra_assets.storage.capture import Look
 from hydra_assets.storage.lake import ParquetLake
 from hydra_assets_tests.conftest import at, rows
@@ -210,3 +210,39 @@ def test_a_known_table_is_read_by_its_own_key_and_by_no_other(lake):
         lake.read_known("cot", "HE", at("2026-02-14"))
     lake.write(rows(as_of=["2026-02-10"], available_at=["2026-02-13 20:30"], settlement=[1.0]), "futures_continuous", "HE", FEB)
     assert lake.read_known("futures_continuous", "HE", at("2026-02-14")).num_rows == 1  # one row a day: no key but the day
+
+
+def test_another_key_is_refused_by_name_in_every_read_also_where_nothing_lies_yet(lake, tmp_path):
+    reads = (
+        lambda **key: lake.read_known("futures_statistics", "HE", FEB, **key),
+        lambda **key: lake.export_known(tmp_path / "known.parquet", "futures_statistics", "HE", FEB, **key),
+        lambda **key: lake.read_vintages("futures_statistics", "HE", **key),
+    )
+    for read in reads:
+        for key in (["instrument"], ["instrument", "stat", "instrument_id"], "instrument", [], ["as_of"]):
+            with pytest.raises(SchemaError, match=r"futures_statistics: its key is \['instrument', 'expiration', 'stat'\], not"):
+                read(key=key)
+        read(key=("stat", "as_of", "expiration", "instrument"))
+        read()
+
+
+def test_a_table_that_nobody_knows_reads_as_empty_and_is_said_once_with_the_near_names(lake, recwarn):
+    lake.write(cot(), "my_positions", "HE", FEB)
+    assert lake.read("cot_disagregated", "HE").num_rows == 0
+    assert lake.read_known("cot_disagregated", "HE", FEB).num_rows == 0
+    assert lake.files("cot_disagregated", "LE") == []
+    assert lake.read_vintages("my_position", "HE").num_rows == 0
+    assert lake.compact("zzz") == []
+    told = [warning for warning in recwarn if warning.category is UnknownTableWarning]
+    assert [warning.filename for warning in told] == [__file__] * 3  # the caller's own line
+    said = [str(warning.message) for warning in told]
+    assert "no table 'cot_disagregated'; did you mean cot_disaggregated?" in said[0]
+    assert "did you mean my_positions?" in said[1]
+    assert "the tables are cot_disaggregated, cot_features, " in said[2]
+
+
+def test_a_known_table_without_rows_is_nothing_to_speak_of(lake, recwarn):
+    lake.write(cot(), "my_positions", "HE", FEB)
+    assert lake.read("cot_disaggregated", "HE").num_rows == 0
+    assert lake.read("my_positions", "LE").num_rows == 0
+    assert [warning.message for warning in recwarn] == []
