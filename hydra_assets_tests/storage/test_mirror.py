@@ -213,6 +213,7 @@ def test_a_store_of_the_first_version_gets_what_the_mirror_needs(filled, monkeyp
     answer = filled.get_training_frame("HE", TIMES)
     filled.close()
     with sqlite3.connect(filled.db_path) as old:
+        old.execute("DROP TABLE blocks")
         old.execute("DROP TABLE publish_seals")
         old.execute("DROP TABLE newest")
         old.execute("DELETE FROM about WHERE key = 'identity'")

@@ -11,7 +11,7 @@ import pytest
 from hydra_assets.core.instants import INSTANT, to_us
 from hydra_assets.errors import CorruptionError, HydraError
 from hydra_assets.storage.facts import Fact, crc
-from hydra_assets.storage.sqlite.seals import SealedFile
+from hydra_assets.storage.sqlite.seals import SealedFile, _schema, about_seal
 from hydra_assets.storage.store import FeatureStore
 from hydra_assets_tests.conftest import at
 
@@ -103,7 +103,7 @@ def test_a_row_that_is_lost_from_its_page_is_missed_by_a_point_read(filled, monk
     with FeatureStore(path) as store, pytest.raises(CorruptionError, match=r"store\.sqlite.*HE f0.*rebuild"):
         store.get_features_at("HE", TIMES[-1])
     # Without the seals nobody would know.
-    monkeypatch.setattr(SealedFile, "_verified", lambda self, series, place: self._sealed_as(series, place))
+    monkeypatch.setattr(SealedFile, "_verify", lambda *_: None)
     with FeatureStore(path) as store:
         assert store.get_features_at("HE", TIMES[-1])["f0"] == 49.0
 
@@ -115,6 +115,9 @@ def test_a_row_that_is_lost_from_its_page_is_missed_by_a_point_read(filled, monk
         ("UPDATE series SET market = 'LE ' WHERE series_id = 2", "the table series"),
         ("DELETE FROM newest WHERE series_id = 2", "newest"),
         ("UPDATE newest SET recorded_at = recorded_at + 1 WHERE series_id = 2", "newest"),
+        ("DELETE FROM blocks WHERE series_id = 2 AND block = (SELECT min(block) FROM blocks)", "HE f1"),
+        ("DELETE FROM blocks WHERE series_id = 2 AND block = (SELECT max(block) FROM blocks)", "HE f1"),
+        ("UPDATE blocks SET rows = rows + 1 WHERE series_id = 2", "HE f1: the line of block"),
         ("DELETE FROM publishes WHERE month = '2024-11'", "the table publishes"),
         ("UPDATE about SET value = value + 1 WHERE key = 'last_recorded_at'", "the table about"),
         ("UPDATE facts SET as_of = as_of - 1 WHERE series_id = 2 AND as_of = (SELECT max(as_of) FROM facts WHERE series_id = 2)", "HE f1"),
@@ -208,8 +211,20 @@ def test_negative_zero_is_zero(any_store):
     assert any_store.check() == 2
 
 
+def as_of_version_three(path):
+    """Take from a file what version 4 added, as a home of before has it."""
+    with contextlib.closing(sqlite3.connect(path)) as db, db:
+        db.execute("DROP TABLE blocks")
+        about = dict(db.execute("SELECT key, value FROM about"))
+        about["schema"] = _schema(db)
+        about["seal"] = about_seal(about)
+        db.executemany("INSERT OR REPLACE INTO about VALUES (?, ?)", about.items())
+        db.execute("PRAGMA user_version = 3")
+
+
 def as_of_version_two(path):
-    """Take from a file what version 3 added, as a home of before has it."""
+    """Take from a file what versions 3 and 4 added, as a home of before has it."""
+    as_of_version_three(path)
     with contextlib.closing(sqlite3.connect(path)) as db, db:
         db.execute("DROP TABLE publish_seals")
         for column in ("rows", "digest", "seal"):
@@ -230,3 +245,50 @@ def test_a_store_of_before_is_sealed_as_it_is_opened_and_its_negative_zeros_are_
     with FeatureStore(path) as store:
         assert [ask() for ask in questions(store)] == answers
         assert store.check() == 601
+
+
+def test_a_store_of_version_three_gets_seals_of_blocks(filled):
+    path, _ = filled
+    with FeatureStore(path) as store:
+        answers = [ask() for ask in questions(store)]
+    as_of_version_three(path)
+    with FeatureStore(path) as store:
+        assert [ask() for ask in questions(store)] == answers
+        assert store.check() == 601
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "DELETE FROM facts WHERE as_of = (SELECT max(as_of) FROM facts)",
+        "DELETE FROM facts WHERE series_id = 2",
+        "DELETE FROM publishes WHERE month = '2024-11'",
+        "UPDATE about SET value = value + 1 WHERE key = 'last_recorded_at'",
+        "DELETE FROM series WHERE series_id = 2",
+        "DROP VIEW features",
+    ],
+)
+def test_a_damaged_store_of_version_three_is_not_sealed_as_it_is(filled, damage):
+    path, _ = filled
+    as_of_version_three(path)
+    with contextlib.closing(sqlite3.connect(path)) as db, db:
+        db.execute(damage)
+    body = path.read_bytes()
+    for _ in range(2):
+        with pytest.raises(CorruptionError, match=r"store\.sqlite.*rebuild"):
+            FeatureStore(path)
+    assert path.read_bytes() == body
+
+
+def test_a_point_read_compares_the_blocks_that_it_passes_over_and_no_others(filled):
+    path, _ = filled
+    with FeatureStore(path) as store:
+        right = store.get_features_at("HE", TIMES[2])
+    with contextlib.closing(sqlite3.connect(path)) as db, db:
+        db.execute("DELETE FROM facts WHERE series_id = 1 AND as_of = (SELECT min(as_of) FROM facts)")
+    with FeatureStore(path) as store:
+        assert store.get_features_at("HE", TIMES[2]) == right
+        with pytest.raises(CorruptionError, match="HE f0"):
+            store.get_features_at("HE", TIMES[0])
+        with pytest.raises(CorruptionError, match="HE f0"):
+            store.check()

@@ -15,6 +15,7 @@ from hydra_assets.errors import ConflictError, CorruptionError
 from hydra_assets.sqlite_errors import translated
 from hydra_assets.storage.facts import Fact, Vintage, crc
 from hydra_assets.storage.health import StoreHealth
+from hydra_assets.storage.sqlite.blocks import FIRST, block_of
 from hydra_assets.storage.sqlite.health import store_health
 from hydra_assets.storage.sqlite.migrations import in_memory_if_old, migrate
 from hydra_assets.storage.sqlite.publishes import PublishTable
@@ -139,7 +140,9 @@ class SqliteFactTable(PublishTable):
         found = {}
         for fact in facts:
             place = f"{fact.market} {fact.feature_name}"
-            series = self._series_id(fact.market, fact.feature_name, place)
+            series, block = self._series().get((fact.market, fact.feature_name)), block_of(fact.as_of)
+            if series is not None:
+                self._verify(series, place, block, block)
             row = None if series is None else self._db.execute(statement, (series, fact.as_of, fact.available_at)).fetchone()
             if row is not None and not row[5]:
                 held = self._checked(series or 0, row, place)
@@ -154,38 +157,43 @@ class SqliteFactTable(PublishTable):
 
     def _known(self, series: int, cut: int, recorded_by: int | None, place: str) -> Mapping[str, Any] | None:
         """
-        One seek.
+        One seek, and a comparison of the blocks from the row found up to the cut: none of theirs may be missing.
 
         ``as_of <= cut`` follows from ``as_of <= available_at``, and lets the seek start at the right place. The cursor must end
         with this call: SQLite's module prepares the statement anew while an older cursor of it is open.
         """
-        self._verified(series, place)
         rows = self._db.execute(
             f"SELECT {_COLUMNS} FROM facts WHERE series_id = ? AND as_of <= ? AND available_at <= ?"
             " ORDER BY as_of DESC, available_at DESC, recorded_at DESC",
             (series, cut, cut),
         )
-        return next(self._newest_of_each(rows, series, recorded_by, place), None)
+        found = next(self._newest_of_each(rows, series, recorded_by, place), None)
+        rows.close()
+        self._verify(series, place, FIRST if found is None else block_of(found["as_of"]), block_of(cut))
+        return found
 
     def vintages(
         self, market: str, feature: str, first: int | None = None, last: int | None = None, recorded_by: int | None = None
     ) -> list[Mapping[str, Any]]:
         """The newest recording of every vintage in an inclusive range of ``as_of``."""
         place = f"{market} {feature}"
-        series = self._series_id(market, feature, place)
+        series = self._series().get((market, feature))
         if series is None:
             return []
+        low, high = _EARLIEST if first is None else first, _LATEST if last is None else last
+        self._verify(series, place, block_of(low), block_of(high))
         rows = self._db.execute(
             f"SELECT {_COLUMNS} FROM facts WHERE series_id = ? AND as_of >= ? AND as_of <= ?"
             " ORDER BY as_of, available_at, recorded_at DESC",
-            (series, _EARLIEST if first is None else first, _LATEST if last is None else last),
+            (series, low, high),
         )
         return list(self._newest_of_each(rows, series, recorded_by, place))
 
     def since(self, market: str, feature: str, watermark: int) -> list[Mapping[str, Any]] | None:
         """The newest recordings later than *watermark*; None where one of them withdraws its vintage, or none is at *watermark*."""
         place = f"{market} {feature}"
-        series = self._series_id(market, feature, place) or 0
+        series = self._series().get((market, feature), 0)
+        self._verify(series, place)
         found = self._db.execute(
             f"SELECT {_COLUMNS} FROM facts WHERE series_id = ? AND recorded_at >= ? ORDER BY recorded_at", (series, watermark)
         )
@@ -236,7 +244,7 @@ class SqliteFactTable(PublishTable):
         count = 0
         for (market, feature), series in self._series().items():
             place = f"{market} {feature}"
-            self._verified(series, place)
+            self._verify_total(series, place)
             for row in self._db.execute(f"SELECT {_COLUMNS} FROM facts WHERE series_id = ?", (series,)):
                 self._checked(series, row, place)
                 count += 1
@@ -257,13 +265,6 @@ class SqliteFactTable(PublishTable):
 
     def _set_last_recorded(self, at: int) -> None:
         self._set_about(last_recorded_at=str(at))
-
-    def _series_id(self, market: str, feature: str, place: str) -> int | None:
-        """The number of a series, which fits its seal; None where nothing of it was ever held."""
-        series = self._series().get((market, feature))
-        if series is not None:
-            self._verified(series, place)
-        return series
 
     def _newest_of_each(
         self, rows: Iterable[Sequence[Any]], series: int, recorded_by: int | None, place: str

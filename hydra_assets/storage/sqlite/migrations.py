@@ -3,8 +3,10 @@
 import sqlite3
 from pathlib import Path
 
-from hydra_assets.errors import SchemaError
-from hydra_assets.storage.sqlite.seals import seal_all
+from hydra_assets.errors import CorruptionError, SchemaError
+from hydra_assets.storage.sqlite.blocks import TABLE as BLOCKS
+from hydra_assets.storage.sqlite.blocks import DamageError
+from hydra_assets.storage.sqlite.seals import REMEDY, seal_all
 
 _ISO = "strftime('%Y-%m-%dT%H:%M:%S', {0} / 1000000, 'unixepoch') || printf('.%06dZ', {0} % 1000000)"
 
@@ -51,7 +53,10 @@ STEPS = (
     ALTER TABLE newest ADD COLUMN seal INTEGER NOT NULL DEFAULT 0;
     CREATE TABLE publish_seals(market TEXT PRIMARY KEY, rows INTEGER NOT NULL, digest INTEGER NOT NULL) WITHOUT ROWID;
     """,
+    # A point read compares the block that it meets, not the whole series.
+    BLOCKS,
 )
+_SEALED = 3  # the first version with seals
 
 
 def migrate(connection: sqlite3.Connection, path: Path) -> None:
@@ -63,6 +68,7 @@ def migrate(connection: sqlite3.Connection, path: Path) -> None:
 
     Raises:
         SchemaError: the file was written by a newer version of this package; nothing was changed.
+        CorruptionError: the seals of an older version do not fit; nothing was changed.
     """
     version = connection.execute("PRAGMA user_version").fetchone()[0]
     if version > len(STEPS):
@@ -80,12 +86,14 @@ def migrate(connection: sqlite3.Connection, path: Path) -> None:
                 if statement.strip():
                     connection.execute(statement)
         if version < len(STEPS):
-            seal_all(connection)
+            seal_all(connection, sealed=version >= _SEALED)
         connection.execute(f"PRAGMA user_version = {len(STEPS)}")
         connection.execute("COMMIT")
-    except BaseException:
+    except BaseException as error:
         if connection.in_transaction:
             connection.execute("ROLLBACK")
+        if isinstance(error, DamageError):
+            raise CorruptionError(f"{path}: {error} are not as written (seal); {REMEDY}") from error
         raise
 
 

@@ -1,9 +1,8 @@
 """
 Counts and digests by which a lost, doubled or altered row is noticed, also by a read that would not have met it.
 
-A row's own checksum says nothing of a row that a damaged page has lost. So each series, and each market's publishes, has a count
-and a digest, kept in the same transaction as the rows; the tables of series, settings and schema have one between them. A
-connection compares them when it first reads a series, and again once the series has changed.
+Facts have a line for each block (`blocks`), and one for each series with the sum of them; each market's publishes have a count and
+a digest; the tables of series, settings and schema have one between them. All are written in the same transaction as the rows.
 """
 
 import sqlite3
@@ -13,24 +12,14 @@ from typing import Any
 
 from hydra_assets.errors import CorruptionError
 from hydra_assets.storage.facts import crc
+from hydra_assets.storage.sqlite.blocks import FIRST, LAST, BlockSeals, DamageError, Line, found_blocks, put_blocks, sealed_blocks
 from hydra_assets.storage.sqlite.file import SqliteFile
 
 Sealed = tuple[int, int, int]  # of a series: newest recording, rows, digest
 
-_LOW = 2**31 - 1
-_PARTS = "({0} & 2147483647) + ({0} >> 31)"  # both halves, so that a sum over a long series stays within 64 bits
-_SUM = f"{_PARTS.format('as_of')} + 3 * ({_PARTS.format('available_at')}) + 5 * ({_PARTS.format('recorded_at')}) + crc"
-_SERIES_SEAL = f"SELECT max(recorded_at), count(*), sum({_SUM}) FROM facts WHERE series_id = ?"
-_ALL_SEALS = f"SELECT series_id, max(recorded_at), count(*), sum({_SUM}) FROM facts GROUP BY series_id"
 _SCHEMA = """SELECT name, sql FROM sqlite_master
-    WHERE name IN ('about', 'facts', 'features', 'newest', 'publish_seals', 'publishes', 'series') ORDER BY name"""
+    WHERE name IN ('about', 'blocks', 'facts', 'features', 'newest', 'publish_seals', 'publishes', 'series') ORDER BY name"""
 REMEDY = "restore it from a backup, or run hydra-assets store rebuild"
-
-
-def row_digest(as_of: int, available_at: int, recorded_at: int, checksum: int) -> int:
-    """The share of one row in the digest of its series; the same sum as in SQL."""
-    at, known, written = ((us & _LOW) + (us >> 31) for us in (as_of, available_at, recorded_at))
-    return at + 3 * known + 5 * written + checksum
 
 
 def series_seal(series: int, sealed: Sequence[object]) -> int:
@@ -58,24 +47,58 @@ def _checksum(items: Iterable[object]) -> str:
     return str(zlib.crc32("".join(sorted(map(repr, items))).encode()))
 
 
-def seal_all(db: sqlite3.Connection) -> None:
+def seal_all(db: sqlite3.Connection, *, sealed: bool = False) -> None:
     """
     Seal a file of an older version as it is, within its migration.
 
     SQLite keeps no sign of zero: rows of before whose checksum was taken over -0.0 get the one of what is kept.
+
+    Args:
+        sealed: the series and publishes of the file have seals already, which must fit.
+
+    Raises:
+        DamageError: they do not fit.
     """
     _mend_zeros(db)
-    for series, *sealed in db.execute(_ALL_SEALS).fetchall():
-        values = (*sealed, series_seal(series, sealed))
-        db.execute("INSERT OR REPLACE INTO newest(series_id, recorded_at, rows, digest, seal) VALUES (?, ?, ?, ?, ?)", (series, *values))
-    for (market,) in db.execute("SELECT DISTINCT market FROM publishes").fetchall():
-        rows = db.execute("SELECT * FROM publishes WHERE market = ?", (market,)).fetchall()
-        db.execute("INSERT INTO publish_seals VALUES (?, ?, ?)", (market, len(rows), publishes_digest(rows)))
+    old = {row[0]: row[1:] for row in db.execute("SELECT series_id, rows, digest FROM newest")} if sealed else None
+    newest = dict(db.execute("SELECT series_id, max(recorded_at) FROM facts GROUP BY series_id").fetchall())
+    for series, recorded_at in newest.items():
+        lines = found_blocks(db, series)
+        put_blocks(db, series, lines)
+        line = (recorded_at, *total_of(lines))
+        if old is not None and old.pop(series, None) != line[1:]:
+            raise DamageError(f"the rows of series {series}")
+        values = (series, *line, series_seal(series, line))
+        db.execute("INSERT OR REPLACE INTO newest(series_id, recorded_at, rows, digest, seal) VALUES (?, ?, ?, ?, ?)", values)
+    if old:
+        raise DamageError(f"the rows of {len(old)} series")
+    held = {market: (rows, digest) for market, rows, digest in db.execute("SELECT * FROM publish_seals")}
+    found = _found_publishes(db, None)
+    if sealed and held != found:
+        raise DamageError("the table publishes")
+    db.executemany("INSERT OR REPLACE INTO publish_seals VALUES (?, ?, ?)", [(market, *line) for market, line in found.items()])
     about = dict(db.execute("SELECT key, value FROM about"))
+    before = {**about, "series": series_text(_series(db)), "schema": _schema(db, without="blocks")}
+    if sealed and (before != about or about.get("seal") != about_seal(about)):
+        raise DamageError("the tables about and series, or the schema,")
     about["series"] = series_text(_series(db))
     about["schema"] = _schema(db)
     about["seal"] = about_seal(about)
     db.executemany("INSERT OR REPLACE INTO about VALUES (?, ?)", sorted(about.items()))
+
+
+def total_of(lines: Mapping[int, Line]) -> Line:
+    """Rows and digest of a whole series."""
+    return sum(rows for rows, _ in lines.values()), sum(digest for _, digest in lines.values())
+
+
+def _found_publishes(db: sqlite3.Connection, market: str | None) -> dict[str, Line]:
+    """Count and digest of the publishes that are there, by market: of one market or of all."""
+    scope, only = ("", ()) if market is None else ("WHERE market = ?", (market,))
+    found: dict[str, list[Sequence[Any]]] = {}
+    for row in db.execute(f"SELECT * FROM publishes {scope}", only):
+        found.setdefault(row[0], []).append(row)
+    return {name: (len(rows), publishes_digest(rows)) for name, rows in found.items()}
 
 
 def _mend_zeros(db: sqlite3.Connection) -> None:
@@ -91,8 +114,8 @@ def _series(db: sqlite3.Connection) -> dict[tuple[str, str], int]:
     return {(market, name): series for series, market, name in db.execute("SELECT series_id, market, feature_name FROM series NOT INDEXED")}
 
 
-def _schema(db: sqlite3.Connection) -> str:
-    return str(zlib.crc32(repr(db.execute(_SCHEMA).fetchall()).encode()))
+def _schema(db: sqlite3.Connection, without: str = "") -> str:
+    return str(zlib.crc32(repr([row for row in db.execute(_SCHEMA) if row[0] != without]).encode()))
 
 
 class SealedFile(SqliteFile):
@@ -104,9 +127,8 @@ class SealedFile(SqliteFile):
     def _forget(self) -> None:
         """Know nothing of the file any more, after a transaction that was undone or a new connection."""
         self._about_rows = self._series_ids = None
-        self._sealed: dict[int, Sealed] = {}  # compared with the rows
-        self._fresh: set[int] = set()  # of them, those compared since anything was last written
-        self._publishes: dict[str, tuple[int, int]] = {}
+        self._blocks = BlockSeals()
+        self._publishes: dict[str, Line] = {}
 
     # ---------------------------------------------------------------- settings and series
 
@@ -122,7 +144,7 @@ class SealedFile(SqliteFile):
             if rows["series"] != known.get("series"):
                 self._series_ids = None
             self._about_rows = rows
-            self._fresh.clear()
+            self._blocks.written()
         return rows
 
     def _set_about(self, **values: str) -> None:
@@ -130,7 +152,7 @@ class SealedFile(SqliteFile):
         about["seal"] = about_seal(about)
         self._db.executemany("INSERT OR REPLACE INTO about VALUES (?, ?)", [(key, about[key]) for key in (*values, "seal")])
         self._about_rows = about
-        self._fresh.clear()
+        self._blocks.written()
 
     def _series(self) -> dict[tuple[str, str], int]:
         """Market and feature name to the number of each series ever held."""
@@ -162,30 +184,31 @@ class SealedFile(SqliteFile):
             raise self._damaged(f"the line of {place} in the table newest")
         return row[0], row[1], row[2]
 
-    def _verified(self, series: int, place: str) -> Sealed:
-        """The seal of a series, whose rows it fits."""
-        if series in self._fresh:
-            return self._sealed[series]
-        sealed = self._sealed_as(series, place)
-        if self._sealed.get(series) != sealed:
-            found = self._db.execute(_SERIES_SEAL, (series,)).fetchone()
-            if found != sealed:
-                raise self._damaged(f"{place}: {found[1]:,} rows, {sealed[1]:,} were written; they")
-            self._sealed[series] = sealed
-        self._fresh.add(series)
-        return sealed
+    def _verify(self, series: int, place: str, first: int = FIRST, last: int = LAST) -> None:
+        """Hold the rows of a series against their seals, from block *first* to *last*."""
+        try:
+            self._blocks.compare(self._db, series, first, last)
+        except DamageError as error:
+            raise self._damaged(f"{place}: {error}") from error
+
+    def _verify_total(self, series: int, place: str) -> None:
+        """Hold the lines of a series' blocks against the series' own line."""
+        self._verify(series, place)
+        if total_of(sealed_blocks(self._db, series)) != self._sealed_as(series, place)[1:]:
+            raise self._damaged(f"the blocks of {place}")
 
     def _seal(self, added: Mapping[int, Sequence[Sequence[Any]]], recorded_at: int) -> None:
-        """Bring the seals of series up to the rows *added* to them."""
+        """Bring the seals of series up to the rows *added* to them, each in order of ``as_of``."""
         lines = []
         for series, rows in added.items():
             old = self._db.execute("SELECT recorded_at, rows, digest FROM newest WHERE series_id = ?", (series,)).fetchone()
             before, count, digest = old or (recorded_at, 0, 0)
-            digest += sum(row_digest(row[1], row[2], row[3], row[7]) for row in rows)
-            sealed = (max(before, recorded_at), count + len(rows), digest)
+            try:
+                more, share = self._blocks.extend(self._db, series, rows)
+            except DamageError as error:
+                raise self._damaged(f"series {series}: {error}") from error
+            sealed = (max(before, recorded_at), count + more, digest + share)
             lines.append((series, *sealed, series_seal(series, sealed)))
-            if self._sealed.get(series) == old or old is None:
-                self._sealed[series] = sealed
         self._db.executemany("INSERT OR REPLACE INTO newest(series_id, recorded_at, rows, digest, seal) VALUES (?, ?, ?, ?, ?)", lines)
 
     # ---------------------------------------------------------------- publishes
@@ -193,15 +216,11 @@ class SealedFile(SqliteFile):
     def _verify_publishes(self, market: str | None) -> None:
         """Compare the publishes of a market, or of all, with their seals."""
         self._about()
-        scope = "WHERE market = ?" if market is not None else ""
-        only = () if market is None else (market,)
+        scope, only = ("", ()) if market is None else ("WHERE market = ?", (market,))
         sealed = {name: (rows, digest) for name, rows, digest in self._db.execute(f"SELECT * FROM publish_seals {scope}", only)}
         if market is not None and self._publishes.get(market, (0, 0)) == sealed.get(market):
             return
-        found: dict[str, list[Sequence[Any]]] = {}
-        for row in self._db.execute(f"SELECT * FROM publishes {scope}", only):
-            found.setdefault(row[0], []).append(row)
-        if sealed != {name: (len(rows), publishes_digest(rows)) for name, rows in found.items()}:
+        if sealed != _found_publishes(self._db, market):
             raise self._damaged("the table publishes")
         self._publishes.update(sealed)
 
