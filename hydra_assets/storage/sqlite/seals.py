@@ -94,7 +94,8 @@ def total_of(lines: Mapping[int, Line]) -> Line:
 
 def _found_publishes(db: sqlite3.Connection, market: str | None) -> dict[str, Line]:
     """Count and digest of the publishes that are there, by market: of one market or of all."""
-    scope, only = ("", ()) if market is None else ("WHERE market = ?", (market,))
+    scope = "WHERE market = ?" if market is not None else ""
+    only = () if market is None else (market,)
     found: dict[str, list[Sequence[Any]]] = {}
     for row in db.execute(f"SELECT * FROM publishes {scope}", only):
         found.setdefault(row[0], []).append(row)
@@ -216,7 +217,8 @@ class SealedFile(SqliteFile):
     def _verify_publishes(self, market: str | None) -> None:
         """Compare the publishes of a market, or of all, with their seals."""
         self._about()
-        scope, only = ("", ()) if market is None else ("WHERE market = ?", (market,))
+        scope = "WHERE market = ?" if market is not None else ""
+        only = () if market is None else (market,)
         sealed = {name: (rows, digest) for name, rows, digest in self._db.execute(f"SELECT * FROM publish_seals {scope}", only)}
         if market is not None and self._publishes.get(market, (0, 0)) == sealed.get(market):
             return
