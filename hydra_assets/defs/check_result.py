@@ -74,7 +74,7 @@ def check_result(
     )
 
 
-def failure_table(failures: Sequence[Failure], *, name: str = "offences") -> Mapping[str, dg.MetadataValue]:
+def failure_table(failures: Sequence[Failure], *, name: str = "violations") -> Mapping[str, dg.MetadataValue]:
     """The failures as a table of metadata; nothing where there is none."""
     if not failures:
         return {}

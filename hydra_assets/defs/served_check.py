@@ -41,7 +41,7 @@ def served(family: str) -> dg.AssetChecksDefinition:
             found = served_versus_recomputed(sample, opened, reach=REACH, families=[family], rules=settings.option_rules)
             compared.append(found)
             report.count(found.vectors, sum(rates.values for rates in found.features))
-            for fault in found.offences:
+            for fault in found.violations:
                 report.add_failure(market, fault["query_time"], **{name: fact for name, fact in fault.items() if name != "market"})
         report.looked_at = f"{report.rows} vectors handed out, {report.values} values of them and of the lake"
         result = check_result(report, findings, scope, asset=asset, check="served", severity=dg.AssetCheckSeverity.WARN)

@@ -2,6 +2,7 @@
 
 import datetime as dt
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from importlib.metadata import entry_points
 
@@ -114,10 +115,18 @@ def compute(
 
 
 def compute_isolated(
-    family: str, features: Sequence[Feature], inputs: Mapping[str, pa.Table], request: Request
+    family: str, features: Sequence[Feature], inputs: Mapping[str, pa.Table], request: Request, *, windowed: bool = True
 ) -> tuple[pa.Table, dict[str, PluginError]]:
     """
     All vintages of *features*; those of third parties are computed apart from ours, and one that fails takes no other with it.
+
+    Args:
+        family: of the features.
+        features: those wanted.
+        inputs: of the family.
+        request: market, calendar, rules and bounds.
+        windowed: give features of third parties the cells of their declared windows alone, as a publish does. A proof that looks
+            for functions which use others does without.
 
     Returns:
         The rows, and by name the error of each feature of a third party that could not be computed.
@@ -128,12 +137,13 @@ def compute_isolated(
     parts = [engine(inputs, ours, request)] if ours or not theirs else []
     faults: dict[str, PluginError] = {}
     if theirs:
+        apart = replace(request, windowed=windowed)
         try:
-            parts.append(engine(inputs, theirs, request))
+            parts.append(engine(inputs, theirs, apart))
         except Exception:
             for feature in theirs:
                 try:
-                    parts.append(engine(inputs, [feature], request))
+                    parts.append(engine(inputs, [feature], apart))
                 except PluginError as error:
                     faults[feature.name] = error
                 except Exception as error:

@@ -26,6 +26,8 @@ class Request:
         start: earliest ``as_of`` day of the answer; None for no bound.
         end: latest ``as_of`` day of the answer; None for no bound.
         known_at: instant up to which the inputs are whole; None for the newest ``available_at`` in them.
+        windowed: each value is computed by itself, from the cells of the feature's declared windows alone. Without it many are
+            computed at once, which is quicker, and a function could look past its windows; tests hold the features shipped to them.
     """
 
     market: str
@@ -34,6 +36,7 @@ class Request:
     start: dt.date | None = None
     end: dt.date | None = None
     known_at: dt.datetime | None = None
+    windowed: bool = False
 
 
 Engine = Callable[[Inputs, Sequence[Feature], Request], pa.Table]

@@ -111,6 +111,8 @@ def replay(
     should = _unserved(inputs, days)
     if days and sample is None:
         should |= {(row["as_of"], row["available_at"]) for row in _plain(again.everything(days, wanted))}
+    if days:
+        again.look_outside(days, wanted)
     board = _Board(stored, wanted)
     instants = _drawn(stored, should, wanted, sample, seed)
     known = Counter(str(row["feature_name"]) for row in stored if row["value"] is not None and row["feature_name"] in wanted)
@@ -126,7 +128,7 @@ def replay(
                 if row["value"] is not None:
                     values[name] += 1
                     exact[name] += value is not None and struct.pack("d", value) == struct.pack("d", row["value"])
-            held, held_quality = (None, "absent") if row is None else (row["value"], row["quality"])
+            held, held_quality = _answer(row)
             if quality != held_quality or not _close(value, held, board.noise[name]):
                 explanation = "" if differing or row is None else _explained(row, again, board.noise[name])
                 place = {"feature_name": name, "as_of": iso(as_of)[:10], "available_at": iso(at)}
@@ -184,12 +186,29 @@ class _Recomputation:
         ours = [feature for feature in features if is_shipped(feature)]
         return [group for group in (ours, *([feature] for feature in features if not is_shipped(feature))) if group]
 
-    def _compute(self, group: Sequence[Feature], cut: Mapping[str, pa.Table], first: int, last: int, at: int | None) -> pa.Table:
+    def _compute(
+        self, group: Sequence[Feature], cut: Mapping[str, pa.Table], first: int, last: int, at: int | None, windowed: bool = True
+    ) -> pa.Table:
         start, end = from_us(first).date(), from_us(last).date()
         request = Request(self.market, self._calendar, self._rules, start, end, None if at is None else from_us(at))
-        rows, faults = compute_isolated(self.family, group, cut, request)
+        rows, faults = compute_isolated(self.family, group, cut, request, windowed=windowed)
         self.faults.update((name, str(error)) for name, error in faults.items())
         return rows
+
+    def look_outside(self, days: Sequence[int], names: Collection[str]) -> None:
+        """Name third parties' features of which a value changes with cells outside of its declared windows, which no publish gives them."""
+        for feature in (group[0] for group in self._groups(names) if not is_shipped(group[0])):
+            both = [self._compute([feature], self.inputs, days[0], days[-1], None, windowed) for windowed in (True, False)]
+            inside, outside = ({(row["as_of"], row["available_at"]): row for row in _plain(rows)} for rows in both)
+            noise = NOISE * min(1.0, max((abs(row["value"] or 0.0) for row in inside.values()), default=0.0))
+            for place in sorted(inside.keys() | outside.keys()) if feature.name not in self.faults else ():
+                a, b = (_answer(rows.get(place)) for rows in (inside, outside))
+                if a[1] != b[1] or not _close(a[0], b[0], noise):
+                    self.faults[feature.name] = (
+                        f"{feature.name} of {iso(place[0])[:10]} reads outside of its declared windows: {a[0]} ({a[1]}) inside of them,"
+                        f" {b[0]} ({b[1]}) with what lies outside; declare what it reads"
+                    )
+                    break
 
     def everything(self, days: Sequence[int], names: Collection[str]) -> pa.Table:
         """All vintages of the days, from all rows."""
@@ -207,6 +226,10 @@ class _Recomputation:
         for row in sorted(answers, key=lambda row: int(row["available_at"])):
             newest[row["feature_name"]] = (row["value"], row["quality"])
         return newest
+
+
+def _answer(row: Row | None) -> tuple[float | None, object]:
+    return (None, "absent") if row is None else (row["value"], row["quality"])
 
 
 _NOTHING = pa.table(

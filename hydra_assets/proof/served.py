@@ -65,14 +65,14 @@ class ServedComparison:
         vectors: number of vectors compared.
         left_out: number of answers to ``recorded_by``, which today's lake cannot reproduce.
         features: rates of each feature.
-        offences: the first faults: market, query_time, feature, fault, served, recomputed.
+        violations: the first faults: market, query_time, feature, fault, served, recomputed.
         unregistered: served names of no registered feature, which cannot be recomputed.
     """
 
     vectors: int
     left_out: int
     features: tuple[ServedRates, ...]
-    offences: tuple[Mapping[str, object], ...]
+    violations: tuple[Mapping[str, object], ...]
     unregistered: tuple[str, ...]
 
     @property
@@ -111,7 +111,7 @@ def served_versus_recomputed(
     known = {feature.name for family in INPUTS for feature in of_family(family)}
     compared = {feature.name for family in chosen for feature in of_family(family)}
     counts: dict[str, Counter[str]] = {}
-    offences: list[Mapping[str, object]] = []
+    violations: list[Mapping[str, object]] = []
     for market, of_market in groupby(live, key=lambda v: v.market):
         group = list(of_market)
         rows = _recomputed(lake, market, min(v.query_time for v in group) - reach, max(v.query_time for v in group), chosen, rules)
@@ -132,7 +132,7 @@ def served_versus_recomputed(
                     count["values"] += served is not None or again is not None
                     if fault is not None:
                         count[fault] += 1
-                        offences.append(
+                        violations.append(
                             {
                                 "market": market,
                                 "query_time": vector.query_time,
@@ -148,7 +148,7 @@ def served_versus_recomputed(
         features=tuple(
             ServedRates(name, c["compared"], c["values"], c["mismatch"], c["missing"], c["extra"]) for name, c in sorted(counts.items())
         ),
-        offences=tuple(offences[:_FIRST]),
+        violations=tuple(violations[:_FIRST]),
         unregistered=tuple(sorted({name for v in live for name in v.values} - known)),
     )
 

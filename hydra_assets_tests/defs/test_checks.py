@@ -28,8 +28,8 @@ def check_alone(asset, name):
     return evaluation
 
 
-def offences(evaluation):
-    return [record.data for record in evaluation.metadata["offences"].records]
+def violations(evaluation):
+    return [record.data for record in evaluation.metadata["violations"].records]
 
 
 def force_in(as_of="2025-10-21", available_at="2025-10-21", value=5.0, name="cot_mm_net"):
@@ -50,7 +50,7 @@ def test_a_tuesday_stamp_forced_into_the_store_is_caught_and_stays_a_finding_unt
     force_in()
     told = check_alone("cot_features", "no_lookahead")
     assert (told.passed, told.metadata["verdict"].value, told.severity) == (False, "failed", dg.AssetCheckSeverity.ERROR)
-    (row,) = offences(told)
+    (row,) = violations(told)
     assert (row["market"], row["month"], row["place"], row["as_of"]) == ("HE", "2025-10", "store", "2025-10-21")
     assert "first printed 2025-12-02" in row["reason"]
     # Another market in order does not hide it; the open finding says where it is.
@@ -58,7 +58,7 @@ def test_a_tuesday_stamp_forced_into_the_store_is_caught_and_stays_a_finding_unt
     assert verdicts(other)["cot_features", "no_lookahead"] == "passed"
     assert verdicts(other)["cot_features", "open_findings"] == "failed"
     still = check_alone("cot_features", "open_findings")
-    assert offences(still)[0]["check"] == "no_lookahead"
+    assert violations(still)[0]["check"] == "no_lookahead"
     # Published again, the vintage that never existed is withdrawn, and the finding closes.
     mended = run(first="2025-10", last="2025-10")
     assert verdicts(mended)["cot_features", "no_lookahead"] == "passed"
@@ -79,7 +79,7 @@ def test_the_blocking_check_fails_the_run_when_the_lake_holds_an_early_row(made)
     with hydra_assets.open() as desk:
         desk.lake.write(early, "cot_features", "HE", OCTOBER)
     told = check_alone("cot_features", "no_lookahead")
-    assert [row["place"] for row in offences(told)] == ["lake"]
+    assert [row["place"] for row in violations(told)] == ["lake"]
     # The next materialisation withdraws it by a tombstone.
     assert verdicts(run(first="2025-10", last="2025-10"))["cot_features", "no_lookahead"] == "passed"
 
@@ -90,7 +90,7 @@ def test_replay_catches_a_value_that_the_raw_rows_do_not_give(made):
     assert check_alone("cot_features", "no_lookahead").passed
     told = check_alone("cot_features", "replay")
     assert told.metadata["verdict"].value == "failed"
-    assert offences(told)[0]["stored"] == "1.0 (normal)"
+    assert violations(told)[0]["stored"] == "1.0 (normal)"
 
 
 def test_what_proves_a_table_stops_what_is_downstream_and_what_only_tells_does_not():

@@ -18,7 +18,7 @@ from hydra_assets.defs.checks import severity_of
 from hydra_assets.defs.freshness import WINDOWS, policy_of
 from hydra_assets.errors import ConfigError
 from hydra_assets_tests.defs.test_automation import at_the_time
-from hydra_assets_tests.defs.test_checks import check_alone, offences
+from hydra_assets_tests.defs.test_checks import check_alone, violations
 from hydra_assets_tests.support.dagster_runs import definitions, run, verdicts
 
 
@@ -38,7 +38,7 @@ def test_a_table_is_fresh_at_its_time_and_stale_a_week_later(monkeypatch):
     at_the_time(monkeypatch, checks, "2025-12-15 12:00")
     assert check_alone("cot_features", "staleness").passed
     at_the_time(monkeypatch, checks, "2026-01-20 12:00")
-    (row,) = offences(check_alone("cot_features", "staleness"))
+    (row,) = violations(check_alone("cot_features", "staleness"))
     assert (row["market"], row["newest"]) == ("HE", "2025-11-25")
 
 
@@ -72,7 +72,7 @@ def test_a_jump_is_seen_also_over_the_months_end_and_blocks_where_the_settings_s
     december = run(first="2025-12", last="2025-12", only=raw)
     assert december.success
     assert verdicts(december)["futures_statistics", "jumps"] == "failed"
-    days = {row["day"] for row in offences(check_alone("futures_statistics", "jumps"))}
+    days = {row["day"] for row in violations(check_alone("futures_statistics", "jumps"))}
     assert days == {"2025-12-01", "2025-12-02"}
     assert severity_of(settlement_jumps) is dg.AssetCheckSeverity.WARN
     (home / "config.yaml").write_text("checks: {severity: {jumps: ERROR}}\n")

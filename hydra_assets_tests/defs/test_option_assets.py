@@ -23,7 +23,7 @@ from hydra_assets.flow.feeds.databento_plan import NO_ROOTS
 from hydra_assets.flow.publish import compute_months
 from hydra_assets.storage.capture import Look
 from hydra_assets_tests.conftest import at
-from hydra_assets_tests.defs.test_checks import check_alone, offences
+from hydra_assets_tests.defs.test_checks import check_alone, violations
 from hydra_assets_tests.support.dagster_runs import COT, OPTIONS, RAW_OPTIONS, materializations, run, verdicts
 from hydra_assets_tests.support.futures_history import ct
 
@@ -382,13 +382,13 @@ def test_the_checks_see_a_row_that_was_known_too_early_and_a_value_that_nothing_
         assert desk.store.write_features(spoiled) == len(spoiled)
     early = check_alone("option_features", "no_lookahead")
     assert (early.metadata["verdict"].value, early.severity) == ("failed", dg.AssetCheckSeverity.ERROR)
-    (row,) = offences(early)
+    (row,) = violations(early)
     assert (row["place"], row["feature_name"], row["as_of"]) == ("store", "opt_rr25_30", str(first["as_of"].date()))
     assert "futures_statistics settlement" in row["reason"]
     wrong = check_alone("option_features", "replay")
     assert wrong.metadata["verdict"].value == "failed"
-    assert {row["feature_name"] for row in offences(wrong)} <= set(history)
-    assert offences(wrong)
+    assert {row["feature_name"] for row in violations(wrong)} <= set(history)
+    assert violations(wrong)
 
 
 def test_the_divergence_checks_see_them_too(copied):
@@ -397,9 +397,9 @@ def test_the_divergence_checks_see_them_too(copied):
         desk.store.write_feature("HE", "diag_opt_n_liquid", rows[0]["as_of"], at_the_cut(rows[0]), 9.0)
         wrong = [{"market": "HE", "feature_name": "diag_opt_n_liquid", **row, "value": row["value"] + 1} for row in rows]
         assert desk.store.write_features(wrong) == len(wrong)
-    (early,) = offences(check_alone("divergence_features", "no_lookahead"))
+    (early,) = violations(check_alone("divergence_features", "no_lookahead"))
     assert early["feature_name"] == "diag_opt_n_liquid"
-    assert {row["feature_name"] for row in offences(check_alone("divergence_features", "replay"))} == {"diag_opt_n_liquid"}
+    assert {row["feature_name"] for row in violations(check_alone("divergence_features", "replay"))} == {"diag_opt_n_liquid"}
 
 
 # ---------------------------------------------------------------- without options

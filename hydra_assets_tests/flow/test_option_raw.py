@@ -33,7 +33,7 @@ from hydra_assets.sources.ledger import Budget, Ledger
 from hydra_assets.sources.sample.curve import chance, is_restated
 from hydra_assets.storage.lake import ParquetLake
 from hydra_assets_tests.conftest import SHARED, at
-from hydra_assets_tests.defs.test_checks import check_alone, offences
+from hydra_assets_tests.defs.test_checks import check_alone, violations
 from hydra_assets_tests.flow.test_databento import cut_records
 from hydra_assets_tests.support.dagster_runs import materializations, run, verdicts
 from hydra_assets_tests.support.databento_vendor import HE, NOW, answers, breaks_off, instead, request, vendor
@@ -566,7 +566,7 @@ from hydra_assets.storage.lake import ParquetLake
 from hydra_assets_tests.support.databento_vendor import HE, NOW, kill_before_capture
 from hydra_assets_tests.support.databento_vendor import patient_source as source
 from hydra_assets_tests.support.option_history import History
-from hydra_assets_tests.defs.test_checks import check_alone, offences
+from hydra_assets_tests.defs.test_checks import check_alone, violations
 url, folder, after = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3])
 lake, months = ParquetLake(folder / "lake", world="sample"), months_between("2024-12", "2025-01")
 with source(url, folder) as asking:
@@ -663,7 +663,7 @@ def test_quotes_that_are_old_or_crossed_are_told(home):
     result = run(first="2025-12", last="2025-12", only=ASSETS)
     assert verdicts(result)["option_quotes", "quotes_sane"] == "failed"
     (seen,) = [e for e in result.get_asset_check_evaluations() if e.check_name == "quotes_sane"]
-    faults = " ".join(record.data["fault"] for record in seen.metadata["offences"].records)
+    faults = " ".join(record.data["fault"] for record in seen.metadata["violations"].records)
     assert "are crossed" in faults
     assert "are older than 2 hours at the cut" in faults
     assert result.success
@@ -695,7 +695,7 @@ def test_every_fault_of_a_definition_is_told_by_its_own_words():
         futures_definitions=[{name: future.get(name) for name in ALL_TABLES["futures_definitions"].schema.names}],
         option_definitions=[good | {"instrument": str(i), "instrument_id": 900 + i} | change for i, (_, change) in enumerate(faults)],
     )
-    told = {(row["instrument"], row["fault"]) for row in offences(check_alone("option_definitions", "well_defined"))}
+    told = {(row["instrument"], row["fault"]) for row in violations(check_alone("option_definitions", "well_defined"))}
     assert told == {(str(i), fault) for i, (fault, _) in enumerate(faults) if fault}
 
 
@@ -709,9 +709,9 @@ def test_a_quote_is_of_an_option_of_its_very_day_and_a_number_of_one_of_that_nam
         option_quotes=[quote, quote | late],
         option_statistics=[said, said | late | {"stamped_at": late["available_at"]}, said | late | renamed],
     )
-    (alone,) = offences(check_alone("option_quotes", "options_only"))
+    (alone,) = violations(check_alone("option_quotes", "options_only"))
     assert (alone["instrument"], alone["day"]) == (quote["instrument"], "2025-12-02")
-    (alone,) = offences(check_alone("option_statistics", "options_only"))
+    (alone,) = violations(check_alone("option_statistics", "options_only"))
     assert alone["instrument"] == "UD:1V: VT 1"
 
 
@@ -725,7 +725,7 @@ def test_a_days_books_are_judged_by_that_day_and_without_two_sides_they_are_told
             for i, (day, book) in enumerate(books)
         ]
     )
-    told = offences(check_alone("option_quotes", "quotes_sane"))
+    told = violations(check_alone("option_quotes", "quotes_sane"))
     assert [(row["day"], row["fault"]) for row in told] == [
         ("2025-12-02", "no quote has both sides"),
         ("2025-12-03", "100% of the two-sided quotes are crossed"),

@@ -387,7 +387,7 @@ def test_a_feature_that_looks_ahead_stops_what_is_downstream(option_home, functi
     assert not result.success
     (seen,) = [e for e in result.get_asset_check_evaluations() if e.check_name == check]
     assert seen.severity is dg.AssetCheckSeverity.ERROR
-    assert {record.data["feature_name"] for record in seen.metadata["offences"].records} == {"their_options"}
+    assert {record.data["feature_name"] for record in seen.metadata["violations"].records} == {"their_options"}
 
 
 def test_nothing_but_nulls_is_a_warning_and_stops_nothing(option_home):
@@ -454,7 +454,7 @@ def test_wrong_lost_and_surplus_numbers_are_told_apart_by_feature_and_only_warn(
     assert found["cot_sentiment"] == ("0.00%", "100.00%", "0.00%")
     assert found["cot_crowding"][2] != "0.00%"
     assert found["cot_mm_net_oi"] == ("0.00%",) * 3
-    faults = {(record.data["feature"], record.data["fault"]) for record in told.metadata["offences"].records}
+    faults = {(record.data["feature"], record.data["fault"]) for record in told.metadata["violations"].records}
     assert faults == {("cot_mm_net", "mismatch"), ("cot_sentiment", "missing"), ("cot_crowding", "extra")}
 
 

@@ -186,8 +186,8 @@ def test_a_wrong_number_a_lost_one_and_one_too_many_are_told_apart(stocked):
     of = {r.feature: r for r in found.features}
     assert of["cot_mm_net"].rate("mismatch") == 1 / len(TIMES)
     assert of["cot_sentiment"].rate("missing") == 1.0
-    (offence,) = [o for o in found.offences if o["feature"] == "cot_mm_net"]
-    assert offence == {
+    (violation,) = [o for o in found.violations if o["feature"] == "cot_mm_net"]
+    assert violation == {
         "market": "LE", "query_time": wrong[0], "feature": "cot_mm_net", "fault": "mismatch",
         "served": row["value"] + 1, "recomputed": row["value"],
     }  # fmt: skip
@@ -197,7 +197,7 @@ def test_any_one_fault_fails_and_without_a_number_nothing_is_proven():
     good = ServedRates("f", compared=1, values=1, mismatch=0, missing=0, extra=0)
 
     def verdict(**changed):
-        return ServedComparison(vectors=1, left_out=0, features=(replace(good, **changed),), offences=(), unregistered=()).verdict
+        return ServedComparison(vectors=1, left_out=0, features=(replace(good, **changed),), violations=(), unregistered=()).verdict
 
     assert verdict() == "passed"
     assert {verdict(**{fault: 1}) for fault in ("mismatch", "missing", "extra")} == {"failed"}

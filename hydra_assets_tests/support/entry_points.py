@@ -32,7 +32,8 @@ def registered(*features: Feature) -> Iterator[None]:
 
 @contextmanager
 def only(*features: Feature) -> Iterator[None]:
-    """*features* and no others, for as long as the block runs."""
+    """*features* and no others, as if they were shipped, for as long as the block runs."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ROOM, "registered", lambda: features)
+        patch.setattr(ROOM, "is_shipped", lambda feature: True)
         yield

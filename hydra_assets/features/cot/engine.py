@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import pyarrow as pa
 
-from hydra_assets.core.arrays import Floats, Ints, read_only
+from hydra_assets.core.arrays import Floats, Ints, frozen
 from hydra_assets.core.feature import Feature
 from hydra_assets.core.instants import DAY_US, column_us
 from hydra_assets.core.seal import run_sealed
@@ -69,7 +69,6 @@ class _KnownWeeks:
 
     Attributes:
         columns: name of a numeric column to its value in each slot; NaN where there is no report.
-        given: the same, as features are given them: they cannot be written.
         report: ``as_of`` of the report in each slot, -1 for none.
         quality: of that report.
         first: the first slot that can have a report; the empty ones before keep every window inside.
@@ -85,8 +84,11 @@ class _KnownWeeks:
         self._raw = {name: np.where(np.isfinite(column), column, np.nan) for name, column in raw.items()}
         self._quality = [_OF_REPORTS.get(quality, DEGRADED) for quality in table["quality"].to_pylist()]
         self.columns: dict[str, Floats] = {name: np.full(slots, np.nan) for name in numeric}
-        self.given = {name: read_only(column) for name, column in self.columns.items()}
         self.report, self.quality = np.full(slots, -1, dtype=np.int64), np.full(slots, NORMAL, dtype=np.int64)
+
+    def window(self, first: int, last: int) -> dict[str, Floats]:
+        """The columns over the slots from *first* to *last*, as copies that cannot be written and lead to no other slot."""
+        return frozen({name: column[first : last + 1].copy() for name, column in self.columns.items()})
 
     def play(self) -> Iterator[tuple[int, set[int]]]:
         """Each instant at which reports arrived, and the slots that they changed; the state is that of the instant."""
@@ -122,7 +124,7 @@ class _FeatureState:
             as_of = int(weeks.report[slot])
             if not low <= as_of <= high:
                 continue
-            answer = run_sealed(self.feature, {n: c[slot + first : slot + last + 1] for n, c in weeks.given.items()})
+            answer = run_sealed(self.feature, weeks.window(slot + first, slot + last))
             value = float(answer.value) if np.isfinite(answer.value) else float("nan")
             quality = max(int(weeks.quality[slot]), PARTIAL if answer.n < answer.full else NORMAL)
             quality = MISSING if np.isnan(value) else quality

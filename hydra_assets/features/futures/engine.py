@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 
 from hydra_assets.core.arrays import Floats, Ints, read_only
 from hydra_assets.core.calendar import Calendar
-from hydra_assets.core.feature import Feature
+from hydra_assets.core.feature import Feature, Values
 from hydra_assets.core.market import CONTRACT_MULTIPLIERS
 from hydra_assets.core.seal import run_sealed
 from hydra_assets.core.tolerance import same_numbers
@@ -57,7 +57,14 @@ def compute_futures(inputs: Inputs, features: Sequence[Feature], request: Reques
 def feature_vintages(inputs: Inputs, features: Sequence[Feature], request: Request, *, multiplier: float) -> pa.Table:
     """`compute_futures` with the *multiplier* given, in dollars per price unit and contract."""
     engine = run_engine(
-        inputs, features, multiplier=multiplier, calendar=request.calendar, start=request.start, end=request.end, known_at=request.known_at
+        inputs,
+        features,
+        multiplier=multiplier,
+        calendar=request.calendar,
+        start=request.start,
+        end=request.end,
+        known_at=request.known_at,
+        windowed=request.windowed,
     )
     return concat_sorted(engine.feature_rows() if engine else [])
 
@@ -71,13 +78,14 @@ def run_engine(
     start: dt.date | None,
     end: dt.date | None,
     known_at: dt.datetime | None = None,
+    windowed: bool = False,
 ) -> "VintageEngine | None":
     """The engine after all events of *inputs*; None without any."""
     made = panel_and_events(inputs, multiplier=multiplier, calendar=calendar, known_at=known_at)
     if made is None:
         return None
     panel, events = made
-    engine = VintageEngine(panel, features, start=start, end=end)
+    engine = VintageEngine(panel, features, start=start, end=end, windowed=windowed)
     engine.run(events)
     return engine
 
@@ -114,10 +122,12 @@ class _FeatureState:
         self.last_value, self.last_quality = np.full(sessions, np.nan), np.full(sessions, -1, dtype=np.int8)
         self.computed = 0  # of rule.order
         self.rows: list[tuple[Ints, Ints, Floats, Ints]] = []  # as emitted; see `vintages`
+        self.windows: list[tuple[int, int, int]] = []  # kind, first and last offset
         self.reach: dict[int, tuple[int, int]] = {}
         for window in feature.windows:
             where = dict(window.where)
             kind = HIGH if window.dataset == BARS else KINDS[str(where["stat"])]
+            self.windows.append((kind, window.first, window.last))
             first, last = self.reach.get(kind, (window.first, window.last))
             self.reach[kind] = (min(first, window.first), max(last, window.last))
 
@@ -149,13 +159,16 @@ class VintageEngine:
         features: those to compute.
         start: earliest ``as_of`` day; what comes before serves as history.
         end: latest ``as_of`` day.
+        windowed: compute each value by itself, from the cells of its windows alone.
 
     Attributes:
         states: one a feature, with its rows after `run`.
     """
 
-    def __init__(self, panel: Panel, features: Sequence[Feature], *, start: dt.date | None, end: dt.date | None) -> None:
-        self.panel, self._given = panel, panel.given()
+    def __init__(
+        self, panel: Panel, features: Sequence[Feature], *, start: dt.date | None, end: dt.date | None, windowed: bool = False
+    ) -> None:
+        self.panel, self._given, self._windowed = panel, panel.given(), windowed
         n = len(panel.days)
         self.first = 0 if start is None else int(np.searchsorted(panel.days, day_number(start)))
         self.end = n - 1 if end is None else int(np.searchsorted(panel.days, day_number(end), side="right")) - 1
@@ -300,10 +313,7 @@ class VintageEngine:
         """Compute rows, and keep those that differ from the last ones of their sessions."""
         panel, rule = self.panel, state.rule
         panel.refresh(int(sessions.max()))
-        with np.errstate(invalid="ignore", divide="ignore"):
-            values = run_sealed(state.feature, self._given, read_only(sessions))
-        if np.shape(values.value) != sessions.shape:
-            raise SchemaError(f"{state.feature.name}: {np.shape(values.value)} values for {len(sessions)} sessions; give one a session")
+        values = self._one_by_one(state, sessions) if self._windowed else _answers(state.feature, self._given, sessions)
         readiness = [self._readiness(rule, t) for t in sessions.tolist()]
         known = np.array([k for k, _ in readiness])
         value = np.where(known & np.isfinite(values.value), values.value, np.nan)
@@ -316,6 +326,21 @@ class VintageEngine:
         if new.any():
             # A figure complete before its day (Friday's open interest, out on Sunday, enters Monday's row) is known when the day begins.
             state.rows.append((sessions[new], np.maximum(at, panel.as_of[sessions])[new], value[new], quality[new]))
+
+    def _one_by_one(self, state: _FeatureState, sessions: Ints) -> Values:
+        """The answers, each from a panel that holds the cells of its own windows alone."""
+        one = [_answers(state.feature, self.panel.within(int(t), state.windows), np.array([t])) for t in sessions]
+        quality = np.concatenate([np.broadcast_to(np.asarray(each.quality), 1) for each in one])
+        return Values(np.concatenate([each.value for each in one]), quality)
+
+
+def _answers(feature: Feature, panel: Panel, sessions: Ints) -> Values:
+    """What the feature's function gives, in the shape that it owes."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        values: Values = run_sealed(feature, panel, read_only(sessions))
+    if np.shape(values.value) != sessions.shape:
+        raise SchemaError(f"{feature.name}: {np.shape(values.value)} values for {len(sessions)} sessions; give one a session")
+    return values
 
 
 def _same(old: float, new: float) -> bool:

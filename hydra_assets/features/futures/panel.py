@@ -33,6 +33,13 @@ def positive(price: Floats) -> Floats:
     return np.asarray(np.where(price > 0, price, np.nan))
 
 
+def _upto(array: Ints, end: int, fill: int) -> Ints:
+    """A copy with *fill* from *end* on."""
+    copy = array.copy()
+    copy[end:] = fill
+    return copy
+
+
 class Panel:
     """
     The curve at the instant under way.
@@ -106,6 +113,48 @@ class Panel:
             if isinstance(value, np.ndarray):
                 setattr(view, name, read_only(value))
         return view
+
+    def within(self, session: int, windows: Sequence[tuple[int, int, int]]) -> "Panel":
+        """
+        The panel as one value may see it: cells outside of *windows* are unknown, and so is what is derived from them.
+
+        Contracts are those chosen on each session up to *session*: their choice is no cell, and rests on earlier sessions alone.
+
+        Args:
+            session: of the value; `refresh` must have brought the panel up to date until there.
+            windows: kind of cell, first and last offset from *session*, both included.
+        """
+        seen = object.__new__(Panel)
+        seen.__dict__.update(vars(self))
+        n, end = len(self.days), session + 1
+        seen.cells, seen.qualities = np.full_like(self.cells, np.nan), np.zeros_like(self.qualities)
+        known = np.zeros((KINDS, n), dtype=bool)
+        for kind, first, last in windows:
+            rows = slice(max(session + first, 0), max(session + last + 1, 0))
+            for each in (HIGH, LOW) if kind == HIGH else (kind,):
+                seen.cells[each, rows], seen.qualities[each, rows] = self.cells[each, rows], self.qualities[each, rows]
+                known[each, rows] = True
+        seen.legs, seen.year_leg, seen.slope = (_upto(array, end, -1) for array in (self.legs, self.year_leg, self.slope))
+        for name in ("legs", "year", "slope"):
+            age = getattr(self, f"{name}_age")
+            source = np.arange(n).reshape(-1, *[1] * (age.ndim - 1)) - age
+            held = known[OPEN_INTEREST, np.maximum(source, 0)] & (np.arange(n) < end).reshape(-1, *[1] * (age.ndim - 1))
+            for part in ("oi", "age", "quality"):
+                setattr(seen, f"{name}_{part}", np.where(held, getattr(self, f"{name}_{part}"), 0))
+        for name in ("last", "expiry_month", "expiry_us"):
+            stated = getattr(self, name).copy()
+            stated[end:] = stated[session]
+            setattr(seen, name, stated)
+        for name in ("returns", "moves", "simple", "carry", "range2", "illiquidity"):
+            setattr(seen, name, np.full_like(getattr(self, name), np.nan))
+        seen.bar_quality = np.zeros_like(self.bar_quality)
+        rows = np.arange(max(session + min((first for _, first, _ in windows), default=0), PAD), end)
+        if len(rows):
+            seen._figures(rows)
+        for name, value in vars(self).items():
+            if isinstance(value, np.ndarray) and getattr(seen, name) is value:
+                setattr(seen, name, value.copy())  # nothing leads back to what other features are given
+        return seen.given()
 
     # ---------------------------------------------------------------- what changes
 

@@ -11,13 +11,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from hydra_assets.core.feature import Feature
+from hydra_assets.core.feature import Feature, Values
 from hydra_assets.core.instants import DAY_US
 from hydra_assets.core.rows import rows_between
 from hydra_assets.core.seal import run_sealed
 from hydra_assets.core.tables.features import FEATURE_SCHEMA
 from hydra_assets.core.tables.options import OPTION_CHAIN, OPTION_SMILES
 from hydra_assets.errors import SchemaError
+from hydra_assets.features.days import date_of
 from hydra_assets.features.family import Inputs, Request
 from hydra_assets.features.futures import formulas as futures
 from hydra_assets.features.futures.engine import feature_vintages
@@ -28,9 +29,12 @@ from hydra_assets.features.options.formulas import INTEREST
 from hydra_assets.features.options.open_interest import put_call_interest
 from hydra_assets.features.options.smiles import build_smiles
 from hydra_assets.features.options.state_values import surface_states
+from hydra_assets.features.options.surface_states import SurfaceStates
 from hydra_assets.features.quality import MISSING
 from hydra_assets.features.rows import changed_rows, concat_sorted, feature_rows
 from hydra_assets.features.vintages import require
+
+_OF_SMILES = ("option_definitions", "option_quotes", "option_chain", "option_smiles")
 
 
 def compute_options(inputs: Inputs, features: Sequence[Feature], request: Request) -> pa.Table:
@@ -98,13 +102,35 @@ def _rows(states: DayStates, features: Sequence[Feature], request: Request) -> l
     as_of, at = states.days[states.state_day] * DAY_US, states.vintages.instants[states.state_rank]
     parts = []
     for feature in features:
-        with np.errstate(invalid="ignore", divide="ignore"):
-            values = run_sealed(feature, surface)
-        if np.shape(values.value) != (states.n,):
-            raise SchemaError(f"{feature.name}: {np.shape(values.value)} values for {states.n} states; give one a state")
+        values = _one_by_one(feature, states, surface, request) if request.windowed else _answers(feature, surface)
         value = np.where(np.isfinite(values.value), values.value, np.nan)
         quality = np.where(np.isnan(value), MISSING, values.quality).astype(np.int64)
         rows = np.flatnonzero(states.realised_rows(feature.needs.name) >= 0) if feature.needs else np.arange(states.n)
         rows = rows[changed_rows(states.state_day[rows], value[rows], quality[rows])]
         parts.append(feature_rows(feature, as_of[rows], at[rows], value[rows], quality[rows]))
     return parts
+
+
+def _answers(feature: Feature, surface: SurfaceStates) -> Values:
+    """What the feature's function gives, in the shape that it owes."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        values: Values = run_sealed(feature, surface)
+    if np.shape(values.value) != (surface.n,):
+        raise SchemaError(f"{feature.name}: {np.shape(values.value)} values for {surface.n} states; give one a state")
+    return values
+
+
+def _one_by_one(feature: Feature, states: DayStates, surface: SurfaceStates, request: Request) -> Values:
+    """The answers, each from a surface that holds the states inside its own windows, known by its own instant, alone."""
+    first = min((window.first for window in feature.windows if window.dataset in _OF_SMILES), default=0)
+    sessions = request.calendar.session_numbers(date_of(states.days.min()), date_of(states.days.max()))
+    value, quality = np.full(states.n, np.nan), np.zeros(states.n, dtype=np.int64)
+    day = states.days[states.state_day]
+    for state in range(states.n):
+        at = int(np.searchsorted(sessions, day[state]))
+        inside = (day >= sessions[max(at + first, 0)]) & (day <= day[state]) & (states.state_rank <= states.state_rank[state])
+        seen = np.flatnonzero(inside)
+        seen = np.r_[seen[seen != state], state]  # the state itself is the last
+        values = _answers(feature, surface.take(seen))
+        value[state], quality[state] = values.value[-1], np.broadcast_to(np.asarray(values.quality), len(seen))[-1]
+    return Values(value, quality)

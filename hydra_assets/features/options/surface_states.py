@@ -98,6 +98,16 @@ class SurfaceStates:
         self.n, self.slices, self.flows, self.realised, self.dealer_signs = n, slices, flows, realised, dealer_signs
         frozen((slices, flows, realised))
 
+    def take(self, states: Ints) -> "SurfaceStates":
+        """*states* alone, in their order, as number 0, 1, ..."""
+        rows = np.concatenate([np.arange(*np.searchsorted(self.slices.state, [state, state + 1])) for state in states.tolist()])
+        rows = rows.astype(np.int64)
+        number = np.repeat(np.arange(len(states)), [int((self.slices.state[rows] == state).sum()) for state in states.tolist()])
+        slices = Slices(number, *(getattr(self.slices, name)[rows] for name in list(Slices.__dataclass_fields__)[1:]))
+        flows = Flows(*(getattr(self.flows, name)[states] for name in Flows.__dataclass_fields__))
+        realised = {name: (values[states], qualities[states]) for name, (values, qualities) in self.realised.items()}
+        return SurfaceStates(len(states), slices, flows, realised, self.dealer_signs)
+
     @cached_property
     def whole(self) -> Mapping[int, Maturity]:
         """The smile at each horizon (days) from full smiles alone, bracketed (normal) or the nearest within 15 days (partial)."""
