@@ -148,9 +148,9 @@ class Panel:
         for name in ("returns", "moves", "simple", "carry", "range2", "illiquidity"):
             setattr(seen, name, np.full_like(getattr(self, name), np.nan))
         seen.bar_quality = np.zeros_like(self.bar_quality)
-        rows = np.arange(max(session + min((first for _, first, _ in windows), default=0), PAD), end)
-        if len(rows):
-            seen._figures(rows)
+        near = np.arange(max(session + min((first for _, first, _ in windows), default=0), PAD), end)
+        if len(near):
+            seen._figures(near)
         for name, value in vars(self).items():
             if isinstance(value, np.ndarray) and getattr(seen, name) is value:
                 setattr(seen, name, value.copy())  # nothing leads back to what other features are given
