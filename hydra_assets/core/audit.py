@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from hydra_assets.core.audit_daily import DailyPrints
+from hydra_assets.core.audit_daily import DailyPrints, utc_us
 from hydra_assets.core.calendar import DEFAULT_CALENDAR, Calendar
 from hydra_assets.core.feature import Feature, Window
 from hydra_assets.core.instants import EPOCH, iso
@@ -87,7 +87,7 @@ class Auditor:
         found: dict[str, list[str]] = {name: [] for name in EARLY.names}
         if not rows.num_rows:
             return pa.table(found, schema=EARLY)
-        as_of, available = (np.array(_us(rows[name]), dtype=np.int64) for name in ("as_of", "available_at"))
+        as_of, available = (utc_us(rows[name]) for name in ("as_of", "available_at"))
         valued = rows["value"].is_valid().to_numpy(zero_copy_only=False).astype(bool)
         names = np.array(rows["feature_name"].to_pylist(), dtype=object)
         reasons: dict[int, str] = {}
@@ -123,7 +123,7 @@ class _Prints:
         self.first, self.reports, self.arrivals = {}, {}, {}
         if not table.num_rows:
             return
-        for as_of, available in zip(_us(table["as_of"]), _us(table["available_at"]), strict=True):
+        for as_of, available in zip(utc_us(table["as_of"]).tolist(), utc_us(table["available_at"]).tolist(), strict=True):
             week = _iso_week(as_of)
             self.first[week] = min(available, self.first.get(week, available))
             self.reports[as_of] = min(available, self.reports.get(as_of, available))
@@ -159,12 +159,6 @@ def _why_too_thin(window: Window, week: int, available: int, seen: _Prints) -> s
     if known < window.at_least:
         return f"only {known} weeks of {window.dataset} were out in its window; a value needs {window.at_least}"
     return None
-
-
-def _us(column: pa.ChunkedArray) -> list[int]:
-    """Microseconds UTC; on purpose not `column_us`: the audit shares no code with the engines."""
-    counts: list[int] = column.cast(pa.timestamp("us", tz="UTC")).cast(pa.int64()).to_pylist()
-    return counts
 
 
 def _iso_week(us: int) -> int:

@@ -83,7 +83,7 @@ class DailyPrints:
             table = self._tables[window.dataset]
             for column, value in window.where:
                 table = table.filter(pc.fill_null(pc.equal(table[column], pa.scalar(value, table.schema.field(column).type)), False))
-            days, at = (_us(table[name]) for name in ("as_of", "available_at"))
+            days, at = (utc_us(table[name]) for name in ("as_of", "available_at"))
             session = np.searchsorted(self._days, days // DAY_US)
             if "is_final" in table.column_names and ("stat", "settlement") in window.where:
                 at = self._standing_from(table, session, at)
@@ -167,7 +167,7 @@ def _named(window: Window) -> str:
     return " ".join([window.dataset, *(str(value) for column, value in window.where if column == "stat")])
 
 
-def _us(column: pa.ChunkedArray) -> np.ndarray:
+def utc_us(column: pa.ChunkedArray) -> np.ndarray:
     """Microseconds UTC; on purpose not `column_us`: the audit shares no code with the engines."""
     counts: np.ndarray = column.cast(pa.timestamp("us", tz="UTC")).cast(pa.int64()).to_numpy()
     return counts

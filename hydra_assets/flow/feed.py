@@ -191,7 +191,7 @@ class Feed(ABC, Generic[SourceT, PlanT, FetchedT]):
         found = Due()
         for month in () if self.absence(table, market, config) else months:
             held = held_days(lake, table, market.symbol, month.first, month.last)
-            for day in set(days_of(table, market.calendar, month)) - held:
+            for day in set(expected_days(table, market.calendar, month)) - held:
                 complete = self.complete_at(table, market.calendar, day, config.option_rules)
                 if complete <= now:
                     found.days[day] = day
@@ -206,7 +206,7 @@ class Feed(ABC, Generic[SourceT, PlanT, FetchedT]):
     def coverage(self, plan: PlanT, lake: ParquetLake, month: Month, rules: OptionRules, now: dt.datetime) -> list[CoverageDay]:
         """State of each day of *month*, after its batches were kept."""
         held, days = held_days(lake, plan.table, plan.market.symbol, month.first, month.last), []
-        for day in days_of(plan.table, plan.market.calendar, month):
+        for day in expected_days(plan.table, plan.market.calendar, month):
             out = self.complete_at(plan.table, plan.market.calendar, day, rules) <= now
             days.append(CoverageDay(day, "held" if day in held else "gap" if out else "to come", self.note(plan.table, day)))
         return days
@@ -267,7 +267,7 @@ def held_days(lake: ParquetLake, table: Table, market: str, first: dt.date, last
     return {as_of.date() for as_of in rows["as_of"].to_pylist()} if rows.num_rows else set()
 
 
-def days_of(table: Table, calendar: Calendar, month: Month) -> list[dt.date]:
+def expected_days(table: Table, calendar: Calendar, month: Month) -> list[dt.date]:
     """The ``as_of`` days of *month* by the table's calendar."""
     if table.calendar == "cot_releases":
         return load_release_calendar().report_dates(month.first, month.last)

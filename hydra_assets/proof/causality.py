@@ -218,7 +218,17 @@ class _Run:
         own = int(np.searchsorted(self.times, self.rows.times[row]))
         reached = self._reached(row, name, whole, own)
         time, end = self.rows.times[row], self.times[reached]
-        moved = Moved(row, _plain(time), name, _plain(whole[name][row]), _plain(other), how, _plain(end), reached - own, _span(time, end))
+        moved = Moved(
+            row,
+            _native(time),
+            name,
+            _native(whole[name][row]),
+            _native(other),
+            how,
+            _native(end),
+            reached - own,
+            _span(time, end),
+        )
         return Causality("failed", n, times, cuts, poisoned, compared, values, self.seed, moved)
 
     def _reached(self, row: int, name: str, whole: Columns, own: int) -> int:
@@ -235,7 +245,7 @@ class _Run:
         return low
 
 
-def _plain(value: Any) -> Any:
+def _native(value: Any) -> Any:
     return (
         value.item()
         if isinstance(value, np.generic) and value.dtype.kind not in "mM"

@@ -103,14 +103,14 @@ def replay(
         features: those of the family; default the registered ones.
         step: called after each instant with the number of rows compared.
     """
-    stored = _plain(rows)
+    stored = fact_rows(rows)
     wanted = {str(row["feature_name"]) for row in stored} if names is None else set(names_of(names, "names"))
     declared = {feature.name: feature for feature in (of_family(family) if features is None else features)}
     again = _Recomputation(inputs, family, market, rules or OptionRules(), calendar or calendar_of(market), declared)
     days = sorted({int(row["as_of"]) for row in stored})
     should = _unserved(inputs, days)
     if days and sample is None:
-        should |= {(row["as_of"], row["available_at"]) for row in _plain(again.everything(days, wanted))}
+        should |= {(row["as_of"], row["available_at"]) for row in fact_rows(again.everything(days, wanted))}
     if days:
         again.look_outside(days, wanted)
     board = _Board(stored, wanted)
@@ -221,7 +221,7 @@ class _Recomputation:
             # rows outside the windows are left out: a value that used one would come out different
             near = {name: rows_between(table, day - self.look_back(name, group), day) for name, table in self.inputs.items()}
             rows = self._compute(group, {name: _cut(table, at) for name, table in near.items()}, as_of, as_of, at)
-            answers += [row for row in _plain(rows) if row["available_at"] <= at]
+            answers += [row for row in fact_rows(rows) if row["available_at"] <= at]
         newest: dict[object, tuple[float | None, object]] = {}
         for row in sorted(answers, key=lambda row: int(row["available_at"])):
             newest[row["feature_name"]] = (row["value"], row["quality"])
@@ -321,7 +321,8 @@ def _between(valued: Sequence[Instant], every: Sequence[Instant]) -> list[Instan
     return [first[day] for day in sorted(first) if day not in with_value and min(with_value) < day < max(with_value)]
 
 
-def _plain(rows: pa.Table) -> list[Row]:
+def fact_rows(rows: pa.Table) -> list[Row]:
+    """Rows of facts as mappings; instants in microseconds UTC."""
     names = ("feature_name", "as_of", "available_at", "value", "quality")
     columns = [(rows[n].cast(pa.int64()) if n in ("as_of", "available_at") else rows[n]).to_pylist() for n in names]
     return [dict(zip(names, cells, strict=True)) for cells in zip(*columns, strict=True)]

@@ -212,31 +212,27 @@ def _named(answer: Any) -> Sequence[tuple[str, np.ndarray]]:
         return [(str(name), values) for name, part in answer.items() for _, values in _named(part)]
     if top == "pyarrow":
         columns = [(name, answer[name]) for name in answer.column_names] if isinstance(answer, pa.Table) else [("answer", answer)]
-        return [(name, _plain_arrow(column)) for name, column in columns]
+        return [(name, _arrow_values(column)) for name, column in columns]
     if top == "polars":
         columns = [(part.name, part) for part in answer.get_columns()] if hasattr(answer, "get_columns") else [(answer.name, answer)]
-        return [(name or "answer", _plain_arrow(column.to_arrow())) for name, column in columns]
+        return [(name or "answer", _arrow_values(column.to_arrow())) for name, column in columns]
     if isinstance(answer, pd.DataFrame):
-        return [(str(name), _plain(answer.iloc[:, i].to_numpy())) for i, name in enumerate(answer.columns)]
+        return [(str(name), np.asarray(answer.iloc[:, i].to_numpy())) for i, name in enumerate(answer.columns)]
     if isinstance(answer, pd.Series | pd.Index):
-        return [(str(answer.name) if answer.name is not None else "answer", _plain(answer.to_numpy()))]
+        return [(str(answer.name) if answer.name is not None else "answer", np.asarray(answer.to_numpy()))]
     array = np.asarray(answer)
     if array.ndim == 0:
         raise SchemaError(f"the answer is {answer!r}; a function of rows gives one value a row")
     if array.dtype.names:
-        return [(name, _plain(array[name])) for name in array.dtype.names]
-    return [("answer", _plain(array))] if array.ndim == 1 else [(str(i), _plain(array[:, i])) for i in range(array.shape[1])]
+        return [(name, np.asarray(array[name])) for name in array.dtype.names]
+    return [("answer", np.asarray(array))] if array.ndim == 1 else [(str(i), np.asarray(array[:, i])) for i in range(array.shape[1])]
 
 
-def _plain_arrow(column: Any) -> np.ndarray:
+def _arrow_values(column: Any) -> np.ndarray:
     """Objects where something is null, so that a null and a NaN are two things."""
     if column.null_count:
         return np.array(column.to_pylist(), dtype=object)
-    return _plain(column.to_numpy() if isinstance(column, pa.ChunkedArray) else column.to_numpy(zero_copy_only=False))
-
-
-def _plain(values: np.ndarray) -> np.ndarray:
-    return np.asarray(values)
+    return np.asarray(column.to_numpy() if isinstance(column, pa.ChunkedArray) else column.to_numpy(zero_copy_only=False))
 
 
 def differing(a: np.ndarray, b: np.ndarray) -> np.ndarray:

@@ -8,7 +8,6 @@ from itertools import groupby
 from typing import Any, Literal
 
 import numpy as np
-import pyarrow as pa
 
 from hydra_assets.core.instants import to_us
 from hydra_assets.core.months import Month, months_between
@@ -18,6 +17,7 @@ from hydra_assets.core.tolerance import ABSOLUTE
 from hydra_assets.features import of_family
 from hydra_assets.features.compute import INPUTS
 from hydra_assets.flow.publish import compute_months
+from hydra_assets.proof.replay import fact_rows
 from hydra_assets.storage.frame import training_frame
 from hydra_assets.storage.lake import ParquetLake
 from hydra_assets.storage.mirror import frontier_of
@@ -163,16 +163,9 @@ def _recomputed(
         months = [month for month in months_between(first.date(), last.date()) if month in held]
         if months:
             for computed in compute_months(lake, family, market, months, rules):
-                for row in _plain(computed.rows):
+                for row in fact_rows(computed.rows):
                     rows.setdefault(row.pop("feature_name"), []).append(row)
     return rows
-
-
-def _plain(table: pa.Table) -> list[dict[str, Any]]:
-    micros = [table[name].cast(pa.int64()).to_pylist() for name in ("as_of", "available_at")]
-    columns = [*micros, *(table[name].to_pylist() for name in ("feature_name", "value", "quality"))]
-    names = ("as_of", "available_at", "feature_name", "value", "quality")
-    return [dict(zip(names, cells, strict=True)) for cells in zip(*columns, strict=True)]
 
 
 def _fault(served: float | None, again: float | None, tolerance: float) -> Fault | None:

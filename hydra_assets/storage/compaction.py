@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from hydra_assets.errors import CorruptionError
 from hydra_assets.storage import files
-from hydra_assets.storage.folder import KEY, Folder, FolderReader, concat, key_of, writes_of
+from hydra_assets.storage.folder import KEY, Folder, FolderReader, concat, footer_key, writes_of
 
 GRACE = dt.timedelta(hours=1)
 
@@ -33,7 +33,7 @@ def compact_folder(reader: FolderReader, folder: Folder) -> str | None:
             return None
         footers = [reader.footer(key) for key in keys]
         table = concat([reader.with_hidden(key) for key in keys])
-        row_key = key_of(table)
+        row_key = footer_key(table)
         replaces = [name for key, meta in zip(keys, footers, strict=True) for name in (*files.replaced_by(meta), files.name_of(key))]
         metadata = {
             "recorded_at": str(max(int(meta["recorded_at"]) for meta in footers)),

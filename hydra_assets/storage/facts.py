@@ -89,9 +89,9 @@ def facts_of(rows: Any, *, market: str | None = None) -> list[Fact]:
     elif not isinstance(rows, pa.Table) and hasattr(rows, "__arrow_c_stream__"):
         rows = pa.table(rows)  # polars, DuckDB
     if isinstance(rows, pa.Table):
-        plain = _plain(rows, market)
-        if plain is not None:
-            return plain
+        well_formed = _well_formed(rows, market)
+        if well_formed is not None:
+            return well_formed
         rows = rows.to_pylist()  # nanoseconds become pandas Timestamps: the rounding rule then sees them
     seen: dict[Vintage, Fact] = {}
     for row in _mappings(rows):
@@ -115,7 +115,7 @@ def facts_of(rows: Any, *, market: str | None = None) -> list[Fact]:
     return list(seen.values())
 
 
-def _plain(table: pa.Table, market: str | None) -> list[Fact] | None:
+def _well_formed(table: pa.Table, market: str | None) -> list[Fact] | None:
     """
     Facts of a table in the shape that `features.compute` gives, checked column by column; None where anything is not as it should be,
     so that each row is checked by itself, and the wrong one named.

@@ -170,12 +170,12 @@ def writes_of(meta: Mapping[str, str]) -> list[WriteInfo]:
 
 def concat(parts: Sequence[pa.Table]) -> pa.Table:
     """Files' tables as one; it carries the newest key."""
-    key = next((key_of(part) for part in reversed(parts) if key_of(part)), None)
+    key = next((footer_key(part) for part in reversed(parts) if footer_key(part)), None)
     table = pa.concat_tables(parts, promote_options="default").combine_chunks()
     return table.replace_schema_metadata({**(table.schema.metadata or {}), KEY: json.dumps(key).encode()}) if key else table
 
 
-def key_of(table: pa.Table) -> list[str] | None:
+def footer_key(table: pa.Table) -> list[str] | None:
     """The key that `append_new` wrote into the footers, carried along as metadata of the loaded table."""
     raw = (table.schema.metadata or {}).get(KEY)
     return json.loads(raw) if raw else None

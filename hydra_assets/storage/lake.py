@@ -30,7 +30,7 @@ from hydra_assets.storage.folder import (
     concat,
     empty,
     folder_of,
-    key_of,
+    footer_key,
     recording_columns,
     without_hidden,
 )
@@ -41,7 +41,7 @@ from hydra_assets.storage.look_log import log_look, looks_of
 from hydra_assets.storage.names import adopt_world, checked_name
 from hydra_assets.storage.restamp import restamped
 from hydra_assets.storage.unknown_table import unknown_table, warn_of
-from hydra_assets.storage.validate import days_of, read_schema, stamped, utc_day, validated
+from hydra_assets.storage.validate import read_schema, row_days, stamped, utc_day, validated
 
 __all__ = ["Folder", "Look", "ParquetLake", "WriteInfo"]
 
@@ -501,7 +501,7 @@ class ParquetLake:
         table = self._load(self._of(data_type, market, start, end), schema)
         if (start is None and end is None) or not table.num_rows:
             return table
-        days = days_of(table)
+        days = row_days(table)
         keep = np.ones(table.num_rows, dtype=bool)
         if start is not None:
             keep &= days >= np.datetime64(utc_day(start, "start"), "D")
@@ -517,7 +517,7 @@ class ParquetLake:
     def _withdrawn(self, table: pa.Table) -> np.ndarray:
         """Tombstones, and every older recording of the vintages that they withdraw."""
         stamp = stamped(table)
-        vintage = key_codes(table, [*(key_of(table) or ()), "as_of", "available_at"])
+        vintage = key_codes(table, [*(footer_key(table) or ()), "as_of", "available_at"])
         if stamp is not None:
             vintage = np.unique(np.stack([vintage, stamp]), axis=1, return_inverse=True)[1]
         recorded, tombstone = recording_columns(table)
@@ -565,7 +565,7 @@ def _row_key(data_type: str, key: Sequence[str] | None, table: pa.Table) -> list
         SchemaError: another key than the known table's own, or none at all.
     """
     names = _own_key(data_type, key)
-    names = key_of(table) if names is None else names
+    names = footer_key(table) if names is None else names
     if names is None:
         raise SchemaError(f"{data_type}: written without a key; name it: key=[...]")
     return [*(name for name in names if name != "as_of"), "as_of"]

@@ -31,7 +31,7 @@ def validated(table: pa.Table, folder: Folder, storage: Storage) -> pa.Table:
     table = _utc(plain_types(table), folder.key)
     _refuse_contradicting(table, folder)
     if table.num_rows and _has_days(table):
-        days = days_of(table)
+        days = row_days(table)
         first = np.datetime64(f"{folder.year:04d}-{folder.month:02d}", "M")
         outside = int((days.astype("datetime64[M]") != first).sum())
         if outside:
@@ -129,7 +129,7 @@ def _has_days(table: pa.Table) -> bool:
     return bool(pa.types.is_timestamp(kind) or pa.types.is_date(kind))
 
 
-def days_of(table: pa.Table) -> np.ndarray:
+def row_days(table: pa.Table) -> np.ndarray:
     """The UTC day of each row: of its as_of, else of the write."""
     column = table["as_of"] if _has_days(table) else table[WRITTEN]
     if column.null_count:

@@ -61,7 +61,7 @@ def build_smiles(
     owner, rank, state, row = slices.states()
     fitted = _fit(slices, len(owner), state, row, rules)
     table = pa.table(_columns(slices, owner, rank, fitted)).cast(OPTION_SMILES.schema)
-    keep = changed(owner, *(_plain(table[name]) for name in table.column_names if name != "available_at"))
+    keep = changed(owner, *(_comparable(table[name]) for name in table.column_names if name != "available_at"))
     return table.filter(pa.array(keep)).sort_by([("as_of", "ascending"), ("expiration", "ascending"), ("available_at", "ascending")])
 
 
@@ -76,7 +76,7 @@ class _Slices:
         option = np.unique(number * 100_000 + day, return_inverse=True)[1].astype(np.int64)
         # Only what a fit looks at makes a new state: a settlement that came later does not.
         order = np.lexsort((np.arange(len(at)), at, option))
-        kept = order[changed(option[order], *(_plain(chain[name])[order] for name in _RELEVANT))]
+        kept = order[changed(option[order], *(_comparable(chain[name])[order] for name in _RELEVANT))]
         self.expiration = column_us(chain["expiration"], what="expiration")
         underlying = chain["underlying_id"].to_numpy()
         # A slice is identified by the first row of each of its options.
@@ -222,7 +222,7 @@ def svi_of(smiles: pa.Table) -> RawSvi:
     return RawSvi(*parts)
 
 
-def _plain(column: pa.ChunkedArray) -> np.ndarray:
+def _comparable(column: pa.ChunkedArray) -> np.ndarray:
     """A column as something that can be compared element by element: floats with NaN, else integers."""
     array = column.combine_chunks()
     if pa.types.is_floating(array.type):

@@ -12,7 +12,7 @@ from types import BuiltinFunctionType, FunctionType, MethodType
 from typing import Any
 
 from hydra_assets.core.feature import Feature
-from hydra_assets.proof.lint.linter import Finding, lint
+from hydra_assets.proof.lint.linter import Lookahead, lint
 
 _MOST_FILES = 200
 _PACKAGE = "hydra_assets"
@@ -29,7 +29,7 @@ class CodeRead:
         files: that were read.
     """
 
-    findings: tuple[Finding, ...]
+    findings: tuple[Lookahead, ...]
     unread: tuple[str, ...]
     files: tuple[Path, ...]
 
@@ -109,7 +109,7 @@ def _named(function: Callable[..., Any]) -> str:
 
 
 @functools.lru_cache(maxsize=256)
-def _linted(path: Path, _modified: int, _size: int) -> tuple[Finding, ...]:
+def _linted(path: Path, _modified: int, _size: int) -> tuple[Lookahead, ...]:
     return tuple(lint([path]))
 
 

@@ -63,7 +63,7 @@ _SKIPPED = {"__pycache__", "node_modules", "site-packages", "build", "dist"}
 
 
 @dataclass(frozen=True, order=True)
-class Finding:
+class Lookahead:
     """One place where code may use values that were not yet known; line and column start at 1."""
 
     path: str
@@ -77,7 +77,7 @@ class Finding:
         return f"{self.path}:{self.line}:{self.column}: {self.rule} {self.message}; {self.remedy}"
 
 
-def lint(paths: Iterable[str | os.PathLike[str]] | str | os.PathLike[str]) -> list[Finding]:
+def lint(paths: Iterable[str | os.PathLike[str]] | str | os.PathLike[str]) -> list[Lookahead]:
     """
     Lint Python files.
 
@@ -95,18 +95,18 @@ def lint(paths: Iterable[str | os.PathLike[str]] | str | os.PathLike[str]) -> li
     return sorted(finding for file in _files(given) for finding in _of_file(file))
 
 
-def lint_source(text: str, path: str | os.PathLike[str] = "<source>") -> list[Finding]:
+def lint_source(text: str, path: str | os.PathLike[str] = "<source>") -> list[Lookahead]:
     """Lint one piece of source; the findings name *path*."""
     try:
         module = Module(ast.parse(text), Path(path))
     except (SyntaxError, ValueError) as error:
         line, column = getattr(error, "lineno", None) or 1, getattr(error, "offset", None) or 1
         return [
-            Finding(str(path), line, column, "unreadable", f"cannot be parsed: {getattr(error, 'msg', error)}", "mend the syntax first")
+            Lookahead(str(path), line, column, "unreadable", f"cannot be parsed: {getattr(error, 'msg', error)}", "mend the syntax first")
         ]
     accepted = _acceptances(text)
     used: set[int] = set()
-    found: dict[tuple[int, int, str], Finding] = {}
+    found: dict[tuple[int, int, str], Lookahead] = {}
     for node in ast.walk(module.tree):
         for rule in ALL_RULES:
             for where, message in rule.find(node, module):
@@ -115,31 +115,31 @@ def lint_source(text: str, path: str | os.PathLike[str] = "<source>") -> list[Fi
                 used.update(marks)
                 if not any(accepted[line] for line in marks):
                     place = (first, where.col_offset + 1)
-                    found.setdefault((*place, rule.name), Finding(str(path), *place, rule.name, message, rule.remedy))
+                    found.setdefault((*place, rule.name), Lookahead(str(path), *place, rule.name, message, rule.remedy))
     return [*found.values(), *_bad_acceptances(str(path), accepted, used)]
 
 
-def _of_file(path: Path) -> list[Finding]:
+def _of_file(path: Path) -> list[Lookahead]:
     if path.suffix == ".ipynb":
         return _of_notebook(path)
     if path.suffix not in (".py", ".pyw", ".pyi", ""):
-        return [Finding(str(path), 1, 1, "unreadable", f"{path.suffix} is not read", "give Python files, notebooks, or folders of them")]
+        return [Lookahead(str(path), 1, 1, "unreadable", f"{path.suffix} is not read", "give Python files, notebooks, or folders of them")]
     try:
         with tokenize.open(path) as file:
             text = file.read()
     except (SyntaxError, UnicodeDecodeError) as error:
-        return [Finding(str(path), 1, 1, "unreadable", f"cannot be decoded: {error}", "save it as UTF-8")]
+        return [Lookahead(str(path), 1, 1, "unreadable", f"cannot be decoded: {error}", "save it as UTF-8")]
     return lint_source(text, path)
 
 
-def _of_notebook(path: Path) -> list[Finding]:
+def _of_notebook(path: Path) -> list[Lookahead]:
     """Findings named by cell: ``notebook.ipynb#3`` is the third one, lines counted inside of it."""
     try:
         notebook = read_notebook(path)
     except (ValueError, OSError) as error:
-        return [Finding(str(path), 1, 1, "unreadable", f"is no notebook: {error}", "save it again as .ipynb")]
+        return [Lookahead(str(path), 1, 1, "unreadable", f"is no notebook: {error}", "save it again as .ipynb")]
     found = [
-        Finding(f"{path}#{cell}", line, 1, "unreadable", reason, "mend the cell; nothing in it was looked at")
+        Lookahead(f"{path}#{cell}", line, 1, "unreadable", reason, "mend the cell; nothing in it was looked at")
         for cell, line, reason in notebook.unread
     ]
     for finding in lint_source(notebook.text, path):
@@ -173,11 +173,11 @@ def _acceptances(text: str) -> dict[int, str]:
     return {line: mark.group(1).strip() for line, mark in marks if mark}
 
 
-def _bad_acceptances(path: str, accepted: dict[int, str], used: set[int]) -> Iterator[Finding]:
+def _bad_acceptances(path: str, accepted: dict[int, str], used: set[int]) -> Iterator[Lookahead]:
     for line, reason in accepted.items():
         if not reason:
-            yield Finding(
+            yield Lookahead(
                 path, line, 1, "acceptance", "lookahead-ok without a reason accepts nothing", "write # lookahead-ok: why it is right"
             )
         elif line not in used:
-            yield Finding(path, line, 1, "acceptance", "lookahead-ok where there is nothing to accept", "remove the comment")
+            yield Lookahead(path, line, 1, "acceptance", "lookahead-ok where there is nothing to accept", "remove the comment")

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from hydra_assets.sources.sample.curve import FIRST_DAY, Contract, Curve
-from hydra_assets.sources.sample.rude_seeds import days_of, number_of
+from hydra_assets.sources.sample.rude_seeds import day_numbers, number_of
 from hydra_assets.sources.sample.smile import OPTION_IDS, STRIKES_PER_FUTURE, Chain
 
 _AFTERWARDS = 10  # days in which figures of an expired contract still arrive
@@ -51,7 +51,7 @@ class Product:
 
     def received(self, records: np.ndarray) -> np.ndarray:
         """Day since 1970 of each record's index time."""
-        return days_of(records["ts_recv" if "ts_recv" in (records.dtype.names or ()) else "ts_event"])
+        return day_numbers(records["ts_recv" if "ts_recv" in (records.dtype.names or ()) else "ts_event"])
 
     def first_listed(self, year: int) -> Contract | None:
         """The first contract to be listed in *year*, after the history's own first day."""

@@ -10,7 +10,7 @@ from hydra_assets.sources.sample import rude_definitions, rude_prices, rude_stat
 from hydra_assets.sources.sample.monthly import Published, Symbology, midnight
 from hydra_assets.sources.sample.rude import Rudeness
 from hydra_assets.sources.sample.rude_product import Product
-from hydra_assets.sources.sample.rude_seeds import DAY_NS, days_of, number_of
+from hydra_assets.sources.sample.rude_seeds import DAY_NS, day_numbers, number_of
 from hydra_assets.sources.sample.rude_statistics import SETTLEMENT, Transformation
 
 # In the order in which they are applied: what changes a record before what changes its clock, what hides its day last.
@@ -108,7 +108,7 @@ class LaterRoot:
         """Records with low <= index time < high, in order of that time; none before the root's first day."""
         rows = self._publisher.records(schema, max(low, midnight(LATER_ROOTS_SINCE)), high).copy()
         if "ts_ref" in (rows.dtype.names or ()):  # nor of a session before it
-            rows = rows[days_of(rows["ts_ref"]) >= number_of(LATER_ROOTS_SINCE)]
+            rows = rows[day_numbers(rows["ts_ref"]) >= number_of(LATER_ROOTS_SINCE)]
         rows["instrument_id"] += _LATER_IDS
         return rows
 
@@ -131,7 +131,7 @@ def reused_ids(rows: np.ndarray, product: Product) -> np.ndarray:
     rows, received = rows.copy(), product.received(rows)
     day = received
     if "ts_ref" in (rows.dtype.names or ()):  # a record about an earlier session carries the id of that session
-        ref = days_of(rows["ts_ref"])
+        ref = day_numbers(rows["ts_ref"])
         dated = (rows["stat_type"] >= SETTLEMENT) & (ref <= received.max())
         day = np.where(dated, ref, received)
     own = rows["instrument_id"].copy()

@@ -23,7 +23,7 @@ def happens(share: float, seed: str, *numbers: np.ndarray) -> np.ndarray:
     return np.asarray(mixed.astype(float) / 2.0**64 < share)
 
 
-def days_of(at: np.ndarray) -> np.ndarray:
+def day_numbers(at: np.ndarray) -> np.ndarray:
     """Days since 1970 of nanoseconds since 1970; an undefined time is a day that never comes."""
     return (at.astype(np.uint64) // np.uint64(DAY_NS)).astype(np.int64)
 

@@ -10,7 +10,7 @@ from hydra_assets.core.calendar import GRAINS
 from hydra_assets.sources.sample.curve import Contract, chance
 from hydra_assets.sources.sample.monthly import NS_PER_S, SETTLES_FINAL, SETTLES_PRELIMINARY, clock_ns, midnight
 from hydra_assets.sources.sample.rude_product import Product
-from hydra_assets.sources.sample.rude_seeds import DAY_NS, date_of, days_of, happens, number_of
+from hydra_assets.sources.sample.rude_seeds import DAY_NS, date_of, day_numbers, happens, number_of
 
 SETTLEMENT, CLEARED_VOLUME, OPEN_INTEREST = 3, 6, 9
 NEW = 1
@@ -26,7 +26,7 @@ Transformation = Callable[[np.ndarray, Product], np.ndarray]
 
 def unflagged(rows: np.ndarray, _: Product) -> np.ndarray:
     """Flags 0 or 4 on settlements of sessions before 2015, and one price on all prints of most sessions."""
-    rows, ref = rows.copy(), days_of(rows["ts_ref"])
+    rows, ref = rows.copy(), day_numbers(rows["ts_ref"])
     old = np.flatnonzero((rows["stat_type"] == SETTLEMENT) & (ref < number_of(FLAGS_SINCE)))
     numbers = rows["instrument_id"][old]
     rows["stat_flags"][old] = np.where(happens(0.3, "flags", numbers, ref[old]), 4, 0)
@@ -40,7 +40,7 @@ def unflagged(rows: np.ndarray, _: Product) -> np.ndarray:
 
 def never_final(rows: np.ndarray, product: Product) -> np.ndarray:
     """Drop the final settlements of half of the sessions of far contracts."""
-    ref = days_of(rows["ts_ref"])
+    ref = day_numbers(rows["ts_ref"])
     owner = product.owners(rows, product.received(rows))
     last = np.array([number_of(contract.last_day) for contract in product.curve.contracts])
     far = (owner >= 0) & (last[np.maximum(owner, 0)] - ref >= FAR)
@@ -50,7 +50,7 @@ def never_final(rows: np.ndarray, product: Product) -> np.ndarray:
 
 def friday(rows: np.ndarray, product: Product) -> np.ndarray:
     """Open interest and volume on the clock of the real vendor; a repeat in the morning, corrected now and then."""
-    rows, ref = rows.copy(), days_of(rows["ts_ref"])
+    rows, ref = rows.copy(), day_numbers(rows["ts_ref"])
     counted = np.isin(rows["stat_type"], (CLEARED_VOLUME, OPEN_INTEREST)) & (rows["ts_ref"] != dbn.UNDEF_TIMESTAMP)
     weekday = np.zeros(len(rows), dtype=bool)
     for number in np.unique(ref[counted]).tolist():
@@ -63,11 +63,11 @@ def friday(rows: np.ndarray, product: Product) -> np.ndarray:
         _move(rows, of_day, base - morning)
         weekday |= of_day & (not is_friday)
     again = rows[weekday & (rows["update_action"] == NEW)]
-    key = np.stack([again["instrument_id"].astype(np.int64), again["stat_type"].astype(np.int64), days_of(again["ts_ref"])])
+    key = np.stack([again["instrument_id"].astype(np.int64), again["stat_type"].astype(np.int64), day_numbers(again["ts_ref"])])
     _, first_from_end = np.unique(key[:, ::-1], axis=1, return_index=True)
     again = again[np.sort(len(again) - 1 - first_from_end)] if len(again) else again
     _move(again, np.ones(len(again), dtype=bool), 12 * HOUR)
-    corrected = happens(1 / 200, "corrected interest", again["instrument_id"], days_of(again["ts_ref"])) & (again["quantity"] > 10)
+    corrected = happens(1 / 200, "corrected interest", again["instrument_id"], day_numbers(again["ts_ref"])) & (again["quantity"] > 10)
     again["quantity"][corrected] -= 3
     return in_order(np.concatenate([rows, again]))
 
@@ -95,7 +95,7 @@ def undated(rows: np.ndarray, product: Product) -> np.ndarray:
         replay["ts_recv"] = at + np.arange(len(replay)) * 1_000_125
         replay["ts_event"], replay["ts_ref"] = replay["ts_recv"] - 250_000, dbn.UNDEF_TIMESTAMP
         parts.append(replay)
-    old = counted & (days_of(rows["ts_ref"]) < number_of(DATED_SINCE))
+    old = counted & (day_numbers(rows["ts_ref"]) < number_of(DATED_SINCE))
     rows["ts_ref"][old] = dbn.UNDEF_TIMESTAMP
     return in_order(np.concatenate(parts))
 
@@ -147,7 +147,7 @@ def grain_clock(rows: np.ndarray, product: Product) -> np.ndarray:
 
 def grain_delay(at: np.ndarray, clock: dt.time) -> np.ndarray:
     """Nanoseconds between *clock* and the grains' settlement on the days of *at*; never negative."""
-    days = days_of(at)
+    days = day_numbers(at)
     delay = np.zeros(len(at), dtype=np.int64)
     for number in np.unique(days).tolist():
         settles = GRAINS.settles_at.on(date_of(number))

@@ -21,7 +21,7 @@ _TABLE = """CREATE TABLE IF NOT EXISTS findings(
 
 
 @dataclass(frozen=True)
-class Finding:
+class OpenFinding:
     """An open fault that one check found in one market's month."""
 
     asset: str
@@ -57,11 +57,11 @@ class Findings(SqliteFile):
                     where = (asset, check, market, month)
                     self._db.execute("DELETE FROM findings WHERE asset = ? AND check_name = ? AND market = ? AND month = ?", where)
 
-    def open_of(self, asset: str) -> list[Finding]:
+    def open_of(self, asset: str) -> list[OpenFinding]:
         """The open findings of *asset*."""
         with self._reading():
             rows = self._db.execute("SELECT * FROM findings WHERE asset = ? ORDER BY market, month, check_name", (asset,))
-            return [Finding(*row) for row in rows]
+            return [OpenFinding(*row) for row in rows]
 
     def health(self) -> FindingsHealth:
         """Facts and problems, through a connection of its own."""
