@@ -199,7 +199,7 @@ class _Recomputation:
         """Name third parties' features of which a value changes with cells outside of its declared windows, which no publish gives them."""
         for feature in (group[0] for group in self._groups(names) if not is_shipped(group[0])):
             both = [self._compute([feature], self.inputs, days[0], days[-1], None, windowed) for windowed in (True, False)]
-            inside, outside = ({(row["as_of"], row["available_at"]): row for row in _plain(rows)} for rows in both)
+            inside, outside = ({(row["as_of"], row["available_at"]): row for row in fact_rows(rows)} for rows in both)
             noise = NOISE * min(1.0, max((abs(row["value"] or 0.0) for row in inside.values()), default=0.0))
             for place in sorted(inside.keys() | outside.keys()) if feature.name not in self.faults else ():
                 a, b = (_answer(rows.get(place)) for rows in (inside, outside))

@@ -335,7 +335,7 @@ class VintageEngine:
 
 
 def _answers(feature: Feature, panel: Panel, sessions: Ints) -> Values:
-    """What the feature's function gives, in the shape that it owes."""
+    """Result of the feature's function, checked for its shape."""
     with np.errstate(invalid="ignore", divide="ignore"):
         values: Values = run_sealed(feature, panel, read_only(sessions))
     if np.shape(values.value) != sessions.shape:

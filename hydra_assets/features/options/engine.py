@@ -112,7 +112,7 @@ def _rows(states: DayStates, features: Sequence[Feature], request: Request) -> l
 
 
 def _answers(feature: Feature, surface: SurfaceStates) -> Values:
-    """What the feature's function gives, in the shape that it owes."""
+    """Result of the feature's function, checked for its shape."""
     with np.errstate(invalid="ignore", divide="ignore"):
         values: Values = run_sealed(feature, surface)
     if np.shape(values.value) != (surface.n,):
