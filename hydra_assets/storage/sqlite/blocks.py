@@ -87,8 +87,8 @@ def _joined(spans: Spans, first: int, last: int) -> Spans:
     return [*apart, (first, last)]
 
 
+class BlockSeals:
     """Blocks of one file that a connection has compared."""
-    """What a connection has compared of one file's blocks."""
 
     def __init__(self) -> None:
         self._lines: dict[int, dict[int, Line]] = {}  # that fitted their rows
