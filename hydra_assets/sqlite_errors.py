@@ -4,11 +4,12 @@ import contextlib
 import os
 import sqlite3
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
+from hydra_assets.command import WORLDS, command
 from hydra_assets.errors import CorruptionError, HydraError, LockTimeoutError, StorageError
 
-_REBUILD = "restore it from a backup, or move it away and run hydra-assets store rebuild"
 _HELD = "another process holds the file; end it (the UI, its daemon, a notebook, a database browser) or try again later"
 _KINDS: dict[int, tuple[type[HydraError], str]] = {
     sqlite3.SQLITE_BUSY: (LockTimeoutError, _HELD),
@@ -27,16 +28,27 @@ def error_of(error: sqlite3.Error, path: str | os.PathLike[str]) -> HydraError:
     if isinstance(error, sqlite3.ProgrammingError):
         return StorageError(f"{path}: {error}; open it again")
     kind, remedy = _kind(error)
-    return kind(f"{path}: {error}; {remedy}")
+    return kind(f"{path}: {error}; {remedy or rebuild_remedy(path)}")
 
 
-def remedy_of(error: sqlite3.Error) -> str:
-    """The action that mends SQLite's error."""
-    return _kind(error)[1]
+def remedy_of(error: sqlite3.Error, path: str | os.PathLike[str]) -> str:
+    """The action that mends SQLite's error on the file at *path*."""
+    return _kind(error)[1] or rebuild_remedy(path)
+
+
+def rebuild_remedy(path: str | os.PathLike[str]) -> str:
+    """The action that mends a damaged file at *path*: a store is made anew by the command of its home's world."""
+    folder = Path(path).parent.name
+    if Path(path).name == "ledger.sqlite":
+        return "restore it from a backup: without it what is paid already is asked for again"
+    if Path(path).name == "findings.sqlite":
+        return "move it away: the next run of the checks makes it anew"
+    rebuild = command("store rebuild", world=folder if folder in WORLDS else None)
+    return f"restore it from a backup, or move it away and run {rebuild}"
 
 
 def _kind(error: sqlite3.Error) -> tuple[type[HydraError], str]:
-    return _KINDS.get(getattr(error, "sqlite_errorcode", 0) & 0xFF, (CorruptionError, _REBUILD))
+    return _KINDS.get(getattr(error, "sqlite_errorcode", 0) & 0xFF, (CorruptionError, ""))
 
 
 @contextlib.contextmanager
@@ -49,7 +61,7 @@ def translated(path: str | os.PathLike[str]) -> Iterator[None]:
             raise  # a mistake of ours, not the file's
         raise error_of(error, path) from error
     except UnicodeDecodeError as error:  # a text that SQLite gives, or its own message about one
-        raise CorruptionError(f"{path}: {error}; {_REBUILD}") from error
+        raise CorruptionError(f"{path}: {error}; {rebuild_remedy(path)}") from error
 
 
 class Connection(sqlite3.Connection):

@@ -19,6 +19,7 @@ from hydra_assets.cli.console import (
     split_names,
 )
 from hydra_assets.cli.quote import AgainOption, Price, lacking, price_of, show_price
+from hydra_assets.command import command
 from hydra_assets.config.home import Home, resolve_home
 from hydra_assets.config.load import Config, load_config
 from hydra_assets.errors import BudgetError, ConfigError
@@ -37,7 +38,8 @@ def backfill(
         typer.Option(
             "--select",
             "--assets",
-            help="Only these tables or groups (raw, derived, features); several with commas or by repeating. Default: all.",
+            help="Only these tables or groups (raw, derived, features), or patterns ('cot_*'); several with commas or by repeating."
+            " Default: all.",
             show_default=False,
         ),
     ] = None,
@@ -70,7 +72,8 @@ def backfill(
         progress.remove_task(loading)
     if home.world == "live":
         if as_json and not yes:
-            raise ConfigError("--json in the live world cannot ask whether to pay; see the price with hydra-assets quote, then add --yes")
+            price_first = command(f"quote {market} {months}", world=home.world)
+            raise ConfigError(f"--json in the live world cannot ask whether to pay; see the price: {price_first}; then add --yes")
         price = price_of(home, config, market, wanted, tables, again=again)
         if price.rows:  # else what is selected is free
             _ask_first(price, home, config, f"{market} {months}", up_to_budget=up_to_budget, yes=yes, quiet=as_json)
@@ -123,7 +126,8 @@ def _report(outcome: RunOutcome, home: Home, market: str, months: str, seconds: 
         if outcome.interrupted:
             console.print("[yellow]Stopped.[/] What had been appended is kept; the same command goes on from there.")
         else:
-            console.print(f"Done in {seconds:,.0f} s. The run is in the UI too (hydra-assets ui): {outcome.run_id[:8]}")
+            ui = command("ui", world=home.world)
+            console.print(f"Done in {seconds:,.0f} s. The run is in the UI too ({ui}): {outcome.run_id[:8]}", soft_wrap=True)
     if outcome.interrupted:
         raise typer.Exit(INTERRUPTED)
     if not outcome.ok:

@@ -69,7 +69,8 @@ def parse_instant(text: str) -> dt.datetime:
     except ValueError as error:
         raise InvalidTimeError(f"{text!r} is not an ISO 8601 instant; write 2025-10-20T12:00Z or 2025-10-20T07:00-05:00") from error
     if when.tzinfo is None:
-        raise InvalidTimeError(f"{text!r} has no zone, and a zone decides what was known; write {text}Z for UTC")
+        exact = when.isoformat(timespec="auto" if when.second or when.microsecond else "minutes")
+        raise InvalidTimeError(f"{text!r} has no zone, and a zone decides what was known; write {exact}Z for UTC, or {exact}-05:00")
     return when
 
 

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hydra_assets.cli.console import JsonOption, WorldOption, console, parse_day, parse_instant, print_json, split_names
+from hydra_assets.cli.filling import how_to_fill
+from hydra_assets.command import command
 from hydra_assets.errors import InvalidTimeError, SchemaError, UnknownFeatureError
 
 if TYPE_CHECKING:
@@ -116,7 +118,8 @@ def _pairs(desk: "Desk", markets: Sequence[str], start: str | None, end: str | N
             desk.config.market(market)
         return table
     if not markets:
-        raise InvalidTimeError("name a market, for example: hydra-assets export HE --start 2025-01-02 --end 2025-12-31 -o hogs.parquet")
+        example = command("export HE --start 2025-01-02 --end 2025-12-31 -o hogs.parquet")
+        raise InvalidTimeError(f"name a market, for example: {example}")
     if start is None or end is None:
         raise InvalidTimeError("--start and --end are needed: the first and the last day, for example --start 2025-01-02 --end 2025-12-31")
     first, last = parse_day(start, "--start").date(), parse_day(end, "--end").date()
@@ -158,7 +161,7 @@ def _names(desk: "Desk", markets: Sequence[str], requested: Sequence[str]) -> li
     known = desk.store.features(*markets)
     if not known:
         raise UnknownFeatureError(
-            f"the {desk.world} world holds no features of {', '.join(markets)} yet; make some with hydra-assets backfill, or the demo"
+            f"the {desk.world} world holds no features of {', '.join(markets)} yet; make some: {how_to_fill(desk.world, markets[0])}"
         )
     for name in requested:
         if name not in known:

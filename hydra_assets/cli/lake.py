@@ -8,6 +8,8 @@ from rich import box
 from rich.table import Table
 
 from hydra_assets.cli.console import JsonOption, WorldOption, bar, console, errors, print_json
+from hydra_assets.cli.filling import how_to_fill
+from hydra_assets.command import command
 from hydra_assets.errors import ConfigError, InvalidTimeError
 
 if TYPE_CHECKING:
@@ -49,7 +51,7 @@ def ls(data_type: DataType = None, market: MarketOption = None, world: WorldOpti
         print_json({"world": lake.world, "path": str(lake.base_path), "tables": tables})
         return
     if not found:
-        console.print(f"The {lake.world} lake holds nothing of that. Fill it with [bold]hydra-assets demo[/].", soft_wrap=True)
+        console.print(f"The {lake.world} lake holds nothing of that. Fill it: [bold]{how_to_fill(lake.world, market)}[/]", soft_wrap=True)
         return
     table = Table(title=f"lake of the {lake.world} world", title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False)
     for heading in ("table", "market", "months", "files", "replaced", "rows", "MB"):
@@ -61,7 +63,7 @@ def ls(data_type: DataType = None, market: MarketOption = None, world: WorldOpti
     console.print(table)
     loose = sum(row["files"] - row["months"] for row in found.values())
     if loose > 0:
-        console.print(f"{loose:,} files more than months; hydra-assets lake compact merges them.")
+        console.print(f"{loose:,} files more than months; {command('lake compact', world=lake.world)} merges them.", soft_wrap=True)
 
 
 @app.command()
@@ -109,7 +111,8 @@ def compact(
         return
     console.print(f"{len(made):,} of {len(folders):,} months had more than one file and have one now.")
     if made:
-        console.print("The files merged are removed an hour from now at the earliest: hydra-assets lake vacuum.")
+        vacuum = command("lake vacuum", world=lake.world)
+        console.print(f"The files merged are removed an hour from now at the earliest: {vacuum}", soft_wrap=True)
 
 
 @app.command()

@@ -26,12 +26,13 @@ from hydra_assets.cli import (
     verify,
 )
 from hydra_assets.cli.console import errors
+from hydra_assets.command import PROGRAM, command, program
 from hydra_assets.errors import HydraError
 
 app = typer.Typer(
     name="hydra-assets",
     help="Data assets for thin commodity futures in which nothing can be read before it could have been known.",
-    epilog="Start with: hydra-assets demo. Then: hydra-assets ui.",
+    epilog=f"Start with: {command('demo')}. Then: {command('ui')}.",
     no_args_is_help=True,
     rich_markup_mode="markdown",  # wraps docstring paragraphs to the width of the terminal
     pretty_exceptions_enable=False,  # they print locals, which may hold a key, and never end on errors that cause each other
@@ -74,8 +75,9 @@ def _root(
 
 def main() -> None:
     """Run the command line."""
+    helps = {"-h", "--help"} & set(sys.argv)
     try:
-        app()
+        app(prog_name=PROGRAM if helps else program())  # an error's hint at -h is typed as it stands
     except HydraError as error:
         errors.print(f"[bold red]error[/] {log.mask(str(error))}", highlight=False, soft_wrap=True)
         sys.exit(1)

@@ -11,6 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 from rich.table import Table
 
 from hydra_assets.cli.console import JsonOption, WorldOption, console, print_json
+from hydra_assets.command import command
 
 if TYPE_CHECKING:
     from hydra_assets.proof.prove import Proof
@@ -73,7 +74,8 @@ def prove(
         outdated = sorted({month for proof in found for month in proof.outdated})
         if outdated:
             months = f"{', '.join(outdated[:6])}{', ...' if len(outdated) > 6 else ''}"
-            console.print(f"[yellow]outdated[/] inputs of {months} are newer than their publish: hydra-assets backfill", soft_wrap=True)
+            again = command(f"backfill {market} {outdated[0]}..{outdated[-1]}", world=name)
+            console.print(f"[yellow]outdated[/] inputs of {months} are newer than their publish: {again}", soft_wrap=True)
         for fault in faults:
             console.print(f"[yellow]left out[/] {escape(str(fault))}", soft_wrap=True, highlight=False)
         counts = {verdict: sum(proof.verdict == verdict for proof in found) for verdict in ("proven", "unproven", "failed")}

@@ -9,6 +9,7 @@ from rich import box
 from rich.table import Table
 
 from hydra_assets.cli.console import JsonOption, MarketArgument, WorldOption, console, instant, number, parse_day, parse_instant, print_json
+from hydra_assets.cli.filling import how_to_fill
 from hydra_assets.errors import UnknownFeatureError
 
 if TYPE_CHECKING:
@@ -42,7 +43,8 @@ def features(market: MarketArgument, at: At = None, world: WorldOption = None, a
             print_json({"world": desk.world, "market": market, "at": when, "features": rows})
             return
         if not explained:
-            console.print(f"The {desk.world} world holds no features of {market} yet. Make some with [bold]hydra-assets demo[/].")
+            fill = how_to_fill(desk.world, market)
+            console.print(f"The {desk.world} world holds no features of {market} yet. Make some: [bold]{fill}[/]", soft_wrap=True)
             return
         title = f"{market} as known at {instant(when)} ({desk.world} world)"
         table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False, pad_edge=False)
@@ -59,7 +61,7 @@ def features(market: MarketArgument, at: At = None, world: WorldOption = None, a
         console.print(table)
         withheld = max(len(row["withheld"]) for row in explained)
         if withheld:
-            console.print(f"{withheld} later rows that describe this time or earlier are withheld; hydra-assets explain says which.")
+            console.print(f"{withheld} later rows that describe this time or earlier are withheld; the command explain says which.")
         if desk.world == "sample":
             console.print("[dim]input: synthetic where any row of the feature's window is.[/]")
 
@@ -130,7 +132,8 @@ def _known(desk: "Desk", market: str, feature: str) -> None:
     known = desk.store.features(market)
     if feature not in known:
         near = difflib.get_close_matches(feature, known, 1)
-        hint = f"did you mean {near[0]}?" if near else f"it has {', '.join(known) or 'none yet: make some with hydra-assets demo'}"
+        none = f"none yet; make some: {how_to_fill(desk.world, market)}"
+        hint = f"did you mean {near[0]}?" if near else f"it has {', '.join(known) or none}"
         raise UnknownFeatureError(f"{market} has no feature {feature!r} in the {desk.world} world; {hint}")
 
 

@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from hydra_assets.cli.console import JsonOption, WorldOption, bar, console, errors, print_json
+from hydra_assets.command import command
 from hydra_assets.errors import CorruptionError
 
 app = typer.Typer(help="The feature store (one SQLite file): check it, or rebuild it from the lake.", no_args_is_help=True)
@@ -45,7 +46,7 @@ def check(world: WorldOption = None, as_json: JsonOption = False) -> None:
         for series in unproven:
             errors.print(f"[yellow]unproven[/] {series}: no registered feature claims it", highlight=False, soft_wrap=True)
         if wrong:
-            console.print("Make it anew from the lake: [bold]hydra-assets store rebuild[/]")
+            console.print(f"Make it anew from the lake: [bold]{command('store rebuild', world=home.world)}[/]", soft_wrap=True)
     if wrong:
         raise typer.Exit(1)
 

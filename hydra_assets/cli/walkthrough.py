@@ -9,6 +9,7 @@ from rich.table import Table
 
 from hydra_assets import desk as desks
 from hydra_assets.cli.console import console, instant, number, progress_bar
+from hydra_assets.command import command
 from hydra_assets.config.home import Home, resolve_home
 from hydra_assets.core.months import months_between
 from hydra_assets.desk import Desk
@@ -47,12 +48,12 @@ def walk_through(*, quiet: bool) -> bool:
     verdicts_ok = _verdicts(result)
     seconds = time.monotonic() - started
     console.print(f"\n[bold]Done in {seconds:.0f} s[/]; {new_rows:,} new rows in the lake{'' if new_rows else ': it held them all'}. Next:")
-    for command, what in (
+    for words, what in (
         (f"features {MARKET} --at 2025-10-20T12:00Z", "all as known then"),
         (f"explain {MARKET} {SHOWN} --at 2025-10-20T12:00Z", "what was withheld"),
         ("ui", "the same in Dagster"),
     ):
-        console.print(f"  hydra-assets {command:<48}[dim]{what}[/]", soft_wrap=True)
+        console.print(f"  {command(words, world=home.world):<64}[dim]{what}[/]", soft_wrap=True)
     return verdicts_ok
 
 
@@ -76,7 +77,7 @@ def _materialise(home: Home, *, quiet: bool) -> tuple[int, Any]:
         run.execute(lambda done, doing: progress.update(task, completed=done))
         result = run.result()
         if result.failures:
-            raise RunFailedError(f"{result.failures[0]}; see the run in the UI: hydra-assets ui")
+            raise RunFailedError(f"{result.failures[0]}; see the run in the UI: {command('ui', world=home.world)}")
         progress.update(task, completed=run.steps)
     return new_rows + result.new_rows, result
 

@@ -7,10 +7,9 @@ from pathlib import Path
 
 import platformdirs
 
+from hydra_assets.command import WORLDS
 from hydra_assets.errors import ConfigError, StorageError
 from hydra_assets.private_files import make_folder
-
-WORLDS = ("sample", "live")
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from typing import Any
 
 import yaml
 
+from hydra_assets.command import command
 from hydra_assets.config.home import Home
 from hydra_assets.doctor.finding import Finding
 from hydra_assets.host.webserver import DAEMON_LOCK
@@ -19,7 +20,7 @@ def examine_dagster(home: Home) -> Iterator[Finding]:
     """Whether Dagster's settings are complete and at most one daemon runs."""
     yield from _environment(home)
     if home.root.exists():
-        yield _settings(home.dagster / "dagster.yaml")
+        yield _settings(home.dagster / "dagster.yaml", home.world)
     yield _daemons(home)
 
 
@@ -30,9 +31,9 @@ def _environment(home: Home) -> Iterator[Finding]:
         yield Finding("dagster", "warning", message, f"export DAGSTER_HOME={home.dagster}, or two sets of runs and schedules grow")
 
 
-def _settings(path: Path) -> Finding:
+def _settings(path: Path, world: str) -> Finding:
     if not path.exists():
-        return Finding("dagster", "warning", f"{path} is not there yet", "hydra-assets ui or backfill puts the shipped one there")
+        return Finding("dagster", "warning", f"{path} is not there yet", f"{command('ui', world=world)} puts the shipped one there")
     shipped = yaml.safe_load((files("hydra_assets.config") / "dagster.yaml").read_text(encoding="utf-8"))
     try:
         own: Any = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
@@ -56,7 +57,7 @@ def _daemons(home: Home) -> Finding:
         return Finding("daemon", "problem", message, "stop all but one: each runs every schedule, so what they ask for is asked for twice")
     if found or _locked(home.root / DAEMON_LOCK):
         return Finding("daemon", "ok", f"one runs{f' (process {found[0]})' if found else ''}")
-    return Finding("daemon", "ok", "none runs; schedules and sensors work while hydra-assets ui, or the service, is up")
+    return Finding("daemon", "ok", f"none runs; schedules and sensors work while {command('ui', world=home.world)}, or the service, is up")
 
 
 def _daemon_processes(dagster_home: Path) -> Iterator[int]:

@@ -6,6 +6,7 @@ import shutil
 import stat
 from collections.abc import Iterable, Iterator
 
+from hydra_assets.command import command
 from hydra_assets.config.home import Home
 from hydra_assets.doctor.finding import Finding
 from hydra_assets.host.run_locks import dead_runs
@@ -27,8 +28,8 @@ def examine_home(home: Home) -> Iterator[Finding]:
     lake, store = lake_health(home.lake, home.world), store_health(home.store, home.world)
     yield from _problems(lake.problems)
     if home.lake.exists() and not lake.problems:
-        detail = f"{home.lake}: {lake.tables} tables; the newest file of each is whole (hydra-assets lake verify reads all)"
-        yield Finding("lake", "ok", detail)
+        verify = command("lake verify", world=home.world)
+        yield Finding("lake", "ok", f"{home.lake}: {lake.tables} tables; the newest file of each is whole ({verify} reads all)")
     yield from _problems(store.problems)
     if home.store.exists() and not store.problems:
         yield Finding("store", "ok", f"{home.store}: {store.series} series, schema {store.version}")
@@ -36,7 +37,7 @@ def examine_home(home: Home) -> Iterator[Finding]:
         yield from _unclaimed(home)
     yield from _ledger(home)
     yield from _findings(home)
-    yield from _agreement(lake, store)
+    yield from _agreement(lake, store, home.world)
     yield from _clock(lake, store)
     yield from _leftovers(home, lake)
 
@@ -48,7 +49,9 @@ def _problems(problems: Iterable[Problem]) -> Iterator[Finding]:
 
 def _folders(home: Home) -> Iterator[Finding]:
     if not home.root.exists():
-        remedy = "hydra-assets demo, or hydra-assets backfill, makes and fills it"
+        sample = home.world == "sample"
+        first, effect = ("demo", "makes and fills it") if sample else ("quote HE 2025-12", "says a price; backfill fills it")
+        remedy = f"{command(first, world=home.world)} {effect}"
         yield Finding("home", "warning", f"{home.root} does not exist yet", remedy)
         return
     for folder in (home.base, home.root):
@@ -98,13 +101,13 @@ def _findings(home: Home) -> Iterator[Finding]:
     health = findings_health(home.findings)
     yield from _problems(health.problems)
     if health.open and not health.problems:
-        remedy = "hydra-assets ui shows them: the check open_findings of each table"
+        remedy = f"{command('ui', world=home.world)} shows them: the check open_findings of each table"
         yield Finding("findings", "warning", f"{health.open} open finding(s) of checks", remedy)
     elif home.findings.exists() and not health.problems:
         yield Finding("findings", "ok", "0 open findings")
 
 
-def _agreement(lake: LakeHealth, store: StoreHealth) -> Iterator[Finding]:
+def _agreement(lake: LakeHealth, store: StoreHealth, world: str) -> Iterator[Finding]:
     """Whether the store has published every month of features in the lake; it has not after one was restored alone."""
     if store.published is None or not lake.feature_months:
         return
@@ -112,7 +115,8 @@ def _agreement(lake: LakeHealth, store: StoreHealth) -> Iterator[Finding]:
     if missing:
         market, month = missing[0]
         message = f"{len(missing)} months of features are in the lake and not in the store, the first {market} {month}"
-        yield Finding("store and lake", "warning", message, "hydra-assets store rebuild, or a backfill of these months")
+        remedy = f"{command('store rebuild', world=world)}, or a backfill of these months"
+        yield Finding("store and lake", "warning", message, remedy)
     else:
         yield Finding("store and lake", "ok", f"the store holds all {len(lake.feature_months)} months of features in the lake")
 
@@ -136,7 +140,7 @@ def _leftovers(home: Home, lake: LakeHealth) -> Iterator[Finding]:
         yield Finding("leftovers", "warning", message, remedy)
     if dead:
         message = f"{len(dead)} run(s) whose process was killed: {', '.join(run[:8] for run in dead)}"
-        remedy = "the next hydra-assets backfill ends them in Dagster's records; what they wrote is kept"
+        remedy = "harmless: the next backfill, of whatever market, ends them in Dagster's records; what they wrote is kept"
         yield Finding("leftovers", "warning", message, remedy)
     if not unfinished and not dead:
         yield Finding("leftovers", "ok", "none")

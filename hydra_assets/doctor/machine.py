@@ -7,8 +7,10 @@ import os
 import platform
 import sys
 from collections.abc import Iterator
+from importlib.resources import files
 from zoneinfo import ZoneInfo
 
+from hydra_assets.command import command
 from hydra_assets.config.home import Home
 from hydra_assets.config.load import load_config, load_release_calendar, user_config_path
 from hydra_assets.doctor.finding import Finding
@@ -75,7 +77,8 @@ def _settings() -> Iterator[Finding]:
     try:
         config = load_config()
     except ConfigError as error:
-        yield Finding("settings", "problem", str(error), "mend that line; hydra-assets config init writes a commented file to compare with")
+        shipped = files("hydra_assets.config") / "default.yaml"
+        yield Finding("settings", "problem", str(error), f"mend that line; {shipped} has every key with its default")
         return
     where = str(path) if path.exists() else f"defaults alone (no {path})"
     yield Finding("settings", "ok", f"{where}; markets {', '.join(sorted(config.markets))}")
@@ -116,7 +119,7 @@ def _port(port: int) -> Iterator[Finding]:
     if port_is_free(port):
         yield Finding("port", "ok", f"{port} on 127.0.0.1 is free")
     else:
-        remedy = "if that is not your UI already: hydra-assets ui --port with another one"
+        remedy = f"if that is not your UI already: {command(f'ui --port {port + 1}')}"
         yield Finding("port", "warning", f"{port} on 127.0.0.1 is taken", remedy)
 
 
@@ -139,4 +142,4 @@ def _keys(home: Home) -> Iterator[Finding]:
             message = f"{feed.secret} does not look like a key of {feed.title}'s"
             yield Finding("key", "problem", message, f"copy it anew: it begins with {feed.key_prefix}")
         else:
-            yield Finding("key", "ok", f"{feed.secret} is set; what it may spend: hydra-assets config show, {feed.name}")
+            yield Finding("key", "ok", f"{feed.secret} is set; what it may spend: {command('config show')}, {feed.name}")

@@ -7,6 +7,7 @@ open.
 
 import datetime as dt
 import difflib
+import fnmatch
 import logging
 import signal
 import threading
@@ -42,7 +43,7 @@ class MarketRun:
         home: the world's folders.
         market: a configured symbol.
         months: consecutive months, at least one.
-        assets: names of tables or groups; default all.
+        assets: names of tables or groups, or patterns such as ``cot_*``; default all.
         again: ask for days that are held too, unless they were seen today already.
         up_to_budget: what the budgets do not allow are gaps, and no failure.
 
@@ -156,7 +157,7 @@ def backfill(
         market: a configured symbol, for example ``HE``.
         first: a month such as ``2016-01``.
         last: the last month, inclusive; defaults to *first*.
-        assets: names of tables or groups (``raw``, ``derived``, ``features``); default all.
+        assets: names of tables or groups (``raw``, ``derived``, ``features``), or patterns such as ``cot_*``; default all.
         world: ``sample`` or ``live``; default from ``HYDRA_WORLD``, else ``sample``.
         told: called with the number of materialisations and checks so far, and the name of the current step.
 
@@ -177,17 +178,17 @@ def backfill(
 
 def selected(assets: Sequence[str] | None) -> list[str]:
     """
-    Tables of the given names and groups, in the order of the asset graph.
+    Tables of the given names, groups and patterns such as ``cot_*``, in the order of the asset graph.
 
     Raises:
-        ConfigError: a name of no table or group.
+        ConfigError: a name of no table or group, or a pattern that meets none.
     """
     groups = {spec.key.path[-1]: str(spec.group_name) for asset in ASSETS for spec in asset.specs}
     requested = list(groups) if assets is None else names_of(assets, "assets")
     known = {*groups, *groups.values()}
     for name in requested:
-        if name not in known:
+        if not fnmatch.filter(known, name):
             near = difflib.get_close_matches(name, sorted(known), 1)
             tables = f"tables are {', '.join(groups)}; groups {', '.join(dict.fromkeys(groups.values()))}"
             raise ConfigError(f"{name!r} is neither a table nor a group; {f'did you mean {near[0]}?' if near else tables}")
-    return [name for name, group in groups.items() if name in requested or group in requested]
+    return [name for name, group in groups.items() if any(fnmatch.filter((name, group), one) for one in requested)]

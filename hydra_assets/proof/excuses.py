@@ -3,8 +3,10 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from hydra_assets.command import command
 from hydra_assets.core.option_rules import OptionRules
 from hydra_assets.features import of_family
+from hydra_assets.features.registry import FAMILIES
 from hydra_assets.flow.outdated import outdated_months
 from hydra_assets.flow.publish import SETTINGS, settings_hash
 from hydra_assets.storage.lake import ParquetLake
@@ -20,11 +22,13 @@ class MonthExcuses:
         outdated: their publish used older inputs than the lake now holds.
         other_settings: they were published under settings that are no longer in force.
         published: name of a feature to the months whose publishes spoke for it.
+        again: the command that computes one month again, with ``{month}`` in it.
     """
 
     outdated: frozenset[str]
     other_settings: frozenset[str]
     published: Mapping[str, frozenset[str]]
+    again: str
 
     @classmethod
     def of(cls, store: FeatureStore, lake: ParquetLake, family: str, market: str, rules: OptionRules) -> "MonthExcuses":
@@ -40,15 +44,16 @@ class MonthExcuses:
             for name in months.keys() & set(scope.split(",")):
                 months[name].add(month)
         outdated = frozenset(map(str, outdated_months(store, lake, family, market)))
-        return cls(outdated, other, {name: frozenset(found) for name, found in months.items()})
+        again = command(f"backfill {market} {{month}} --select {FAMILIES[family].table.name}", world=lake.world)
+        return cls(outdated, other, {name: frozenset(found) for name, found in months.items()}, again)
 
     def excuse(self, row: Mapping[str, object]) -> str:
         """Why a row of `Replay.differing` may differ; empty where it may not."""
         month = str(row["as_of"])[:7]
         if month not in self.published.get(str(row["feature_name"]), frozenset()) and str(row["stored"]).endswith("(absent)"):
-            return f"{month} was never published for {row['feature_name']}: compute it with hydra-assets backfill"
+            return f"{month} was never published for {row['feature_name']}: compute it: {self.again.format(month=month)}"
         if month in self.other_settings:
-            return f"{month} was made under other settings: compute it again with hydra-assets backfill"
+            return f"{month} was made under other settings: compute it again: {self.again.format(month=month)}"
         if month in self.outdated:
-            return f"inputs of {month} are newer than its publish: compute it again with hydra-assets backfill"
+            return f"inputs of {month} are newer than its publish: compute it again: {self.again.format(month=month)}"
         return ""

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from hydra_assets.command import command
 from hydra_assets.config.load import load_config
 from hydra_assets.core.calendar import Calendar
 from hydra_assets.core.feature import Feature
@@ -96,7 +97,7 @@ def chosen(names: Sequence[str] | None) -> list[Feature]:
     known = {feature.name: feature for feature in registered()}
     unknown = [name for name in names or () if name not in known]
     if unknown:
-        raise UnknownFeatureError(f"unknown feature(s) {unknown}; hydra-assets catalogue lists all of them")
+        raise UnknownFeatureError(f"unknown feature(s) {unknown}; {command('catalogue')} lists all of them")
     return list(registered()) if not names else [known[name] for name in names]
 
 

@@ -22,8 +22,9 @@ class Demo:
 
     @property
     def environment(self) -> dict[str, str]:
-        """The variables of a command over this home: 80 columns wide, without colours."""
-        return {"HYDRA_HOME": str(self.home), "COLUMNS": "80", "NO_COLOR": "1"}
+        """The variables of a command over this home: 80 columns wide, without colours, in a shell that finds the program by its name."""
+        path = f"{Path(PROGRAM).parent}{os.pathsep}{os.environ['PATH']}"
+        return {"HYDRA_HOME": str(self.home), "COLUMNS": "80", "NO_COLOR": "1", "PATH": path, "UV_RUN_RECURSION_DEPTH": ""}
 
     def process(self, *words: str, check=True, program=PROGRAM) -> subprocess.CompletedProcess:
         """A command over the same home, in a process of its own."""

@@ -42,10 +42,10 @@ def instance(folder: Path) -> None:
 
 
 def _run_into(folder: Path, tables: str, **months: str) -> None:
-    from hydra_assets_tests.support import dagster_runs  # Dagster takes a second to load, and most tests need none
-
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("HYDRA_HOME", str(folder))
+        patch.setenv("HYDRA_HOME", str(folder))  # before the import, which makes the home of its moment
+        from hydra_assets_tests.support import dagster_runs  # Dagster takes a second to load, and most tests need none
+
         assert dagster_runs.run(only=getattr(dagster_runs, tables), **months).success
 
 

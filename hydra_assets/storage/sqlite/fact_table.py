@@ -12,14 +12,13 @@ from typing import Any
 
 from hydra_assets.core.instants import iso, now_us
 from hydra_assets.errors import ConflictError, CorruptionError
-from hydra_assets.sqlite_errors import translated
+from hydra_assets.sqlite_errors import rebuild_remedy, translated
 from hydra_assets.storage.facts import Fact, Vintage, crc
 from hydra_assets.storage.health import StoreHealth
 from hydra_assets.storage.sqlite.blocks import FIRST, block_of
 from hydra_assets.storage.sqlite.health import store_health
 from hydra_assets.storage.sqlite.migrations import in_memory_if_old, migrate
 from hydra_assets.storage.sqlite.publishes import PublishTable
-from hydra_assets.storage.sqlite.seals import REMEDY
 from hydra_assets.storage.sqlite.served import SqliteServedLog
 
 _COLUMNS = "as_of, available_at, recorded_at, value, quality, retracted, crc"
@@ -291,7 +290,8 @@ class SqliteFactTable(PublishTable):
         except Exception as error:
             raise CorruptionError(f"{self.path}: {place} as_of {as_of} has a damaged row: {error}") from error
         if not right:
-            raise CorruptionError(f"{self.path}: {place} as_of {iso(as_of)}: the row is not the one that was written (checksum); {REMEDY}")
+            what = f"{place} as_of {iso(as_of)}: the row is not the one that was written (checksum)"
+            raise CorruptionError(f"{self.path}: {what}; {rebuild_remedy(self.path)}")
         return {"as_of": as_of, "available_at": available_at, "recorded_at": recorded_at, "value": value, "quality": quality}
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from hydra_assets.core.instants import from_us
-from hydra_assets.sqlite_errors import remedy_of
+from hydra_assets.sqlite_errors import rebuild_remedy, remedy_of
 from hydra_assets.storage.health import FindingsHealth, Problem, StoreHealth
 from hydra_assets.storage.sqlite.file import reading_uri
 from hydra_assets.storage.sqlite.migrations import STEPS
@@ -36,7 +36,7 @@ def store_health(db_path: str | os.PathLike[str], world: str) -> StoreHealth:
             series = int(db.execute("SELECT count(*) FROM series").fetchone()[0]) if version else 0
             published = frozenset(db.execute("SELECT DISTINCT market, month FROM publishes").fetchall()) if version else frozenset()
     except sqlite3.DatabaseError as error:
-        return StoreHealth(problems=(Problem("store", str(path), f"{path}: {error}", remedy_of(error)),))
+        return StoreHealth(problems=(Problem("store", str(path), f"{path}: {error}", remedy_of(error, path)),))
     named, last = about.get("world"), about.get("last_recorded_at")
     return StoreHealth(
         world=named,
@@ -76,7 +76,7 @@ def _problems(path: Path, named: str | None, world: str, verdict: str) -> Iterat
         detail = f"{path} belongs to the world {named or 'of nobody'}, not to {world}"
         yield Problem("store", str(path), detail, "put the right file back; the two worlds never share one")
     elif verdict != "ok":
-        yield Problem("store", str(path), f"{path}: {verdict}", "restore it, or move it away and run hydra-assets store rebuild")
+        yield Problem("store", str(path), f"{path}: {verdict}", rebuild_remedy(path))
 
 
 @contextlib.contextmanager

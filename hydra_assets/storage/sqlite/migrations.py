@@ -4,9 +4,10 @@ import sqlite3
 from pathlib import Path
 
 from hydra_assets.errors import CorruptionError, SchemaError
+from hydra_assets.sqlite_errors import rebuild_remedy
 from hydra_assets.storage.sqlite.blocks import TABLE as BLOCKS
 from hydra_assets.storage.sqlite.blocks import DamageError
-from hydra_assets.storage.sqlite.seals import REMEDY, seal_all
+from hydra_assets.storage.sqlite.seals import seal_all
 
 _ISO = "strftime('%Y-%m-%dT%H:%M:%S', {0} / 1000000, 'unixepoch') || printf('.%06dZ', {0} % 1000000)"
 
@@ -93,7 +94,7 @@ def migrate(connection: sqlite3.Connection, path: Path) -> None:
         if connection.in_transaction:
             connection.execute("ROLLBACK")
         if isinstance(error, DamageError):
-            raise CorruptionError(f"{path}: {error} are not as written (seal); {REMEDY}") from error
+            raise CorruptionError(f"{path}: {error} are not as written (seal); {rebuild_remedy(path)}") from error
         raise
 
 

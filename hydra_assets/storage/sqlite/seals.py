@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from hydra_assets.errors import CorruptionError
+from hydra_assets.sqlite_errors import rebuild_remedy
 from hydra_assets.storage.facts import crc
 from hydra_assets.storage.sqlite.blocks import FIRST, LAST, BlockSeals, DamageError, Line, found_blocks, put_blocks, sealed_blocks
 from hydra_assets.storage.sqlite.file import SqliteFile
@@ -19,7 +20,6 @@ Sealed = tuple[int, int, int]  # of a series: newest recording, rows, digest
 
 _SCHEMA = """SELECT name, sql FROM sqlite_master
     WHERE name IN ('about', 'blocks', 'facts', 'features', 'newest', 'publish_seals', 'publishes', 'series') ORDER BY name"""
-REMEDY = "restore it from a backup, or run hydra-assets store rebuild"
 
 
 def series_seal(series: int, sealed: Sequence[object]) -> int:
@@ -238,4 +238,4 @@ class SealedFile(SqliteFile):
                 self._publishes[market] = sealed
 
     def _damaged(self, what: str) -> CorruptionError:
-        return CorruptionError(f"{self.path}: {what} are not as written (seal); {REMEDY}")
+        return CorruptionError(f"{self.path}: {what} are not as written (seal); {rebuild_remedy(self.path)}")
