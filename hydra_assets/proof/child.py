@@ -2,32 +2,25 @@
 Proofs in a fresh interpreter, so that nothing which code of others kept in memory when values were made can help it.
 
 A template process imports this package alone and forks for every task: each starts clean, and the interpreter's start is paid once.
-While a function of a third party runs there, the process has no file descriptor left to open anything with; that stops libraries
-which reach files without Python, too.
 """
 
 import atexit
-import builtins
 import contextlib
-import errno
-import importlib
 import io
 import os
 import pickle
-import resource
 import struct
 import subprocess
 import sys
 import threading
 import traceback
-from collections.abc import Callable, Iterator
-from dataclasses import replace
+from collections.abc import Callable
 from functools import cache
 from typing import Any, BinaryIO
 
 from hydra_assets.core.feature import Feature
 from hydra_assets.core.seal import sealed_import
-from hydra_assets.errors import HydraError, ImpureFeatureError
+from hydra_assets.errors import HydraError
 from hydra_assets.features.compute import is_shipped, registered
 from hydra_assets.features.futures import readiness
 
@@ -115,7 +108,7 @@ class _Unpickler(pickle.Unpickler):
         if theirs is None:
             with sealed_import(name):
                 theirs = Feature(**_Unpickler(io.BytesIO(fields)).load())
-        return replace(theirs, function=_WithoutDescriptors(name, theirs.function))
+        return theirs
 
 
 def _theirs(feature: Feature) -> tuple[str, bytes | None]:
@@ -130,50 +123,6 @@ def _pickled(value: Any) -> bytes:
     buffer = io.BytesIO()
     _Pickler(buffer, protocol=5).dump(value)
     return buffer.getvalue()
-
-
-class _WithoutDescriptors:
-    """A function of others, during which nothing can be opened; imports excepted."""
-
-    def __init__(self, name: str, function: Callable[..., Any]) -> None:
-        self._name, self._function = name, function
-
-    def __call__(self, *args: Any) -> Any:
-        try:
-            with _descriptors(0), _open_for_imports():
-                return self._function(*args)
-        except OSError as error:
-            if error.errno == errno.EMFILE or "Too many open files" in str(error):
-                raise ImpureFeatureError(f"{self._name}: opens something outside of its inputs: {error}", feature=self._name) from error
-            raise
-
-
-@contextlib.contextmanager
-def _descriptors(most: int) -> Iterator[None]:
-    before, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most if most >= 0 else hard, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (before, hard))
-
-
-@contextlib.contextmanager
-def _open_for_imports() -> Iterator[None]:
-    statement, function = builtins.__import__, importlib.import_module
-
-    def opened(of: Callable[..., Any]) -> Callable[..., Any]:
-        def importing(*args: Any, **keywords: Any) -> Any:
-            with _descriptors(-1):
-                return of(*args, **keywords)
-
-        return importing
-
-    builtins.__import__, importlib.import_module = opened(statement), opened(function)
-    try:
-        yield
-    finally:
-        builtins.__import__, importlib.import_module = statement, function
 
 
 # ---------------------------------------------------------------- the template's side

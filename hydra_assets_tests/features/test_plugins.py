@@ -1,16 +1,26 @@
 """Features of third parties: sealed, unable to write what they are given, refused by name, and never the end of the others."""
 
+import contextlib
+import contextvars
+import datetime as dt
+import gc
 import importlib
 import socket
 import sqlite3
 import subprocess
-import sys
 import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.dataset
+import pyarrow.fs
+import pyarrow.parquet as pq
 import pytest
 
 from hydra_assets.core.feature import Answer, Feature, Window
@@ -48,21 +58,55 @@ def _thread(cot):
     threading.Thread(target=print).start()
 
 
+def _swallowed(cot):
+    try:
+        return Answer(time.time())
+    except Exception:
+        return Answer(0.0)
+
+
+def _another_context(cot):
+    return contextvars.Context().run(open, __file__)
+
+
+LAKE = "/nowhere/lake/data_type=cot_disaggregated/x.parquet"
+
 IMPURE = {
     "a file": lambda cot: open(__file__),  # noqa: PTH123, SIM115
     "a file of pandas": partial(_file, __file__),
     "a file by a callable object": Callable(),
     "a file of numpy": lambda cot: np.load(__file__),
+    "a file in another context": _another_context,
     "a socket": lambda cot: socket.socket(),
     "a database": lambda cot: sqlite3.connect(":memory:"),
     "a process": lambda cot: subprocess.run(["true"], check=True),
     "a thread": _thread,
+    "a pool of threads": lambda cot: ThreadPoolExecutor(1).submit(len, ()),
     "the lake": lambda cot: importlib.import_module("hydra_assets").open(),
+    "Parquet by Arrow": lambda cot: pq.read_table(__file__),
+    "Parquet by pandas": lambda cot: pd.read_parquet(__file__),
+    "a dataset by Arrow": lambda cot: pyarrow.dataset.dataset(__file__),
+    "a file by Arrow": lambda cot: pa.OSFile(__file__),
+    "a memory map by Arrow": lambda cot: pa.memory_map(__file__),
+    "CSV by Arrow": lambda cot: pyarrow.csv.read_csv(__file__),
+    "a file system of Arrow": lambda cot: pyarrow.fs.LocalFileSystem().open_input_file(__file__),
+    "the clock": lambda cot: Answer(time.time()),
+    "the clock of datetime": lambda cot: Answer(float(dt.datetime.now(dt.UTC).year)),
+    "the date of today": lambda cot: Answer(float(dt.date.today().year)),  # noqa: DTZ011
+    "the clock of pandas": lambda cot: Answer(float(pd.Timestamp.now().year)),
+    "a refusal that is swallowed": _swallowed,
+    "the other objects of the process": lambda cot: gc.get_objects(),
 }
+with contextlib.suppress(ImportError):
+    import polars
 
+    IMPURE["Parquet by polars"] = lambda cot: polars.read_parquet(__file__)
+    IMPURE["a lazy scan of polars"] = lambda cot: polars.scan_csv(__file__).collect()
+with contextlib.suppress(ImportError):
+    import duckdb
 
-if sys.version_info < (3, 12):
-    del IMPURE["a thread"]  # Python tells no hook of it; the proofs' own process still has nothing to open a file with
+    IMPURE["DuckDB"] = lambda cot: duckdb.sql(f"select * from '{__file__}'")
+    IMPURE["a connection of DuckDB"] = lambda cot: duckdb.connect()
 
 
 @pytest.mark.parametrize("name", IMPURE)
@@ -178,3 +222,48 @@ def test_a_package_that_reads_a_database_when_it_is_imported_is_left_out(monkeyp
     monkeypatch.setattr(ROOM, "entry_points", lambda group: [Entry(reads)])
     (fault,) = plugin_faults()
     assert "sqlite3.connect" in str(fault)
+
+
+@pytest.mark.parametrize(
+    ("reads", "call"),
+    [
+        (lambda: pq.read_table(LAKE), "pyarrow.parquet.core.read_table"),
+        (lambda: importlib.import_module("duckdb").connect(":memory:"), "duckdb.connect"),
+        (lambda: threading.Thread(target=len, args=((),)).start(), "_thread.start_new_thread"),
+    ],
+)
+def test_a_package_that_reads_a_lake_or_starts_a_thread_when_it_is_imported_is_left_out(monkeypatch, reads, call):
+    def loads():
+        reads()
+        return mine(len)
+
+    monkeypatch.setattr(ROOM, "entry_points", lambda group: [Entry(loads)])
+    (fault,) = plugin_faults()
+    assert call in str(fault)
+
+
+def test_a_package_may_read_its_own_files_when_it_is_imported_and_honest_code_may_count_time(monkeypatch, tmp_path):
+    pq.write_table(pa.table({"a": [2.0]}), tmp_path / "own.parquet")
+
+    def loads():
+        held = pq.read_table(tmp_path / "own.parquet")["a"][0].as_py()
+        return mine(lambda cot: Answer(held + 0 * time.perf_counter()))
+
+    monkeypatch.setattr(ROOM, "entry_points", lambda group: [Entry(loads)])
+    assert plugin_faults() == ()
+    rows = computed(mine(lambda cot: Answer(float(dt.datetime(2025, 1, 1, tzinfo=dt.UTC).year))))
+    assert "mine" in rows["feature_name"].to_pylist()
+
+
+def test_beside_other_threads_files_are_refused_by_their_readers():
+    """The process cannot be left without descriptors then; Python's own files, Parquet, polars and DuckDB are refused all the same."""
+    stop = threading.Event()
+    other = threading.Thread(target=stop.wait)
+    other.start()
+    try:
+        for name in ("a file", "Parquet by Arrow", "the clock", "a thread"):
+            with pytest.raises(ImpureFeatureError, match=r"mine: .* is refused"):
+                computed(mine(IMPURE[name]))
+    finally:
+        stop.set()
+        other.join()

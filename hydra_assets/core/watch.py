@@ -1,0 +1,158 @@
+"""
+Calls of code of others that an audit hook is not told of: the clock, threads, and readers that open files without Python.
+
+A profile function sees each of them, under whatever name the code imported it. It costs about a tenth of a microsecond a call, and is set
+only while code of a third party runs.
+"""
+
+import datetime as dt
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from hydra_assets.core.frames import reads_code
+
+Refuse = Callable[[str], None]
+_CLOCKS = {"time": {"time", "time_ns", "clock_gettime", "clock_gettime_ns", "localtime", "gmtime", "ctime"}}
+_NOW = ("now", "utcnow", "today")
+_THREADS = {"_thread": {"start_new_thread", "start_joinable_thread"}}
+_READERS = {
+    "pyarrow.parquet.core": ("read_", "write_", "__init__"),
+    "pyarrow.dataset": ("dataset", "parquet_dataset", "write_dataset"),
+    "pyarrow.feather": ("read_", "write_"),
+    "pyarrow.fs": ("_resolve_filesystem_and_path", "_ensure_filesystem", "copy_files"),
+    "pyarrow.orc": ("read_", "write_", "__init__"),
+    "polars.io": ("read_", "scan_", "write_", "sink_"),
+    "duckdb": ("",),
+}
+_DATABASES = (".sqlite", ".sqlite3", ".db", ".duckdb")
+
+
+@contextmanager
+def watched(refuse: Refuse, step: Callable[[], None]) -> Iterator[None]:
+    """
+    A block in which *refuse* is called with the name of each call of the clock, a thread, or a reader.
+
+    Args:
+        refuse: raises.
+        step: called at each call of whatever function.
+    """
+    names = {**_CLOCKS, **_THREADS}
+
+    def outside(frame: FrameType, event: str, called: Any) -> str:
+        step()
+        if event == "c_call":
+            return _of(called, names) or _now(called) or _native(called, frame)
+        return _reader(frame) if event == "call" else ""
+
+    with _profile(outside, refuse), _pandas_clock(refuse), _duckdb(refuse):
+        yield
+
+
+@contextmanager
+def watched_import(refuse: Refuse) -> Iterator[None]:
+    """A block in which *refuse* is called with the name of each start of a thread, and of each reader that is given a lake or database."""
+
+    def outside(frame: FrameType, event: str, called: Any) -> str:
+        if event == "c_call":
+            return _of(called, _THREADS)
+        return _reader(frame) if event == "call" and any(map(_is_data, frame.f_locals.values())) else ""
+
+    with _profile(outside, refuse), _duckdb(refuse):
+        yield
+
+
+@contextmanager
+def _profile(outside: Callable[[FrameType, str, Any], str], refuse: Refuse) -> Iterator[None]:
+    def watch(frame: FrameType, event: str, called: Any) -> None:
+        if name := outside(frame, event, called):
+            refuse(name)
+
+    before = sys.getprofile()
+    sys.setprofile(watch)
+    try:
+        yield
+    finally:
+        sys.setprofile(before)
+
+
+def _reader(frame: FrameType) -> str:
+    module, name = str(frame.f_globals.get("__name__", "")), frame.f_code.co_name
+    if not module.startswith(("pyarrow.", "polars.io", "duckdb")) or name.startswith("<"):
+        return ""
+    starts = next((starts for of, starts in _READERS.items() if module == of or module.startswith(f"{of}.")), None)
+    return f"{module}.{name}" if starts and name.startswith(starts) and not reads_code(frame) else ""
+
+
+def _of(called: Any, names: dict[str, set[str]]) -> str:
+    module, name = getattr(called, "__module__", None), getattr(called, "__name__", "")
+    return f"{module}.{name}" if isinstance(module, str) and name in names.get(module, ()) else ""
+
+
+def _native(called: Any, frame: FrameType) -> str:
+    """A compiled function of a library that opens files by itself."""
+    module = getattr(called, "__module__", None)
+    native = isinstance(module, str) and module.partition(".")[0] in ("duckdb", "_duckdb")
+    return f"{module}.{called.__name__}" if native and not reads_code(frame) else ""
+
+
+def _now(called: Any) -> str:
+    owner, name = getattr(called, "__self__", None), getattr(called, "__name__", "")
+    return f"{owner.__name__}.{name}" if name in _NOW and isinstance(owner, type) and issubclass(owner, dt.date) else ""
+
+
+@contextmanager
+def _pandas_clock(refuse: Refuse) -> Iterator[None]:
+    """``Timestamp.now`` is compiled in a way that no profile is told of: it is another function for as long as the block runs."""
+    pandas = sys.modules.get("pandas")
+    before = {name: vars(pandas.Timestamp)[name] for name in _NOW} if pandas else {}
+
+    def refusing(name: str) -> Any:
+        def now(cls: type, *args: Any, **keywords: Any) -> Any:
+            refuse(f"Timestamp.{name}")
+            return before[name].__get__(None, cls)(*args, **keywords)
+
+        return classmethod(now)
+
+    with _replaced(pandas and pandas.Timestamp, {name: refusing(name) for name in before}):
+        yield
+
+
+@contextmanager
+def _duckdb(refuse: Refuse) -> Iterator[None]:
+    """Functions of DuckDB that no profile is told of are others for as long as the block runs, also for who imports them in it."""
+    module = sys.modules.get("duckdb")
+    native = {name: function for name, function in vars(module).items() if type(function).__name__ == "nb_func"} if module else {}
+
+    def refusing(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        def called(*args: Any, **keywords: Any) -> Any:
+            refuse(f"duckdb.{name}")
+            return function(*args, **keywords)
+
+        return called
+
+    with _replaced(module, {name: refusing(name, function) for name, function in native.items()}):
+        yield
+
+
+@contextmanager
+def _replaced(owner: Any, attributes: Mapping[str, Any]) -> Iterator[None]:
+    before = {name: vars(owner)[name] for name in attributes}
+    for name, value in attributes.items():
+        setattr(owner, name, value)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            setattr(owner, name, value)
+
+
+def _is_data(value: object) -> bool:
+    """Whether a call's argument names a folder or file of a lake, or a database."""
+    if not isinstance(value, str | Path):
+        return False
+    text = str(value)
+    return "data_type=" in text or text.endswith(_DATABASES) or (len(text) < 4096 and any(Path(text).glob("data_type=*")))
