@@ -7,7 +7,7 @@ from typing import Any
 
 from hydra_assets.core.feature import Feature, Window
 from hydra_assets.core.label import is_label
-from hydra_assets.core.seal import sealed_import
+from hydra_assets.core.sealed.seal import sealed_import
 from hydra_assets.core.tables.registry import TABLES
 from hydra_assets.features.family import Family
 from hydra_assets.features.futures.events import KINDS, STATISTICS

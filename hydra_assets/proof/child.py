@@ -19,7 +19,7 @@ from functools import cache
 from typing import Any, BinaryIO
 
 from hydra_assets.core.feature import Feature
-from hydra_assets.core.seal import sealed_import
+from hydra_assets.core.sealed.seal import sealed_import
 from hydra_assets.errors import HydraError
 from hydra_assets.features.compute import is_shipped, registered
 from hydra_assets.features.futures import readiness

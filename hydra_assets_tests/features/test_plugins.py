@@ -228,6 +228,7 @@ def test_a_package_that_reads_a_database_when_it_is_imported_is_left_out(monkeyp
     ("reads", "call"),
     [
         (lambda: pq.read_table(LAKE), "pyarrow.parquet.core.read_table"),
+        (lambda: pyarrow.dataset.dataset("/nowhere/lake"), "pyarrow.dataset.dataset"),
         (lambda: importlib.import_module("duckdb").connect(":memory:"), "duckdb.connect"),
         (lambda: threading.Thread(target=len, args=((),)).start(), "_thread.start_new_thread"),
     ],

@@ -9,7 +9,7 @@ import pyarrow as pa
 from hydra_assets.core.arrays import Floats, Ints, frozen
 from hydra_assets.core.feature import Feature
 from hydra_assets.core.instants import DAY_US, column_us
-from hydra_assets.core.seal import run_sealed
+from hydra_assets.core.sealed.seal import run_sealed
 from hydra_assets.core.tables.table import QUALITIES
 from hydra_assets.core.tolerance import same_number
 from hydra_assets.errors import SchemaError

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from hydra_assets.core.feature import Feature
-from hydra_assets.core.seal import run_sealed
+from hydra_assets.core.sealed.seal import run_sealed
 from hydra_assets.core.tables.features import FEATURE_SCHEMA
 from hydra_assets.errors import SchemaError
 from hydra_assets.features.days import date_of, day_range, days_of

@@ -17,7 +17,7 @@ from hydra_assets.core.arrays import Floats, Ints, read_only
 from hydra_assets.core.calendar import Calendar
 from hydra_assets.core.feature import Feature, Values
 from hydra_assets.core.market import CONTRACT_MULTIPLIERS
-from hydra_assets.core.seal import run_sealed
+from hydra_assets.core.sealed.seal import run_sealed
 from hydra_assets.core.tolerance import same_numbers
 from hydra_assets.errors import SchemaError
 from hydra_assets.features.days import day_number

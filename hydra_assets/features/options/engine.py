@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 from hydra_assets.core.feature import Feature, Values
 from hydra_assets.core.instants import DAY_US
 from hydra_assets.core.rows import rows_between
-from hydra_assets.core.seal import run_sealed
+from hydra_assets.core.sealed.seal import run_sealed
 from hydra_assets.core.tables.features import FEATURE_SCHEMA
 from hydra_assets.core.tables.options import OPTION_CHAIN, OPTION_SMILES
 from hydra_assets.errors import SchemaError

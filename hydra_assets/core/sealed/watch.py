@@ -9,11 +9,10 @@ import datetime as dt
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from hydra_assets.core.frames import reads_code
+from hydra_assets.core.sealed.frames import reads_code
 
 Refuse = Callable[[str], None]
 _CLOCKS = {"time": {"time", "time_ns", "clock_gettime", "clock_gettime_ns", "localtime", "gmtime", "ctime"}}
@@ -151,8 +150,8 @@ def _replaced(owner: Any, attributes: Mapping[str, Any]) -> Iterator[None]:
 
 
 def _is_data(value: object) -> bool:
-    """Whether a call's argument names a folder or file of a lake, or a database."""
-    if not isinstance(value, str | Path):
+    """Whether a call's argument names a lake, a folder or file of one, or a database."""
+    if not isinstance(value, str) and not hasattr(value, "__fspath__"):
         return False
-    text = str(value)
-    return "data_type=" in text or text.endswith(_DATABASES) or (len(text) < 4096 and any(Path(text).glob("data_type=*")))
+    text = str(value).rstrip("/")
+    return "data_type=" in text or text.endswith((*_DATABASES, "/lake"))

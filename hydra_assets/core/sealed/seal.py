@@ -15,10 +15,10 @@ from functools import cache
 from types import FrameType, FunctionType
 from typing import Any
 
-from hydra_assets.core.descriptors import NoDescriptors, lacks_descriptors
 from hydra_assets.core.feature import Feature
-from hydra_assets.core.frames import is_reader_of_code, reads_code
-from hydra_assets.core.watch import watched, watched_import
+from hydra_assets.core.sealed.descriptors import NoDescriptors, lacks_descriptors
+from hydra_assets.core.sealed.frames import is_reader_of_code, reads_code
+from hydra_assets.core.sealed.watch import watched, watched_import
 from hydra_assets.errors import ImpureFeatureError
 
 Refuses = Callable[[str, tuple[Any, ...]], bool]
