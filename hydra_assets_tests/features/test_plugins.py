@@ -8,6 +8,7 @@ import importlib
 import socket
 import sqlite3
 import subprocess
+import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -95,6 +96,7 @@ IMPURE = {
     "the date of today": lambda cot: Answer(float(dt.date.today().year)),  # noqa: DTZ011
     "the clock of pandas": lambda cot: Answer(float(pd.Timestamp.now().year)),
     "a refusal that is swallowed": _swallowed,
+    "an end of the watch": lambda cot: sys.setprofile(None),
     "the other objects of the process": lambda cot: gc.get_objects(),
 }
 with contextlib.suppress(ImportError):

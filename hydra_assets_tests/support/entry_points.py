@@ -26,8 +26,10 @@ def registered(*features: Feature) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ROOM, "entry_points", lambda group: [Entry(features)] if group == "hydra_assets.features" else [])
         ROOM.registered.cache_clear()
-        yield
-    ROOM.registered.cache_clear()
+        try:
+            yield
+        finally:
+            ROOM.registered.cache_clear()
 
 
 @contextmanager

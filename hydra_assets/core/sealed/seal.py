@@ -28,7 +28,7 @@ _REFUSED = frozenset(
         "os.listdir", "os.scandir", "os.walk", "os.fwalk", "os.system", "os.exec", "os.posix_spawn", "os.spawn", "os.fork", "os.forkpty",
         "os.mkdir", "os.remove", "os.rename", "os.rmdir", "os.link", "os.symlink", "os.truncate", "os.putenv", "os.startfile",
         "subprocess.Popen", "_thread.start_new_thread", "_thread.start_joinable_thread", "ctypes.dlopen", "ctypes.dlsym",
-        "ctypes.call_function", "gc.get_objects", "gc.get_referrers", "gc.get_referents", "sys.setprofile", "sys.settrace",
+        "ctypes.call_function", "gc.get_objects", "gc.get_referrers", "gc.get_referents",
     }
 )  # fmt: skip
 _REFUSED_FAMILIES = ("socket.", "sqlite3.", "urllib.", "http.client.", "ftplib.", "smtplib.", "imaplib.", "poplib.", "shutil.", "tempfile.")

@@ -18,6 +18,7 @@ Refuse = Callable[[str], None]
 _CLOCKS = {"time": {"time", "time_ns", "clock_gettime", "clock_gettime_ns", "localtime", "gmtime", "ctime"}}
 _NOW = ("now", "utcnow", "today")
 _THREADS = {"_thread": {"start_new_thread", "start_joinable_thread"}}
+_WATCHES = {"sys": {"setprofile", "settrace"}}
 _READERS = {
     "pyarrow.parquet.core": ("read_", "write_", "__init__"),
     "pyarrow.dataset": ("dataset", "parquet_dataset", "write_dataset"),
@@ -39,7 +40,7 @@ def watched(refuse: Refuse, step: Callable[[], None]) -> Iterator[None]:
         refuse: raises.
         step: called at each call of whatever function.
     """
-    names = {**_CLOCKS, **_THREADS}
+    names = {**_CLOCKS, **_THREADS, **_WATCHES}
 
     def outside(frame: FrameType, event: str, called: Any) -> str:
         step()
@@ -58,7 +59,8 @@ def watched_import(refuse: Refuse) -> Iterator[None]:
     def outside(frame: FrameType, event: str, called: Any) -> str:
         if event == "c_call":
             return _of(called, _THREADS)
-        return _reader(frame) if event == "call" and any(map(_is_data, frame.f_locals.values())) else ""
+        name = _reader(frame) if event == "call" else ""
+        return name if name and any(map(_is_data, frame.f_locals.values())) else ""
 
     with _profile(outside, refuse), _duckdb(refuse):
         yield
@@ -151,7 +153,7 @@ def _replaced(owner: Any, attributes: Mapping[str, Any]) -> Iterator[None]:
 
 def _is_data(value: object) -> bool:
     """Whether a call's argument names a lake, a folder or file of one, or a database."""
-    if not isinstance(value, str) and not hasattr(value, "__fspath__"):
+    if not isinstance(value, str) and not hasattr(type(value), "__fspath__"):
         return False
     text = str(value).rstrip("/")
     return "data_type=" in text or text.endswith((*_DATABASES, "/lake"))
