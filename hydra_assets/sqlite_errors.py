@@ -43,6 +43,8 @@ def rebuild_remedy(path: str | os.PathLike[str]) -> str:
         return "restore it from a backup: without it what is paid already is asked for again"
     if Path(path).name == "findings.sqlite":
         return "move it away: the next run of the checks makes it anew"
+    if Path(path).name.endswith(".served.sqlite"):
+        return "restore it from a backup, or move it away: a new log begins with the next answer"
     rebuild = command("store rebuild", world=folder if folder in WORLDS else None)
     return f"restore it from a backup, or move it away and run {rebuild}"
 

@@ -3,31 +3,16 @@
 import contextlib
 import datetime as dt
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hydra_assets.closing import Closing
 from hydra_assets.core.instants import from_us, to_us
 from hydra_assets.errors import BudgetError
-from hydra_assets.private_files import make_file, make_folder
-from hydra_assets.sqlite_errors import Connection
+from hydra_assets.sources.ledger_tables import AVAILABLE, DAYS, REQUESTS, LedgerFile
 
 BUSY_S = 60.0
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS requests(
-    id INTEGER PRIMARY KEY, asked_at TEXT NOT NULL, run TEXT NOT NULL, unattended INTEGER NOT NULL,
-    dataset TEXT NOT NULL, schema TEXT NOT NULL, symbols TEXT NOT NULL, start_us INTEGER NOT NULL, end_us INTEGER NOT NULL,
-    usd REAL NOT NULL, records INTEGER NOT NULL, bytes INTEGER NOT NULL,
-    state TEXT NOT NULL CHECK(state IN ('asked', 'kept', 'refused', 'failed')),
-    sha256 TEXT, seen_at TEXT, reason TEXT, job TEXT);
-CREATE TABLE IF NOT EXISTS days(
-    data_type TEXT NOT NULL, market TEXT NOT NULL, day TEXT NOT NULL, last_modified TEXT NOT NULL, fetches INTEGER NOT NULL,
-    captured_at TEXT NOT NULL, status TEXT NOT NULL DEFAULT 'available', PRIMARY KEY(data_type, market, day)) WITHOUT ROWID;
-"""
-AVAILABLE = "available"  # the condition of a day of which the vendor says nothing else
 # A request counts as spent until the vendor is known to have refused it: after a kill nobody knows.
 _SPENT = "state != 'refused'"
 
@@ -137,25 +122,11 @@ def ledger_health(path: Path) -> LedgerHealth | None:
     return LedgerHealth(count, "" if verdict == "ok" else verdict)
 
 
-class Ledger(Closing):
+class Ledger(LedgerFile):
     """The ledger in the SQLite file *path*; shared by processes."""
 
     def __init__(self, path: Path) -> None:
-        make_folder(path.parent, 0o700)
-        make_file(path)
-        self._db = sqlite3.connect(path, timeout=BUSY_S, isolation_level=None, factory=Connection)
-        self._db.row_factory = sqlite3.Row
-        self._db.execute("PRAGMA synchronous=FULL")
-        with self._writing():
-            for statement in _SCHEMA.split(";"):
-                self._db.execute(statement)
-            for table, column, kind in (("days", "status", f"TEXT NOT NULL DEFAULT '{AVAILABLE}'"), ("requests", "job", "TEXT")):
-                if column not in {row["name"] for row in self._db.execute(f"PRAGMA table_info({table})")}:  # a ledger of before
-                    self._db.execute(f"ALTER TABLE {table} ADD COLUMN {column} {kind}")
-
-    def close(self) -> None:
-        """Close the file."""
-        self._db.close()
+        super().__init__(path, BUSY_S)
 
     # ---------------------------------------------------------------- money
 
@@ -177,6 +148,7 @@ class Ledger(Closing):
             BudgetError: it would exceed a budget; nothing was written.
         """
         with self._writing():
+            self._seals.verify(self._db, REQUESTS)
             today = now.astimezone(dt.UTC).date().isoformat()
             for limit, setting, spent, whose in (
                 (budget.run_usd, "run_budget_usd", self._spent("run = ?", budget.run), "this run"),
@@ -209,15 +181,14 @@ class Ledger(Closing):
                     "" if by_job else None,
                 ),
             )
-            return int(done.lastrowid or 0)
+            number = int(done.lastrowid or 0)
+            self._seals.change(self._db, REQUESTS, (), self._row(number))
+            return number
 
     def keep(self, number: int, sha256: str, seen_at: dt.datetime) -> None:
         """The request's bytes are in the archive."""
-        with self._writing():
-            self._db.execute(
-                "UPDATE requests SET state = 'kept', sha256 = ?, seen_at = ? WHERE id = ?",
-                (sha256, seen_at.astimezone(dt.UTC).isoformat(), number),
-            )
+        seen = seen_at.astimezone(dt.UTC).isoformat()
+        self._update(number, "UPDATE requests SET state = 'kept', sha256 = ?, seen_at = ? WHERE id = ?", sha256, seen)
 
     def end(self, number: int, *, refused: bool, reason: str, sha256: str | None = None) -> None:
         """
@@ -229,30 +200,26 @@ class Ledger(Closing):
             reason: for people.
             sha256: hash of bytes that came and are kept all the same.
         """
-        with self._writing():
-            self._db.execute(
-                "UPDATE requests SET state = ?, reason = ?, sha256 = ? WHERE id = ?",
-                ("refused" if refused else "failed", reason, sha256, number),
-            )
+        state = "refused" if refused else "failed"
+        self._update(number, "UPDATE requests SET state = ?, reason = ?, sha256 = ? WHERE id = ?", state, reason, sha256)
 
     def received(self, number: int, sha256: str) -> None:
         """Note the hash of bytes that came, before they are in the archive and judged: after a kill they are judged, not bought again."""
-        with self._writing():
-            self._db.execute("UPDATE requests SET sha256 = ? WHERE id = ?", (sha256, number))
+        self._update(number, "UPDATE requests SET sha256 = ? WHERE id = ?", sha256)
 
     def unjudged(self, request: Mapping[str, Any], *, seen_since: dt.date) -> Unjudged | None:
         """The newest answer to exactly *request*, asked for on *seen_since* or later, that came and was not judged."""
-        row = self._db.execute(
-            "SELECT * FROM requests WHERE state = 'asked' AND sha256 IS NOT NULL AND dataset = ? AND schema = ? AND symbols = ?"
-            " AND start_us = ? AND end_us = ? AND substr(asked_at, 1, 10) >= ? ORDER BY id DESC LIMIT 1",
-            (*_scope(request), seen_since.isoformat()),
-        ).fetchone()
+        with self._reading(REQUESTS):
+            row = self._db.execute(
+                "SELECT * FROM requests WHERE state = 'asked' AND sha256 IS NOT NULL AND dataset = ? AND schema = ? AND symbols = ?"
+                " AND start_us = ? AND end_us = ? AND substr(asked_at, 1, 10) >= ? ORDER BY id DESC LIMIT 1",
+                (*_scope(request), seen_since.isoformat()),
+            ).fetchone()
         return None if row is None else Unjudged(row["id"], row["sha256"], row["records"])
 
     def submitted(self, number: int, job: str) -> None:
         """Note that the vendor has taken the request as batch job *job*."""
-        with self._writing():
-            self._db.execute("UPDATE requests SET job = ? WHERE id = ?", (job, number))
+        self._update(number, "UPDATE requests SET job = ? WHERE id = ?", job)
 
     def waiting_job(self, request: Mapping[str, Any], *, seen_since: dt.date) -> Job | None:
         """The newest batch job for all of *request*'s range, begun on *seen_since* or later, whose file is not kept yet."""
@@ -264,16 +231,18 @@ class Ledger(Closing):
 
     def job_ids(self) -> set[str]:
         """The vendor's names of all batch jobs ever noted."""
-        return {row["job"] for row in self._db.execute("SELECT job FROM requests WHERE job > ''")}
+        with self._reading(REQUESTS):
+            return {row["job"] for row in self._db.execute("SELECT job FROM requests WHERE job > ''")}
 
     def unusable(self, request: Mapping[str, Any]) -> list[str]:
         """Hashes of kept answers to exactly *request* that were not whole."""
-        rows = self._db.execute(
-            "SELECT sha256 FROM requests WHERE state = 'failed' AND sha256 IS NOT NULL AND dataset = ? AND schema = ? AND symbols = ?"
-            " AND start_us = ? AND end_us = ?",
-            _scope(request),
-        )
-        return [str(row["sha256"]) for row in rows]
+        with self._reading(REQUESTS):
+            rows = self._db.execute(
+                "SELECT sha256 FROM requests WHERE state = 'failed' AND sha256 IS NOT NULL AND dataset = ? AND schema = ? AND symbols = ?"
+                " AND start_us = ? AND end_us = ?",
+                _scope(request),
+            )
+            return [str(row["sha256"]) for row in rows]
 
     def spent(self, run: str | None = None) -> float:
         """Dollars that were, or may have been, paid: by *run*, or ever."""
@@ -297,24 +266,27 @@ class Ledger(Closing):
 
     def touches(self, request: Mapping[str, Any]) -> bool:
         """Whether an answer or batch job that is paid for holds a part of *request*'s range."""
-        row = self._db.execute(
-            "SELECT 1 FROM requests WHERE (state = 'kept' OR state = 'asked' AND job IS NOT NULL) AND dataset = ? AND schema = ?"
-            " AND symbols = ? AND start_us < ? AND end_us > ? LIMIT 1",
-            (request["dataset"], request["schema"], request["symbols"], to_us(request["end"]), to_us(request["start"])),
-        ).fetchone()
-        return row is not None
+        with self._reading(REQUESTS):
+            row = self._db.execute(
+                "SELECT 1 FROM requests WHERE (state = 'kept' OR state = 'asked' AND job IS NOT NULL) AND dataset = ? AND schema = ?"
+                " AND symbols = ? AND start_us < ? AND end_us > ? LIMIT 1",
+                (request["dataset"], request["schema"], request["symbols"], to_us(request["end"]), to_us(request["start"])),
+            ).fetchone()
+            return row is not None
 
     def requests(self) -> list[dict[str, Any]]:
         """Every request, oldest first."""
-        return [dict(row) for row in self._db.execute("SELECT * FROM requests ORDER BY id")]
+        with self._reading(REQUESTS):
+            return [dict(row) for row in self._db.execute("SELECT * FROM requests ORDER BY id")]
 
     # ---------------------------------------------------------------- days
 
     def captured(self, data_type: str, market: str) -> dict[dt.date, CapturedDay]:
         """The days of a table that are in the lake."""
-        rows = self._db.execute(
-            "SELECT day, last_modified, fetches, status FROM days WHERE data_type = ? AND market = ?", (data_type, market)
-        ).fetchall()
+        with self._reading(DAYS, data_type, market):
+            rows = self._db.execute(
+                "SELECT day, last_modified, fetches, status FROM days WHERE data_type = ? AND market = ?", (data_type, market)
+            ).fetchall()
         return {
             dt.date.fromisoformat(row["day"]): CapturedDay(dt.date.fromisoformat(row["last_modified"]), row["fetches"], row["status"])
             for row in rows
@@ -341,6 +313,7 @@ class Ledger(Closing):
         """
         stamp = now.astimezone(dt.UTC).isoformat()
         with self._writing():
+            self._seals.verify(self._db, DAYS, data_type, market)
             self._db.executemany(
                 "INSERT INTO days(data_type, market, day, last_modified, fetches, captured_at, status) VALUES(?, ?, ?, ?, 1, ?, ?)"
                 " ON CONFLICT(data_type, market, day) DO UPDATE SET last_modified = excluded.last_modified, fetches = fetches + 1,"
@@ -350,33 +323,36 @@ class Ledger(Closing):
                     for day, changed in days
                 ],
             )
+            self._seals.renew(self._db, DAYS, data_type, market)
 
     # ---------------------------------------------------------------- inside
 
     def _covering(self, state: str, request: Mapping[str, Any], seen_since: dt.date) -> sqlite3.Row | None:
         """The newest request in *state* that holds all of *request*'s range; a job's data are those of its submission."""
-        row: sqlite3.Row | None = self._db.execute(
-            f"SELECT * FROM requests WHERE {state} AND dataset = ? AND schema = ? AND symbols = ? AND start_us <= ? AND end_us >= ?"
-            " AND substr(CASE WHEN job IS NULL THEN seen_at ELSE asked_at END, 1, 10) >= ?"
-            " ORDER BY coalesce(seen_at, asked_at) DESC LIMIT 1",
-            (*_scope(request), seen_since.isoformat()),
-        ).fetchone()
+        with self._reading(REQUESTS):
+            row: sqlite3.Row | None = self._db.execute(
+                f"SELECT * FROM requests WHERE {state} AND dataset = ? AND schema = ? AND symbols = ? AND start_us <= ? AND end_us >= ?"
+                " AND substr(CASE WHEN job IS NULL THEN seen_at ELSE asked_at END, 1, 10) >= ?"
+                " ORDER BY coalesce(seen_at, asked_at) DESC LIMIT 1",
+                (*_scope(request), seen_since.isoformat()),
+            ).fetchone()
         return row
 
     def _spent(self, where: str, value: str | None) -> float:
-        row = self._db.execute(f"SELECT coalesce(sum(usd), 0) AS usd FROM requests WHERE {_SPENT} AND {where}", (value,)).fetchone()
+        with self._reading(REQUESTS):
+            row = self._db.execute(f"SELECT coalesce(sum(usd), 0) AS usd FROM requests WHERE {_SPENT} AND {where}", (value,)).fetchone()
         return float(row["usd"])
 
-    @contextmanager
-    def _writing(self) -> Iterator[None]:
-        self._db.execute("BEGIN IMMEDIATE")
-        try:
-            yield
-            self._db.execute("COMMIT")
-        except BaseException:
-            if self._db.in_transaction:  # a full disk may have ended it already
-                self._db.execute("ROLLBACK")
-            raise
+    def _row(self, number: int) -> list[sqlite3.Row]:
+        return self._db.execute("SELECT * FROM requests WHERE id = ?", (number,)).fetchall()
+
+    def _update(self, number: int, statement: str, *values: str | None) -> None:
+        """Change one request, and the seal of the table with it."""
+        with self._writing():
+            self._seals.verify(self._db, REQUESTS)
+            old = self._row(number)
+            self._db.execute(statement, (*values, number))
+            self._seals.change(self._db, REQUESTS, old, self._row(number))
 
 
 def _scope(request: Mapping[str, Any]) -> tuple[str, str, str, int, int]:

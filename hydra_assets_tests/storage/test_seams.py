@@ -11,7 +11,7 @@ import hydra_assets
 PACKAGE = Path(hydra_assets.__file__).parent
 # The implementations of the two seams, and what writes files of its own: the mirror's cache, a certificate at the user's path.
 DISK = {"storage/local.py", "storage/mirror.py", "storage/certificate.py", "storage/plugin_code.py"}
-SQL = ("storage/sqlite/", "sources/ledger.py", "sources/publications.py", "sqlite_errors.py")
+SQL = ("storage/sqlite/", "sources/ledger", "sources/publications.py", "sqlite_")
 MODULES_OF_FILES = {"os", "shutil", "fcntl", "glob", "tempfile", "io"}
 OPERATIONS = {
     "exists", "is_file", "is_dir", "glob", "rglob", "iterdir", "walk", "scandir", "listdir", "mkdir", "makedirs", "rmdir", "rmtree", "stat",

@@ -111,6 +111,9 @@ def test_an_answer_is_kept_as_it_was_given(stocked):
         "UPDATE served SET query_time = query_time - 1 WHERE served_id = 2",
         "DELETE FROM served WHERE served_id = 2",
         "DELETE FROM served WHERE served_id = 1",
+        "DELETE FROM served WHERE served_id = (SELECT max(served_id) FROM served)",
+        "DELETE FROM served",
+        "DELETE FROM table_seals",
         "INSERT OR REPLACE INTO served SELECT 2, served_at, market, query_time, NULL, NULL, '{}', seal FROM served WHERE served_id = 2",
     ],
 )
@@ -119,7 +122,7 @@ def test_a_log_that_was_changed_is_refused(stocked, change):
     serve(store, TIMES[:3])
     with sqlite3.connect(store.served_path) as plain:
         plain.execute(change)
-    with SqliteServedLog(store.served_path) as log, pytest.raises(CorruptionError, match="not as it was written"):
+    with SqliteServedLog(store.served_path) as log, pytest.raises(CorruptionError, match=r"not as (it was )?written"):
         log.read()
 
 

@@ -34,7 +34,7 @@ class SqliteFactTable(PublishTable):
         busy_timeout_s: longest wait for another process; see `SqliteFile`.
 
     Raises:
-        CorruptionError: the file is no database.
+        CorruptionError: the file is no database, is empty, or its journal has lost what was acknowledged.
         SchemaError: a newer version of this package wrote it.
         StorageError: the disk does not let it be opened.
         LockTimeoutError: another process holds it.
@@ -48,6 +48,10 @@ class SqliteFactTable(PublishTable):
         except BaseException:
             self._db.close()
             raise
+
+    def _tables(self, connection: sqlite3.Connection) -> None:
+        """All that the newest version has."""
+        migrate(connection, self.path)
 
     def _connected(self) -> sqlite3.Connection:
         """A connection to a file of the newest version; one that may only be read is brought to it in memory."""

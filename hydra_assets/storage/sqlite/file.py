@@ -10,11 +10,13 @@ from pathlib import Path
 
 from hydra_assets.closing import Closing
 from hydra_assets.errors import LockTimeoutError, StorageError
-from hydra_assets.private_files import make_file, make_folder
 from hydra_assets.sqlite_errors import error_of, translated
+from hydra_assets.sqlite_new import make_database
+from hydra_assets.sqlite_wal import check_journal
 
 BUSY_TIMEOUT_S = 60.0
 _PAUSE_S = 0.1
+_MARK = "PRAGMA application_id=1752785505"  # always the same number: what counts is that a page is written
 
 
 class SqliteFile(Closing):
@@ -30,7 +32,7 @@ class SqliteFile(Closing):
         read_only: the disk lets the file be read and not be written; only reads work.
 
     Raises:
-        CorruptionError: the file is no database.
+        CorruptionError: the file is no database, is empty, or its journal has lost what was acknowledged.
         StorageError: the disk does not let the file be opened.
         LockTimeoutError: another process held the file for longer than *busy_timeout_s*.
     """
@@ -43,35 +45,31 @@ class SqliteFile(Closing):
         self.read_only = False
         self._state: tuple[object, ...] = ()
         self._forget()
+        self._marker: sqlite3.Connection | None = None
         self._db = self._connected()
 
     def close(self) -> None:
         """Close the file; calling it twice is allowed."""
+        self._close_marker()
         self._db.close()
+
+    def _tables(self, connection: sqlite3.Connection) -> None:
+        """Make the tables of a new file."""
 
     # ---------------------------------------------------------------- connecting
 
     def _connected(self) -> sqlite3.Connection:
         """A connection to the file that lies there now: a rebuilt store may take its place while this one waits for it."""
         while True:
-            self._made()
+            make_database(self.path, self._tables)
             self.read_only = not _may_write(self.path)
             before = self._state = _state(self.path)
+            check_journal(self.path)
             with translated(self.path):
                 connection = self._reader() if self.read_only else self._writer()
             if before[:1] == _state(self.path)[:1]:
                 return connection
             connection.close()
-
-    def _made(self) -> None:
-        """The file and its folder, where they are not there yet, with modes of their own whatever the umask."""
-        if self.path.is_dir():
-            raise StorageError(f"{self.path}: is a folder; name the file")
-        try:
-            make_folder(self.path.parent, 0o700)
-            make_file(self.path)
-        except OSError as error:
-            raise StorageError(f"{self.path}: cannot be made: {error.strerror}; name a path that may be written") from error
 
     def _writer(self) -> sqlite3.Connection:
         connection = sqlite3.connect(self.path, timeout=self._timeout_s, isolation_level=None, check_same_thread=False)
@@ -104,6 +102,7 @@ class SqliteFile(Closing):
 
     def _reconnect(self) -> None:
         self._forget()
+        self._close_marker()
         self._db.close()
         self._db = self._connected()
 
@@ -128,6 +127,24 @@ class SqliteFile(Closing):
                 self._forget()
                 self._undo()
                 raise
+            if self._wal:
+                self._mark()
+
+    def _mark(self) -> None:
+        """
+        Append one more frame to the journal, without waiting for the disk, so that `check_journal` can tell that the transaction
+        before it was acknowledged; what another process writes meanwhile does as well.
+        """
+        with contextlib.suppress(sqlite3.Error):
+            if self._marker is None:
+                self._marker = sqlite3.connect(self.path, timeout=0, isolation_level=None, check_same_thread=False)
+                self._marker.execute("PRAGMA synchronous=NORMAL")
+            self._marker.execute(_MARK)
+
+    def _close_marker(self) -> None:
+        if self._marker is not None:
+            self._marker.close()
+            self._marker = None
 
     @contextlib.contextmanager
     def _reading(self) -> Iterator[None]:

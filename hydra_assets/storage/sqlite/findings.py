@@ -6,11 +6,12 @@ the same market and month are checked again and are in order.
 """
 
 import os
+import sqlite3
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from hydra_assets.core.instants import iso, now_us
-from hydra_assets.sqlite_errors import translated
+from hydra_assets.sqlite_seals import SealedTable, TableSeals
 from hydra_assets.storage.health import FindingsHealth
 from hydra_assets.storage.sqlite.file import SqliteFile
 from hydra_assets.storage.sqlite.health import findings_health
@@ -18,6 +19,8 @@ from hydra_assets.storage.sqlite.health import findings_health
 _TABLE = """CREATE TABLE IF NOT EXISTS findings(
     asset TEXT, check_name TEXT, market TEXT, month TEXT, finding TEXT NOT NULL, found_at TEXT NOT NULL,
     PRIMARY KEY(asset, check_name, market, month)) WITHOUT ROWID"""
+
+_ROWS = SealedTable("findings", "SELECT * FROM findings")
 
 
 @dataclass(frozen=True)
@@ -36,19 +39,28 @@ class Findings(SqliteFile):
     """The table of open findings; safe for several processes."""
 
     def __init__(self, db_path: str | os.PathLike[str]) -> None:
+        self._seals = TableSeals(db_path)
         super().__init__(db_path, wal=False)
         try:
-            if not self.read_only:
-                with translated(self.path):
-                    self._db.execute(_TABLE)
+            if not self.read_only and not self._seals.are_there(self._db):  # a file of before
+                with self._writing():
+                    self._tables(self._db)
         except BaseException:
             self._db.close()
             raise
+
+    def _tables(self, connection: sqlite3.Connection) -> None:
+        connection.execute(_TABLE)
+        self._seals.begin(connection, [_ROWS])
+
+    def _forget(self) -> None:
+        self._seals.forget()
 
     def judge(self, asset: str, check: str, looked_at: Iterable[tuple[str, str]], found: Mapping[tuple[str, str], str]) -> None:
         """Open or renew the finding of every (market, month) looked at that *found* names; close that of every other."""
         at = iso(now_us())
         with self._writing():
+            self._verify()
             for market, month in looked_at:
                 if (market, month) in found:
                     row = (asset, check, market, month, found[market, month], at)
@@ -56,13 +68,19 @@ class Findings(SqliteFile):
                 else:
                     where = (asset, check, market, month)
                     self._db.execute("DELETE FROM findings WHERE asset = ? AND check_name = ? AND market = ? AND month = ?", where)
+            self._seals.renew(self._db, _ROWS)
 
     def open_of(self, asset: str) -> list[OpenFinding]:
         """The open findings of *asset*."""
         with self._reading():
+            self._verify()
             rows = self._db.execute("SELECT * FROM findings WHERE asset = ? ORDER BY market, month, check_name", (asset,))
             return [OpenFinding(*row) for row in rows]
 
     def health(self) -> FindingsHealth:
         """Facts and problems, through a connection of its own."""
         return findings_health(self.path)
+
+    def _verify(self) -> None:
+        if not self.read_only or self._seals.are_there(self._db):  # a file of before that may only be read has none
+            self._seals.verify(self._db, _ROWS)

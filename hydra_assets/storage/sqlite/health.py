@@ -7,7 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from hydra_assets.core.instants import from_us
+from hydra_assets.errors import CorruptionError
 from hydra_assets.sqlite_errors import rebuild_remedy, remedy_of
+from hydra_assets.sqlite_new import refuse_stub
+from hydra_assets.sqlite_wal import check_journal
 from hydra_assets.storage.health import FindingsHealth, Problem, StoreHealth
 from hydra_assets.storage.sqlite.file import reading_uri
 from hydra_assets.storage.sqlite.migrations import STEPS
@@ -37,6 +40,8 @@ def store_health(db_path: str | os.PathLike[str], world: str) -> StoreHealth:
             published = frozenset(db.execute("SELECT DISTINCT market, month FROM publishes").fetchall()) if version else frozenset()
     except sqlite3.DatabaseError as error:
         return StoreHealth(problems=(Problem("store", str(path), f"{path}: {error}", remedy_of(error, path)),))
+    except CorruptionError as error:
+        return StoreHealth(problems=(Problem("store", str(path), str(error), rebuild_remedy(path)),))
     named, last = about.get("world"), about.get("last_recorded_at")
     return StoreHealth(
         world=named,
@@ -63,12 +68,11 @@ def findings_health(db_path: str | os.PathLike[str]) -> FindingsHealth:
         with _reading(path) as db:
             verdict = str(db.execute("PRAGMA quick_check").fetchone()[0])
             count = int(db.execute("SELECT count(*) FROM findings").fetchone()[0])
-    except sqlite3.DatabaseError as error:
+    except (sqlite3.DatabaseError, CorruptionError) as error:
         verdict = str(error)
     if verdict == "ok":
         return FindingsHealth(count)
-    remedy = "move it away: the next run of the checks makes it anew"
-    return FindingsHealth(count, (Problem("findings", str(path), f"{path}: {verdict}", remedy),))
+    return FindingsHealth(count, (Problem("findings", str(path), f"{path}: {verdict}", rebuild_remedy(path)),))
 
 
 def _problems(path: Path, named: str | None, world: str, verdict: str) -> Iterator[Problem]:
@@ -81,6 +85,8 @@ def _problems(path: Path, named: str | None, world: str, verdict: str) -> Iterat
 
 @contextlib.contextmanager
 def _reading(path: Path) -> Iterator[sqlite3.Connection]:
+    refuse_stub(path)
+    check_journal(path)
     db = sqlite3.connect(reading_uri(path), uri=True, timeout=5)
     try:
         yield db

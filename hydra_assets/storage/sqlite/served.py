@@ -2,12 +2,15 @@
 
 import datetime as dt
 import os
+import sqlite3
 from collections.abc import Mapping
 from pathlib import Path
 
 from hydra_assets.closing import Closing
 from hydra_assets.core.instants import now_us
-from hydra_assets.sqlite_errors import translated
+from hydra_assets.errors import CorruptionError
+from hydra_assets.sqlite_errors import rebuild_remedy
+from hydra_assets.sqlite_seals import SealedTable, TableSeals
 from hydra_assets.storage.served import ServedVector, answer_row, seal, vectors_of
 from hydra_assets.storage.sqlite.file import SqliteFile
 
@@ -20,6 +23,7 @@ _TABLE = """CREATE TABLE IF NOT EXISTS served(
     max_age_us INTEGER,
     answer TEXT NOT NULL,            -- JSON: feature to number or null
     seal TEXT NOT NULL)              -- SHA-256 over this row and the seal before it"""
+_ROWS = SealedTable("served", "SELECT * FROM served")
 _COLUMNS = "served_id, served_at, market, query_time, recorded_by, max_age_us, answer, seal"
 
 
@@ -57,14 +61,22 @@ class SqliteServedLog(Closing):
 
 class _File(SqliteFile):
     def __init__(self, path: Path) -> None:
+        self._seals = TableSeals(path)
         super().__init__(path)
         try:
-            if not self.read_only:
-                with translated(self.path):
-                    self._db.execute(_TABLE)
+            if not self.read_only and not self._seals.are_there(self._db):  # a file of before
+                with self._writing():
+                    self._tables(self._db)
         except BaseException:
             self._db.close()
             raise
+
+    def _tables(self, connection: sqlite3.Connection) -> None:
+        connection.execute(_TABLE)
+        self._seals.begin(connection, [_ROWS])
+
+    def _forget(self) -> None:
+        self._seals.forget()
 
     def append(
         self, market: str, query_time: int, values: Mapping[str, float | None], recorded_by: int | None, max_age: dt.timedelta | None
@@ -72,10 +84,17 @@ class _File(SqliteFile):
         with self._writing():
             last = self._db.execute("SELECT served_id, served_at, seal FROM served ORDER BY served_id DESC LIMIT 1").fetchone()
             number, served_at, before = last or (0, 0, "")
+            count, _ = self._seals.line(self._db, _ROWS.name) or (0, 0)
+            if count != number:
+                raise CorruptionError(f"{self.path}: its newest row is {number}, {count} were written (seal); {rebuild_remedy(self.path)}")
             row = answer_row((number, served_at), now_us(), market, query_time, values, recorded_by, max_age)
-            self._db.execute(f"INSERT INTO served({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)", (*row, seal(row, before)))
+            fresh = (*row, seal(row, before))
+            self._db.execute(f"INSERT INTO served({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)", fresh)
+            self._seals.change(self._db, _ROWS, (), (fresh,))
 
     def read(self, market: str | None, start: dt.datetime | None, end: dt.datetime | None) -> list[ServedVector]:
         with self._reading():
+            if not self.read_only or self._seals.are_there(self._db):  # a log of before that may only be read has none
+                self._seals.verify(self._db, _ROWS)
             rows = self._db.execute(f"SELECT {_COLUMNS} FROM served ORDER BY served_id")
             return vectors_of(rows, str(self.path), market, start, end)
