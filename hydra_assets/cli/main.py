@@ -19,6 +19,7 @@ from hydra_assets.cli import (
     prove,
     quote,
     read,
+    report,
     settings,
     store,
     ui,
@@ -44,6 +45,7 @@ app.command()(backfill.backfill)
 app.command()(read.features)
 app.command()(read.history)
 app.command()(read.explain)
+app.command()(report.report)
 app.command()(export.export)
 app.command()(quote.quote)
 app.command()(catalogue.catalogue)

@@ -30,7 +30,7 @@ def features(market: MarketArgument, at: At = None, world: WorldOption = None, a
     """Show every feature of MARKET as it was known at an instant."""
     from hydra_assets.flow.publish import synthetic_inputs
 
-    when = _when(at)
+    when = when_of(at)
     with _open(world) as desk:
         desk.config.market(market)
         explained = [desk.store.explain(market, name, when) for name in desk.store.features(market)]
@@ -74,9 +74,11 @@ def explain(
     as_json: JsonOption = False,
 ) -> None:
     """Show the row that is served at an instant, and the later ones withheld until they become available."""
-    when = _when(at)
+    from hydra_assets.report.reasons import Reasons
+
+    when = when_of(at)
     with _open(world) as desk:
-        desk.config.market(market)
+        calendar = desk.config.market(market).calendar
         _known(desk, market, feature)
         answer = desk.store.explain(market, feature, when)
         if as_json:
@@ -91,6 +93,9 @@ def explain(
                 f"  served    [bold green]{number(served['value'])}[/] ({served['quality']}), as of {served['as_of']:%Y-%m-%d},"
                 f" available since {instant(served['available_at'])}"
             )
+            if served["value"] is None:
+                for reason in Reasons(desk.lake, market, when, calendar).of(feature, served["as_of"].date()):
+                    console.print(f"  because   {reason}", soft_wrap=True)
         for row in answer["withheld"]:
             console.print(
                 f"  withheld  [red]{number(row['value'])}[/] ({row['quality']}), as of {row['as_of']:%Y-%m-%d},"
@@ -143,5 +148,6 @@ def _open(world: str | None) -> "Desk":
     return open_desk(world)
 
 
-def _when(at: str | None) -> dt.datetime:
+def when_of(at: str | None) -> dt.datetime:
+    """The instant of ``--at``; now without it."""
     return parse_instant(at) if at else dt.datetime.now(dt.UTC)

@@ -33,6 +33,7 @@ def ui(
             with console.status("starting Dagster ..."):
                 wait_until_up(process, port)
             console.print(f"[bold]http://127.0.0.1:{port}[/]  world [bold]{home.world}[/], home {home.root}", soft_wrap=True)
+            console.print(f"Desk pages, each market as known at an instant: http://127.0.0.1:{port}/desk", soft_wrap=True)
             console.print("Schedules and sensors are shipped stopped; start them under Automation. Ctrl-C stops everything.")
             process.wait()
         except KeyboardInterrupt:

@@ -65,12 +65,20 @@ def check_result(
         metadata={
             "verdict": report.verdict,
             "looked_at": report.looked_at,
+            "partitions": named_scope(scope),
             "rows": report.rows,
             "values": report.values,
             **report.counts,
             **failure_table(report.failures),
             **failure_table(report.known_holes, name="known_holes"),
         },
+    )
+
+
+def named_scope(scope: MarketMonths) -> str:
+    """The markets and months of *scope* as text, for example ``HE 2025-01..2025-12``."""
+    return ", ".join(
+        f"{market} {min(months)}" + (f"..{max(months)}" if len(months) > 1 else "") for market, months in sorted(scope.items()) if months
     )
 
 

@@ -23,6 +23,7 @@ from dagster._core.workspace.load_target import ModuleTarget, WorkspaceFileTarge
 from dagster._utils.log import configure_loggers
 from dagster_webserver.app import create_app_from_workspace_process_context
 
+from hydra_assets.host.desk_pages import DeskPages
 from hydra_assets.host.guard import LoopbackGuard
 from hydra_assets.host.orphans import fail_orphans
 
@@ -59,7 +60,8 @@ def serve(port: int, *, read_only: bool, module: str = DEFINITIONS) -> int:
                 instance, WorkspaceFileTarget([str(workspace)]), version=dg.__version__, read_only=read_only
             ) as context,
         ):
-            app = LoopbackGuard(create_app_from_workspace_process_context(context, live_data_poll_rate=POLL_MS), port=port)
+            dagster = create_app_from_workspace_process_context(context, live_data_poll_rate=POLL_MS)
+            app = LoopbackGuard(DeskPages(dagster), port=port)
             server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=port, log_level="warning", timeout_graceful_shutdown=2))
             threading.Thread(target=_stop_with_daemon, args=(daemon, server), daemon=True).start()
             try:

@@ -8,7 +8,7 @@ import pyarrow.compute as pc
 
 from hydra_assets.core.calendar import DEFAULT_CALENDAR, Calendar
 from hydra_assets.features.settlements import standing_settlements
-from hydra_assets.plots.plot import Plot, date_axis, figure_of, synthetic_note
+from hydra_assets.plots.plot import LABEL, SMALL, TITLE, Plot, date_axis, figure_of, synthetic_note
 
 _KINDS = {"contract": "string", "last trade": "string", "settlement": "float", "open interest": "float"}
 
@@ -55,9 +55,10 @@ def term_structure(
         axes.plot([row["expiration"] for row in curve], [row["value"] for row in curve], marker="o", color="#1f77b4")
         for row in curve:
             place = (row["expiration"], row["value"])
-            axes.annotate(row["instrument"], place, textcoords="offset points", xytext=(0, 7), ha="center", fontsize=7)
-        axes.set_title(f"{market}: term structure of {day:%Y-%m-%d}{synthetic_note(curve)}", fontsize=10)
-        axes.set_ylabel("settlement", fontsize=8)
+            axes.annotate(row["instrument"], place, textcoords="offset points", xytext=(0, 7), ha="center", fontsize=SMALL)
+        axes.set_title(f"{market}: term structure of {day:%Y-%m-%d}{synthetic_note(curve)}", fontsize=TITLE)
+        axes.set_ylabel("settlement, price units", fontsize=LABEL)
+        axes.set_xlabel("last trade", fontsize=LABEL)
         date_axis(axes)
         axes.margins(y=0.12)
 

@@ -31,7 +31,7 @@ def test_positions_of_the_newest_reports_stand_beside_their_curves():
     assert list(plot.rows[0]) == list(plot.kinds) == ["report", "mm net", "prod net", "swap net"]
     newest = reports.sort_by("as_of").to_pylist()[-1]
     assert plot.rows[-1]["mm net"] == newest["mm_long"] - newest["mm_short"]
-    assert titles(plot) == ["LE: net positions by report date (synthetic)"]
+    assert titles(plot) == ["LE: net positions by the instant at which they became known (synthetic)"]
 
 
 def test_the_curve_is_of_the_newest_day_by_expiration():
@@ -60,7 +60,7 @@ def test_smiles_are_of_the_newest_day_with_a_fit():
     fits = newest_fits(build_smiles(chain))
     assert pc.unique(fits["as_of"]).to_pylist() == [at("2025-11-04")]
     plot = smiles("HE", fits, chain.filter(pc.equal(chain["as_of"], at("2025-11-04"))))
-    assert [title.split(" of ")[0] for title in titles(plot)] == ["HE smiles", "densities under Q; bars: quoted strikes"]
+    assert [title.split(" of ")[0] for title in titles(plot)] == ["HE smiles", "risk-neutral densities; bars at the foot: quoted strikes"]
     assert set(plot.rows[0]) == set(plot.kinds)
     assert [row["future"] for row in plot.rows] == fits["underlying"].to_pylist()
 

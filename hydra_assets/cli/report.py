@@ -1,0 +1,37 @@
+"""`hydra-assets report`: one HTML page of a market, everything on it as known at an instant."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from hydra_assets.cli.console import MarketArgument, WorldOption, console, instant
+from hydra_assets.cli.read import At, when_of
+
+
+def report(
+    market: MarketArgument,
+    at: At = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="The file to write. Default: MARKET-INSTANT.html in this folder.", dir_okay=False)
+    ] = None,
+    world: WorldOption = None,
+) -> None:
+    """
+    Write a page of MARKET as it was known at an instant: pictures, features with formula and age, reasons of nulls, checks and proofs.
+
+    The file is self-contained: it loads nothing, prints, and follows the light or dark setting of its reader. `hydra-assets ui` serves
+    the same page under /desk/MARKET.
+    """
+    from hydra_assets.desk import open as open_desk
+    from hydra_assets.host.verdicts import newest_verdicts
+    from hydra_assets.report.page import render
+
+    when = when_of(at)
+    with open_desk(world) as desk:
+        desk.config.market(market)
+        with console.status(f"reading {market} as known at {instant(when)} ..."):
+            page = render(desk, market, when, newest_verdicts(desk.home, market))
+    target = output or Path(f"{market}-{when:%Y%m%dT%H%M}.html")
+    target.write_text(page, encoding="utf-8")
+    console.print(f"{target}  {len(page) / 1e6:.1f} MB: open it in a browser", soft_wrap=True, highlight=False)

@@ -1,0 +1,52 @@
+"""Newest verdicts of the checks and proofs, as the home's Dagster instance recorded them."""
+
+import datetime as dt
+from collections.abc import Mapping
+from typing import Any
+
+import dagster as dg
+
+from hydra_assets.config.home import Home
+from hydra_assets.definitions import defs
+from hydra_assets.report.page import VerdictLine
+
+LOOKED_THROUGH = 25  # newest evaluations of a check among which one of the market is looked for
+
+
+def newest_verdicts(home: Home, market: str) -> list[VerdictLine]:
+    """The newest verdict of each check that spoke for *market*, by table and check; empty for a home without an instance."""
+    if not (home.dagster / "dagster.yaml").exists():
+        return []
+    with dg.DagsterInstance.from_config(str(home.dagster)) as instance:
+        keys = [key for check in defs.asset_checks or () for key in check.check_keys]
+        found = (_newest(instance, key, market) for key in keys)
+        return sorted((line for line in found if line is not None), key=lambda line: (line.table, line.check))
+
+
+def _newest(instance: dg.DagsterInstance, key: dg.AssetCheckKey, market: str) -> VerdictLine | None:
+    for record in instance.event_log_storage.get_asset_check_execution_history(key, limit=LOOKED_THROUGH):
+        event = record.event.dagster_event if record.event else None
+        evaluation: Any = event.event_specific_data if event else None
+        if not isinstance(evaluation, dg.AssetCheckEvaluation):
+            continue
+        metadata = {name: value.value for name, value in evaluation.metadata.items()}
+        partitions = str(metadata.get("partitions", ""))
+        if partitions and market not in {part.split()[0] for part in partitions.split(", ")}:
+            continue
+        return VerdictLine(
+            table=key.asset_key.path[-1],
+            check=key.name,
+            verdict=str(metadata.get("verdict", "passed" if evaluation.passed else "failed")),
+            kind=_kind(evaluation, metadata),
+            looked_at=str(metadata.get("looked_at", "")),
+            partition=partitions or "every market",
+            when=dt.datetime.fromtimestamp(record.create_timestamp, dt.UTC),
+        )
+    return None
+
+
+def _kind(evaluation: dg.AssetCheckEvaluation, metadata: Mapping[str, object]) -> str:
+    """``passed``, ``warning`` or ``failed``, the page's three colours."""
+    if evaluation.passed:
+        return "passed"
+    return "warning" if evaluation.severity is dg.AssetCheckSeverity.WARN and metadata.get("verdict") != "failed" else "failed"
