@@ -76,7 +76,8 @@ def audit(
         errors.print(f"[bold red]error[/] {log.mask(str(error))}", highlight=False, soft_wrap=True)
         raise typer.Exit(2) from error
     if as_json:
-        print_json({"world": name_of_world, "verdict": found.verdict, **dataclasses.asdict(found)})
+        lists = {name: [dataclasses.asdict(each) for each in getattr(found, name)] for name in ("cells", "features")}
+        print_json({"world": name_of_world, "verdict": found.verdict, "rows": found.rows, **lists, "ignored": found.ignored})
     else:
         _show(found, f"{frame.name}: {found.rows:,} rows against the {name_of_world} world")
     if found.cells:

@@ -28,6 +28,8 @@ def names_of(names: object, what: str) -> list[str]:
     if not isinstance(names, Iterable):
         raise InvalidNameError(f"{what} must be a name or a list of names, not {names!r}")
     found = list(names)
+    if set(map(type, found)) <= {str}:
+        return found
     wrong = [name for name in found if not isinstance(name, str)]
     if wrong:
         raise InvalidNameError(f"{what} must be names; {wrong[0]!r} is none")

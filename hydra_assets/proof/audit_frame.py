@@ -1,6 +1,5 @@
 """Audit of a user's own frame: numbers that were not yet known at their row's time, and the right ones."""
 
-import datetime as dt
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -9,8 +8,9 @@ from typing import Any, Literal
 import numpy as np
 import pyarrow as pa
 
-from hydra_assets.core.instants import DAY_US, INSTANT, column_us, from_us, instants
+from hydra_assets.core.instants import DAY_US, column_us, instants
 from hydra_assets.errors import UnknownFeatureError
+from hydra_assets.proof.early_cells import CellColumns, EarlyCells
 from hydra_assets.proof.naive import NaivePick, naive_pick
 from hydra_assets.proof.user_frame import UserFrame, feature_columns, user_frame
 from hydra_assets.storage.store import FeatureStore
@@ -19,34 +19,6 @@ TOLERANCE = 1e-9
 _NOISE = 1e-15  # absolute tolerance around zero
 FAR = 60  # days described: the farthest lag or lead that may explain a column
 Verdict = Literal["passed", "failed", "unproven"]
-
-
-@dataclass(frozen=True)
-class Cell:
-    """
-    A number that was used before it was available.
-
-    Attributes:
-        feature: the column.
-        time: instant of the row.
-        market: of the row.
-        value: the number in the frame.
-        right: the value known at *time*; None if none was.
-        row: position in the frame, from 0.
-        as_of: of the vintage with this number; the one available first, of several.
-        available_at: of the same vintage.
-        early_days: days from *time* to ``available_at``.
-    """
-
-    feature: str
-    time: dt.datetime
-    market: str
-    value: float
-    right: float | None
-    row: int
-    as_of: dt.datetime
-    available_at: dt.datetime
-    early_days: float
 
 
 @dataclass(frozen=True)
@@ -103,7 +75,7 @@ class FrameAudit:
     """
 
     rows: int
-    cells: tuple[Cell, ...]
+    cells: EarlyCells
     features: tuple[FeatureAudit, ...]
     ignored: tuple[str, ...]
 
@@ -115,9 +87,7 @@ class FrameAudit:
 
     def to_arrow(self) -> pa.Table:
         """The cells as a table."""
-        kinds = {"feature": pa.string(), "time": INSTANT, "market": pa.string(), "value": pa.float64(), "right": pa.float64()}
-        kinds |= {"row": pa.int64(), "as_of": INSTANT, "available_at": INSTANT, "early_days": pa.float64()}
-        return pa.table({name: pa.array([getattr(cell, name) for cell in self.cells], kind) for name, kind in kinds.items()})
+        return self.cells.to_arrow()
 
 
 def audit(
@@ -183,7 +153,7 @@ def _audited(
     places = {symbol: np.flatnonzero(np.array(rows.markets, dtype=object) == symbol) for symbol in markets}
     pairs = pa.table({"market": pa.array(rows.markets, pa.string()), "time": instants(rows.times)})
     served = store.get_training_frame(pairs, features=names)
-    cells: list[Cell] = []
+    cells: list[CellColumns] = []
     counts = []
     for name in names:
         if progress is not None:
@@ -194,11 +164,10 @@ def _audited(
         columns = []
         for symbol, at in places.items():
             columns.append((rows.times[at], _column(store, symbol, name, rows.times[at], numbers[at], right[at], at, margin)))
-        cells += [cell for _, column in columns for cell in column.cells]
+        cells += [column.cells for _, column in columns]
         counts.append(_counts(name, numbers, right, columns))
-    cells.sort(key=lambda cell: (cell.row, names.index(cell.feature)))
     ignored = [name for name in rows.names if name not in names and name not in beside]
-    return FrameAudit(len(rows.times), tuple(cells), tuple(counts), tuple(ignored))
+    return FrameAudit(len(rows.times), EarlyCells(cells), tuple(counts), tuple(ignored))
 
 
 @dataclass(frozen=True)
@@ -232,7 +201,7 @@ def last_digit(numbers: np.ndarray) -> float:
 class _Column:
     """Counts of one feature in one market, its early cells, and the choice of the naive join."""
 
-    cells: list[Cell]
+    cells: CellColumns
     right: int
     stale: int
     ambiguous: int
@@ -271,20 +240,8 @@ def _column(
     if not ambiguous:
         early, stale = (early | both, stale) if leads else (early, stale | both)
     found = np.flatnonzero(early)
-    cells = [
-        Cell(
-            feature=name,
-            time=from_us(times[i]),
-            market=market,
-            value=float(numbers[i]),
-            right=None if np.isnan(right[i]) else float(right[i]),
-            row=int(places[i]),
-            as_of=from_us(as_of[v]),
-            available_at=from_us(available[v]),
-            early_days=float(available[v] - times[i]) / DAY_US,
-        )
-        for i, v in zip(wrong[found].tolist(), first[found].tolist(), strict=True)
-    ]
+    at, v = wrong[found], first[found]
+    cells = CellColumns(name, market, places[at], times[at], numbers[at], right[at], as_of[v], available[v])
     return _Column(cells, int(fits.sum()), int(stale.sum()), ambiguous, naive_pick(vintages, times))
 
 
@@ -335,7 +292,7 @@ def _best_distance(
 
 def _counts(name: str, numbers: np.ndarray, known: np.ndarray, looked: Sequence[tuple[np.ndarray, _Column]]) -> FeatureAudit:
     columns = [column for _, column in looked]
-    right, early, stale = (sum(c.right for c in columns), sum(len(c.cells) for c in columns), sum(c.stale for c in columns))
+    right, early, stale = (sum(c.right for c in columns), sum(len(c.cells.row) for c in columns), sum(c.stale for c in columns))
     cells, ambiguous = int((~np.isnan(numbers)).sum()), sum(c.ambiguous for c in columns)
     cheated = [(times[column.naive.early_us > 0], column.naive.early_us) for times, column in looked]
     return FeatureAudit(
@@ -349,6 +306,6 @@ def _counts(name: str, numbers: np.ndarray, known: np.ndarray, looked: Sequence[
         withheld=int((np.isnan(numbers) & np.isfinite(known)).sum()),
         ambiguous=ambiguous,
         naive_values=sum(len(times) for times, _ in cheated),
-        naive_days=len({day for times, _ in cheated for day in (times // DAY_US).tolist()}),
+        naive_days=len(np.unique(np.concatenate([times // DAY_US for times, _ in cheated]))) if cheated else 0,
         naive_worst_days=max((float(early_us.max(initial=0)) / DAY_US for _, early_us in cheated), default=0.0),
     )

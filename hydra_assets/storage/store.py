@@ -400,13 +400,14 @@ class FeatureStore(Closing):
         first = None if start is None else _day_us(start)
         last = None if end is None else _day_us(end) + DAY_US - 1
         with self._table.snapshot():
-            out = [
-                {"market": market, "feature_name": name, **row}
+            found = [
+                (name, self._table.vintages(market, name, first, last))
                 for _, name in self._table.series(market)
                 if wanted is None or name in wanted
-                for row in self._table.vintages(market, name, first, last)
             ]
-        columns = {name: [row[name] for row in out] for name in VINTAGES.names}
+        names = [name for name, rows in found for _ in rows]
+        columns = {"market": [market] * len(names), "feature_name": names}
+        columns |= {name: [row[name] for _, rows in found for row in rows] for name in VINTAGES.names if name not in columns}
         return pa.table(
             {
                 name: pa.array(columns[name], pa.int64()).cast(INSTANT) if kind == INSTANT else pa.array(columns[name], kind)

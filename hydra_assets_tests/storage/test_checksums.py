@@ -1,0 +1,45 @@
+"""Checksums of many rows at once are those of one row at a time, and miss no changed cell."""
+
+import numpy as np
+import pytest
+
+from hydra_assets.core.tables.table import QUALITIES
+from hydra_assets.storage.checksums import all_right
+from hydra_assets.storage.facts import crc
+
+SERIES = 7
+
+
+def rows(n=200):
+    rng = np.random.default_rng(3)
+    made = []
+    for _ in range(n):
+        stamps = [int(x) for x in rng.integers(-(2**60), 2**60, 3)]
+        value = None if rng.random() < 0.2 else float(rng.choice([0.0, -0.0, 1.5, -3e300, 5e-324]) * rng.random())
+        quality, retracted = QUALITIES[rng.integers(len(QUALITIES))], int(rng.random() < 0.3)
+        made.append([*stamps, value, quality, retracted, crc(SERIES, *stamps, value, quality, retracted)])
+    return made
+
+
+def test_they_are_those_of_single_rows():
+    assert all_right(SERIES, rows())
+    assert all_right(SERIES, rows(1))
+    assert all_right(SERIES, [])
+    assert not all_right(SERIES + 1, rows())
+
+
+@pytest.mark.parametrize("column", range(7))
+def test_a_changed_cell_is_seen(column):
+    changed = {3: 2.5, 4: "stale?"}.get(column, 12345)
+    for place in (0, 77, 199):
+        held = rows()
+        held[place][column] = 1 - held[place][5] if column == 5 else changed
+        assert not all_right(SERIES, held)
+
+
+@pytest.mark.parametrize("damage", [(0, "text"), (3, b"blob"), (4, None), (4, 3), (5, 7000), (0, 2**70)])
+def test_a_cell_of_another_kind_is_not_right(damage):
+    column, content = damage
+    held = rows()
+    held[5][column] = content
+    assert not all_right(SERIES, held)
