@@ -46,7 +46,8 @@ def _crcs(packed: np.ndarray, quality: list[str]) -> np.ndarray:
     state = np.full(len(packed), 0xFFFFFFFF, dtype=np.uint32)
     for column in packed.T:
         state = _next(state, column)
-    place, texts = {}, np.empty(len(quality), dtype=np.int64)
+    place: dict[str, int] = {}
+    texts = np.empty(len(quality), dtype=np.int64)
     for i, text in enumerate(quality):
         texts[i] = place.setdefault(text, len(place))
     for text, number in place.items():
