@@ -63,6 +63,7 @@ def backfill(
     """
     config, home, wanted = load_config(), resolve_home(world), parse_months(months)
     config.market(market)
+    home.create_to_write()
     names = split_names(select) or None
     with progress_bar(quiet=quiet or as_json) as progress:
         loading = progress.add_task("starting Dagster", total=None)

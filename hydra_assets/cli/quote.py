@@ -55,7 +55,7 @@ def quote(
     """
     config, home, wanted = load_config(), resolve_home(world), parse_months(months)
     config.market(market)
-    home.create()
+    home.create_to_write()
     with console.status(f"asking for the price of {market} {months} ..."):
         price = price_of(home, config, market, wanted, again=again)
     if as_json:

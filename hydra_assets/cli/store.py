@@ -75,7 +75,7 @@ def rebuild(
     from hydra_assets.storage.rebuild import feature_folders, rebuild_store
 
     home = resolve_home(world)
-    home.create()
+    home.create_to_write()
     lake = ParquetLake(home.lake, world=home.world)
     with bar("reading the lake", len(feature_folders(lake))) as step:
         made = rebuild_store(lake, home.store, drop_others=drop_others, progress=step)

@@ -1,5 +1,6 @@
 """`hydra-assets ui`: Dagster's webserver and daemon on loopback, over the home that the other commands use."""
 
+import contextlib
 import signal
 from typing import Annotated
 
@@ -7,7 +8,7 @@ import typer
 
 from hydra_assets.cli.console import WorldOption, console
 from hydra_assets.config.home import resolve_home
-from hydra_assets.errors import ConfigError
+from hydra_assets.errors import ConfigError, StorageError
 
 
 def ui(
@@ -18,23 +19,31 @@ def ui(
     """
     Open Dagster's UI on 127.0.0.1 over the same home; Ctrl-C stops webserver, daemon and code server.
 
+    With --read-only no daemon is started: it runs beside another one, and over a home that may only be read.
+
     Other machines cannot reach it, and other pages of your browser cannot drive it.
     """
-    from hydra_assets.host.webserver import only_one_daemon, port_is_free, start_dagster, stop, wait_until_up
+    from hydra_assets.host.webserver import only_one_daemon, port_is_free, readable_dagster, start_dagster, stop, wait_until_up
 
     home = resolve_home(world)
     home.create()
+    obstacle = None if read_only else home.obstacle()
+    if obstacle is not None:
+        raise StorageError(f"{obstacle.place} {obstacle.reason}; look with --read-only, or, to write: {obstacle.remedy}")
     if not port_is_free(port):
         raise ConfigError(f"port {port} on 127.0.0.1 is taken; choose another with --port")
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a service manager's stop is a Ctrl-C
-    with only_one_daemon(home) as lock:
-        process = start_dagster(home, port, read_only=read_only, lock=lock)
+    with contextlib.nullcontext() if read_only else only_one_daemon(home) as lock, readable_dagster(home) as folder:
+        process = start_dagster(home, port, read_only=read_only, lock=lock, folder=folder)
         try:
             with console.status("starting Dagster ..."):
                 wait_until_up(process, port)
             console.print(f"[bold]http://127.0.0.1:{port}[/]  world [bold]{home.world}[/], home {home.root}", soft_wrap=True)
             console.print(f"Desk pages, each market as known at an instant: http://127.0.0.1:{port}/desk", soft_wrap=True)
-            console.print("Schedules and sensors are shipped stopped; start them under Automation. Ctrl-C stops everything.")
+            if read_only:
+                console.print("For looking only, without a daemon. Ctrl-C stops it.")
+            else:
+                console.print("Schedules and sensors are shipped stopped; start them under Automation. Ctrl-C stops everything.")
             process.wait()
         except KeyboardInterrupt:
             console.print("stopping ...")

@@ -34,7 +34,7 @@ def walk_through(*, quiet: bool) -> bool:
     """Materialise the demo's months and show them; return whether every check passed."""
     started = time.monotonic()
     home = resolve_home("sample")
-    home.create()
+    home.create_to_write()
     console.print(f"[bold]hydra-assets demo[/]  world [bold]sample[/], home {home.root}", soft_wrap=True)
     console.print(
         "The embedded vendor serves the CFTC's own lean-hogs rows of 2025 (public domain); every other row, all prices among them,"

@@ -8,8 +8,9 @@ from pathlib import Path
 import platformdirs
 
 from hydra_assets.command import WORLDS
+from hydra_assets.config.writable import Obstacle, obstacle_among
 from hydra_assets.errors import ConfigError, StorageError
-from hydra_assets.private_files import make_folder
+from hydra_assets.private_files import make_folder, write_file
 
 
 @dataclass(frozen=True)
@@ -67,12 +68,35 @@ class Home:
             except OSError as error:
                 raise StorageError(f"{folder}: cannot be made: {error.strerror}; set HYDRA_HOME to a folder that may be written") from error
 
+    def obstacle(self) -> Obstacle | None:
+        """The reason for which the home may not be written, and the command that mends it; None where it may."""
+        files = (self.store, self.ledger, self.findings)
+        return obstacle_among(self.base, (self.base, self.root, self.lake, self.archives, self.dagster, self.cache, *files))
+
+    def create_to_write(self) -> None:
+        """
+        Make the folders, and refuse a home that may only be read before any work is begun.
+
+        Raises:
+            StorageError: naming the place and the command that mends it.
+        """
+        self.create()
+        found = self.obstacle()
+        if found is not None:
+            raise StorageError(f"{found.place} {found.reason}; nothing was begun; to write: {found.remedy}")
+
     def prepare_dagster(self) -> None:
         """Put the shipped ``dagster.yaml`` into ``DAGSTER_HOME`` where there is none yet."""
-        self.create()
-        target = self.dagster / "dagster.yaml"
-        if not target.exists():
-            target.write_text((files("hydra_assets.config") / "dagster.yaml").read_text(encoding="utf-8"), encoding="utf-8")
+        self.create_to_write()
+        put_dagster_yaml(self.dagster)
+
+
+def put_dagster_yaml(folder: Path) -> None:
+    """Put the shipped ``dagster.yaml`` into *folder* where there is none yet."""
+    folder.mkdir(mode=0o700, exist_ok=True)
+    target = folder / "dagster.yaml"
+    if not target.exists():
+        write_file(target, (files("hydra_assets.config") / "dagster.yaml").read_bytes())
 
 
 def base_folder() -> Path:

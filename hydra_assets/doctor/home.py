@@ -1,7 +1,6 @@
 """Findings on a home: folders, disk, and the health that lake, store, ledger and findings report; nothing is created or mended."""
 
 import datetime as dt
-import os
 import shutil
 import stat
 from collections.abc import Iterable, Iterator
@@ -54,12 +53,10 @@ def _folders(home: Home) -> Iterator[Finding]:
         remedy = f"{command(first, world=home.world)} {effect}"
         yield Finding("home", "warning", f"{home.root} does not exist yet", remedy)
         return
-    for folder in (home.base, home.root):
-        about = folder.stat()
-        if about.st_uid != os.getuid() or not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
-            message = f"{folder} belongs to user {about.st_uid} or cannot be written by you (user {os.getuid()})"
-            yield Finding("home", "problem", message, f"run as its owner, or: sudo chown -R {os.getuid()} {folder}")
-            return
+    obstacle = home.obstacle()
+    if obstacle is not None:
+        yield Finding("home", "problem", f"{obstacle.place} {obstacle.reason}; reading works, writing does not", obstacle.remedy)
+        return
     mode = stat.S_IMODE(home.root.stat().st_mode)
     if mode & 0o077:
         yield Finding("home", "warning", f"{home.root} is open to others (mode {mode:o})", f"chmod 700 {home.root}")

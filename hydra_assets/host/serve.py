@@ -11,7 +11,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import dagster as dg
@@ -38,7 +38,7 @@ def serve(port: int, *, read_only: bool, module: str = DEFINITIONS) -> int:
 
     Args:
         port: on 127.0.0.1.
-        read_only: refuse every change through the UI.
+        read_only: refuse every change through the UI, and start no daemon.
         module: an importable module with Dagster definitions.
 
     Returns:
@@ -51,11 +51,12 @@ def serve(port: int, *, read_only: bool, module: str = DEFINITIONS) -> int:
         ProxyServerManager(instance, target, code_server_log_level="warning") as code,
         tempfile.TemporaryDirectory() as folder,
     ):
-        fail_orphans(instance)
+        if not read_only:
+            fail_orphans(instance)
         workspace = Path(folder) / "workspace.yaml"
         workspace.write_text(yaml.safe_dump({"load_from": [dict(spec) for spec in code.get_code_server_specs()]}), encoding="utf-8")
         with (
-            _daemon(workspace) as daemon,
+            nullcontext() if read_only else _daemon(workspace) as daemon,
             WorkspaceProcessContext(
                 instance, WorkspaceFileTarget([str(workspace)]), version=dg.__version__, read_only=read_only
             ) as context,
@@ -63,12 +64,13 @@ def serve(port: int, *, read_only: bool, module: str = DEFINITIONS) -> int:
             dagster = create_app_from_workspace_process_context(context, live_data_poll_rate=POLL_MS)
             app = LoopbackGuard(DeskPages(dagster), port=port)
             server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=port, log_level="warning", timeout_graceful_shutdown=2))
-            threading.Thread(target=_stop_with_daemon, args=(daemon, server), daemon=True).start()
+            if daemon is not None:
+                threading.Thread(target=_stop_with_daemon, args=(daemon, server), daemon=True).start()
             try:
                 server.run()
             except KeyboardInterrupt:
                 return 0
-            return 0 if daemon.poll() is None else 1
+            return 0 if daemon is None or daemon.poll() is None else 1
 
 
 @contextmanager

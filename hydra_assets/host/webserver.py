@@ -2,15 +2,18 @@
 
 import fcntl
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
-from hydra_assets.config.home import Home
+from hydra_assets.config.home import Home, put_dagster_yaml
 from hydra_assets.errors import ConfigError
 
 START_TIMEOUT_S = 120
@@ -35,7 +38,26 @@ def only_one_daemon(home: Home) -> Iterator[int]:
         yield file.fileno()
 
 
-def start_dagster(home: Home, port: int, *, read_only: bool = False, lock: int | None = None) -> "subprocess.Popen[bytes]":
+@contextmanager
+def readable_dagster(home: Home) -> Iterator[Path]:
+    """``DAGSTER_HOME`` of *home*; where it may only be read a copy of it as it is now, since Dagster writes into whatever it opens."""
+    if home.obstacle() is None:
+        home.prepare_dagster()
+        yield home.dagster
+        return
+    with tempfile.TemporaryDirectory(prefix="hydra-dagster-") as folder:
+        copy = Path(folder) / "dagster"
+        if home.dagster.exists():
+            shutil.copytree(home.dagster, copy)
+        for path in (copy, *copy.rglob("*")):
+            path.chmod(0o700 if path.is_dir() else 0o600)
+        put_dagster_yaml(copy)
+        yield copy
+
+
+def start_dagster(
+    home: Home, port: int, *, read_only: bool = False, lock: int | None = None, folder: Path | None = None
+) -> "subprocess.Popen[bytes]":
     """
     Start Dagster behind its guard over *home*, in a process group of its own.
 
@@ -44,13 +66,16 @@ def start_dagster(home: Home, port: int, *, read_only: bool = False, lock: int |
         port: on 127.0.0.1.
         read_only: refuse every change through the UI.
         lock: descriptor of the daemon lock; the started processes hold it on if this one is killed.
+        folder: ``DAGSTER_HOME``, of `readable_dagster`; None: the home's own.
     """
-    home.prepare_dagster()
+    if folder is None:
+        home.prepare_dagster()
+        folder = home.dagster
     # Set explicitly: the runs of this UI read the home that its banner names, whatever the shell exports.
-    environment = {**os.environ, "DAGSTER_HOME": str(home.dagster), "HYDRA_WORLD": home.world, "HYDRA_HOME": str(home.base)}
+    environment = {**os.environ, "DAGSTER_HOME": str(folder), "HYDRA_WORLD": home.world, "HYDRA_HOME": str(home.base)}
     command = [sys.executable, "-W", "ignore", "-m", "hydra_assets.host.serve", "--port", str(port)]
     command += ["--read-only"] if read_only else []
-    return subprocess.Popen(command, env=environment, cwd=home.dagster, start_new_session=True, pass_fds=[] if lock is None else [lock])
+    return subprocess.Popen(command, env=environment, cwd=folder, start_new_session=True, pass_fds=[] if lock is None else [lock])
 
 
 def wait_until_up(process: "subprocess.Popen[bytes]", port: int) -> None:

@@ -124,6 +124,13 @@ def test_the_ui_shows_its_world_refuses_a_second_daemon_and_stops_whole():
         assert "a daemon runs already" in second.stderr
         taken = subprocess.run([*command, str(port)], capture_output=True, text=True, timeout=60, check=False)
         assert f"port {port} on 127.0.0.1 is taken" in taken.stderr
+        beside = free_port()
+        with subprocess.Popen([*command, str(beside), "--read-only"], stdout=subprocess.PIPE, text=True, start_new_session=True) as looking:
+            assert any("without a daemon" in line for line in looking.stdout)
+            assert ask(beside, LOCATIONS)["workspaceOrError"]["locationEntries"][0]["loadStatus"] == "LOADED"
+            assert not [line for line in _descendants(looking.pid) if "dagster._daemon" in line]
+            looking.send_signal(signal.SIGINT)
+            assert looking.wait(60) == 0
         children = [int(line.split()[1]) for line in _descendants(first.pid)]
         assert len(children) >= 3  # dagster dev, webserver, daemon
         first.send_signal(signal.SIGINT)

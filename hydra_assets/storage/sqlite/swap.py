@@ -31,7 +31,8 @@ def beside(db_path: Path) -> Iterator[Path]:
         yield fresh
     finally:
         for ending in ("", *SIDE_FILES):
-            fresh.with_name(fresh.name + ending).unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # where nothing may be written nothing was left
+                fresh.with_name(fresh.name + ending).unlink(missing_ok=True)
 
 
 def swap(fresh: Path, db_path: Path) -> Path | None:
