@@ -8,6 +8,7 @@ from pathlib import Path
 PROGRAM = "hydra-assets"
 _STARTED_BY_UV = "UV_RUN_RECURSION_DEPTH"  # set by `uv run` for what it starts
 WORLDS = ("sample", "live")
+INTERRUPTED = 130  # exit code of shells after Ctrl-C
 
 
 def command(words: str, *, world: str | None = None) -> str:

@@ -13,23 +13,24 @@ from hydra_assets.cli.console import (
     MonthsArgument,
     WorldOption,
     console,
+    doing,
     parse_months,
     print_json,
     progress_bar,
     split_names,
+    stopping,
 )
 from hydra_assets.cli.quote import AgainOption, Price, lacking, price_of, show_price
-from hydra_assets.command import command
+from hydra_assets.command import INTERRUPTED, command
 from hydra_assets.config.home import Home, resolve_home
 from hydra_assets.config.load import Config, load_config
 from hydra_assets.errors import BudgetError, ConfigError
 from hydra_assets.host.outcome import Gap, RunOutcome
 
 SHOWN = 6  # gaps of one table
-SHOWN_CHARACTERS = 110  # of a step's progress
-INTERRUPTED = 130  # exit code of shells after Ctrl-C
 
 
+@stopping()
 def backfill(
     market: MarketArgument,
     months: MonthsArgument,
@@ -81,7 +82,7 @@ def backfill(
     started = time.monotonic()
     with progress_bar(quiet=quiet or as_json) as progress:
         task = progress.add_task(f"{market} {months}", total=run.steps)
-        run.execute(lambda done, doing: progress.update(task, completed=done, description=_shortened(f"{market} {months} {doing}")))
+        run.execute(lambda done, step: progress.update(task, completed=done, description=doing(f"{market} {months}", step)))
     _report(run.result(), home, market, months, time.monotonic() - started, as_json=as_json)
 
 
@@ -99,11 +100,6 @@ def _ask_first(price: Price, home: Home, config: Config, what: str, *, up_to_bud
         raise BudgetError(f"{what} costs ${price.usd:,.4f}: {'; '.join(lines)}; or add --up-to-budget. Nothing was requested")
     if not yes:
         typer.confirm(f"Pay {'what the budgets allow of ' if lines else ''}${price.usd:,.4f} and go on?", abort=True)
-
-
-def _shortened(line: str) -> str:
-    """*line* short enough to leave room for the bar."""
-    return line if len(line) <= SHOWN_CHARACTERS else f"{line[: SHOWN_CHARACTERS - 1]}…"
 
 
 def _report(outcome: RunOutcome, home: Home, market: str, months: str, seconds: float, *, as_json: bool) -> None:

@@ -12,6 +12,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
+from hydra_assets.command import INTERRUPTED
 from hydra_assets.core.months import Month, months_between
 from hydra_assets.errors import InvalidTimeError
 
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from hydra_assets.storage.store import FeatureStore
 
 _RANGE = re.compile(r"(\d{4}-\d{2})(?:\.\.(\d{4}-\d{2}))?")
+
+BAR_CHARACTERS = 65  # bar, counts and clock beside the description
 
 console = Console()
 errors = Console(stderr=True)
@@ -127,6 +130,16 @@ def print_json(document: Any) -> None:
     typer.echo(json.dumps(document, default=lambda v: v.isoformat() if isinstance(v, dt.datetime | dt.date) else str(v), indent=2))
 
 
+@contextmanager
+def stopping() -> Iterator[None]:
+    """A block whose work goes on from where Ctrl-C met it, by the same command; it ends with one line and the exit code of shells."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        errors.print("[yellow]Stopped.[/] What had been appended is kept; the same command goes on from there.")
+        raise typer.Exit(INTERRUPTED) from None
+
+
 def progress_bar(*, quiet: bool) -> Progress:
     """Progress bars on standard error, so that standard output holds the answer alone; none if *quiet*."""
     columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
@@ -140,6 +153,13 @@ def bar(description: str, total: int | None) -> Iterator[Callable[[object], None
     with Progress(*columns, console=errors, transient=True, disable=not errors.is_terminal) as progress:
         task = progress.add_task(description, total=total)
         yield lambda _: progress.advance(task)
+
+
+def doing(what: str, step: str) -> str:
+    """The description of a progress bar: *what*, and the current *step* as far as the terminal has room for both and the bar."""
+    room = max(len(what), errors.width - BAR_CHARACTERS)
+    line = f"{what} {step}".strip()
+    return line if len(line) <= room else f"{line[: room - 1]}…"
 
 
 def plain(text: str) -> str:

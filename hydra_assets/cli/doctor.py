@@ -81,7 +81,7 @@ def _look_at_home(home: Home, port: int, as_json: bool) -> None:
     findings = [dataclasses.replace(found, message=mask(found.message)) for found in examined]
     counts = {status: sum(found.status == status for found in findings) for status in _COLOURS}
     if as_json:
-        rows = [{"name": f.name, "status": f.status, "told": f.message, "remedy": f.remedy} for f in findings]
+        rows = [{"name": f.name, "status": f.status, "message": f.message, "remedy": f.remedy} for f in findings]
         print_json({"world": home.world, "home": home.root, **counts, "findings": rows})
     else:
         for found in findings:

@@ -8,7 +8,7 @@ import numpy as np
 from rich.table import Table
 
 from hydra_assets import desk as desks
-from hydra_assets.cli.console import console, instant, number, progress_bar
+from hydra_assets.cli.console import console, doing, instant, number, progress_bar
 from hydra_assets.command import command
 from hydra_assets.config.home import Home, resolve_home
 from hydra_assets.core.months import months_between
@@ -30,8 +30,14 @@ PRICED = ("fut_ret_1d", "fut_rv_21", "fut_carry_ann", "fut_curve_slope")
 SAMPLE_WEEK = dt.date(2025, 8, 26)
 
 
-def walk_through(*, quiet: bool) -> bool:
-    """Materialise the demo's months and show them; return whether every check passed."""
+def walk_through(*, quiet: bool) -> None:
+    """
+    Materialise the demo's months and show them.
+
+    Raises:
+        RunFailedError: a step or a blocking check failed; nothing is shown then.
+        KeyboardInterrupt: Ctrl-C ended the run.
+    """
     started = time.monotonic()
     home = resolve_home("sample")
     home.create_to_write()
@@ -45,7 +51,7 @@ def walk_through(*, quiet: bool) -> bool:
         _axes(desk)
         _side_by_side(desk)
         _one_session(desk)
-    verdicts_ok = _verdicts(result)
+    _verdicts(result)
     seconds = time.monotonic() - started
     console.print(f"\n[bold]Done in {seconds:.0f} s[/]; {new_rows:,} new rows in the lake{'' if new_rows else ': it held them all'}. Next:")
     for words, what in (
@@ -54,7 +60,6 @@ def walk_through(*, quiet: bool) -> bool:
         ("ui", "the same in Dagster"),
     ):
         console.print(f"  {command(words, world=home.world):<64}[dim]{what}[/]", soft_wrap=True)
-    return verdicts_ok
 
 
 def _materialise(home: Home, *, quiet: bool) -> tuple[int, Any]:
@@ -66,18 +71,22 @@ def _materialise(home: Home, *, quiet: bool) -> tuple[int, Any]:
 
         progress.remove_task(loading)
         months = months_between(*WARM_UP)
-        warm = progress.add_task(f"{WARM_UP[0]}..{WARM_UP[1]} warm-up, fetch and append", total=len(WARM_UP_TABLES) * len(months))
+        warm = progress.add_task(f"{WARM_UP[0]}..{WARM_UP[1]} warm-up", total=len(WARM_UP_TABLES) * len(months))
         new_rows = 0
-        for rows in ingest(home, MARKET, months):
+        for table, rows in ingest(home, MARKET, months):
             new_rows += rows
-            progress.advance(warm)
+            progress.update(warm, advance=1, description=doing(f"{WARM_UP[0]}..{WARM_UP[1]} warm-up", table))
         keys = months_between(f"{YEAR}-01", f"{YEAR}-12")
         run = MarketRun(home, MARKET, keys)
-        task = progress.add_task(f"{keys[0]}..{keys[-1]} through Dagster: raw, features, checks", total=run.steps)
-        run.execute(lambda done, doing: progress.update(task, completed=done))
+        what = f"{keys[0]}..{keys[-1]} through Dagster"
+        task = progress.add_task(what, total=run.steps)
+        run.execute(lambda done, step: progress.update(task, completed=done, description=doing(what, step)))
         result = run.result()
-        if result.failures:
-            raise RunFailedError(f"{result.failures[0]}; see the run in the UI: {command('ui', world=home.world)}")
+        if result.interrupted:
+            raise KeyboardInterrupt
+        failed = [*result.failures, *(f"{check.asset} {check.name}: {check.looked_at}" for check in result.failed_checks)]
+        if failed:
+            raise RunFailedError(f"{'; '.join(failed)}; see the run in the UI: {command('ui', world=home.world)}")
         progress.update(task, completed=run.steps)
     return new_rows + result.new_rows, result
 
@@ -166,7 +175,7 @@ def _kind(is_final: bool | None) -> str:
 PROOFS = ("no_lookahead", "replay")
 
 
-def _verdicts(result: Any) -> bool:
+def _verdicts(result: Any) -> None:
     """Show the proofs one by one, other passed checks in a line a table, and each check that did not pass."""
     table = Table(title="(d) What the checks say", title_justify="left")
     for heading in ("asset", "check", "verdict", "what was looked at"):
@@ -187,7 +196,6 @@ def _verdicts(result: Any) -> bool:
     for (name, looked_at), tables in not_applicable.items():
         table.add_row(f"{tables} tables", name, "-", looked_at)
     console.print(table)
-    return all(check.passed or check.warning for check in result.checks)
 
 
 def _midnight(day: dt.date) -> dt.datetime:

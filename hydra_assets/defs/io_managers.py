@@ -16,6 +16,7 @@ from hydra_assets.core.tables.registry import TABLES
 from hydra_assets.core.tables.table import Table
 from hydra_assets.defs.columns import column_schema
 from hydra_assets.defs.partitions import MARKET_MONTH, months_by_market, parts_of, refuse_shortened_range
+from hydra_assets.defs.progress import month_line
 from hydra_assets.defs.resources import LakeResource
 from hydra_assets.errors import SchemaError
 from hydra_assets.flow.batch import Batch
@@ -55,6 +56,7 @@ class HiveParquetIOManager(dg.ConfigurableIOManager):
                 # A month can come in parts, where a day in its middle is a gap.
                 before = counts.get(place, (0, 0))
                 counts[place] = (before[0] + batch.rows.num_rows, before[1] + added)
+                context.log.info(month_line(*place, rows=batch.rows.num_rows, new=added))
                 if place in keys:
                     context.step_context.add_asset_metadata(_facts(batch, lake, *counts[place]), partition_key=keys[place])
         for (market, month), key in keys.items():

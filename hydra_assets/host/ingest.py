@@ -1,6 +1,7 @@
 """Raw months of a market without Dagster: fetch and append alone, for history that a demo or test only looks back on."""
 
 from collections.abc import Iterator, Sequence
+from itertools import groupby, product
 
 from hydra_assets.config.home import Home
 from hydra_assets.config.load import load_config
@@ -16,16 +17,16 @@ from hydra_assets.storage.lake import ParquetLake
 WARM_UP_TABLES = tuple(name for name, table in TABLES.items() if table.group == "raw" and not table.needs_options)
 
 
-def ingest(home: Home, symbol: str, months: Sequence[Month]) -> Iterator[int]:
-    """Fetch and append `WARM_UP_TABLES` of a market in the sample world; yield the new rows of each table and month."""
+def ingest(home: Home, symbol: str, months: Sequence[Month]) -> Iterator[tuple[str, int]]:
+    """Fetch and append `WARM_UP_TABLES` of a market in the sample world, year by year; yield table and new rows of each month."""
     config, lake = load_config(), ParquetLake(home.lake, world=home.world)
-    wanted = {config.market(symbol): months}
+    years = [list(group) for _, group in groupby(months, key=lambda month: month.year)]
     for feed in FEEDS.values():
         with feed.open(home, config, run="warm-up") as source, Ledger(home.ledger) as ledger:
-            for table in feed.tables:
+            for table, year in product(feed.tables, years):
                 if table.name in WARM_UP_TABLES:
-                    _, fetched = fetch_all(feed, source, lake, table, wanted, config)
+                    _, fetched = fetch_all(feed, source, lake, table, {config.market(symbol): year}, config)
                     for batch in feed.batches(fetched, lake):
-                        yield keep(batch, lake, ledger)
+                        yield table.name, keep(batch, lake, ledger)
                     if fetched.refusal is not None:
                         raise VendorContentError(fetched.refusal)

@@ -14,24 +14,30 @@ import threading
 import uuid
 import warnings
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import dagster as dg
+from dagster._core.instance.ref import InstanceRef
 
 from hydra_assets.config.home import Home, resolve_home
 from hydra_assets.config.load import load_config
 from hydra_assets.core.months import Month, months_between
 from hydra_assets.core.names import names_of
 from hydra_assets.definitions import ASSETS, definitions_for
-from hydra_assets.defs.partitions import MARKET_MONTH, key_of
+from hydra_assets.defs.partitions import MARKET_MONTH, key_of, parts_of
+from hydra_assets.defs.progress import month_in
 from hydra_assets.defs.raw import AGAIN_SINCE, UP_TO_BUDGET
 from hydra_assets.errors import ConfigError, InvalidTimeError
+from hydra_assets.host.interrupts import noticed_interrupts
 from hydra_assets.host.outcome import RunOutcome
 from hydra_assets.host.run_events import outcome_of
 from hydra_assets.host.run_locks import cancel_dead_runs, run_lock
 
 # Databento's client turns on every package's deprecation warnings; users cannot act on Dagster's own.
 warnings.filterwarnings("ignore", category=DeprecationWarning, module="dagster")
-COUNTED = (dg.DagsterEventType.ASSET_MATERIALIZATION, dg.DagsterEventType.ASSET_CHECK_EVALUATION)
+# Of what steps print: for runs of a command it goes to the terminal alone. To keep it too, Dagster would start two processes a step, and
+# put files in the place of the terminal.
+_COMPUTE_LOGS = {"compute_logs": {"module": "dagster._core.storage.noop_compute_log_manager", "class": "NoOpComputeLogManager"}}
 Progress = Callable[[int, str], None]
 
 
@@ -78,7 +84,8 @@ class MarketRun:
         checks = [key for check in defs.asset_checks or () for key in check.check_keys if key.asset_key.path[-1] in self._tables]
         self.run_id = str(uuid.uuid4())
         self.steps = len(self._tables) * len(self._months) + len(checks)
-        self._done = 0
+        self._done: set[tuple[str, str]] = set()  # table and month, or check
+        self._interrupted = False
         self._events: list[dg.DagsterEvent] = []
         self._progress: Progress = lambda done, doing: None
 
@@ -87,7 +94,7 @@ class MarketRun:
         Run to the end; `result` holds the outcome. In the main thread Ctrl-C ends the run, and appended rows stay.
 
         Args:
-            progress: called with the number of materialisations and checks so far, and the current step.
+            progress: called with the number of months and checks done so far, and the current step.
         """
         self._progress = progress or self._progress
         tags = {
@@ -99,43 +106,68 @@ class MarketRun:
             **self._tags,
         }
         quiet = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
-        with dg.DagsterInstance.from_config(str(self._home.dagster)) as instance, run_lock(self._home, self.run_id):
+        reference = InstanceRef.from_dir(str(self._home.dagster), overrides=_COMPUTE_LOGS)
+        with dg.DagsterInstance.from_ref(reference) as instance, run_lock(self._home, self.run_id), noticed_interrupts() as noticed:
             cancel_dead_runs(self._home, instance)
             instance.add_event_listener(self.run_id, self._on_event)
-            self._job.execute_in_process(
-                instance=instance,
-                run_id=self.run_id,
-                tags=tags,
-                run_config=quiet,
-                raise_on_error=False,
-                asset_selection=[dg.AssetKey(name) for name in self._tables],
-            )
+            try:
+                self._job.execute_in_process(
+                    instance=instance,
+                    run_id=self.run_id,
+                    tags=tags,
+                    run_config=quiet,
+                    raise_on_error=False,
+                    asset_selection=[dg.AssetKey(name) for name in self._tables],
+                )
+            except (KeyboardInterrupt, dg.DagsterExecutionInterruptedError):
+                self._interrupted = True
+            self._interrupted |= noticed()
+            self._end(instance)
+
+    def _end(self, instance: dg.DagsterInstance) -> None:
+        """Cancel the run where Ctrl-C met Dagster between two steps: it would show it as started for hours."""
+        run = instance.get_run_by_id(self.run_id)
+        if run is not None and not run.is_finished:
+            instance.report_run_canceled(run, message="Stopped with Ctrl-C; what it had appended is kept.")
+            instance.event_log_storage.free_concurrency_slots_for_run(self.run_id)
 
     def result(self) -> RunOutcome:
         """Outcome of each table, the checks' verdicts and the failures, as far as the run has come."""
-        return outcome_of(self.run_id, self._events, self._tables)
+        outcome = outcome_of(self.run_id, self._events, self._tables)
+        return replace(outcome, interrupted=outcome.interrupted or self._interrupted)
 
     def _on_event(self, entry: dg.EventLogEntry) -> None:
         event = entry.dagster_event
         if event is None:  # a line of the log: a vendor's progress with what takes long
             if entry.step_key and entry.level == logging.INFO:
-                self._progress(self._done, f"{entry.step_key} {entry.user_message}")
+                if (month := month_in(entry.user_message)) is not None:
+                    self._done.add((entry.step_key, month))
+                self._report(f"{entry.step_key} {entry.user_message}")
             return
         self._events.append(event)
         blocked = event.event_type is dg.DagsterEventType.ENGINE_EVENT and event.step_key and "pool" in event.engine_event_data.metadata
         if blocked or event.event_type is dg.DagsterEventType.STEP_UP_FOR_RETRY:
             self._on_wait(event)
             return
-        self._done += event.event_type in COUNTED
-        if event.event_type in COUNTED or event.event_type is dg.DagsterEventType.STEP_START:
-            self._progress(self._done, str(event.step_key or ""))
+        if event.event_type is dg.DagsterEventType.ASSET_MATERIALIZATION:
+            made = event.step_materialization_data.materialization
+            self._done.add((made.asset_key.path[-1], str(parts_of(str(made.partition))[1])))
+        elif event.event_type is dg.DagsterEventType.ASSET_CHECK_EVALUATION:
+            check = event.asset_check_evaluation_data
+            self._done.add((check.asset_key.path[-1], check.check_name))
+        elif event.event_type is not dg.DagsterEventType.STEP_START:
+            return
+        self._report(str(event.step_key or ""))
+
+    def _report(self, doing: str) -> None:
+        self._progress(len(self._done), doing)
 
     def _on_wait(self, event: dg.DagsterEvent) -> None:
         """Report a step that waits for its pool or its next try, and let Ctrl-C through, which Dagster holds back during a wait."""
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGINT, signal.default_int_handler)
         retries = event.event_type is dg.DagsterEventType.STEP_UP_FOR_RETRY
-        self._progress(self._done, f"{event.step_key} waits {'to try again' if retries else 'for another run to end'}")
+        self._report(f"{event.step_key} waits {'to try again' if retries else 'for another run to end'}")
 
 
 def backfill(
@@ -145,7 +177,7 @@ def backfill(
     *,
     assets: Sequence[str] | None = None,
     world: str | None = None,
-    told: Progress | None = None,
+    progress: Progress | None = None,
 ) -> RunOutcome:
     """
     Materialise and check months of *market*, as ``hydra-assets backfill`` does.
@@ -159,7 +191,7 @@ def backfill(
         last: the last month, inclusive; defaults to *first*.
         assets: names of tables or groups (``raw``, ``derived``, ``features``), or patterns such as ``cot_*``; default all.
         world: ``sample`` or ``live``; default from ``HYDRA_WORLD``, else ``sample``.
-        told: called with the number of materialisations and checks so far, and the name of the current step.
+        progress: called with the number of months and checks done so far, and the current step.
 
     Returns:
         The outcome; ``ok`` is False after a failed step or blocking check, with the reasons in `RunOutcome.failures`.
@@ -172,7 +204,7 @@ def backfill(
     if not months:
         raise InvalidTimeError(f"{first}..{last} ends before it begins")
     run = MarketRun(resolve_home(world), market, months, assets)
-    run.execute(told)
+    run.execute(progress)
     return run.result()
 
 

@@ -9,12 +9,13 @@ import contextlib
 import io
 import os
 import pickle
+import signal
 import struct
 import subprocess
 import sys
 import threading
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cache
 from typing import Any, BinaryIO
 
@@ -33,7 +34,8 @@ class FreshInterpreter:
 
     def __init__(self) -> None:
         words = [sys.executable, "-c", "from hydra_assets.proof.child import serve; serve()"]
-        self._process = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        # In a group of its own: Ctrl-C in a terminal is for the caller, who ends this.
+        self._process = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, process_group=0)
         self._lock = threading.Lock()
         atexit.register(self.close)
 
@@ -50,19 +52,38 @@ class FreshInterpreter:
             HydraError: as the function raised it, or the process ended early.
         """
         task = pickle.dumps((list(sys.path), _pickled((function, step is not None, arguments))))
-        with self._lock:
+        with self._lock, self._ended_if_cut_short():
             assert self._process.stdin is not None  # noqa: S101  for the type
             assert self._process.stdout is not None  # noqa: S101
             _send(self._process.stdin, task)
             while (message := _receive(self._process.stdout)) is not None:
                 kind, content = pickle.loads(message)  # noqa: S301  of our own process
-                if kind == "step" and step is not None:
-                    step(content)
-                elif kind == "done":
-                    return content
-                elif kind == "raised":
-                    raise content
+                if kind == "step":
+                    if step is not None:
+                        step(content)
+                else:
+                    break
+        if message is not None and kind == "raised":
+            raise content
+        if message is not None:
+            return content
         raise HydraError("the process of the proofs ended early; its last words are on standard error")
+
+    @property
+    def runs(self) -> bool:
+        """Whether the template can take a task."""
+        return self._process.poll() is None
+
+    @contextlib.contextmanager
+    def _ended_if_cut_short(self) -> Iterator[None]:
+        """End template and task where the caller is interrupted: the answer would be taken for that of the next task."""
+        try:
+            yield
+        except BaseException:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
+            raise
 
     def close(self) -> None:
         """End the template."""
@@ -74,6 +95,8 @@ class FreshInterpreter:
 
 def fresh_interpreter() -> FreshInterpreter:
     """The template of this process, started when it is first asked for."""
+    if not _template(os.getpid()).runs:
+        _template.cache_clear()
     return _template(os.getpid())
 
 

@@ -91,7 +91,7 @@ def test_ctrl_c_keeps_what_it_had_and_the_same_command_goes_on_from_there():
             signal.raise_signal(signal.SIGINT)
 
     wanted = ("futures_definitions", "futures_bars")
-    stopped = hydra_assets.backfill("HE", "2025-10", assets=wanted, told=stop)
+    stopped = hydra_assets.backfill("HE", "2025-10", assets=wanted, progress=stop)
     assert stopped.interrupted
     assert not stopped.ok
     assert not stopped.failures
@@ -120,7 +120,7 @@ def test_ctrl_c_ends_a_wait_for_another_run_too():
             waits.append(doing)
             signal.raise_signal(signal.SIGINT)
 
-    stopped = hydra_assets.backfill("HE", "2025-10", assets=["futures_definitions"], told=stop)
+    stopped = hydra_assets.backfill("HE", "2025-10", assets=["futures_definitions"], progress=stop)
     assert waits == ["futures_definitions waits for another run to end"]
     assert stopped.interrupted
     assert not stopped.failures
@@ -132,7 +132,7 @@ def test_a_killed_run_is_ended_by_the_next_and_leaves_no_half_of_anything():
     program = (
         "import hydra_assets, os\n"
         "def die(done, doing):\n    if doing == 'futures_bars': os.kill(os.getpid(), 9)\n"
-        "hydra_assets.backfill('HE', '2025-10', assets=['futures_definitions', 'futures_bars'], told=die)"
+        "hydra_assets.backfill('HE', '2025-10', assets=['futures_definitions', 'futures_bars'], progress=die)"
     )
     assert subprocess.run([sys.executable, "-c", program], capture_output=True, check=False).returncode == -9
     home = resolve_home()
@@ -270,7 +270,7 @@ def test_days_held_have_a_price_of_their_own_and_are_paid_again_on_request_alone
 def test_the_progress_of_what_takes_long_is_shown(home):
     (home / "config.yaml").write_text("databento: {batch_above_mb: 0.0}\nsample: {rude: slow_jobs, busy_polls: 1}\n")
     shown = []
-    done = hydra_assets.backfill("HE", "2025-10", assets=["futures_definitions"], told=lambda count, line: shown.append(line))
+    done = hydra_assets.backfill("HE", "2025-10", assets=["futures_definitions"], progress=lambda count, line: shown.append(line))
     assert not done.failures
     assert any(re.search(r"futures_definitions .*batch job \S+ is queued", line) for line in shown)
 

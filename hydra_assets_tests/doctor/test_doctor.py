@@ -95,7 +95,7 @@ def test_settings_and_environment(kept, monkeypatch):
     (kept.base / "config.yaml").write_text("thresholds:\n  min_io: 50\n")
     wrong = found("settings")
     assert wrong["status"] == "problem"
-    assert "unknown key 'min_io'; did you mean 'min_oi'?" in wrong["told"]
+    assert "unknown key 'min_io'; did you mean 'min_oi'?" in wrong["message"]
     monkeypatch.setenv("HYDRA_WRLD", "live")
     assert found("environment")["remedy"] == "did you mean HYDRA_WORLD?"
 
@@ -104,9 +104,9 @@ def test_packages_that_are_missing_or_too_old(monkeypatch):
     monkeypatch.setattr(importlib.metadata, "requires", lambda name: ["numpy>=999", "surely-not-installed>=1", "pyarrow>=1"])
     wrong = found("packages")
     assert wrong["status"] == "problem"
-    assert "is not >=999" in wrong["told"]
-    assert "surely-not-installed is missing" in wrong["told"]
-    assert "pyarrow" not in wrong["told"]
+    assert "is not >=999" in wrong["message"]
+    assert "surely-not-installed is missing" in wrong["message"]
+    assert "pyarrow" not in wrong["message"]
 
 
 class Entry:
@@ -128,11 +128,11 @@ def test_features_of_others_that_do_not_load(monkeypatch):
     given = []
     monkeypatch.setattr(importlib.metadata, "entry_points", lambda group: given)
     given[:] = [Entry("good", good), Entry("broken", ImportError("no module named x"))]
-    assert "broken = broken:FEATURES: ImportError" in found("features of others")["told"]
+    assert "broken = broken:FEATURES: ImportError" in found("features of others")["message"]
     given[:] = [Entry("good", good), Entry("strange", ["text"])]
-    assert "'text' is no Feature" in found("features of others")["told"]
+    assert "'text' is no Feature" in found("features of others")["message"]
     given[:] = [Entry("good", good), Entry("again", [good])]
-    assert "duplicate declaration: own_one" in found("features of others")["told"]
+    assert "duplicate declaration: own_one" in found("features of others")["message"]
     given[:] = [Entry("good", good)]
     assert found("features of others")["status"] == "ok"
 
@@ -141,7 +141,7 @@ def test_the_release_calendar_grows_old():
     until = load_release_calendar().reviewed_until
     old = dt.datetime.now(dt.UTC).date() > until
     assert found("release calendar")["status"] == ("warning" if old else "ok")
-    assert str(until) in found("release calendar")["told"]
+    assert str(until) in found("release calendar")["message"]
 
 
 def test_time_zone_data_that_is_wrong(monkeypatch):
@@ -172,7 +172,7 @@ def test_the_other_worlds_lake_and_store(kept):
         db.execute("UPDATE about SET value = 'live' WHERE key = 'world'")
     for name in ("lake", "store"):
         assert found(name)["status"] == "problem"
-        assert "belongs to the world live, not to sample" in found(name)["told"]
+        assert "belongs to the world live, not to sample" in found(name)["message"]
 
 
 def test_a_damaged_lake_file_and_a_damaged_store(kept):
@@ -180,7 +180,7 @@ def test_a_damaged_lake_file_and_a_damaged_store(kept):
     bytes_of = bytearray(file.read_bytes())
     bytes_of[-20] ^= 1
     file.write_bytes(bytes_of)
-    assert "the footer is not the one that was written" in found("lake")["told"]
+    assert "the footer is not the one that was written" in found("lake")["message"]
     kept.store.write_bytes(b"no database " * 1000)
     wrong = found("store")
     assert wrong["status"] == "problem"
@@ -198,7 +198,7 @@ def test_a_store_restored_from_before_the_lakes_last_month(kept):
     lake.write(rows(as_of=["2025-11-04"], available_at=["2025-11-07 20:30"], value=[1.0]), "cot_features", "HE", at("2025-11-04"))
     behind = found("store and lake")
     assert behind["status"] == "warning"
-    assert "1 months of features are in the lake and not in the store, the first HE 2025-11" in behind["told"]
+    assert "1 months of features are in the lake and not in the store, the first HE 2025-11" in behind["message"]
 
 
 def test_a_ledger_that_cannot_be_read_and_open_findings(kept):
@@ -206,7 +206,7 @@ def test_a_ledger_that_cannot_be_read_and_open_findings(kept):
     assert found("ledger")["status"] == "problem"
     with Findings(kept.findings) as findings:
         findings.judge("cot_features", "replay", [("HE", "2025-10")], {("HE", "2025-10"): "value: 3"})
-    assert found("findings")["told"] == "1 open finding(s) of checks"
+    assert found("findings")["message"] == "1 open finding(s) of checks"
 
 
 def test_a_clock_behind_the_newest_recording(kept):
@@ -214,7 +214,7 @@ def test_a_clock_behind_the_newest_recording(kept):
         db.execute("UPDATE about SET value = ? WHERE key = 'last_recorded_at'", (str(int((time.time() + 3600) * 1e6)),))
     ahead = found("clock")
     assert ahead["status"] == "problem"
-    assert "ahead of this clock" in ahead["told"]
+    assert "ahead of this clock" in ahead["message"]
     assert "NTP" in ahead["remedy"]
 
 
@@ -223,31 +223,31 @@ def test_leftovers_of_killed_writers(kept):
     stage.mkdir(parents=True)
     assert found("leftovers")["status"] == "ok"  # a writer may be at work
     os.utime(stage, (time.time() - 7200,) * 2)
-    assert "1 unfinished file(s)" in found("leftovers")["told"]
+    assert "1 unfinished file(s)" in found("leftovers")["message"]
     shutil.rmtree(stage)
     runs = kept.cache / "runs"
     runs.mkdir()
     with (runs / "aaaabbbb-1").open("w") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
         assert found("leftovers")["status"] == "ok"
-    assert "whose process was killed: aaaabbbb" in found("leftovers")["told"]
+    assert "whose process was killed: aaaabbbb" in found("leftovers")["message"]
 
 
 def test_dagsters_settings(kept, monkeypatch):
     path = kept.dagster / "dagster.yaml"
     shipped = path.read_text()
     path.write_text(shipped.replace("max_concurrent_runs: 2", "max_concurrent_runs: 4"))
-    assert found("dagster")["told"].endswith("with concurrency of your own")
+    assert found("dagster")["message"].endswith("with concurrency of your own")
     path.write_text("telemetry:\n  enabled: false\n")
     lacking = found("dagster")
     assert lacking["status"] == "warning"
-    assert "lacks concurrency, nux, retention, run_monitoring, run_retries" in lacking["told"]
+    assert "lacks concurrency, nux, retention, run_monitoring, run_retries" in lacking["message"]
     path.write_text("telemetry: [")
     assert found("dagster")["status"] == "problem"
     path.unlink()
     assert "puts the shipped one there" in found("dagster")["remedy"]
     monkeypatch.setenv("DAGSTER_HOME", "/elsewhere")
-    assert "DAGSTER_HOME is /elsewhere" in found("dagster")["told"]
+    assert "DAGSTER_HOME is /elsewhere" in found("dagster")["message"]
 
 
 @pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="processes are looked for in /proc")
@@ -261,14 +261,14 @@ def test_two_daemons_on_one_home(kept):
             process.stdout.readline()
         two = found("daemon")
         assert two["status"] == "problem"
-        assert all(str(process.pid) in two["told"] for process in started)
+        assert all(str(process.pid) in two["message"] for process in started)
         started[0].communicate()
-        assert found("daemon")["told"] == f"one runs (process {started[1].pid})"
+        assert found("daemon")["message"] == f"one runs (process {started[1].pid})"
     finally:
         for process in started:
             process.kill()
             process.communicate()
-    assert found("daemon")["told"].startswith("none runs")
+    assert found("daemon")["message"].startswith("none runs")
 
 
 def test_a_port_that_is_taken():

@@ -3,7 +3,7 @@
 from xdist.scheduler import LoadFileScheduling
 
 # Their tests start from the demo's home, which is made once: one worker has them all, and none waits for another to make it.
-OVER_THE_DEMO = ("cli/test_cli.py", "docs/test_docs.py", "docs/test_notebook.py", "storage/test_rebuild.py")
+OVER_THE_DEMO = ("cli/test_cli.py", "cli/test_interrupts.py", "docs/test_docs.py", "docs/test_notebook.py", "storage/test_rebuild.py")
 
 
 class ByFile(LoadFileScheduling):
