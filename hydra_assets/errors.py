@@ -95,8 +95,16 @@ class VendorUnavailableError(VendorError):
         super().__init__(message)
 
 
+class BrokenOffError(VendorUnavailableError):
+    """A stream or download that ended in the middle; the next one is usually whole."""
+
+
 class VendorRefusedError(VendorError):
     """Final: key refused, licence, budget, a request that the vendor calls wrong."""
+
+
+class RequestRefusedError(VendorRefusedError):
+    """Final for one request alone (HTTP 400, 404, 422, an expired batch job): the vendor may answer others."""
 
 
 class BudgetError(VendorRefusedError):

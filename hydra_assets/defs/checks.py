@@ -32,10 +32,16 @@ def severity_of(check: Check) -> dg.AssetCheckSeverity:
 
 
 def asset_check(check: Check, table: Table) -> dg.AssetChecksDefinition:
-    """The Dagster asset check of *check* on *table*."""
+    """The Dagster asset check of *check* on *table*; it waits for the table that it reads beside it, too."""
     severity = severity_of(check)
 
-    @dg.asset_check(asset=table.name, name=check.name, blocking=severity is dg.AssetCheckSeverity.ERROR, description=check.description)
+    @dg.asset_check(
+        asset=table.name,
+        name=check.name,
+        additional_deps=[check.beside] if check.beside not in (None, table.name) else [],
+        blocking=severity is dg.AssetCheckSeverity.ERROR,
+        description=check.description,
+    )
     def judge(context: dg.AssetCheckExecutionContext, lake: LakeResource, findings: FindingsResource) -> dg.AssetCheckResult:
         opened, report, config = lake.open(), CheckReport(), load_config()
         now, alone = dt.datetime.now(dt.UTC), not has_partitions(context)

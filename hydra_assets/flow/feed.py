@@ -67,7 +67,7 @@ class Fetched:
     @property
     def refusal(self) -> str | None:
         """The refused answers in one message; None where all of them gave their batches."""
-        return "; ".join(self.refused) + "; the answers are in the archive, and their days are not captured" if self.refused else None
+        return "; ".join(self.refused) + "; what came is in the archive, and these days are not captured" if self.refused else None
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from typing import Any
 import databento
 import pandas as pd
 
-from hydra_assets.errors import VendorContentError, VendorRefusedError, VendorUnavailableError
+from hydra_assets.errors import RequestRefusedError, VendorContentError, VendorRefusedError, VendorUnavailableError
 from hydra_assets.sources.databento_client import Limits, mapped_errors
 from hydra_assets.sources.databento_request import Quote, Request, sha256_of
 from hydra_assets.sources.ledger import Budget, Job, Ledger
@@ -97,7 +97,7 @@ class BatchJobs:
         Wait for *job* and download its data; the path of a file with the vendor's hash.
 
         Raises:
-            VendorRefusedError: the job has expired; its files are gone, and the ledger notes it as failed.
+            RequestRefusedError: the job has expired; its files are gone, and the ledger notes it as failed.
             VendorUnavailableError: not done within the deadline, or broken off; the next call goes on from there.
             VendorContentError: not one file of data, or of another hash; the next call downloads it anew, at no charge.
         """
@@ -136,7 +136,7 @@ class BatchJobs:
                 event = f"batch job {job.id} (${job.usd:,.4f}) expired before its file was downloaded"
                 reason = f"{request}: {event}; the next run submits and pays it again"
                 self._ledger.end(job.number, refused=False, reason=reason)
-                raise VendorRefusedError(reason)
+                raise RequestRefusedError(reason)
             report(f"{request}: batch job {job.id} is {state}" + (f", {progress} %" if progress else ""))
             if time.monotonic() + pause > until:
                 raise VendorUnavailableError(f"{request}: batch job {job.id} is still {state}; it is paid for, and waited for next time")

@@ -28,7 +28,16 @@ from databento.historical.api.metadata import MetadataHttpAPI
 from databento.historical.api.timeseries import TimeseriesHttpAPI
 from requests.auth import HTTPBasicAuth
 
-from hydra_assets.errors import ConfigError, LiveLicenceError, VendorContentError, VendorError, VendorRefusedError, VendorUnavailableError
+from hydra_assets.errors import (
+    BrokenOffError,
+    ConfigError,
+    LiveLicenceError,
+    RequestRefusedError,
+    VendorContentError,
+    VendorError,
+    VendorRefusedError,
+    VendorUnavailableError,
+)
 from hydra_assets.sources.http import retry_after_seconds
 
 _CHUNK = 1 << 16
@@ -37,6 +46,7 @@ _ZSTD, _DBN = b"\x28\xb5\x2f\xfd", b"DBN"
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _FAMILY = ".databento.com"  # jobs are submitted at hist.databento.com, their files lie with api.databento.com
 _TRANSIENT = (408, 429, 500, 502, 503, 504)
+_OF_THE_REQUEST = (400, 404, 413, 422)
 
 
 @dataclass(frozen=True)
@@ -118,8 +128,8 @@ class _Bounded:
         except (requests.RequestException, OSError) as error:
             if isinstance(error, VendorError):
                 raise
-            why = f"not whole within {self.limits.deadline_s:.0f} s" if late.is_set() else "the answer broke off"
-            raise VendorUnavailableError(f"{_place(url)}: {why}") from error
+            if not late.is_set():
+                raise BrokenOffError(f"{_place(url)}: the answer broke off") from error
         finally:
             watch.cancel()
         if late.is_set():
@@ -216,7 +226,7 @@ def _of_status(error: Any, what: str) -> VendorError:
         402: "; the account has no means for it: see the portal's billing page",
         403: "; the account has no licence for it: see the portal",
     }
-    return VendorRefusedError(message + remedy.get(status, ""))
+    return (RequestRefusedError if status in _OF_THE_REQUEST else VendorRefusedError)(message + remedy.get(status, ""))
 
 
 def _checked(path: Path, place: str) -> Path:

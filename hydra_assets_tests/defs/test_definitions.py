@@ -7,7 +7,9 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
+from dagster._core.execution.api import create_execution_plan
 
+from hydra_assets.checks.registry import CHECKS
 from hydra_assets.config.home import resolve_home
 from hydra_assets.core.months import Month
 from hydra_assets.core.tables.registry import FEATURE_TABLES, TABLES
@@ -54,6 +56,24 @@ def test_every_table_has_its_checks_and_what_would_be_wrong_blocks():
     proofs = {(table.name, check): True for table in FEATURE_TABLES.values() for check in ("no_lookahead", "replay", "poison")}
     served = {(table.name, "served"): False for table in FEATURE_TABLES.values()}
     assert {**blocking, **every, **proofs, **served} == blocking
+
+
+BESIDE = [
+    (table.name, check.name, check.beside) for check in CHECKS if check.beside for table in check.tables if check.beside != table.name
+]
+
+
+@pytest.fixture(scope="module")
+def steps():
+    """Each step of a run of everything, with the steps that it waits for."""
+    plan = create_execution_plan(definitions().resolve_implicit_global_asset_job_def())
+    return {step.key: step.get_execution_dependency_keys() for step in plan.steps}
+
+
+@pytest.mark.parametrize(("table", "check", "beside"), BESIDE)
+def test_a_check_of_two_tables_waits_for_both(table, check, beside, steps):
+    """Where the other table is tried again, the check comes after the last try, and not before its rows are held."""
+    assert {table, beside} <= steps[f"{table}_{check}"]
 
 
 def test_every_asset_writes_through_the_lakes_io_manager_and_runs_in_process():

@@ -7,13 +7,21 @@ import pytest
 
 from hydra_assets.core.market import OptionRoot
 from hydra_assets.core.months import Month
-from hydra_assets.errors import BudgetError, LiveLicenceError, ShortAnswerError, VendorContentError, VendorRefusedError
+from hydra_assets.errors import (
+    BrokenOffError,
+    BudgetError,
+    LiveLicenceError,
+    RequestRefusedError,
+    ShortAnswerError,
+    VendorContentError,
+    VendorRefusedError,
+)
 from hydra_assets.flow.feed import keep
 from hydra_assets.flow.feeds.databento import DATABENTO
 from hydra_assets.flow.feeds.databento_plan import plan_of, quote_plan
 from hydra_assets.sources.databento_request import Request
 from hydra_assets.sources.ledger import Budget
-from hydra_assets_tests.support.databento_vendor import HE, answers, day, instead, patient_source, request, source, vendor
+from hydra_assets_tests.support.databento_vendor import HE, answers, breaks_off, day, instead, patient_source, request, source, vendor
 from hydra_assets_tests.support.rude_vendor import serving
 
 D = dt.date
@@ -160,6 +168,58 @@ def test_an_answer_that_is_not_whole_costs_its_own_month(tmp_path, lake):
         running.fault = instead(lambda body: body[: len(body) // 2])
         with pytest.raises(VendorContentError):  # nothing at all is whole: tried again as ever
             lay(asking, lake, "futures_statistics", QUARTER[:1], LATER, once=True)
+
+
+def test_a_request_that_the_vendor_calls_wrong_costs_its_own_month(tmp_path, lake):
+    table, wrong = "futures_definitions", answers(422, b'{"detail": {"message": "an odd range"}}')
+    with vendor(LATER) as running, patient_source(running.url, tmp_path, now=LATER) as asking:
+        plan = plan_of(asking, lake, table, HE, QUARTER, LATER.date())
+        running.fault = lambda handler, reply: running.paid() == 2 and wrong(handler, reply)
+        fetched = DATABENTO.fetch(asking, [plan], once=True)
+        for batch in DATABENTO.batches(fetched, lake):
+            keep(batch, lake, asking.ledger)
+        assert {Month.of(day) for day in asking.ledger.captured(table, "HE")} == {QUARTER[0], QUARTER[2]}
+        assert {Month.of(day): why for day, why in plan.gaps.items()}.keys() == {QUARTER[1]}
+        assert "refused: Databento HE.FUT definition 2025-08-01" in plan.gaps[D(2025, 8, 1)]
+        assert "an odd range" in fetched.refusal
+        assert [row["state"] for row in asking.ledger.requests()] == ["kept", "refused", "kept"]
+        running.fault = wrong
+        with pytest.raises(RequestRefusedError):  # every request is wrong: nothing is handed over
+            lay(asking, lake, "futures_statistics", QUARTER, LATER, once=True)
+        running.fault = answers(403, b"{}")
+        with pytest.raises(VendorRefusedError, match="no licence"):  # the account's refusal is one of all requests
+            lay(asking, lake, "futures_statistics", QUARTER, LATER, once=True)
+        assert [row["state"] for row in asking.ledger.requests()][-2:] == ["refused"] * 2
+
+
+def test_a_batch_job_that_has_expired_costs_its_own_month_until_the_next_run(tmp_path, lake):
+    """Expired once for each request here: three months, all refused, then the second of them alone."""
+    table = "futures_definitions"
+    with serving("expired_jobs", markets={"HE": HE}) as running, patient_source(running.url, tmp_path, now=LATER, batch_above=0) as asking:
+        with pytest.raises(RequestRefusedError, match="expired"):
+            lay(asking, lake, table, QUARTER[:1], LATER, once=True)
+        fetched = DATABENTO.fetch(asking, [plan := plan_of(asking, lake, table, HE, QUARTER[:2], LATER.date())], once=True)
+        for batch in DATABENTO.batches(fetched, lake):
+            keep(batch, lake, asking.ledger)
+        assert {Month.of(day) for day in asking.ledger.captured(table, "HE")} == {QUARTER[0]}
+        assert {Month.of(day) for day in plan.gaps} == {QUARTER[1]}
+        assert "the next run buys it again" in fetched.refusal
+        lay(asking, lake, table, QUARTER[:2], LATER, once=True)
+        assert {Month.of(day) for day in asking.ledger.captured(table, "HE")} == set(QUARTER[:2])
+        assert [row["state"] for row in asking.ledger.requests()] == ["failed", "kept", "failed", "kept"]
+
+
+def test_an_answer_that_breaks_off_is_asked_for_again_at_once(tmp_path, lake):
+    """A step has five tries, a backfill hundreds of requests; the source of every one of them may end it in the middle."""
+    with serving("breaks_off", markets={"HE": HE}) as running, patient_source(running.url, tmp_path, now=LATER) as asking:
+        plan = lay(asking, lake, "futures_definitions", [Month(2024, month) for month in range(1, 13)], LATER, once=True)
+        assert len(plan.ranges) == 12
+        assert [row["state"] for row in asking.ledger.requests()] == ["failed", "kept"] * 12
+    with vendor(LATER) as running, patient_source(running.url, tmp_path / "b", now=LATER) as asking:
+        running.fault = breaks_off
+        with pytest.raises(BrokenOffError):
+            lay(asking, lake, "futures_statistics", QUARTER, LATER, once=True)
+        assert running.paid() == 2  # and then no more in this try
 
 
 # ---------------------------------------------------------------- counts and roots

@@ -39,9 +39,6 @@ class Era:
         return months_between(self.first, self.last)
 
 
-# Broken-off streams make steps wait for their next try: these two read a table that theirs does not wait for, and say when it is not there.
-UNORDERED = {(("futures_statistics", "near_last_trade"), "unproven"), (("option_definitions", "well_defined"), "unproven")}
-
 ERAS = {
     "today": Era("HE", "2025-10", "2025-10"),
     "without flags and dates": Era("HE", "2014-10", "2014-10"),
@@ -103,8 +100,7 @@ def without_quantity(home: Home) -> int:
 def test_every_check_passes_that_passes_at_the_polite_vendor(homes):
     (_, polite, _), (_, rude, _) = homes["polite"], homes["rude"]
     assert set(polite) == set(rude)
-    worse = {check: verdict for check, verdict in rude.items() if verdict != polite[check] and verdict != "passed"}
-    assert set(worse.items()) <= UNORDERED
+    assert {check: verdict for check, verdict in rude.items() if verdict != polite[check] and verdict != "passed"} == {}
 
 
 def lost_rows(homes, era) -> dict[str, pd.DataFrame]:

@@ -19,7 +19,7 @@ from hydra_assets.core.rows import rows_between
 from hydra_assets.core.tables.futures import FUTURES_DEFINITIONS, FUTURES_STATISTICS
 from hydra_assets.core.tables.registry import TABLES
 from hydra_assets.core.tables.table import Table
-from hydra_assets.errors import BudgetError, LiveLicenceError, VendorContentError
+from hydra_assets.errors import BrokenOffError, BudgetError, LiveLicenceError, RequestRefusedError, VendorContentError
 from hydra_assets.flow.batch import Batch, Captured
 from hydra_assets.flow.feed import CoverageDay, Due, Fact, Feed, Fetched
 from hydra_assets.flow.feeds.databento_plan import SCHEMAS, DatabentoPlan, DayRange, complete_at, plan_of
@@ -30,7 +30,7 @@ from hydra_assets.sources.databento_join import Definitions
 from hydra_assets.sources.databento_options import OptionDefinitions, parse_option_definitions, parse_option_quotes
 from hydra_assets.sources.databento_parse import parse_bars, parse_definitions
 from hydra_assets.sources.databento_records import Parsed, Within
-from hydra_assets.sources.databento_request import Payload
+from hydra_assets.sources.databento_request import Payload, Request
 from hydra_assets.sources.databento_statistics import parse_statistics
 from hydra_assets.sources.ledger import Budget, Ledger
 from hydra_assets.sources.sample.server import SampleVendor
@@ -281,16 +281,18 @@ def _answers(source: DatabentoSource, plan: DatabentoPlan, fetched: DatabentoFet
     An answer to each of *plan*'s ranges; days that cannot be had now become gaps of the plan.
 
     Data of the last day need a live licence for a while. Where a budget ends, what is paid for already is still answered. An answer
-    that is not whole costs its own range; *fetched* notes it, and what was over budget.
+    that is not whole, or that the vendor refuses to this request alone, costs its own range; *fetched* notes it, and what was over
+    budget.
 
     Raises:
         BudgetError: nothing at all could be paid for.
         VendorContentError: nothing at all was whole.
+        RequestRefusedError: every request was refused.
     """
-    ask, answers = source.fetch_once if once else source.fetch, list[Payload]()
+    ask, answers = _once if once else DatabentoSource.fetch, list[Payload]()
     refused: list[str] = []
     poor: BudgetError | None = None
-    broken: VendorContentError | None = None
+    broken: VendorContentError | RequestRefusedError | None = None
     while len(answers) < len(plan.ranges):
         wanted = plan.ranges[len(answers)]
         request = plan.request(wanted)
@@ -298,7 +300,7 @@ def _answers(source: DatabentoSource, plan: DatabentoPlan, fetched: DatabentoFet
             if poor is not None and source.ledger.paid_for(request.arguments(), seen_since=wanted.seen_since) is None:
                 plan.leave_out(len(answers), f"over budget: {poor}")
             else:
-                answers.append(ask(request, seen_since=wanted.seen_since))
+                answers.append(ask(source, request, seen_since=wanted.seen_since))
         except LiveLicenceError as licence:
             why = f"data after {licence.after:%Y-%m-%d %H:%MZ} need a live licence until they are history"
             if not plan.end_at(licence.after, why, answered=len(answers)):
@@ -306,16 +308,25 @@ def _answers(source: DatabentoSource, plan: DatabentoPlan, fetched: DatabentoFet
         except BudgetError as over:
             poor = poor or over
             plan.leave_out(len(answers), f"over budget: {poor}")
-        except VendorContentError as wrong:
+        except (VendorContentError, RequestRefusedError) as wrong:
             broken = broken or wrong
             refused.append(str(wrong))
-            plan.leave_out(len(answers), f"not whole: {wrong}")
+            plan.leave_out(len(answers), f"{'refused' if isinstance(wrong, RequestRefusedError) else 'not whole'}: {wrong}")
     for error in (broken, poor):
         if error is not None and not answers:
             raise error
     fetched.over_budget += [str(poor)] if poor is not None else []
     fetched.refused += refused
     return answers
+
+
+def _once(source: DatabentoSource, request: Request, *, seen_since: dt.date) -> Payload:
+    """One attempt, and at once a second where the answer broke off: the tries of a step are few, and its requests many."""
+    try:
+        return source.fetch_once(request, seen_since=seen_since)
+    except BrokenOffError as broken:
+        source.report(f"{request}: {broken}; asking again")
+        return source.fetch_once(request, seen_since=seen_since)
 
 
 def _batches(plan: DatabentoPlan, wanted: DayRange, payload: Payload, rows: pa.Table) -> Iterator[Batch]:
