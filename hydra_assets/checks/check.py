@@ -37,6 +37,7 @@ class Scope:
         known_holes: days that the vendor is known not to have of this table and market.
         alone: whether all months held are judged, rather than those of a run.
         unpublished: days of the table on which the source published for other markets alone.
+        below_zero: whether the market's prices and strikes can be 0 or less.
         absence: reason why the source has no rows of the table for the market; empty where it has some.
     """
 
@@ -51,6 +52,7 @@ class Scope:
     known_holes: Sequence[KnownHole] = ()
     alone: bool = False
     unpublished: Collection[dt.date] = frozenset()
+    below_zero: bool = False
     absence: str = ""
 
     @property

@@ -4,11 +4,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from hydra_assets.checks.check import Scope, check, defined_by, only
+from hydra_assets.checks.check import Scope, check, defined_by, from_days_before, only
 from hydra_assets.checks.report import CheckReport
 from hydra_assets.core.instants import DAY_US, column_us, from_us
 from hydra_assets.core.tables.futures import FUTURES_DEFINITIONS
 from hydra_assets.core.tables.options import OPTION_DEFINITIONS, OPTION_QUOTES
+
+DEFINED_BEFORE = 7  # days: where a definition is lost, the option is what its id was shortly before
 
 
 @check("well_defined", applies_to=only(OPTION_DEFINITIONS), severity="warns", beside=FUTURES_DEFINITIONS.name)
@@ -25,7 +27,7 @@ def well_defined(report: CheckReport, scope: Scope, rows: pa.Table, futures: pa.
     compared = np.isin(day, futures_day)  # the futures of a month may not be held yet
     underlying = rows["underlying_id"].fill_null(0).to_numpy()
     strike = rows["strike"].to_numpy(zero_copy_only=False)
-    negative = np.isin(_codes(day, underlying), _codes(futures_day, futures_id)[_negative_allowed(futures)])
+    negative = scope.below_zero | np.isin(_codes(day, underlying), _codes(futures_day, futures_id)[_negative_allowed(futures)])
     for wrong, fault in (
         (~pc.is_in(rows["right"], pa.array(["C", "P"])).to_numpy(), "neither C nor P"),
         ((underlying == 0) | pc.equal(rows["underlying"].fill_null(""), "").to_numpy(), "no underlying"),
@@ -39,19 +41,46 @@ def well_defined(report: CheckReport, scope: Scope, rows: pa.Table, futures: pa.
     return f"{report.rows} definitions against the futures of their day"
 
 
-@check("options_only", applies_to=defined_by(OPTION_DEFINITIONS), severity="blocks", beside=OPTION_DEFINITIONS.name)
+@check(
+    "options_only",
+    applies_to=defined_by(OPTION_DEFINITIONS),
+    severity="blocks",
+    beside=OPTION_DEFINITIONS.name,
+    span=from_days_before(DEFINED_BEFORE),
+)
 def options_only(report: CheckReport, scope: Scope, rows: pa.Table, definitions: pa.Table) -> str:
-    """No combination, no future: every row's id was defined as this option; a quote's on its very day."""
+    """No combination, no future: every row's id was defined as this option; a quote's on its day, or shortly before and ``partial``."""
+    if rows.num_rows:
+        rows = rows.filter(pc.greater_equal(pc.cast(rows["as_of"], pa.date32()), pa.scalar(scope.months[0].first)))
     report.count(rows.num_rows)
     if rows.num_rows:
-        by = ["instrument_id", "instrument", *(["as_of"] if scope.table == OPTION_QUOTES else [])]
-        groups = rows.group_by(by).aggregate([("as_of", "min")])
-        if definitions.num_rows:
-            groups = groups.join(definitions.select(by).group_by(by).aggregate([]), keys=by, join_type="left anti")
-        for row in groups.sort_by("as_of_min").to_pylist():
-            facts = {"instrument": row["instrument"], "instrument_id": row["instrument_id"], "day": row["as_of_min"].date()}
-            report.add_failure(scope.market, row["as_of_min"], **facts, fault="defined as no call or put")
+        by = ["instrument_id", "instrument"]
+        if scope.table == OPTION_QUOTES:
+            groups = _undefined_on_their_day(rows, definitions)
+        else:
+            groups = rows.group_by(by).aggregate([("as_of", "min")]).rename_columns({"as_of_min": "as_of"})
+            if definitions.num_rows:
+                groups = groups.join(definitions.select(by).group_by(by).aggregate([]), keys=by, join_type="left anti")
+        for row in groups.sort_by("as_of").select([*by, "as_of"]).to_pylist():
+            facts = {"instrument": row["instrument"], "instrument_id": row["instrument_id"], "day": row["as_of"].date()}
+            report.add_failure(scope.market, row["as_of"], **facts, fault="defined as no call or put")
     return f"{report.rows} rows against the definitions"
+
+
+def _undefined_on_their_day(quotes: pa.Table, definitions: pa.Table) -> pa.Table:
+    """Quotes whose option is not defined on their day, or, ``normal`` ones apart, in the `DEFINED_BEFORE` days before it."""
+    if not definitions.num_rows:
+        return quotes
+    names = np.concatenate([table["instrument"].to_numpy(zero_copy_only=False).astype(str) for table in (quotes, definitions)])
+    code = np.unique(names, return_inverse=True)[1] * 2**32 + np.concatenate([t["instrument_id"].to_numpy() for t in (quotes, definitions)])
+    option = np.unique(code, return_inverse=True)[1]
+    day = np.concatenate([column_us(table["as_of"], what="as_of") // DAY_US for table in (quotes, definitions)])
+    key = option * 100_000 + day
+    wanted, known = key[: quotes.num_rows], np.sort(key[quotes.num_rows :])
+    before = np.searchsorted(known, wanted, side="right") - 1
+    age = np.where(before >= 0, wanted - known[np.maximum(before, 0)], DEFINED_BEFORE + 1)
+    normal = pc.equal(quotes["quality"], "normal").to_numpy()
+    return quotes.filter(pa.array(age > np.where(normal, 0, DEFINED_BEFORE)))
 
 
 @check("quotes_sane", applies_to=only(OPTION_QUOTES), severity="warns")

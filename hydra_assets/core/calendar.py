@@ -49,6 +49,7 @@ class Calendar:
         early_closes_from: the one whose early closes these are.
         closed: days without a session that `sessions_from` has as one.
         opened: sessions that `sessions_from` leaves out.
+        delivery_lag: months from the one of a contract's last trade to the one of its delivery, which its symbol names.
         utc_bars_from: the first day from which on all of a session trades on its own UTC date; None where that is never so.
     """
 
@@ -60,6 +61,7 @@ class Calendar:
     early_closes_from: str
     closed: frozenset[dt.date] = frozenset()
     opened: frozenset[dt.date] = frozenset()
+    delivery_lag: int = 0
     utc_bars_from: dt.date | None = None
 
     @property
@@ -196,6 +198,7 @@ ENERGY = Calendar(
     sessions_from="CME_TradeDate",
     early_closes_from="CMEGlobex_Energy",
     opened=_DAYS_OF_MOURNING,
+    delivery_lag=1,  # CL ends before the 25th, NG with the third last business day, of the month before delivery (NYMEX rulebook)
 )
 
 CALENDARS: Mapping[str, Calendar] = {calendar.name: calendar for calendar in (LIVESTOCK, GRAINS, ENERGY)}

@@ -52,6 +52,7 @@ class Market:
         dataset: Databento dataset that carries it.
         option_roots: roots under which its options are listed.
         calendar: its exchange calendar: sessions, settlement time, quote cut.
+        below_zero: whether the exchange lets it settle below 0, and lists options with strikes there.
     """
 
     symbol: str
@@ -65,6 +66,7 @@ class Market:
     dataset: str
     option_roots: tuple[OptionRoot, ...] = ()
     calendar: Calendar = field(default=DEFAULT_CALENDAR)
+    below_zero: bool = False
 
 
 def calendar_of(symbol: str) -> Calendar:

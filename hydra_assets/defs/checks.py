@@ -86,6 +86,7 @@ def scope_of(
         known_holes=[hole for hole in config.known_holes if hole.concerns(table, market, known.dataset if known else None)],
         alone=alone,
         unpublished=unpublished,
+        below_zero=bool(known and known.below_zero),
         absence=FEEDS[table.source].absence(table, known, config) if known and table.group == "raw" else "",
     )
 

@@ -74,7 +74,8 @@ def parse_option_definitions(
     """
     Calls and puts of a ``definition`` answer; combinations are left out.
 
-    An option without a strike or an expiration, with a tick in another unit, or whose underlying is unknown, is quarantined.
+    An option without a strike or an expiration, with a tick in another unit, or whose underlying is unknown, is quarantined. A strike
+    of 0 or less is one where the market's prices can lie there.
 
     Args:
         futures: rows of ``futures_definitions``, from which an underlying that a snapshot leaves out is derived, ``partial``.
@@ -96,7 +97,7 @@ def parse_option_definitions(
         _derive(underlying, underlying_id, blank, rows["expiration"], stamp // DAY_NS, futures)
     faults = (
         ((underlying_id == 0) | (underlying == b""), "no underlying"),
-        (~(strike > 0), "no strike"),
+        (np.isnan(strike) if market.below_zero else ~(strike > 0), "no strike"),
         (rows["expiration"] == UNDEF_TIME, "no expiration"),
         (~(tick > 0), "no tick"),
         (other_unit, f"a tick of another unit than {market.symbol}'s {market.tick:g}"),
@@ -189,7 +190,8 @@ def parse_option_quotes(
     A side without an order is null: undefined, or a price of 0. Records after the cut are not looked at.
 
     Returns:
-        Rows available at the cut; what nothing defines on its day is quarantined, combinations are left out.
+        Rows available at the cut; combinations are left out. What nothing usable defines on its day is what its id was on the days
+        before, ``partial``, unless that has expired; what nothing defines is quarantined.
     """
     chunks = chunks_of(store, "bbo-1m", within)
     raw = next(chunks)
@@ -198,10 +200,12 @@ def parse_option_quotes(
         total, raw = total + len(records), _last_quotes(np.concatenate([raw, records]), cut, zone)
     stamp, numbers = raw["ts_recv"].astype(np.int64), raw["instrument_id"].astype(np.int64)
     days, cuts = _day_and_cut(stamp, cut, zone)
-    row = definitions.find(numbers, days, within=0)
+    row = definitions.find(numbers, days)
+    row = np.where(definitions.expired(row, days), -1, row)
     left_out, quarantined = unknown(store, definitions, numbers[row < 0], days[row < 0])
     keep = row >= 0
     raw, stamp, days, cuts, numbers, row = raw[keep], stamp[keep], days[keep], cuts[keep], numbers[keep], row[keep]
+    inferred = definitions.find(numbers, days, within=0) < 0
     sides = {}
     for side in ("bid", "ask"):
         price = prices_of(raw[f"{side}_px_00"])
@@ -215,7 +219,7 @@ def parse_option_quotes(
             "available_at": instants(cuts // 1000),
             **sides,
             "quoted_at": instants(stamp // 1000),
-            **quality_of(days, synthetic, degraded),
+            **quality_of(days, synthetic, degraded, partial=inferred),
         }
     )
     return Parsed(OPTION_QUOTES.conform(table), total, left_out, 0, quarantined)

@@ -159,3 +159,5 @@ def options(strike, *, right="C") -> pa.Table:
 def test_a_strike_below_zero_is_one_where_the_underlying_can_be(low, faults):
     report = judged(well_defined, scope("option_definitions", **APRIL), options(-10.0), defined(low, 100.0))
     assert [failure["fault"] for failure in report.failures] == faults
+    market_can = scope("option_definitions", **APRIL, below_zero=True)
+    assert judged(well_defined, market_can, options(-10.0), defined(low, 100.0)).failures == []

@@ -270,6 +270,9 @@ def test_the_roll_counts_open_interest_and_ten_business_days():
     got = newest(result)
     assert got["fut_seas_sin", twelve][0] == pytest.approx(math.sin(2 * math.pi * 4 / 12))
     assert got["fut_seas_sin", ten][0] == pytest.approx(math.sin(2 * math.pi * 6 / 12), abs=1e-15)
+    energy = newest(compute("futures", tables(rows), market="CL"))  # delivered in the month after its last trade
+    assert energy["fut_seas_sin", twelve][0] == pytest.approx(math.sin(2 * math.pi * 5 / 12))
+    assert energy["fut_seas_cos", twelve][0] == pytest.approx(math.cos(2 * math.pi * 5 / 12))
     last = 98.0 + days.index(ten)
     assert got["fut_ret_1d", ten] == (pytest.approx(math.log(last / (last - 1))), "normal")
 

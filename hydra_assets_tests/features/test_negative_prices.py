@@ -117,6 +117,30 @@ def test_options_on_a_future_below_zero_have_their_rows_and_no_volatility():
     assert pc.sum(pc.cast(features["value"].is_valid(), pa.int64())).as_py() > 20
 
 
+@pytest.mark.parametrize("strike", [-10.0, 0.0])
+def test_an_option_with_a_strike_below_zero_has_its_rows_and_disturbs_no_other(strike):
+    whole, without = History(D(2025, 11, 3), 2), History(D(2025, 11, 3), 2)
+    rows = sorted(whole.rows["option_definitions"], key=lambda row: row["strike"])
+    number = next(row["instrument_id"] for row in rows if row["underlying"] == "HEZ5" and row["right"] == "P")
+    for row in rows:
+        row["strike"] = strike if row["instrument_id"] == number else row["strike"]
+    for name in ("option_definitions", "option_quotes", "option_statistics"):
+        without.rows[name] = [row for row in without.rows[name] if row["instrument_id"] != number]
+    chain, rest = build_chain(whole.tables()), build_chain(without.tables())
+    mine = pc.equal(chain["instrument_id"], number)
+    assert set(chain.filter(mine)["vol"].to_pylist()) == {None}
+    assert set(chain.filter(mine)["vol_status"].to_pylist()) <= {"invalid", "no_quote"}
+    columns = [name for name in rest.column_names if name != "parity_gap"]  # its partner has none
+    assert chain.filter(pc.invert(mine)).select(columns).equals(rest.select(columns))
+    smiles, others = build_smiles(chain), build_smiles(rest)
+    assert smiles["status"].to_pylist() == others["status"].to_pylist()
+    assert smiles["theta"].to_pylist() == pytest.approx(others["theta"].to_pylist())
+    features = [newest(compute("options", made.tables(), market="HE")) for made in (whole, without)]
+    assert {name for name, (value, _) in features[0].items() if value is not None} == {
+        name for name, (value, _) in features[1].items() if value is not None
+    }
+
+
 # ---------------------------------------------------------------- the day itself, in the sample world
 
 

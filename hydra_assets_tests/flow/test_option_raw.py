@@ -17,6 +17,7 @@ import pytest
 from databento.common.dbnstore import DBNStore
 
 import hydra_assets
+from hydra_assets.config.load import load_config
 from hydra_assets.core.calendar import GRAINS, LIVESTOCK, DatedTime
 from hydra_assets.core.market import Market, OptionRoot
 from hydra_assets.core.months import Month, months_between
@@ -162,6 +163,15 @@ def test_a_definition_that_can_be_joined_to_nothing_is_quarantined(change, why):
     assert parsed.quarantined == [f"HEZ5 C8200 (id 2): {why}"]
 
 
+@pytest.mark.parametrize(("strike", "kept"), [(-10 * 10**9, True), (0, True), (dbn.UNDEF_PRICE, False)])
+def test_a_strike_below_zero_is_kept_where_prices_can_lie_there(strike, kept):
+    crude = load_config().market("CL")
+    store = crafted("definition", defined(2, strike_price=strike, min_price_increment=10_000_000))
+    parsed = parse_option_definitions(store, crude, synthetic=True, degraded=NEVER, place="test")
+    assert parsed.table["strike"].to_pylist() == ([strike / 1e9] if kept else [])
+    assert parsed.quarantined == ([] if kept else ["HEZ5 C8200 (id 2): no strike"])
+
+
 def test_of_two_definitions_of_one_instant_the_later_stands():
     parsed = definitions_of(defined(1), defined(1, strike_price=84 * 10**9), defined(1, ts_recv=ns(at("2025-12-02 15:00"))))
     assert parsed.table["strike"].to_pylist() == [84.0, 82.0]
@@ -247,9 +257,30 @@ def test_what_nothing_defines_that_day_is_quarantined_and_a_combination_left_out
         "HEZ5 C8400 (id 3) on 2025-12-02: no definition of it in the lake",
         "an instrument without a symbol (id 5) on 2025-12-02: no definition of it in the lake",
     ]
-    # An id is good for its day: yesterday's definition does not serve a quote of today.
-    tomorrow = quotes_of(known, quoted(1, chicago("2025-12-03", "10:00")))
-    assert (tomorrow.table.num_rows, len(tomorrow.quarantined)) == (0, 1)
+
+
+@pytest.mark.parametrize(
+    ("day", "definition", "kept"),
+    [
+        ("2025-12-03", "2025-12-02", "partial"),
+        ("2025-12-09", "2025-12-02", "partial"),
+        ("2025-12-10", "2025-12-02", None),  # too long ago
+        ("2025-12-01", "2025-12-02", None),  # nothing is known ahead
+        ("2025-12-12", "2025-12-11", "partial"),
+        ("2025-12-15", "2025-12-11", None),  # expired on the 12th: the id may be another option's by now
+    ],
+)
+def test_where_a_days_definition_is_lost_the_one_before_it_serves(day, definition, kept):
+    known = OptionDefinitions(definitions_of(defined(1, day=definition)).table)
+    parsed = quotes_of(known, quoted(1, chicago(day, "10:00")))
+    assert parsed.table["quality"].to_pylist() == [kept] * bool(kept)
+    assert len(parsed.quarantined) == (kept is None)
+
+
+def test_the_definition_of_the_day_comes_before_an_earlier_one():
+    known = OptionDefinitions(definitions_of(defined(1), defined(1, day="2025-12-03", symbol="HEZ5 C8300")).table)
+    (row,) = quotes_of(known, quoted(1, chicago("2025-12-03", "10:00"))).table.to_pylist()
+    assert (row["instrument"], row["quality"]) == ("HEZ5 C8300", "normal")
 
 
 def test_a_late_figure_of_a_day_before_the_answer_is_no_lost_record_where_nothing_names_it(known):
@@ -699,18 +730,19 @@ def test_every_fault_of_a_definition_is_told_by_its_own_words():
     assert told == {(str(i), fault) for i, (fault, _) in enumerate(faults) if fault}
 
 
-def test_a_quote_is_of_an_option_of_its_very_day_and_a_number_of_one_of_that_name():
+def test_a_quote_is_of_an_option_of_its_day_or_partial_and_a_number_of_one_of_that_name():
     history = History(D(2025, 12, 1), 1).rows
     (defined, *_), (quote, *_), (said, *_) = (history[name] for name in TABLES)
     late = {"as_of": at("2025-12-02"), "available_at": at("2025-12-02 19:00")}
+    shortly_after, long_after = ({"as_of": at(day), "available_at": at(f"{day} 19:00")} for day in ("2025-12-08", "2025-12-09"))
     renamed = {"instrument": "UD:1V: VT 1", "stamped_at": late["available_at"]}
     lay_rows(
         option_definitions=[defined],
-        option_quotes=[quote, quote | late],
+        option_quotes=[quote, quote | late, quote | long_after | {"quality": "partial"}, quote | shortly_after | {"quality": "partial"}],
         option_statistics=[said, said | late | {"stamped_at": late["available_at"]}, said | late | renamed],
     )
-    (alone,) = violations(check_alone("option_quotes", "options_only"))
-    assert (alone["instrument"], alone["day"]) == (quote["instrument"], "2025-12-02")
+    found = violations(check_alone("option_quotes", "options_only"))
+    assert [(row["instrument"], row["day"]) for row in found] == [(quote["instrument"], day) for day in ("2025-12-02", "2025-12-09")]
     (alone,) = violations(check_alone("option_statistics", "options_only"))
     assert alone["instrument"] == "UD:1V: VT 1"
 

@@ -28,6 +28,7 @@ def scope(
     calendar: Calendar = DEFAULT_CALENDAR,
     alone: bool = False,
     unpublished: Collection[dt.date] = (),
+    below_zero: bool = False,
 ) -> Scope:
     """The scope of *months* of a market's table, long after them unless *now* is given."""
     return Scope(
@@ -42,6 +43,7 @@ def scope(
         known_holes=known_holes,
         alone=alone,
         unpublished=unpublished,
+        below_zero=below_zero,
     )
 
 

@@ -245,7 +245,7 @@ def season(wave: Callable[[Floats], Floats]) -> Function:
 
     def of_month(panel: Panel, t: Ints) -> Values:
         front = panel.legs[t, 0]
-        return Values(np.where(front >= 0, wave(2 * np.pi * (panel.expiry_month[t, front] % 12 + 1) / 12), np.nan))
+        return Values(np.where(front >= 0, wave(2 * np.pi * (panel.delivery_month(t, front) % 12 + 1) / 12), np.nan))
 
     return of_month
 
@@ -393,8 +393,8 @@ FEATURES = (
         back=10 * _YEARS + 25,
         at_least=76,
     ),
-    _row("fut_seas_sin", season(np.sin), "-", "sin(2 pi month of F1 / 12)", needs=FRONT_ALWAYS_NORMAL),
-    _row("fut_seas_cos", season(np.cos), "-", "cos(2 pi month of F1 / 12)", needs=FRONT_ALWAYS_NORMAL),
+    _row("fut_seas_sin", season(np.sin), "-", "sin(2 pi delivery month of F1 / 12)", needs=FRONT_ALWAYS_NORMAL),
+    _row("fut_seas_cos", season(np.cos), "-", "cos(2 pi delivery month of F1 / 12)", needs=FRONT_ALWAYS_NORMAL),
     _row(
         "fut_amihud_21",
         illiquidity,

@@ -258,6 +258,10 @@ class Panel:
         """Cells by session and contract; NaN where there is no contract."""
         return np.asarray(np.where(contracts >= 0, self.cells[kind, sessions, contracts], np.nan))
 
+    def delivery_month(self, sessions: Ints, contracts: Ints) -> Ints:
+        """Month of delivery, counted from year 0; energy is delivered in the month after the last trade."""
+        return np.asarray(self.expiry_month[sessions, contracts] + self._calendar.delivery_lag)
+
     def price(self, sessions: Ints, leg: int, *, back: int = 0) -> Floats:
         """Settlement, *back* sessions before, of the contract that is the leg on each of *sessions*."""
         return self.at(SETTLEMENT, sessions - back, self.legs[sessions, leg])

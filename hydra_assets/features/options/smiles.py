@@ -124,7 +124,7 @@ def _fit(slices: _Slices, n: int, state: Ints, row: Ints, rules: OptionRules) ->
     vol, error, spread, gap, tick = (column(name)[row] for name in ("vol", "vol_error", "spread", "parity_gap", "tick"))
     liquid = chain["liquid"].to_numpy(zero_copy_only=False).astype(bool)[row] & np.isfinite(vol)
     qualities = quality_codes(chain["quality"])[row]
-    with np.errstate(invalid="ignore"):
+    with np.errstate(invalid="ignore", divide="ignore"):  # a strike can be 0 or less where a price can
         k = np.log(strike / forward)
     of_state = {name: _first_of(values, state, n) for name, values in (("forward", forward), ("tau", tau), ("tick", tick))}
 
