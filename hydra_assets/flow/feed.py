@@ -50,7 +50,7 @@ class Fetched:
     Attributes:
         records: read so far, those quarantined included.
         quarantined: records that cannot be used, each with its reason.
-        refused: answers of which too much is quarantined, each with the reason: they give no batch, and capture no day.
+        refused: answers, or days of answers, that cannot be had or used, each with the reason: they give no batch, and capture no day.
         over_budget: what was left out because a budget did not allow it, each with the price; its days are gaps.
     """
 
@@ -66,7 +66,7 @@ class Fetched:
 
     @property
     def refusal(self) -> str | None:
-        """The refused answers in one message; None where all of them gave their batches."""
+        """The refused answers in one message; None where all of their days gave their batches."""
         return "; ".join(self.refused) + "; what came is in the archive, and these days are not captured" if self.refused else None
 
 

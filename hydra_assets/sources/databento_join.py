@@ -11,7 +11,7 @@ from databento.common.dbnstore import DBNStore
 from hydra_assets.core.instants import DAY_US
 from hydra_assets.core.tables.futures import FUTURES_STATISTICS
 from hydra_assets.core.tables.table import Table
-from hydra_assets.sources.databento_records import EPOCH, instants, us_of
+from hydra_assets.sources.databento_records import EPOCH, by_day, instants, us_of
 
 DEFINED_WITHIN = 7  # days: a print of Friday evening can be stamped on Saturday, when nothing is defined
 _OUTRIGHT = re.compile(r"[A-Z0-9]{1,4}[FGHJKMNQUVXZ]\d{1,2}")  # HEZ5, and HEZ25 for the same contract
@@ -81,24 +81,25 @@ class Definitions:
         return _OUTRIGHT.fullmatch(symbol) is not None
 
 
-def unknown(store: DBNStore, definitions: Definitions, numbers: np.ndarray, days: np.ndarray) -> tuple[int, list[str]]:
+def unknown(store: DBNStore, definitions: Definitions, numbers: np.ndarray, days: np.ndarray) -> tuple[int, dict[dt.date, list[str]]]:
     """
-    Count of records of spreads and the like, and the records that something should define and nothing does.
+    Count of records of spreads and the like, and by day the records that something should define and nothing does.
 
     A late figure of a day before the answer's own range has no symbol in the answer. Its own range had one: where nothing defines it,
     it is of a combination and the like, too.
     """
     if not len(numbers):
-        return 0, []
+        return 0, {}
     symbols: dict[str, str] = {}
     for symbol, intervals in store.metadata.mappings.items():
         symbols.update((str(interval["symbol"]), symbol) for interval in intervals)
-    lost, spreads, first = [], 0, store.metadata.start // (DAY_US * 1000)
+    lost, lost_days, spreads, first = list[str](), list[int](), 0, store.metadata.start // (DAY_US * 1000)
     for number, day in zip(numbers.tolist(), days.tolist(), strict=True):
         symbol = symbols.get(str(number), "")
         if definitions.wanted(symbol) and (symbol or day >= first):
             named = symbol or "an instrument without a symbol"
             lost.append(f"{named} (id {number}) on {EPOCH + dt.timedelta(day)}: no definition of it in the lake")
+            lost_days.append(day)
         else:
             spreads += 1
-    return spreads, lost
+    return spreads, by_day(lost_days, lost)

@@ -6,6 +6,7 @@ traded, and says nothing of the quote. So a quote's own time is the end of the m
 """
 
 import datetime as dt
+from itertools import chain
 
 import numpy as np
 import pyarrow as pa
@@ -24,6 +25,7 @@ from hydra_assets.sources.databento_records import (
     Degraded,
     Parsed,
     Within,
+    by_day,
     chunks_of,
     instants,
     last_of,
@@ -102,11 +104,13 @@ def parse_option_definitions(
         (~(tick > 0), "no tick"),
         (other_unit, f"a tick of another unit than {market.symbol}'s {market.tick:g}"),
     )
-    bad, quarantined = np.zeros(len(rows), dtype=bool), []
+    bad, quarantined, places = np.zeros(len(rows), dtype=bool), list[str](), list[int]()
     for fault, why in faults:
         found = np.flatnonzero(fault & ~bad)
+        places += found.tolist()
         quarantined += [f"{rows['raw_symbol'][i].decode()} (id {rows['instrument_id'][i]}): {why}" for i in found]
         bad |= fault
+    lost = by_day(stamp[places] // DAY_NS, quarantined)
     strange = np.flatnonzero(other_unit & (tick > 0))
     _refuse_other_units(rows["raw_symbol"][strange], tick[strange], len(rows), strike[~bad], market, settlement, place)
     # Several messages of one instant about one option: the vendor's last one stands.
@@ -130,7 +134,7 @@ def parse_option_definitions(
             **quality_of(dates, synthetic, degraded, partial=blank[kept]),
         }
     )
-    return Parsed(OPTION_DEFINITIONS.conform(table), len(raw), left_out, repeated, quarantined)
+    return Parsed(OPTION_DEFINITIONS.conform(table), len(raw), left_out, repeated, quarantined, lost=lost)
 
 
 def _derive(
@@ -202,7 +206,7 @@ def parse_option_quotes(
     days, cuts = _day_and_cut(stamp, cut, zone)
     row = definitions.find(numbers, days)
     row = np.where(definitions.expired(row, days), -1, row)
-    left_out, quarantined = unknown(store, definitions, numbers[row < 0], days[row < 0])
+    left_out, lost = unknown(store, definitions, numbers[row < 0], days[row < 0])
     keep = row >= 0
     raw, stamp, days, cuts, numbers, row = raw[keep], stamp[keep], days[keep], cuts[keep], numbers[keep], row[keep]
     inferred = definitions.find(numbers, days, within=0) < 0
@@ -222,7 +226,7 @@ def parse_option_quotes(
             **quality_of(days, synthetic, degraded, partial=inferred),
         }
     )
-    return Parsed(OPTION_QUOTES.conform(table), total, left_out, 0, quarantined)
+    return Parsed(OPTION_QUOTES.conform(table), total, left_out, 0, list(chain.from_iterable(lost.values())), lost=lost)
 
 
 def _last_quotes(records: np.ndarray, cut: DatedTime, zone: dt.tzinfo) -> np.ndarray:

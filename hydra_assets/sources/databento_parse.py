@@ -1,6 +1,7 @@
 """DBN records of futures to rows of the raw tables: class from the definition, prices in the market's unit, the vendor's own stamps."""
 
 import datetime as dt
+from itertools import chain
 
 import numpy as np
 import pyarrow as pa
@@ -19,6 +20,7 @@ from hydra_assets.sources.databento_records import (
     Degraded,
     Parsed,
     Within,
+    by_day,
     instants,
     last_of,
     nullable,
@@ -57,7 +59,7 @@ def parse_definitions(
         )
     ends = rows["expiration"] != UNDEF_TIME
     quarantined = [f"{row['raw_symbol'].decode()} (id {row['instrument_id']}): no expiration" for row in rows[~ends]]
-    left_out = len(raw) - len(rows)
+    left_out, received = len(raw) - len(rows), stamp // DAY_NS
     # Several messages of one instant about one contract: the vendor's last one stands.
     kept = np.flatnonzero(ends)
     kept = kept[last_of(rows["instrument_id"][kept].astype(np.int64), stamp[kept])]
@@ -78,7 +80,8 @@ def parse_definitions(
             **quality_of(dates, synthetic, degraded),
         }
     )
-    return Parsed(FUTURES_DEFINITIONS.conform(table), len(raw), left_out, repeated, quarantined)
+    lost = by_day(received[~ends], quarantined)
+    return Parsed(FUTURES_DEFINITIONS.conform(table), len(raw), left_out, repeated, quarantined, lost=lost)
 
 
 def parse_bars(
@@ -100,7 +103,7 @@ def parse_bars(
     numbers, start = raw["instrument_id"].astype(np.int64), raw["ts_event"].astype(np.int64)
     days = start // DAY_NS
     row = definitions.find(numbers, days)
-    left_out, quarantined = unknown(store, definitions, numbers[row < 0], days[row < 0])
+    left_out, lost = unknown(store, definitions, numbers[row < 0], days[row < 0])
     keep = row >= 0
     mixed = [int(day) for day in np.unique(days) if not calendar.bar_is_session(EPOCH + dt.timedelta(int(day)))]
     raw, numbers, days, row = raw[keep], numbers[keep], days[keep], row[keep]
@@ -114,4 +117,4 @@ def parse_bars(
             **quality_of(days, synthetic, degraded, partial=np.isin(days, mixed)),
         }
     )
-    return Parsed(FUTURES_BARS.conform(table), len(keep), left_out, 0, quarantined)
+    return Parsed(FUTURES_BARS.conform(table), len(keep), left_out, 0, list(chain.from_iterable(lost.values())), lost=lost)

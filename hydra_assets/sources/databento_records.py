@@ -1,16 +1,19 @@
 """Shared parts of the DBN parsers: the parsed answer, the share of it that may be unusable, and conversions to columns."""
 
 import datetime as dt
-from collections.abc import Callable, Iterator
+from collections import Counter, defaultdict
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from databento.common.dbnstore import DBNStore
 
 from hydra_assets.core.instants import DAY_US
 from hydra_assets.errors import VendorContentError
-from hydra_assets.sources.quarantine import refusal_of
+from hydra_assets.sources.quarantine import is_refused, refusal_of
 
 SCALE = 1e9  # DBN prices are integers of 1e-9 price units
 UNDEF_PRICE = 2**63 - 1
@@ -32,7 +35,7 @@ class Parsed:
         repeated: messages overtaken by a later one of the same instant, and replays of figures that are known.
         provisional: preliminary settlements that are theoretical or intraday; they can never stand as a session's settlement.
         quarantined: what should be usable and is not, with the reason.
-        valueless: how many of the quarantined hold no value, so that they could have been no row wherever they belong.
+        lost: those of the quarantined that could have been rows, as all do that hold a value, by the day that they describe.
     """
 
     table: pa.Table
@@ -41,13 +44,35 @@ class Parsed:
     repeated: int = 0
     quarantined: list[str] = field(default_factory=list)
     provisional: int = 0
-    valueless: int = 0
+    lost: Mapping[dt.date, Sequence[str]] = field(default_factory=dict)
 
     @property
-    def refusal(self) -> str | None:
-        """Why the answer as a whole cannot be trusted: too many of the records that could be rows are quarantined; None where it can."""
-        bad = len(self.quarantined) - self.valueless
-        return refusal_of(self.quarantined, bad, self.table.num_rows + self.repeated + bad)
+    def refused(self) -> set[dt.date]:
+        """Days of which most records that could be rows are lost; see `sources.quarantine`."""
+        return {day for day, lost in self.lost.items() if is_refused(len(lost), self._usable(day))}
+
+    def refusal(self, days: Collection[dt.date]) -> str:
+        """The reason for refusing *days*."""
+        first, *more = sorted(days)
+        bad, usable = sum(len(self.lost[day]) for day in days), sum(map(self._usable, days))
+        return refusal_of(self.lost[first][0], bad, usable, of=f" of {first}" + (f" and {len(more)} more days" if more else ""))
+
+    def _usable(self, day: dt.date) -> int:
+        return self._rows[day] + len(self.lost[day])
+
+    @cached_property
+    def _rows(self) -> Counter[dt.date]:
+        """Rows of each day."""
+        counted = pc.value_counts(pc.cast(self.table["as_of"], pa.date32())) if self.lost else []
+        return Counter({entry["values"].as_py(): entry["counts"].as_py() for entry in counted})
+
+
+def by_day(days: Iterable[int], reasons: Iterable[str]) -> dict[dt.date, list[str]]:
+    """*reasons* by their days, which are counted since 1970."""
+    found = defaultdict[dt.date, list[str]](list)
+    for day, reason in zip(days, reasons, strict=True):
+        found[EPOCH + dt.timedelta(int(day))].append(reason)
+    return dict(found)
 
 
 def last_of(*identity: np.ndarray, by: np.ndarray | None = None) -> np.ndarray:

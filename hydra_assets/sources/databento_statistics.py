@@ -6,6 +6,7 @@ before about 2015 sets none of them, and before about 2018 open interest and vol
 """
 
 import datetime as dt
+from itertools import chain
 
 import numpy as np
 import pyarrow as pa
@@ -21,6 +22,7 @@ from hydra_assets.sources.databento_records import (
     Degraded,
     Parsed,
     Within,
+    by_day,
     last_of,
     prices_of,
     quality_of,
@@ -70,12 +72,12 @@ def parse_statistics(
     undated = np.isin(raw["ts_ref"], np.array([0, UNDEF_TIME], dtype=np.uint64))
     days = np.where(undated, _sessions_before(received, calendar), (raw["ts_ref"].astype(np.uint64) // DAY_NS).astype(np.int64))
     row = definitions.described(numbers, days, received)
-    left_out, quarantined = unknown(store, definitions, numbers[row < 0], days[row < 0])
+    left_out, lost = unknown(store, definitions, numbers[row < 0], days[row < 0])
     keep = row >= 0
     replayed = keep & undated & (settled | _known_figures(raw, undated, stamp))
     keep &= ~replayed
     valueless = np.where(settled, raw["price"] == UNDEF_PRICE, np.isin(raw["quantity"], UNDEF_QUANTITIES)) & ~deleted
-    nothing = 0
+    quarantined = list(chain.from_iterable(lost.values()))
     faults = (
         (days * DAY_NS > stamp, "received before the day it describes"),
         (definitions.expired(row, days), "describes a day after the expiration"),
@@ -83,11 +85,13 @@ def parse_statistics(
     )
     for fault, why in faults:
         found = np.flatnonzero(fault & keep)
-        quarantined += [
+        reasons = [
             f"{STATS[int(raw['stat_type'][i])]} of id {numbers[i]} for {EPOCH + dt.timedelta(int(days[i]))} at {stamp[i]}: {why}"
             for i in found
         ]
-        nothing = len(found) if fault is valueless else nothing
+        quarantined += reasons
+        for day, of_day in by_day(days[found], reasons).items() if fault is not valueless else ():
+            lost[day] = lost.get(day, []) + of_day
         keep &= ~fault
     final, silent, provisional = _finality(raw, days, stamp, settled & keep, deleted)
     keep &= ~provisional
@@ -109,7 +113,7 @@ def parse_statistics(
     )
     repeated = len(kept) - len(newest) + int(replayed.sum())
     rows = definitions.statistics.conform(table)
-    return Parsed(rows, total, left_out, repeated, quarantined, int(provisional.sum()), nothing)
+    return Parsed(rows, total, left_out, repeated, quarantined, int(provisional.sum()), lost)
 
 
 def _sessions_before(received: np.ndarray, calendar: Calendar) -> np.ndarray:

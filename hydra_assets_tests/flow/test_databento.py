@@ -33,7 +33,8 @@ from hydra_assets.errors import (
     VendorUnavailableError,
 )
 from hydra_assets.flow.feed import keep
-from hydra_assets.flow.feeds.databento import DATABENTO, DatabentoSettings
+from hydra_assets.flow.feeds import databento as feeds_databento
+from hydra_assets.flow.feeds.databento import DATABENTO, DatabentoSettings, parse
 from hydra_assets.flow.feeds.databento_plan import complete_at, plan_of
 from hydra_assets.sources.databento import DatabentoSource
 from hydra_assets.sources.databento_client import Limits, client
@@ -466,7 +467,7 @@ def test_traps_of_the_statistics(definitions):
     assert (undated["as_of"], undated["quality"]) == (at("2025-12-01"), "partial")
     assert parsed.repeated == 1
     assert ["no value, and no deletion" in q for q in parsed.quarantined] == [True]
-    assert parsed.valueless == 1
+    assert parsed.lost == {}
 
 
 def test_a_record_that_nothing_defines_is_told_and_a_spread_is_not(stores, definitions):
@@ -569,6 +570,37 @@ def test_of_a_refused_answer_no_row_is_kept_and_no_day_captured(tmp_path, lake):
         plan, new = lay(asking, lake, "futures_bars", month)
         assert (len(plan.ranges), running.paid()) == (1, paid + 1)  # one more: the definitions
         assert new > 100
+
+
+def test_a_day_that_is_mostly_junk_costs_itself_and_a_bad_record_nothing_else(tmp_path, lake):
+    """Definitions of one day are lost, of another day one: the days between them stand, and the lost day comes once they are there."""
+    october, junk, thin = [Month(2025, 10)], D(2025, 10, 15), D(2025, 10, 23)
+    with vendor() as running, source(running.url, tmp_path) as asking:
+        lay(asking, lake, "futures_definitions", october)
+        plan = plan_of(asking, lake, "futures_bars", HE, october, NOW.date())
+        (payload,) = DATABENTO.fetch(asking, [plan]).answers[0][1]
+        whole = parse(plan, plan.ranges[0], payload, lake)
+        of = pc.cast(whole.table["as_of"], pa.date32())
+        count = {day: pc.sum(pc.equal(of, pa.scalar(day))).as_py() for day in (junk, thin)}
+        lost = {junk: ["lost"] * (count[junk] + 1), thin: ["lost"] * 2}
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(feeds_databento, "parse", lambda *words: dataclasses.replace(whole, lost=lost))
+            fetched = DATABENTO.fetch(asking, [plan])
+            batches = list(DATABENTO.batches(fetched, lake))
+            new = sum(keep(batch, lake, asking.ledger) for batch in batches)
+        assert new == whole.table.num_rows - count[junk]
+        captured = asking.ledger.captured("futures_bars", "HE")
+        assert set(plan.ranges[0].days) - set(captured) == {junk}
+        assert set(plan.gaps) == {junk}
+        assert "of 2025-10-15 are unusable, more than 50%" in plan.gaps[junk]
+        assert "2025-10-15" in fetched.refusal
+        looks = [(batch.look.start, batch.look.end) for batch in batches]
+        assert looks == [(D(2025, 10, 1), D(2025, 10, 14)), (D(2025, 10, 16), D(2025, 10, 31))]
+        paid = running.paid()
+        again, rest = lay(asking, lake, "futures_bars", october)  # from the archive
+        assert ([part.days for part in again.ranges], rest, running.paid()) == ([(junk,)], count[junk], paid)
+        late = lake.read("futures_bars", "HE", junk, junk)
+        assert late["available_at"].to_pylist() == [at("2025-10-16")] * count[junk]  # no look had said that it was absent
 
 
 def test_pending_days_are_gaps_and_degraded_days_set_the_quality(tmp_path, lake, monkeypatch):

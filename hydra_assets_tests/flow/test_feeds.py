@@ -21,7 +21,7 @@ from hydra_assets.flow.feeds.databento_plan import SCHEMAS, DatabentoPlan
 from hydra_assets.flow.feeds.registry import FEEDS, check_feeds
 from hydra_assets.flow.feeds.sample import served
 from hydra_assets.sources.databento_request import Condition
-from hydra_assets.sources.quarantine import refusal_of
+from hydra_assets.sources.quarantine import is_refused
 from hydra_assets.storage.capture import Look
 from hydra_assets_tests.conftest import at
 from hydra_assets_tests.support.cot_history import weeks
@@ -117,9 +117,6 @@ def test_captured_days_need_a_ledger_and_nothing_is_written_without_one(lake):
     assert lake.folders() == []
 
 
-@pytest.mark.parametrize(("usable", "bad", "refused"), [(100, 1, False), (100, 2, True), (200, 2, False), (2, 2, True)])
-def test_more_than_a_hundredth_of_quarantined_records_is_refused_but_never_a_single_one(usable, bad, refused):
-    reason = refusal_of([f"record {n}" for n in range(bad)], bad, usable)
-    assert (reason is not None) == refused
-    if refused:
-        assert "are unusable, more than 1%; first: record 0" in reason
+@pytest.mark.parametrize(("usable", "bad", "refused"), [(1, 1, False), (100, 50, False), (100, 51, True), (2, 2, True)])
+def test_more_than_a_half_of_quarantined_records_is_refused_but_never_a_single_one(usable, bad, refused):
+    assert is_refused(bad, usable) == refused

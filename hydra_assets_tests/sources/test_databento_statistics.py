@@ -1,5 +1,7 @@
 """Each statistic on its session: undated figures, eras without flags, prints too early or too late, ids given out anew."""
 
+import datetime as dt
+
 import databento_dbn as dbn
 import pytest
 
@@ -46,7 +48,7 @@ def test_an_undated_figure_is_of_the_session_before_its_receipt_and_partial(rece
     known = contract("2013-05-14", "2013-05-17", "2013-05-24")
     once = parsed(known, statistic(101, "open_interest", 310, of=None, on=received))
     assert told(once, "as_of", "value", "quality") == [(session, 310.0, "partial")]
-    assert (once.quarantined, once.refusal) == ([], None)
+    assert (once.quarantined, once.refused) == ([], set())
     bad = parsed(known, statistic(101, "open_interest", 310, of=None, on=received), degraded=lambda day: f"{day:%m-%d}" == session)
     assert told(bad, "quality") == [("degraded",)]
 
@@ -143,12 +145,12 @@ def test_an_undefined_quantity_of_an_older_format_is_no_open_interest(version):
         quantity=2**31 - 1, stat_type=dbn.StatType.OPEN_INTEREST, update_action=dbn.StatUpdateAction.NEW, stat_flags=255,
     )  # fmt: skip
     rows = parse_statistics(answer("statistics", message, version=version), contract("2025-10-01"), synthetic=True, degraded=never)
-    assert (rows.table.num_rows, len(rows.quarantined), rows.valueless) == (0, 1, 1)
+    assert (rows.table.num_rows, len(rows.quarantined), rows.lost) == (0, 1, {})
 
 
-def test_a_record_without_a_value_never_refuses_an_answer():
+def test_a_record_without_a_value_never_refuses_a_day():
     rows = parsed(contract("2025-10-01"), *(statistic(101, "volume", None, of="2025-10-01", on=f"2025-10-02 1{i}:00") for i in range(5)))
-    assert (len(rows.quarantined), rows.refusal) == (5, None)
+    assert (len(rows.quarantined), rows.refused) == (5, set())
 
 
 def test_late_figures_of_an_expired_option_are_its_own_though_its_id_is_listed_again():
@@ -172,8 +174,11 @@ def test_a_definition_that_came_a_day_late_serves_where_the_id_is_one_contract()
     assert told(rows, "as_of", "instrument", "value") == [("10-01", "HEZ6", 5.0)]
 
 
-@pytest.mark.parametrize(("bad", "good", "refused"), [(1, 5, False), (2, 198, False), (2, 197, True)])
-def test_an_answer_is_refused_above_one_in_a_hundred_of_what_could_be_rows(bad, good, refused):
+@pytest.mark.parametrize(("bad", "good", "refused"), [(1, 1, False), (2, 2, False), (2, 1, True), (60, 100, False), (101, 100, True)])
+def test_a_day_is_refused_where_most_of_what_could_be_rows_is_bad_and_no_other_day_with_it(bad, good, refused):
     row = parsed(contract("2025-10-01"), statistic(101, "volume", 1, of="2025-10-01", on="2025-10-02 11:45")).table
-    whole = Parsed(row.take([0] * good), records=10_000, left_out=9_000, quarantined=["x"] * bad)
-    assert (whole.refusal is not None) == refused
+    first, second = dt.date(2025, 10, 1), dt.date(2025, 10, 2)
+    whole = Parsed(row.take([0] * good), records=10_000, left_out=9_000, lost={first: ["x"] * bad, second: ["y"]})
+    assert whole.refused == ({first} if refused else set())
+    if refused:
+        assert whole.refusal(whole.refused) == f"{bad} of {bad + good} records of 2025-10-01 are unusable, more than 50%; first: x"

@@ -395,6 +395,15 @@ def test_bars_hold_the_evening_of_the_next_session_until_the_hours_changed(recor
     assert 5 < len(found) < 30
 
 
+def test_no_bar_of_energy_is_a_session_in_any_year(records):
+    asked = {"schema": "ohlcv-1d", "symbols": "CL.FUT", "start": "2025-10-06", "end": "2025-10-20"}
+    polite, rude = records(**asked), records("long_hours", **asked)
+    own = rude[[day(at).weekday() != 6 for at in rude["ts_event"]]]
+    changed = {day(at) for at in own["ts_event"][own["volume"] != polite["volume"]]}
+    assert {at.weekday() for at in changed} == {0, 1, 2, 3}, "a Friday ends with its session"
+    assert {day(at) for at in rude["ts_event"] if day(at).weekday() == 6} == {D(2025, 10, 12), D(2025, 10, 19)}
+
+
 # ---------------------------------------------------------------- requests
 
 

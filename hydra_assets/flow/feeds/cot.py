@@ -26,13 +26,11 @@ from hydra_assets.flow.feeds.sample import served
 from hydra_assets.sources.cftc import CftcSettings, CftcSource, CotArchive
 from hydra_assets.sources.cftc_parse import PARSER_VERSION, ParsedCot, parse_cot
 from hydra_assets.sources.publications import Publications
-from hydra_assets.sources.quarantine import refusal_of
+from hydra_assets.sources.quarantine import is_refused, refusal_of
 from hydra_assets.sources.sample.server import SampleVendor
 from hydra_assets.sources.sample.side import Served, Side
 from hydra_assets.storage.capture import Look
 from hydra_assets.storage.lake import ParquetLake
-
-MAX_QUARANTINED_SHARE = 0.5  # a bad row costs itself; so many are another format
 
 
 @dataclass
@@ -145,11 +143,10 @@ class CotFeed(Feed[CftcSource, Plan, CotFetched]):
         batches = [batch for plan in fetched.plans for batch in _batches(fetched, plan, calendar, known)]
         bad = len(fetched.quarantined)
         fetched.records = bad + sum(batch.rows.num_rows for batch in batches)
-        refusal = refusal_of(fetched.quarantined, bad, fetched.records, MAX_QUARANTINED_SHARE)
-        if refusal is None:
-            yield from batches
+        if is_refused(bad, fetched.records):
+            fetched.refused.append(refusal_of(fetched.quarantined[0], bad, fetched.records))
         else:
-            fetched.refused.append(refusal)
+            yield from batches
 
     def complete_at(self, table: Table, calendar: Calendar, day: dt.date, rules: OptionRules) -> dt.datetime:
         """The report's release."""

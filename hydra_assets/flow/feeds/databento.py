@@ -1,7 +1,7 @@
 """The feed of Databento: from its history to the raw tables of futures and options."""
 
 import datetime as dt
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -171,15 +171,17 @@ class DatabentoFeed(Feed[DatabentoSource, DatabentoPlan, DatabentoFetched]):
         return fetched
 
     def batches(self, fetched: DatabentoFetched, lake: ParquetLake) -> Iterator[Batch]:
-        """The rows by market, range of days and month. A correction of a month that was not asked for captures no day."""
+        """The rows by market, range of days and month, without refused days. A correction of another month captures no day."""
         for plan, payloads in fetched.answers:
             for wanted, payload in zip(plan.ranges, payloads, strict=True):
                 parsed = parse(plan, wanted, payload, lake)
                 fetched.count(parsed)
-                if parsed.refusal:
-                    fetched.refused.append(f"{plan.request(wanted)}: {parsed.refusal}")
-                else:
-                    yield from _batches(plan, wanted, payload, parsed.table)
+                refused = parsed.refused & set(wanted.days)
+                if refused:
+                    why = parsed.refusal(refused)
+                    fetched.refused.append(f"{plan.request(wanted)}: {why}")
+                    plan.refuse(wanted, refused, why)
+                yield from _batches(plan, wanted, payload, parsed.table, without=refused)
 
     def complete_at(self, table: Table, calendar: Calendar, day: dt.date, rules: OptionRules) -> dt.datetime:
         """The instant of a day's completeness by its schema; see `databento_plan.complete_at`."""
@@ -329,17 +331,31 @@ def _once(source: DatabentoSource, request: Request, *, seen_since: dt.date) -> 
         return source.fetch_once(request, seen_since=seen_since)
 
 
-def _batches(plan: DatabentoPlan, wanted: DayRange, payload: Payload, rows: pa.Table) -> Iterator[Batch]:
+def _batches(plan: DatabentoPlan, wanted: DayRange, payload: Payload, rows: pa.Table, *, without: Collection[dt.date]) -> Iterator[Batch]:
+    """The answer's rows by month; in parts where days are left out, so that each look covers only days that it holds."""
     request = plan.request(wanted)
-    for month in sorted({Month.of(day) for day in wanted.days} | _months_of(rows)):
-        days = {day: wanted.changed[day] for day in wanted.days if Month.of(day) == month}
-        # No requested day lies in this month: log an empty range.
+    months = sorted({Month.of(day) for day in wanted.days} | _months_of(rows))
+    parts = [(each, *span) for each in months for span in _spans(each, without)]
+    for month, first_day, last_day in parts:
+        days = {day: wanted.changed[day] for day in wanted.days if first_day <= day <= last_day}
+        part = rows_between(rows, first_day, last_day)
+        if without and not days and not part.num_rows:
+            continue
+        # No requested day lies in this month or part: log an empty range.
         first, last = (min(days), max(days)) if days else (month.first, month.first - dt.timedelta(1))
         # A stamped table's answer holds only what was stamped before the request's end.
         until = request.end if plan.table.stamps == "vendor" else None
         look = Look(plan.table.source, first, last, (request.symbols,), payload.seen_at, until)
         captured = Captured(days, payload.seen_at, {day: plan.status(day) for day in days}) if days else None
-        yield Batch(plan.table, plan.market.symbol, month, rows_between(rows, month.first, month.last), look, captured=captured)
+        yield Batch(plan.table, plan.market.symbol, month, part, look, captured=captured)
+
+
+def _spans(month: Month, without: Collection[dt.date]) -> list[tuple[dt.date, dt.date]]:
+    """First and last days of the parts of *month* between the days *without*."""
+    breaks = sorted(day for day in without if month.first <= day <= month.last)
+    starts = [month.first, *(day + dt.timedelta(1) for day in breaks)]
+    ends = [*(day - dt.timedelta(1) for day in breaks), month.last]
+    return [(start, end) for start, end in zip(starts, ends, strict=True) if start <= end]
 
 
 def _months_of(table: pa.Table) -> set[Month]:

@@ -9,7 +9,7 @@ is kept whatever becomes of the next. A captured day is asked for again only whe
 
 import dataclasses
 import datetime as dt
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 
@@ -124,6 +124,10 @@ class DatabentoPlan(Plan):
         """Take a range out of the plan; days of it that are not held become gaps, for the reason *why*."""
         wanted = self.ranges.pop(place)
         self.gaps.update({} if wanted.again else dict.fromkeys(wanted.days, why))
+
+    def refuse(self, wanted: DayRange, days: Collection[dt.date], why: str) -> None:
+        """Make gaps of refused *days* of a range, for the reason *why*; those held before stay as they are."""
+        self.gaps.update({} if wanted.again else {day: f"refused: {why}" for day in wanted.days if day in days})
 
     def request(self, wanted: DayRange) -> Request:
         """The one request of *wanted*."""

@@ -67,7 +67,7 @@ class Rudeness:
     no_expiration: bool = _switch("one definition a year has no expiration")
 
     # Bars and quotes
-    long_hours: bool = _switch("until 2014-10-26 (grains: 2013-04-07) a UTC day's bar holds the evening of the next session")
+    long_hours: bool = _switch("until 2014-10-26 (grains: 2013-04-07; energy: ever) a UTC day's bar holds the evening of the next session")
     grain_clock: bool = _switch("grains are quoted until 13:20 and settle on 13:15 Chicago, quarter of an hour after 13:00")
 
     # The CFTC

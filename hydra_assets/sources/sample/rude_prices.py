@@ -17,11 +17,11 @@ _POLITE_CUT = dt.time(13)
 
 
 def long_hours(rows: np.ndarray, product: Product) -> np.ndarray:
-    """Bars that end with the evening of the next session, and some Sundays' bars of grains."""
+    """Bars that end with the evening of the next session; some Sundays' bars of grains, and every Sunday's of energy."""
     received, sundays = product.received(rows), []
     owner, rows = product.owners(rows, received), rows.copy()
     until = number_of(GRAIN_HOURS if product.is_grain else LIVESTOCK_HOURS)
-    for i in np.flatnonzero((owner >= 0) & (received < until)).tolist():
+    for i in np.flatnonzero((owner >= 0) & (product.is_energy | (received < until))).tolist():
         contract, day = product.curve.contracts[owner[i]], date_of(received[i])
         following = product.curve.calendar.next_session(day)
         if following > contract.last_day:
@@ -34,7 +34,7 @@ def long_hours(rows: np.ndarray, product: Product) -> np.ndarray:
         evening["volume"] = max(1, round(volume * EVENING))
         sunday = following - dt.timedelta(1)
         if sunday.weekday() == 6:  # the evening of the next session is Sunday's
-            if product.is_grain and chance(SUNDAYS, "sunday bar", product.curve.market.symbol, sunday):
+            if product.is_energy or (product.is_grain and chance(SUNDAYS, "sunday bar", product.curve.market.symbol, sunday)):
                 evening["ts_event"] = midnight(sunday)
                 sundays.append(evening)
             continue

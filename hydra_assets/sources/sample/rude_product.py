@@ -29,6 +29,11 @@ class Product:
         """Whether it is listed at the CBOT, whose hours differ."""
         return self.curve.market.exchange == "CBOT"
 
+    @property
+    def is_energy(self) -> bool:
+        """Whether it is listed at NYMEX, whose sessions begin at 18:00 New York of the day before, in every year."""
+        return self.curve.market.exchange == "NYMEX"
+
     def owners(self, records: np.ndarray, days: np.ndarray) -> np.ndarray:
         """
         Place in `Curve.contracts` of the future that each record is of, or whose option it is; -1 for spreads and combinations.
