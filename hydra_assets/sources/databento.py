@@ -66,6 +66,7 @@ class DatabentoSource:
         self._batch_above = batch_above
         self._jobs = BatchJobs(self._client, self.folder, ledger, self._limits, now=lambda: self._now(), sleep=sleep)
         self._free_answers: dict[Any, Any] = {}  # each asked for once as long as this source is open
+        self._prepared: dict[Request, Quote] = {}  # prices of answers, and of jobs submitted, that are not fetched yet
 
     # ---------------------------------------------------------------- free of charge
 
@@ -109,6 +110,23 @@ class DatabentoSource:
 
     # ---------------------------------------------------------------- paid
 
+    def prepare(self, request: Request, *, seen_since: dt.date = dt.date.min) -> None:
+        """
+        Submit *request*, which is fetched later, where its answer is a batch job: so that the vendor works on several at once.
+
+        Nothing is done where it is small, paid for, or submitted before.
+
+        Raises:
+            BudgetError: over budget. VendorError: as `fetch_once`, which raises it again at its turn.
+        """
+        asked = request.arguments()
+        if self._batch_above is None or request in self._prepared or self.ledger.paid_for(asked, seen_since=seen_since) is not None:
+            return
+        if self.ledger.unjudged(asked, seen_since=seen_since) is None:
+            quote = self._prepared.setdefault(request, self.quote(request))
+            if quote.size > self._batch_above:
+                self._jobs.submit(request, quote, self._budget)
+
     def fetch(self, request: Request, *, seen_since: dt.date = dt.date.min) -> Payload:
         """`fetch_once`, asked again after transient faults."""
         return with_retries(lambda: self.fetch_once(request, seen_since=seen_since), max_attempts=self.max_attempts)
@@ -132,11 +150,12 @@ class DatabentoSource:
             submitted = dataclasses.replace(request, start=job.start, end=job.end)
             job = job if job.id else self._jobs.find(job, submitted)
             if job is not None:
-                return self._downloaded(job, submitted, usd=0.0)
+                prepared = self._prepared.pop(request, None)
+                return self._downloaded(job, submitted, usd=prepared.usd if prepared else 0.0)
         left = self.ledger.unjudged(asked, seen_since=seen_since)
         if left is not None and self._path(left.sha256).exists():
             return self._judged(left.number, left.sha256, request, left.records, 0.0, [])
-        quote = self.quote(request)
+        quote = self._prepared.pop(request, None) or self.quote(request)
         self.report(f"{request}: asking for {quote.records:,} records, {quote.size / 1e6:,.1f} MB")
         if self._batch_above is not None and quote.size > self._batch_above:
             return self._downloaded(self._jobs.submit(request, quote, self._budget), request, usd=quote.usd)

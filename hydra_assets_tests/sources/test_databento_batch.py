@@ -7,11 +7,13 @@ import pytest
 
 from hydra_assets.core.months import Month
 from hydra_assets.errors import BudgetError, VendorContentError, VendorRefusedError, VendorUnavailableError
+from hydra_assets.flow.feeds.databento import DATABENTO
 from hydra_assets.flow.feeds.databento_plan import plan_of, quote_plan
-from hydra_assets.sources.databento_batch import LISTED_WITHIN
+from hydra_assets.sources.databento_batch import LISTED_WITHIN, BatchJobs
 from hydra_assets.sources.databento_client import Limits
 from hydra_assets.sources.ledger import Budget, Ledger
 from hydra_assets_tests.support.databento_vendor import HE, request, source
+from hydra_assets_tests.support.databento_vendor import vendor as vendor_of_tests
 from hydra_assets_tests.support.rude_vendor import NOW, real_client, serving
 
 PATIENT = Limits(connect_timeout_s=2.0, read_timeout_s=30.0, deadline_s=60.0)
@@ -169,6 +171,46 @@ def test_a_job_for_more_days_serves_the_fewer(tmp_path, lake):
             assert len(jobs(vendor)) == 1
             # A day that the vendor has changed since is no part of what was submitted before.
             assert second.ledger.paid_for(plan.request(plan.ranges[0]).arguments(), seen_since=NOW.date() + dt.timedelta(1)) is None
+
+
+HALF_YEAR = [Month(2025, month) for month in range(1, 7)]
+
+
+def test_the_vendor_prepares_four_jobs_at_once_and_each_is_paid_once(tmp_path, lake, monkeypatch):
+    under_way, download = [], BatchJobs.download
+
+    def counted(self, *words):
+        under_way.append(sum(row["state"] == "asked" for row in self._ledger.requests()))
+        return download(self, *words)
+
+    monkeypatch.setattr(BatchJobs, "download", counted)
+    with serving("slow_jobs", markets={"HE": HE}) as vendor, asking(vendor, tmp_path) as buyer:
+        plan = plan_of(buyer, lake, "futures_definitions", HE, HALF_YEAR, NOW.date())
+        ((_, payloads),) = DATABENTO.fetch(buyer, [plan], once=True).answers
+        assert under_way == [4, 4, 4, 3, 2, 1]
+        assert [row["state"] for row in buyer.ledger.requests()] == ["kept"] * 6
+        assert len(jobs(vendor)) == 6
+        assert sum(payload.usd for payload in payloads) == pytest.approx(buyer.ledger.spent())
+        assert len({payload.sha256 for payload in payloads}) == 6
+
+
+def test_a_budget_that_ends_among_the_jobs_leaves_the_later_months_out(tmp_path, lake):
+    with serving(markets={"HE": HE}) as vendor, asking(vendor, tmp_path) as rich:
+        plan = plan_of(rich, lake, "futures_definitions", HE, HALF_YEAR, NOW.date())
+        first, second = (rich.quote(plan.request(wanted)).usd for wanted in plan.ranges[:2])
+        with asking(vendor, tmp_path / "poor", budget=Budget("poor", run_usd=first + second / 2)) as poor:
+            fetched = DATABENTO.fetch(poor, [plan], once=True)
+            assert {Month.of(day) for day in plan.gaps} == set(HALF_YEAR[1:])
+            assert len(fetched.over_budget) == 1
+            assert poor.ledger.spent() == pytest.approx(first)
+        assert len(jobs(vendor)) == 1
+
+
+def test_small_answers_are_priced_once(tmp_path, lake):
+    with vendor_of_tests(NOW, {"HE": HE}) as vendor, asking(vendor, tmp_path, batch_above=10**9) as buyer:
+        plan = plan_of(buyer, lake, "futures_definitions", HE, HALF_YEAR, NOW.date())
+        DATABENTO.fetch(buyer, [plan], once=True)
+        assert (vendor.asked.count("metadata.get_cost"), vendor.paid()) == (6, 6)
 
 
 def test_over_a_budget_no_job_is_submitted(tmp_path):

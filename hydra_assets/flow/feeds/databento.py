@@ -1,5 +1,6 @@
 """The feed of Databento: from its history to the raw tables of futures and options."""
 
+import contextlib
 import datetime as dt
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
@@ -19,7 +20,7 @@ from hydra_assets.core.rows import rows_between
 from hydra_assets.core.tables.futures import FUTURES_DEFINITIONS, FUTURES_STATISTICS
 from hydra_assets.core.tables.registry import TABLES
 from hydra_assets.core.tables.table import Table
-from hydra_assets.errors import BrokenOffError, BudgetError, LiveLicenceError, RequestRefusedError, VendorContentError
+from hydra_assets.errors import BrokenOffError, BudgetError, LiveLicenceError, RequestRefusedError, VendorContentError, VendorError
 from hydra_assets.flow.batch import Batch, Captured
 from hydra_assets.flow.feed import CoverageDay, Due, Fact, Feed, Fetched
 from hydra_assets.flow.feeds.databento_plan import SCHEMAS, DatabentoPlan, DayRange, complete_at, plan_of
@@ -39,6 +40,7 @@ from hydra_assets.storage.capture import Look
 from hydra_assets.storage.lake import ParquetLake
 
 _DEFINED_BEFORE = dt.timedelta(10)
+JOBS_AT_ONCE = 4  # batch jobs that the vendor is given to prepare; each is downloaded at its turn
 
 
 @dataclass(frozen=True)
@@ -302,6 +304,8 @@ def _answers(source: DatabentoSource, plan: DatabentoPlan, fetched: DatabentoFet
             if poor is not None and source.ledger.paid_for(request.arguments(), seen_since=wanted.seen_since) is None:
                 plan.leave_out(len(answers), f"over budget: {poor}")
             else:
+                if poor is None:
+                    _prepare(source, plan, len(answers))
                 answers.append(ask(source, request, seen_since=wanted.seen_since))
         except LiveLicenceError as licence:
             why = f"data after {licence.after:%Y-%m-%d %H:%MZ} need a live licence until they are history"
@@ -320,6 +324,13 @@ def _answers(source: DatabentoSource, plan: DatabentoPlan, fetched: DatabentoFet
     fetched.over_budget += [str(poor)] if poor is not None else []
     fetched.refused += refused
     return answers
+
+
+def _prepare(source: DatabentoSource, plan: DatabentoPlan, place: int) -> None:
+    """Submit the batch jobs among the next ranges, in order; what goes wrong is met again, and dealt with, at the range's own turn."""
+    with contextlib.suppress(VendorError):
+        for wanted in plan.ranges[place : place + JOBS_AT_ONCE]:
+            source.prepare(plan.request(wanted), seen_since=wanted.seen_since)
 
 
 def _once(source: DatabentoSource, request: Request, *, seen_since: dt.date) -> Payload:
