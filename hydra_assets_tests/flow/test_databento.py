@@ -231,15 +231,19 @@ def test_an_answer_shorter_than_announced_is_kept_and_accepted_when_it_comes_twi
 
 def test_a_count_a_thousandth_too_high_is_no_fault(tmp_path, monkeypatch):
     """metadata.get_record_count: "may not be accurate ..., potentially over-reporting"."""
-    real = DatabentoSource.quote
-    monkeypatch.setattr(
-        DatabentoSource,
-        "quote",
-        lambda self, wanted: dataclasses.replace(real(self, wanted), records=int(real(self, wanted).records * 1.0009)),
-    )
-    wide = dataclasses.replace(request(), schema="statistics")
+    real, announced = DatabentoSource.quote, []
+
+    def too_many(self, wanted):
+        quote = real(self, wanted)
+        announced.append((quote.records, int(quote.records * 1.0009)))
+        return dataclasses.replace(quote, records=announced[-1][1])
+
+    monkeypatch.setattr(DatabentoSource, "quote", too_many)
+    wide = dataclasses.replace(request(), start=at("2025-08-01"))
     with vendor() as running, source(running.url, tmp_path) as asking:
         assert asking.fetch_once(wide).usd > 0
+        ((came, told),) = announced
+        assert came < told
         assert running.paid() == 1
 
 
