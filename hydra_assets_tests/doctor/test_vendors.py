@@ -26,6 +26,7 @@ from hydra_assets.doctor.vendors import Probe, examine_vendors
 from hydra_assets.doctor.vendors_free import read_cftc
 from hydra_assets.errors import ConfigError
 from hydra_assets.flow.feeds.databento import DATABENTO
+from hydra_assets.sources import quarantine
 from hydra_assets.sources.ledger import Ledger
 from hydra_assets.sources.sample.databento import SAMPLE_KEY
 from hydra_assets_tests.support.rude_vendor import NOW, serving
@@ -198,12 +199,19 @@ def test_an_answer_that_does_not_arrive_names_its_setting(name, start, look):
     assert all(remedy in reading.remedy for reading in wrong)
 
 
-def test_a_refused_answer_is_wrong_and_says_of_what(start, look):
+def test_a_bad_record_costs_itself_and_what_hangs_on_it(start, look):
     page = look(start("no_expiration"), day=D(2026, 3, 2))
     assert {reading.verdict for reading in found(page, "1 no expiration")} == {"look"}
+    assert {reading.verdict for reading in found(page, "no definition of it in the lake")} == {"look"}
+    assert [reading.message for reading in page.readings if reading.verdict == "wrong"] == []
+
+
+def test_a_refused_answer_is_wrong_and_says_of_what(start, look, monkeypatch):
+    monkeypatch.setattr(quarantine, "MAX_QUARANTINED_SHARE", 0.01)
+    page = look(start("no_expiration"), day=D(2026, 3, 2))
     (wrong,) = [reading for reading in page.readings if reading.verdict == "wrong"]
     assert wrong.name == "futures_statistics"
-    assert "records are unusable" in wrong.message
+    assert "4 of 52 records of 2026-03-02 are unusable" in wrong.message
     assert "no definition of it in the lake" in wrong.message
 
 

@@ -289,7 +289,7 @@ def test_a_late_figure_of_a_day_before_the_answer_is_no_lost_record_where_nothin
     late = crafted("statistics", start=ns(at("2025-12-02 13:00")))
     own = crafted("statistics", start=ns(at("2025-12-01 13:00")))
     named = crafted("statistics", mappings=[mapped("HEZ5 C8400", 5)], start=ns(at("2025-12-02 13:00")))
-    assert unknown(late, known, np.array([5]), day) == (1, [])
+    assert unknown(late, known, np.array([5]), day) == (1, {})
     assert len(unknown(own, known, np.array([5]), day)[1]) == 1
     assert len(unknown(named, known, np.array([5]), day)[1]) == 1
 
