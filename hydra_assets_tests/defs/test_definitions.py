@@ -72,7 +72,7 @@ def steps():
 
 @pytest.mark.parametrize(("table", "check", "beside"), BESIDE)
 def test_a_check_of_two_tables_waits_for_both(table, check, beside, steps):
-    """Where the other table is tried again, the check comes after the last try, and not before its rows are held."""
+    """The check comes after the last try of either table, and not before the rows of both are held."""
     assert {table, beside} <= steps[f"{table}_{check}"]
 
 

@@ -203,7 +203,7 @@ def test_a_batch_job_that_has_expired_costs_its_own_month_until_the_next_run(tmp
             keep(batch, lake, asking.ledger)
         assert {Month.of(day) for day in asking.ledger.captured(table, "HE")} == {QUARTER[0]}
         assert {Month.of(day) for day in plan.gaps} == {QUARTER[1]}
-        assert "the next run buys it again" in fetched.refusal
+        assert "the next run submits and pays it again" in fetched.refusal
         lay(asking, lake, table, QUARTER[:2], LATER, once=True)
         assert {Month.of(day) for day in asking.ledger.captured(table, "HE")} == set(QUARTER[:2])
         assert [row["state"] for row in asking.ledger.requests()] == ["failed", "kept", "failed", "kept"]
