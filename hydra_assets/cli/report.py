@@ -15,6 +15,9 @@ def report(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="The file to write. Default: MARKET-INSTANT.html in this folder.", dir_okay=False)
     ] = None,
+    pictures: Annotated[
+        Path | None, typer.Option("--pictures", help="A folder for the pictures alone, as SVG files; no page is written.", file_okay=False)
+    ] = None,
     world: WorldOption = None,
 ) -> None:
     """
@@ -26,11 +29,16 @@ def report(
     from hydra_assets.desk import open as open_desk
     from hydra_assets.host.verdicts import newest_verdicts
     from hydra_assets.report.page import render
+    from hydra_assets.report.pictures import save_pictures
 
     when = when_of(at)
     with open_desk(world) as desk:
         desk.config.market(market)
         with console.status(f"reading {market} as known at {instant(when)} ..."):
+            if pictures is not None:
+                for file in save_pictures(desk, market, when, pictures):
+                    console.print(file, soft_wrap=True, highlight=False)
+                return
             page = render(desk, market, when, newest_verdicts(desk.home, market))
     target = output or Path(f"{market}-{when:%Y%m%dT%H%M}.html")
     target.write_text(page, encoding="utf-8")

@@ -1,11 +1,15 @@
 """Descriptions of the tables in the UI: owner, origin, columns, freshness, and how to read them."""
 
+from collections.abc import Sequence
+
 import dagster as dg
 
-from hydra_assets.core.tables.registry import TABLES
+from hydra_assets.core.feature import Feature
+from hydra_assets.core.tables.registry import FEATURE_TABLES, TABLES
 from hydra_assets.core.tables.table import Table
 from hydra_assets.defs.columns import column_schema
 from hydra_assets.defs.freshness import policy_of
+from hydra_assets.features import of_family
 
 OWNERS = ["team:desk"]
 _STAMPS = {
@@ -33,11 +37,39 @@ def documented(spec: dg.AssetSpec, *, world: str, home: str) -> dg.AssetSpec:
             "home": dg.MetadataValue.path(home),
             "dagster/column_schema": column_schema(table),
             "dagster/table_name": table.name,
+            "desk_page": dg.MetadataValue.md("[every market as known at an instant](/desk)"),
+            **_features(table),
         },
         owners=OWNERS,
-        tags={"world": world, "stamps": table.stamps, "cadence": table.cadence},
+        tags={"world": world, "stamps": table.stamps, "cadence": table.cadence, **{f"feature/{f.name}": "" for f in _features_of(table)}},
         kinds=_kinds(table, world),
     ).replace_attributes(description=_description(table, spec.description), freshness_policy=policy_of(table))
+
+
+def _features_of(table: Table) -> Sequence[Feature]:
+    """The features that *table* holds; none for a table of another group."""
+    return next((of_family(family) for family, holder in FEATURE_TABLES.items() if holder is table), ())
+
+
+def _features(table: Table) -> dict[str, dg.MetadataValue]:
+    """The features of a table with unit, windows, formula and source; the tags let a search for a name find the table."""
+    features = _features_of(table)
+    if not features:
+        return {}
+    records = [
+        dg.TableRecord(
+            {
+                "feature": feature.name,
+                "unit": feature.unit,
+                "formula": feature.formula,
+                "windows": ", ".join(dict.fromkeys(f"{w.dataset} {w.first}..{w.last} {w.unit}" for w in feature.windows)),
+                "source": feature.source,
+                "available": feature.availability,
+            }
+        )
+        for feature in features
+    ]
+    return {"features": dg.MetadataValue.table(records)}
 
 
 def _kinds(table: Table, world: str) -> set[str]:

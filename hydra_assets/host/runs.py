@@ -103,6 +103,8 @@ class MarketRun:
             # The daemon cannot retry a run of this process: it does not know its code. The next command goes on instead.
             "dagster/max_retries": "0",
             "hydra/command": "backfill",
+            "hydra/market": self._market,
+            "hydra/months": str(self._months[0]) if len(self._months) == 1 else f"{self._months[0]}..{self._months[-1]}",
             **self._tags,
         }
         quiet = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}

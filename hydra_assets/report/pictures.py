@@ -3,8 +3,9 @@
 import base64
 import datetime as dt
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -52,28 +53,39 @@ class Picture:
 
 def pictures(desk: Desk, market: str, at: dt.datetime) -> list[Picture]:
     """All pictures of *market* that have something to show, drawn from rows as known at *at*."""
-    draws: list[tuple[Callable[[Desk, str, dt.datetime], Plot | None], str]] = [
-        (_curve, "The newest settlement of every contract."),
-        (_smiles, "The newest fitted smiles with their quotes, and the densities that they imply."),
-        (_positioning, "Solid lines step where a report became known; dotted ones where its day lay."),
-        (_naive, "Shaded: the join by day used a number that nobody had yet."),
-        (_rolls, "The adjusted past is that of the instant; later rolls cannot move it."),
-        (_carry, "Slope of the curve, and the front contract against cash where an index is held."),
-        (_volatility, "Volatility at the forward at constant maturities."),
-        (_coverage, "The usual quality of each table's rows by session; red where rows were due and none was known."),
-    ]
     found = []
-    for draw, caption in draws:
+    for draw, caption in DRAWN:
         plot = draw(desk, market, at)
         if plot is not None:
-            found.append(Picture(plot.name, caption, _svg(plot)))
+            found.append(Picture(plot.name, caption, _address(plot)))
     return found
 
 
-def _svg(plot: Plot) -> str:
+def save_pictures(desk: Desk, market: str, at: dt.datetime, folder: Path) -> list[Path]:
+    """Write each picture of *market* as known at *at* into *folder*, as an SVG on white; the files."""
+    folder.mkdir(parents=True, exist_ok=True)
+    found = []
+    for draw, _ in DRAWN:
+        plot = draw(desk, market, at)
+        if plot is not None:
+            found.append(folder / f"{market}-{plot.name}.svg")
+            found[-1].write_bytes(_svg(plot, transparent=False))
+    return found
+
+
+def _svg(plot: Plot, *, transparent: bool) -> bytes:
+    from matplotlib import rc_context
+
     body = io.BytesIO()
-    plot.figure.savefig(body, format="svg", transparent=True, metadata={"Date": None})
-    return f"data:image/svg+xml;base64,{base64.b64encode(body.getvalue()).decode()}"
+    # Text stays text: half the bytes, and a reader can search it. Without a salt and a date two drawings are equal to the byte.
+    with rc_context({"svg.fonttype": "none", "svg.hashsalt": plot.name, "font.family": "sans-serif"}):
+        plot.figure.savefig(body, format="svg", transparent=transparent, metadata={"Date": None})
+    return body.getvalue()
+
+
+def _address(plot: Plot) -> str:
+    body = _svg(plot, transparent=True)
+    return f"data:image/svg+xml;base64,{base64.b64encode(body).decode()}"
 
 
 def _known(desk: Desk, table: Table, market: str, at: dt.datetime, reach: dt.timedelta) -> pa.Table:
@@ -157,3 +169,15 @@ def _due(desk: Desk, table: Table, market: str, days: list[dt.date], at: dt.date
         releases = load_release_calendar()
         due = {day for day in due if releases.release(day).available_at <= at}
     return {day for day in due if day >= since} - desk.lake.unpublished(table.name, market, days[0], days[-1])
+
+
+DRAWN: Sequence[tuple[Callable[[Desk, str, dt.datetime], Plot | None], str]] = (
+    (_curve, "The newest settlement of every contract."),
+    (_smiles, "The newest fitted smiles with their quotes, and the densities that they imply."),
+    (_positioning, "Solid lines step where a report became known; dotted ones where its day lay."),
+    (_naive, "Shaded: the join by day used a number that nobody had yet."),
+    (_rolls, "The adjusted past is that of the instant; later rolls cannot move it."),
+    (_carry, "Slope of the curve, and the front contract against cash where an index is held."),
+    (_volatility, "Volatility at the forward at constant maturities."),
+    (_coverage, "The usual quality of each table's rows by session; red where rows were due and none was known."),
+)

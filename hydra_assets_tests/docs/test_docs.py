@@ -96,6 +96,13 @@ def test_a_newcomers_commands_in_the_readme_find_their_program():
     assert [command for command in shown if not command.startswith("uv run ")] == []
 
 
+def test_every_picture_of_a_page_is_there_and_no_other():
+    folder = ROOT / "docs" / "pages" / "pictures"
+    shown = {Path(name).name for text in TEXT.values() for name in re.findall(r"!\[[^]]*]\(([^)]+\.svg)\)", text)}
+    assert shown == {file.name for file in folder.iterdir()}
+    assert sum(file.stat().st_size for file in folder.iterdir()) < 300_000
+
+
 def test_the_catalogue_page_is_what_the_code_declares():
     page = (ROOT / "docs" / "features.md").read_text(encoding="utf-8")
     assert page == catalogue(ALL)

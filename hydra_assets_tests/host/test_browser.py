@@ -105,4 +105,12 @@ def test_a_first_time_user_makes_months_and_reads_them():
         page.get_by_text("Contracts held long by managed money.").wait_for()
         page.goto(f"{url}/automation")
         page.get_by_text("after_settlement").wait_for()
+
+        page.goto(f"{url}/desk/HE?at=2025-11-18T18:00Z")
+        page.get_by_text("140,103").first.wait_for()
+        drawn = page.locator("figure img")
+        assert drawn.count() >= 3
+        assert drawn.evaluate_all("images => images.every(image => image.complete && image.naturalWidth > 500)")
+        page.goto(f"{url}/assets/cot_features?view=overview")
+        page.get_by_text("feature/cot_mm_net", exact=True).first.wait_for()
     assert said == []

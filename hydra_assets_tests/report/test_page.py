@@ -7,8 +7,10 @@ import re
 import numpy as np
 import pyarrow as pa
 import pytest
+from typer.testing import CliRunner
 
 import hydra_assets
+from hydra_assets.cli.main import app
 from hydra_assets.core.calendar import DEFAULT_CALENDAR
 from hydra_assets.core.feature import Feature, Window
 from hydra_assets.errors import ConfigError, InvalidTimeError
@@ -17,7 +19,7 @@ from hydra_assets.host.desk_pages import DeskPages
 from hydra_assets.plots.coverage import coverage_heat_map
 from hydra_assets.plots.naive import naive_beside_honest
 from hydra_assets.report.page import VerdictLine, render
-from hydra_assets.report.pictures import _naive, pictures
+from hydra_assets.report.pictures import _naive, pictures, save_pictures
 from hydra_assets.report.state import state_at
 from hydra_assets_tests.conftest import at
 
@@ -61,6 +63,21 @@ def test_nothing_that_came_after_the_instant_is_drawn(cot_home):
     assert 144954.0 not in naive["early"]
     assert 144954.0 in naive["late"]
     assert late.rows[0]["used before they existed"] > early.rows[0]["used before they existed"] > 0
+
+
+def test_pictures_alone_are_files_and_the_same_each_time(cot_home, tmp_path):
+    with hydra_assets.open() as desk:
+        first, second = (save_pictures(desk, "HE", SHUTDOWN, tmp_path / name) for name in ("a", "b"))
+    assert [file.name for file in first] == ["HE-positioning.svg", "HE-naive.svg", "HE-coverage.svg"]
+    assert [file.read_bytes() for file in first] == [file.read_bytes() for file in second]
+
+
+def test_the_command_writes_one_file(cot_home, tmp_path):
+    target = tmp_path / "page.html"
+    done = CliRunner().invoke(app, ["report", "HE", "--at", "2025-11-18T18:00Z", "-o", str(target)])
+    assert done.exit_code == 0, done.output
+    assert "140,103" in target.read_text()
+    assert "page.html" in done.output
 
 
 def test_a_market_or_an_instant_that_cannot_be_is_refused(cot_home):
