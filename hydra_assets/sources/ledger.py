@@ -1,16 +1,17 @@
-"""The ledger: what was asked of a vendor that takes money, what it cost, what was kept, and which days are captured."""
+"""The ledger: what was asked of a vendor that takes money, what it cost, and what was kept."""
 
 import contextlib
 import datetime as dt
 import sqlite3
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from hydra_assets.core.instants import from_us, to_us
 from hydra_assets.errors import BudgetError
-from hydra_assets.sources.ledger_tables import AVAILABLE, DAYS, REQUESTS, LedgerFile
+from hydra_assets.sources.ledger_days import CapturedDays
+from hydra_assets.sources.ledger_tables import REQUESTS
 
 BUSY_S = 60.0
 # A request counts as spent until the vendor is known to have refused it: after a kill nobody knows.
@@ -80,22 +81,6 @@ class Job:
 
 
 @dataclass(frozen=True)
-class CapturedDay:
-    """
-    A day's table as last fetched.
-
-    Attributes:
-        last_modified: the vendor's date of its last change.
-        fetches: how often it was fetched.
-        status: the vendor's condition of the day, such as ``available`` or ``degraded``.
-    """
-
-    last_modified: dt.date
-    fetches: int
-    status: str = AVAILABLE
-
-
-@dataclass(frozen=True)
 class LedgerHealth:
     """
     Facts of a ledger that may be damaged or missing.
@@ -122,13 +107,11 @@ def ledger_health(path: Path) -> LedgerHealth | None:
     return LedgerHealth(count, "" if verdict == "ok" else verdict)
 
 
-class Ledger(LedgerFile):
-    """The ledger in the SQLite file *path*; shared by processes."""
+class Ledger(CapturedDays):
+    """Requests with their money, and the days captured, in the SQLite file *path*; shared by processes."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(path, BUSY_S)
-
-    # ---------------------------------------------------------------- money
 
     def reserve(
         self,
@@ -278,52 +261,6 @@ class Ledger(LedgerFile):
         """Every request, oldest first."""
         with self._reading(REQUESTS):
             return [dict(row) for row in self._db.execute("SELECT * FROM requests ORDER BY id")]
-
-    # ---------------------------------------------------------------- days
-
-    def captured(self, data_type: str, market: str) -> dict[dt.date, CapturedDay]:
-        """The days of a table that are in the lake."""
-        with self._reading(DAYS, data_type, market):
-            rows = self._db.execute(
-                "SELECT day, last_modified, fetches, status FROM days WHERE data_type = ? AND market = ?", (data_type, market)
-            ).fetchall()
-        return {
-            dt.date.fromisoformat(row["day"]): CapturedDay(dt.date.fromisoformat(row["last_modified"]), row["fetches"], row["status"])
-            for row in rows
-        }
-
-    def capture(
-        self,
-        data_type: str,
-        market: str,
-        days: Iterable[tuple[dt.date, dt.date]],
-        now: dt.datetime,
-        *,
-        statuses: Mapping[dt.date, str] | None = None,
-    ) -> None:
-        """
-        Note that days are in the lake.
-
-        Args:
-            data_type: their table.
-            market: their market.
-            days: each with the vendor's own date of its last change.
-            now: when they were captured.
-            statuses: the vendor's condition of days that are not ``available``.
-        """
-        stamp = now.astimezone(dt.UTC).isoformat()
-        with self._writing():
-            self._seals.verify(self._db, DAYS, data_type, market)
-            self._db.executemany(
-                "INSERT INTO days(data_type, market, day, last_modified, fetches, captured_at, status) VALUES(?, ?, ?, ?, 1, ?, ?)"
-                " ON CONFLICT(data_type, market, day) DO UPDATE SET last_modified = excluded.last_modified, fetches = fetches + 1,"
-                " captured_at = excluded.captured_at, status = excluded.status",
-                [
-                    (data_type, market, day.isoformat(), changed.isoformat(), stamp, (statuses or {}).get(day, AVAILABLE))
-                    for day, changed in days
-                ],
-            )
-            self._seals.renew(self._db, DAYS, data_type, market)
 
     # ---------------------------------------------------------------- inside
 

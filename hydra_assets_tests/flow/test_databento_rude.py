@@ -92,6 +92,13 @@ def test_a_refusal_that_leaves_nothing_out_is_a_refusal(tmp_path, lake):
         assert running.paid() == 1
 
 
+def test_months_before_the_history_are_gaps_where_an_empty_range_is_refused(tmp_path, lake):
+    with serving("empty_ranges", markets={"HE": HE}) as running, patient_source(running.url, tmp_path) as asking:
+        plan = plan_of(asking, lake, "futures_bars", HE, [Month(2010, 1), Month(2010, 5)], D(2026, 1, 15))
+        assert (plan.ranges, len(plan.gaps)) == ([], 39)
+        assert set(plan.gaps.values()) == {"the vendor's history begins 2010-06-07"}
+
+
 # ---------------------------------------------------------------- budgets, and days that are asked for again
 
 QUARTER = [Month(2025, 7), Month(2025, 8), Month(2025, 9)]

@@ -23,7 +23,8 @@ from hydra_assets.flow.feed import Plan
 from hydra_assets.sources.databento import DatabentoSource
 from hydra_assets.sources.databento_options import FROM
 from hydra_assets.sources.databento_request import Condition, Quote, Request
-from hydra_assets.sources.ledger import CapturedDay, Ledger
+from hydra_assets.sources.ledger import Ledger
+from hydra_assets.sources.ledger_days import CapturedDay
 from hydra_assets.sources.ledger_tables import AVAILABLE
 from hydra_assets.storage.lake import ParquetLake
 
