@@ -58,6 +58,13 @@ class OptionSettings:
 
 
 @dataclass(frozen=True)
+class CashSettings:
+    """Settings of the cash index: whether it counts hogs sold by negotiated formula."""
+
+    negotiated_formula: bool
+
+
+@dataclass(frozen=True)
 class Severities:
     """Severity of each data quality check: ``WARN``, or ``ERROR``, which stops the tables downstream. Proofs always block."""
 
@@ -163,6 +170,7 @@ class Config:
     start_month: str
     thresholds: Thresholds
     options: OptionSettings
+    cash: CashSettings
     vendors: Mapping[str, Mapping[str, Any]]
     sample: SampleSettings
     checks: CheckSettings
@@ -198,6 +206,7 @@ class Config:
         limits = self.thresholds
         return OptionRules(
             **dataclasses.asdict(self.options),
+            **dataclasses.asdict(self.cash),
             min_oi=limits.min_oi,
             max_spread_pct=limits.max_spread_pct,
             min_liquid_strikes=limits.min_liquid_strikes,
@@ -421,9 +430,11 @@ def _typed(wanted: Any, value: Any, file: str, where: str) -> Any:
         return tuple(value)
     if wanted is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
-    if wanted == dt.date | None and value is None:
-        return None
-    wanted = dt.date if wanted == dt.date | None else wanted
+    for kind in (dt.date, str):
+        if wanted == kind | None:
+            if value is None:
+                return None
+            wanted = kind
     if wanted in (str, int, float, bool, dt.date) and (type(value) is not wanted):
         raise ConfigError(f"{file}: {where} must be {wanted.__name__}, not {value!r} ({type(value).__name__})")
     return value

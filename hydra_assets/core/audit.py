@@ -80,7 +80,8 @@ class Auditor:
         self._declared = {feature.name: feature for feature in features}
         units = {(window.dataset, window.unit) for feature in features for window in feature.windows}
         self._weekly = {name: _Prints(table) for name, table in inputs.items() if (name, "weeks") in units}
-        self._daily = DailyPrints({name: table for name, table in inputs.items() if (name, "sessions") in units}, calendar)
+        daily = {name for name, unit in units if unit != "weeks"}
+        self._daily = DailyPrints({name: table for name, table in inputs.items() if name in daily}, calendar)
 
     def early(self, rows: pa.Table) -> pa.Table:
         """EARLY of *rows*."""
@@ -104,7 +105,7 @@ class Auditor:
     def _reasons(self, feature: Feature | None, as_of: np.ndarray, available: np.ndarray, valued: np.ndarray) -> dict[int, str]:
         if feature is None:
             return dict.fromkeys(range(len(as_of)), "no such feature is declared")
-        if {window.unit for window in feature.windows} == {"sessions"}:
+        if "weeks" not in {window.unit for window in feature.windows}:
             return self._daily.reasons(feature, as_of, available, valued)
         rows = zip(as_of.tolist(), available.tolist(), valued.tolist(), strict=True)
         reasons = {place: _why_early(feature, *row, self._weekly) for place, row in enumerate(rows)}
@@ -134,7 +135,7 @@ def _why_early(feature: Feature, as_of: int, available: int, valued: bool, print
     arrived = False
     for window in feature.windows:
         if window.unit != "weeks":
-            return "windows of weeks and of sessions in one feature have no audit"
+            return "windows of weeks and of days in one feature have no audit"
         seen = prints.get(window.dataset)
         if seen is None:
             return f"the input {window.dataset} was not given"

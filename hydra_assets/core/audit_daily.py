@@ -1,4 +1,4 @@
-"""Prints of daily inputs as the audit sees them: when each session was first printed, and what arrived when; see `audit`."""
+"""Prints of daily inputs as the audit sees them: when each session or weekday was first printed, and what arrived when; see `audit`."""
 
 import datetime as dt
 from collections.abc import Mapping
@@ -13,12 +13,13 @@ from hydra_assets.core.feature import Feature, Window
 from hydra_assets.core.instants import DAY_US, EPOCH, iso
 
 NEVER = np.iinfo(np.int64).max
+_NO_ROWS = pa.table({name: pa.array([], pa.timestamp("us", tz="UTC")) for name in ("as_of", "available_at")})
 _CELLS = 4_000_000  # of rows and sessions looked at at once
 
 
 class DailyPrints:
     """
-    Prints by session, counting only rows that match a window's ``where``.
+    Prints by session, or by weekday where a window counts these; only rows that match the window's ``where`` count.
 
     Args:
         tables: data type to every vintage.
@@ -27,11 +28,11 @@ class DailyPrints:
 
     def __init__(self, tables: Mapping[str, pa.Table], calendar: Calendar) -> None:
         self._tables, self._calendar = tables, calendar
-        self._seen: dict[tuple[str, tuple[tuple[str, object], ...]], _Prints] = {}
+        self._seen: dict[tuple[str, str, tuple[tuple[str, object], ...]], _Prints] = {}
         days = [pc.min_max(table["as_of"]).as_py() for table in tables.values() if table.num_rows and "as_of" in table.column_names]
         low = min((d["min"].date() for d in days), default=EPOCH.date()) - dt.timedelta(14)
         high = max((d["max"].date() for d in days), default=EPOCH.date()) + dt.timedelta(14)
-        self._days = calendar.session_numbers(low, high)
+        self._axes = {"sessions": calendar.session_numbers(low, high), "weekdays": _weekdays(low, high)}
 
     def reasons(self, feature: Feature, as_of: np.ndarray, available: np.ndarray, valued: np.ndarray) -> dict[int, str]:
         """
@@ -48,25 +49,30 @@ class DailyPrints:
         """
         found: dict[int, str] = {}
         day = as_of // DAY_US
-        session = np.minimum(np.searchsorted(self._days, day), len(self._days) - 1)
-        for row in np.flatnonzero(self._days[session] != day).tolist():
-            found[row] = "that day is no session within reach of the inputs"
+        places = {}
+        for unit in dict.fromkeys(window.unit for window in feature.windows):
+            axis = self._axes[unit]
+            places[unit] = np.minimum(np.searchsorted(axis, day), len(axis) - 1)
+            for row in np.flatnonzero(axis[places[unit]] != day).tolist():
+                found.setdefault(row, f"that day is no {unit.removesuffix('s')} within reach of the inputs")
         for row in np.flatnonzero(available < as_of).tolist():
             found.setdefault(row, "it claims to be known before its own day")
         arrived, with_value = np.zeros(len(day), dtype=bool), np.flatnonzero(valued)
         for window in feature.windows:
-            if window.dataset not in self._tables:
+            is_optional = not window.required and window.at_least > 0  # its absence is a window too thin for a value
+            if window.dataset not in self._tables and not is_optional:
                 return {row: found.get(row, f"the input {window.dataset} was not given") for row in range(len(day))}
-            prints = self._prints(window)
+            prints, session = self._prints(window), places[window.unit]
             for offset in window.required:
                 first = prints.first_of(session + offset)
                 for row in np.flatnonzero(first > available).tolist():
                     printed = "was never printed" if first[row] == NEVER else f"was first printed {iso(int(first[row]))}"
-                    found.setdefault(row, f"{_named(window)} of {self._day(int(session[row]) + offset)} {printed}")
+                    found.setdefault(row, f"{_named(window)} of {self._day(window.unit, int(session[row]) + offset)} {printed}")
             known = prints.known(session[with_value], window, available[with_value])
             for row, n in zip(with_value.tolist(), known.tolist(), strict=True):
                 if n < window.at_least:
-                    found.setdefault(row, f"only {n} sessions of {_named(window)} were out in its window; a value needs {window.at_least}")
+                    few = f"only {n} {window.unit} of {_named(window)} were out in its window; a value needs {window.at_least}"
+                    found.setdefault(row, few)
             arrived |= prints.arrived(session, window, available)
             # Rows that arrived before the day began are known when it begins.
             arrived |= (available == as_of) & prints.arrived_before(session, window, available)
@@ -74,22 +80,24 @@ class DailyPrints:
             found.setdefault(row, "no input inside its windows arrived at that instant")
         return found
 
-    def _day(self, session: int) -> dt.date:
-        return EPOCH.date() + dt.timedelta(int(self._days[session]))
+    def _day(self, unit: str, place: int) -> dt.date:
+        return EPOCH.date() + dt.timedelta(int(self._axes[unit][place]))
 
     def _prints(self, window: Window) -> "_Prints":
-        key = (window.dataset, window.where)
+        key = (window.dataset, window.unit, window.where)
         if key not in self._seen:
-            table = self._tables[window.dataset]
-            for column, value in window.where:
+            table = self._tables.get(window.dataset, _NO_ROWS)
+            table = table if table.num_rows else _NO_ROWS  # one that was never written has no columns
+            for column, value in window.where if table.num_rows else ():
                 table = table.filter(pc.fill_null(pc.equal(table[column], pa.scalar(value, table.schema.field(column).type)), False))
             days, at = (utc_us(table[name]) for name in ("as_of", "available_at"))
-            session = np.searchsorted(self._days, days // DAY_US)
+            axis = self._axes[window.unit]
+            session = np.searchsorted(axis, days // DAY_US)
             if "is_final" in table.column_names and ("stat", "settlement") in window.where:
                 at = self._standing_from(table, session, at)
-            on = self._days[np.minimum(session, len(self._days) - 1)] == days // DAY_US
+            on = axis[np.minimum(session, len(axis) - 1)] == days // DAY_US
             value = table["value"].is_valid().to_numpy(zero_copy_only=False) if "value" in table.column_names else np.ones(len(at), bool)
-            first = np.full(len(self._days), NEVER)
+            first = np.full(len(axis), NEVER)
             np.minimum.at(first, session[on & value], at[on & value])
             self._seen[key] = _Prints(first, at[on], session[on])
         return self._seen[key]
@@ -98,14 +106,14 @@ class DailyPrints:
         """Instants from which settlements may stand: one that is not final only from noon of the next session on."""
         preliminary = pc.equal(table["is_final"], False).fill_null(False).to_numpy(zero_copy_only=False).astype(bool)
         answer = at.copy()
-        for row in np.flatnonzero(preliminary & (session < len(self._days))).tolist():
+        for row in np.flatnonzero(preliminary & (session < len(self._axes["sessions"]))).tolist():
             noon = self._noon(int(session[row]))
             answer[row] = max(int(at[row]), noon)
         return answer
 
     @cache  # noqa: B019  lives as long as the audit
     def _noon(self, session: int) -> int:
-        return round(self._calendar.prints_complete(self._day(session)).timestamp() * 1e6)
+        return round(self._calendar.prints_complete(self._day("sessions", session)).timestamp() * 1e6)
 
 
 class _Prints:
@@ -164,7 +172,13 @@ class _Prints:
 
 
 def _named(window: Window) -> str:
-    return " ".join([window.dataset, *(str(value) for column, value in window.where if column == "stat")])
+    return " ".join([window.dataset, *(str(value) for column, value in window.where if column in ("stat", "purchase_type"))])
+
+
+def _weekdays(low: dt.date, high: dt.date) -> np.ndarray:
+    """Mondays to Fridays from *low* to *high*, as days since 1970-01-01."""
+    days = np.arange((low - EPOCH.date()).days, (high - EPOCH.date()).days + 1)
+    return days[(days + 3) % 7 < 5]
 
 
 def utc_us(column: pa.ChunkedArray) -> np.ndarray:

@@ -16,7 +16,7 @@ class Window:
         dataset: the input's data type.
         first: earliest offset, included; 0 is the period of ``as_of`` itself, negative before it.
         last: latest offset, included.
-        unit: ``weeks`` are ISO weeks; ``sessions`` are exchange days.
+        unit: ``weeks`` are ISO weeks; ``sessions`` are exchange days; ``weekdays`` are Mondays to Fridays, holidays too.
         required: offsets without which there is no value. A row needs offset 0 in any case, also for a null.
         at_least: periods of the window that a value needs.
         where: column and value of the rows that count, all of them; without it every row does.
@@ -25,7 +25,7 @@ class Window:
     dataset: str
     first: int
     last: int = 0
-    unit: Literal["weeks", "sessions"] = "weeks"
+    unit: Literal["weeks", "sessions", "weekdays"] = "weeks"
     required: tuple[int, ...] = (0,)
     at_least: int = 1
     where: tuple[tuple[str, object], ...] = ()
@@ -34,7 +34,7 @@ class Window:
 @dataclass(frozen=True)
 class Answer:
     """
-    One computed value of a weekly feature.
+    One computed value of a feature of the families ``cot`` and ``cash``.
 
     Attributes:
         value: finite, or NaN where the window is too thin or the formula has no answer.
@@ -73,6 +73,7 @@ class Feature:
         unit: unit of its values.
         function: its formula; what it is given and gives depends on the family.
             cot: input columns over the window, oldest first, NaN where a period has no row, to an `Answer`;
+            cash: the same of the columns of ``cash_index``, one row a weekday;
             futures: a `features.futures.panel.Panel` and sessions to `Values`;
             options: `features.options.surface_states.SurfaceStates` to `Values`;
             divergence: inputs, the feature itself and a `features.family.Request` to its rows.

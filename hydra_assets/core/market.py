@@ -39,6 +39,20 @@ class OptionRoot:
 
 
 @dataclass(frozen=True)
+class CashReport:
+    """
+    The report of a market's cash price.
+
+    Attributes:
+        report: the USDA's name of it; None where there is none here.
+        reason: why there is none.
+    """
+
+    report: str | None = None
+    reason: str = "none is configured"
+
+
+@dataclass(frozen=True)
 class Market:
     """
     One futures market.
@@ -51,6 +65,7 @@ class Market:
         timezone: IANA zone of the exchange; equal to its calendar's, which is the one in use.
         dataset: Databento dataset that carries it.
         option_roots: roots under which its options are listed.
+        cash: the report of its cash price.
         calendar: its exchange calendar: sessions, settlement time, quote cut.
         below_zero: whether the exchange lets it settle below 0, and lists options with strikes there.
     """
@@ -65,6 +80,7 @@ class Market:
     cftc_code: str
     dataset: str
     option_roots: tuple[OptionRoot, ...] = ()
+    cash: CashReport = field(default=CashReport())
     calendar: Calendar = field(default=DEFAULT_CALENDAR)
     below_zero: bool = False
 

@@ -22,6 +22,7 @@ class OptionRules:
         five_parameter_svi: fit slices of 15 strikes and more with raw SVI too, and keep that where it is clearly better.
         dealer_sign_call: sign of the dealers' position in calls, for the net gamma exposure; the usual guess is +1.
         dealer_sign_put: the same in puts; the usual guess is -1.
+        negotiated_formula: count the purchase type Negotiated Formula in the cash index of hogs, where it has a price.
     """
 
     cut: str = ""
@@ -33,6 +34,7 @@ class OptionRules:
     dealer_sign_call: int = 1
     dealer_sign_put: int = -1
     five_parameter_svi: bool = False
+    negotiated_formula: bool = False
 
     def __post_init__(self) -> None:
         for name in ("dealer_sign_call", "dealer_sign_put"):

@@ -53,7 +53,8 @@ class Release:
 
 
 @lru_cache(maxsize=64)
-def _federal_holidays(year: int) -> frozenset[dt.date]:
+def federal_holidays(year: int) -> frozenset[dt.date]:
+    """Federal holidays of *year*, on the weekdays on which they are kept."""
     days = USFederalHolidayCalendar().holidays(pd.Timestamp(year - 1, 12, 1), pd.Timestamp(year + 1, 1, 31))
     return frozenset(day.date() for day in days if day.year == year)
 
@@ -94,7 +95,7 @@ class ReleaseCalendar:
 
     def is_business_day(self, day: dt.date) -> bool:
         """Whether federal offices are open on *day* (shutdowns do not count: they are exceptions)."""
-        return day.weekday() < 5 and day not in _federal_holidays(day.year) and day not in self._closures
+        return day.weekday() < 5 and day not in federal_holidays(day.year) and day not in self._closures
 
     def _is_ordinary_week(self, day: dt.date) -> bool:
         monday = day - dt.timedelta(day.weekday())
@@ -103,7 +104,7 @@ class ReleaseCalendar:
     def report_date(self, day: dt.date) -> dt.date:
         """The as-of date of the report of *day*'s ISO week."""
         tuesday = day + dt.timedelta(1 - day.weekday())
-        return tuesday if tuesday not in _federal_holidays(tuesday.year) else tuesday - dt.timedelta(1)
+        return tuesday if tuesday not in federal_holidays(tuesday.year) else tuesday - dt.timedelta(1)
 
     def report_dates(self, start: dt.date, end: dt.date) -> list[dt.date]:
         """The as-of dates from *start* to *end*, both included, none before the first report of 2006-06-13."""

@@ -19,7 +19,8 @@ from hydra_assets.defs.check_result import check_result, failure_table, has_part
 from hydra_assets.defs.proof_checks import PROOFS
 from hydra_assets.defs.resources import FindingsResource, LakeResource
 from hydra_assets.defs.served_check import SERVED
-from hydra_assets.flow.feeds.registry import FEEDS, complete_at
+from hydra_assets.flow.absence import absence
+from hydra_assets.flow.feeds.registry import complete_at
 from hydra_assets.storage.folder import RECORDED, RETRACTED
 from hydra_assets.storage.lake import ParquetLake
 
@@ -87,7 +88,7 @@ def scope_of(
         alone=alone,
         unpublished=unpublished,
         below_zero=bool(known and known.below_zero),
-        absence=FEEDS[table.source].absence(table, known, config) if known and table.group == "raw" else "",
+        absence=absence(table, known, config) if known else "",
     )
 
 

@@ -11,19 +11,21 @@ import pyarrow.compute as pc
 
 from hydra_assets.config.load import load_config
 from hydra_assets.core.months import Month
+from hydra_assets.core.tables.cash import CASH_INDEX
 from hydra_assets.core.tables.cot import COT_DISAGGREGATED
-from hydra_assets.core.tables.features import OPTION_FEATURES
+from hydra_assets.core.tables.features import FUTURES_FEATURES, OPTION_FEATURES
 from hydra_assets.core.tables.futures import FUTURES_STATISTICS
 from hydra_assets.core.tables.options import OPTION_CHAIN, OPTION_SMILES
 from hydra_assets.core.tables.table import Table
 from hydra_assets.plots import options as option_plots
+from hydra_assets.plots.cash import basis
 from hydra_assets.plots.cot import positioning
 from hydra_assets.plots.futures import term_structure
 from hydra_assets.plots.plot import Plot
 from hydra_assets.storage.lake import ParquetLake
 
 Facts = Mapping[str, dg.MetadataValue]
-_YEAR = dt.timedelta(363)
+_YEAR, _WEEK = dt.timedelta(363), dt.timedelta(7)
 
 
 def _known(lake: ParquetLake, table: Table, market: str, first: dt.date, last: dt.date) -> pa.Table:
@@ -39,6 +41,12 @@ def _term_structure(lake: ParquetLake, market: str, month: Month) -> Plot | None
     return term_structure(market, known, calendar=load_config().calendar_of(market), known_at=dt.datetime.now(dt.UTC))
 
 
+def _basis(lake: ParquetLake, market: str, month: Month) -> Plot | None:
+    first = month.first - _WEEK  # the index of the month's first session is one of the days before
+    index = _known(lake, CASH_INDEX, market, first, month.last)
+    return basis(market, _known(lake, FUTURES_FEATURES, market, month.first, month.last), index) if index.num_rows else None
+
+
 def _smiles(lake: ParquetLake, market: str, month: Month) -> Plot | None:
     fits = option_plots.newest_fits(_known(lake, OPTION_SMILES, market, month.first, month.last))
     if not fits.num_rows:
@@ -52,10 +60,13 @@ def _volatility(lake: ParquetLake, market: str, month: Month) -> Plot | None:
     return option_plots.volatility(market, known, note=" (synthetic)" if lake.world == "sample" else "")
 
 
-def _attached(plot: Callable[[ParquetLake, str, Month], Plot | None]) -> Callable[[ParquetLake, str, Month], Facts]:
+def _attached(*plots: Callable[[ParquetLake, str, Month], Plot | None]) -> Callable[[ParquetLake, str, Month], Facts]:
     def facts(lake: ParquetLake, market: str, month: Month) -> Facts:
-        drawn = plot(lake, market, month)
-        return {} if drawn is None else {drawn.name: _table(drawn), f"{drawn.name}_picture": _picture(drawn)}
+        found: dict[str, dg.MetadataValue] = {}
+        for plot in plots:
+            drawn = plot(lake, market, month)
+            found |= {} if drawn is None else {drawn.name: _table(drawn), f"{drawn.name}_picture": _picture(drawn)}
+        return found
 
     return facts
 
@@ -73,7 +84,7 @@ def _picture(plot: Plot) -> dg.MetadataValue:
 
 PICTURES: Mapping[str, Callable[[ParquetLake, str, Month], Facts]] = {
     "cot_features": _attached(_positioning),
-    "futures_features": _attached(_term_structure),
+    "futures_features": _attached(_term_structure, _basis),
     "option_smiles": _attached(_smiles),
     "option_features": _attached(_volatility),
 }

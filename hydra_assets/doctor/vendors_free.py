@@ -1,4 +1,4 @@
-"""Readings of the vendors that cost nothing: key, ranges, conditions, counts, prices, and the CFTC's address."""
+"""Readings of the vendors that cost nothing: key, ranges, conditions, counts, prices, the CFTC's address, the USDA's newest rows."""
 
 import datetime as dt
 from collections.abc import Iterator
@@ -7,7 +7,7 @@ from hydra_assets.config.load import Config, load_release_calendar
 from hydra_assets.core.market import Market
 from hydra_assets.doctor.reading import Reading
 from hydra_assets.doctor.vendor_day import VendorDay
-from hydra_assets.errors import VendorUnavailableError
+from hydra_assets.errors import VendorError, VendorUnavailableError
 from hydra_assets.flow.feeds.cot import COT
 from hydra_assets.flow.feeds.databento import DATABENTO
 from hydra_assets.flow.feeds.databento_plan import SCHEMAS
@@ -15,8 +15,10 @@ from hydra_assets.sources.cftc import CftcSettings
 from hydra_assets.sources.cftc_reach import reach_archive
 from hydra_assets.sources.databento import DatabentoSource
 from hydra_assets.sources.databento_request import Request
+from hydra_assets.sources.usda import UsdaSource, results_of
+from hydra_assets.sources.usda_parse import parse_hogs
 
-CFTC, DATASET = "The CFTC", "Databento, free of charge"
+CFTC, USDA, DATASET = "The CFTC", "The USDA", "Databento, free of charge"
 _WEEK = dt.timedelta(7)
 _LATE = dt.timedelta(2)  # the range usually ends hours ago; a session so old should be in it
 
@@ -49,6 +51,26 @@ def read_cftc(base_url: str, config: Config, now: dt.datetime) -> Reading:
     start = bytes(byte for byte in found.head[:60] if 32 <= byte < 127).decode()
     message = f"{found.url}: HTTP {found.status}, and no archive but {start!r}"
     return Reading(CFTC, "archive", "wrong", message, "look at the address in a browser; cftc.base_url in the settings", facts)
+
+
+def read_usda(source: UsdaSource, report: str, now: dt.datetime) -> Reading:
+    """Whether the newest rows of *report* come as they should, and whether they carry the vendor's own instant of publication."""
+    remedy = "check the network, a proxy, and usda.base_url in the settings"
+    try:
+        answer = source.fetch(report, (now - 2 * _WEEK).date(), now.date(), once=True)
+        parsed = parse_hogs(results_of(answer.read(), answer.place), load_release_calendar().is_business_day, answer.place)
+    except VendorUnavailableError as error:  # slow, and at times down: it costs the features of the cash price alone
+        return Reading(USDA, report, "look", str(error), remedy)
+    except VendorError as error:
+        return Reading(USDA, report, "wrong", str(error), remedy)
+    facts = {"rows": answer.rows, "quarantined": len(parsed.quarantined), "stamped": parsed.stamped}
+    if parsed.quarantined:
+        message = f"{len(parsed.quarantined)} of {answer.rows} rows cannot be used: {parsed.quarantined[0]}"
+        return Reading(USDA, report, "look", message, "look whether the report's layout has changed", facts)
+    if not parsed.table.num_rows:
+        return Reading(USDA, report, "wrong", f"{answer.place}: no rows in two weeks", remedy, facts)
+    message = f"{answer.rows} rows of the last two weeks, {parsed.stamped or 'none'} with an instant of publication"
+    return Reading(USDA, report, "ok", message, "", facts)
 
 
 def read_ranges(source: DatabentoSource, market: Market, now: dt.datetime) -> Iterator[Reading]:

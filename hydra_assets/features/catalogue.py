@@ -10,7 +10,8 @@ _TITLE = """# Feature catalogue
 Made by `hydra-assets catalogue`. Every value is a vintage: it uses only what had arrived at its `available_at`, and a later
 arrival inside its window gives a further vintage. Null values have the quality `missing`, and nothing else does.
 
-`fut_basis_cash` needs the CME Lean Hog Index, which has no source here yet: it is null, `missing`, on every session."""
+Of markets without a cash price (`cash` in markets.yaml says why) `fut_basis_cash` is null, and the features of the cash price have
+no rows."""
 _COLUMNS = ("feature", "formula", "unit", "looks back", "known from", "source")
 
 
@@ -43,6 +44,8 @@ def _time(availability: str) -> tuple[str, str]:
 
 
 def _reach(windows: tuple[Window, ...]) -> str:
-    first = min(window.first for window in windows)
-    (unit, *_) = (window.unit for window in windows)
-    return f"{-first} {unit if first < -1 else unit.removesuffix('s')}" if first else f"its own {unit.removesuffix('s')}"
+    firsts: dict[str, int] = {}
+    for window in windows:
+        firsts[window.unit] = min(window.first, firsts.get(window.unit, 0))
+    reached = [f"{-first} {unit if first < -1 else unit.removesuffix('s')}" for unit, first in firsts.items() if first]
+    return ", ".join(reached) or f"its own {windows[0].unit.removesuffix('s')}"

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 
 from hydra_assets.core.tables.registry import FEATURE_TABLES
+from hydra_assets.features.cash.engine import compute_cash
+from hydra_assets.features.cash.formulas import FEATURES as CASH
 from hydra_assets.features.cot.engine import compute_cot
 from hydra_assets.features.cot.formulas import FEATURES as COT
 from hydra_assets.features.divergence.engine import compute_divergence
@@ -23,9 +25,17 @@ _ROWS = (
         "COT: disaggregated, futures only, by week of the report.",
     ),
     Family(
+        "cash",
+        FEATURE_TABLES["cash"],
+        ("cash_hogs",),
+        CASH,
+        compute_cash,
+        "Cash: the price of slaughtered hogs and the index that lean hogs settle to, by weekday of slaughter. Lean hogs alone.",
+    ),
+    Family(
         "futures",
         FEATURE_TABLES["futures"],
-        ("futures_definitions", "futures_statistics", "futures_bars"),
+        ("futures_definitions", "futures_statistics", "futures_bars", "cash_hogs"),
         FUTURES,
         compute_futures,
         "Futures: the curve of a market, by session. Settlements are final ones alone; open interest is the day before's.",

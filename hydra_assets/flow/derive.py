@@ -13,6 +13,7 @@ from hydra_assets.core.months import Month
 from hydra_assets.core.option_rules import OptionRules
 from hydra_assets.core.rows import rows_between
 from hydra_assets.core.tables.registry import TABLES
+from hydra_assets.features.cash.index import CASH_HOGS, build_cash_index
 from hydra_assets.features.futures.continuous import build_continuous
 from hydra_assets.features.options.chain import build_chain
 from hydra_assets.features.options.chain_rows import INPUTS as CHAIN_INPUTS
@@ -42,6 +43,13 @@ DERIVATIONS: Mapping[str, Derivation] = {
         ("futures_statistics",),
         dt.timedelta(30),  # twelve sessions, over the longest run of holidays
         lambda inputs, _rules, calendar, start, end, now: build_continuous(inputs, calendar=calendar, start=start, end=end, known_at=now),
+    ),
+    "cash_index": Derivation(
+        (CASH_HOGS,),
+        dt.timedelta(7),  # three weekdays, over a weekend
+        lambda inputs, rules, _calendar, start, end, _now: build_cash_index(
+            inputs[CASH_HOGS], negotiated_formula=rules.negotiated_formula, start=start, end=end
+        ),
     ),
     "option_chain": Derivation(
         CHAIN_INPUTS,

@@ -17,6 +17,9 @@ from hydra_assets.errors import SchemaError
 SHAPES = {
     "cot_disaggregated": "0ba96858e862",
     "cot_features": "29b340f930dd",
+    "cash_hogs": "453b352c8dff",
+    "cash_index": "88fecabb01e9",
+    "cash_features": "29b340f930dd",
     "futures_definitions": "c1ac888a6848",
     "futures_bars": "acf0c5d08978",
     "futures_statistics": "89dd8d96a281",

@@ -4,6 +4,7 @@ import datetime as dt
 import hashlib
 import json
 from contextlib import contextmanager
+from dataclasses import replace
 from types import SimpleNamespace
 from zoneinfo import ZoneInfo
 
@@ -14,6 +15,7 @@ from dagster._core.remote_origin import RegisteredCodeLocationOrigin, RemoteJobO
 
 import hydra_assets
 from hydra_assets.config.load import load_config, load_release_calendar
+from hydra_assets.core.market import CashReport
 from hydra_assets.core.months import Month
 from hydra_assets.core.tables.registry import TABLES
 from hydra_assets.defs import run_requests, schedules, sensors, vendor_sensor
@@ -30,6 +32,7 @@ from hydra_assets.flow.due import DueMonth, reports_due
 from hydra_assets.flow.feeds.databento import DATABENTO
 from hydra_assets.flow.feeds.databento_plan import SCHEMAS
 from hydra_assets.flow.feeds.registry import FEEDS
+from hydra_assets.flow.feeds.usda import USDA
 from hydra_assets.sources.cftc import CftcSource, CotArchive
 from hydra_assets.sources.databento import DatabentoSource
 from hydra_assets.sources.ledger import Budget, Ledger
@@ -273,9 +276,12 @@ def bento_vendor():
         yield running
 
 
-def of_he_and_le(monkeypatch):
+def of_he_and_le(monkeypatch, *, cash=False):
+    """Two markets, of which only Databento's days are due unless *cash*."""
     config = load_config()
     markets = {name: config.markets[name] for name in ("HE", "LE")}
+    if not cash:
+        markets["HE"] = replace(markets["HE"], cash=CashReport())
     for module in (schedules, vendor_sensor):
         monkeypatch.setattr(module, "load_config", lambda: type(config)(**{**vars(config), "markets": markets}))
 
@@ -309,7 +315,7 @@ def captured_all(ledger, monkeypatch):
 
 
 def look(instance, databento, cursor=None):
-    chosen = {"databento": databento, "lake": resources()["lake"]}
+    chosen = {"databento": databento, "usda": resources()["usda"], "lake": resources()["lake"]}
     with dg.build_sensor_context(instance=instance, cursor=cursor, resources=chosen, definitions=definitions()) as context:
         return vendor_update_sensor(context)
 
@@ -320,6 +326,7 @@ def look(instance, databento, cursor=None):
     ids=["down", "no-key"],
 )
 def test_a_vendor_that_is_down_or_wants_a_key_is_a_reason_for_schedule_and_sensor(instance, home, monkeypatch, url, why):
+    of_he_and_le(monkeypatch)
     monkeypatch.setattr(type(DATABENTO), "months_held", lambda *_: {Month(2025, 12)})
     databento = bento(url, home) if url else FeedResource(feed="databento", base=str(home), world="live")
     for told in (
@@ -328,6 +335,21 @@ def test_a_vendor_that_is_down_or_wants_a_key_is_a_reason_for_schedule_and_senso
     ):
         assert "Databento gave no answer" in reason(told)
         assert why in reason(told)
+
+
+def test_a_cash_report_that_is_out_and_not_held_is_asked_for_by_schedule_and_sensor(instance, home, bento_vendor, monkeypatch):
+    """Nothing names the feed: its tables are of the exchange's sessions."""
+    of_he_and_le(monkeypatch, cash=True)
+    with Ledger(hydra_assets.open().home.ledger) as ledger:
+        captured_all(ledger, monkeypatch)
+    bento_vendor.now, databento = at("2025-12-26 12:00"), bento(bento_vendor.url, home)
+    chosen = {"databento": databento, "instance": instance, "zone": CHICAGO}
+    told = scheduled("2025-12-23T12:15", after_open_interest, **chosen)
+    assert asked(told) == [("HE", Month(2025, 12))]
+    assert told[0].tags["hydra/due"] == "HE 2025-12: 16 day(s) from 2025-12-01"  # the 22nd's report came out at 11:00
+    at_the_time(monkeypatch, vendor_sensor, "2025-12-23 19:00")
+    monkeypatch.setattr(type(USDA), "months_held", lambda *_: {Month(2025, 12)})
+    assert asked(look(instance, databento).run_requests) == [("HE", Month(2025, 12))]
 
 
 def test_a_vendor_that_gives_no_answer_costs_its_own_days_alone(instance, home, bento_vendor, monkeypatch):

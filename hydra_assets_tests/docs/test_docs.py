@@ -66,7 +66,7 @@ def test_no_part_of_the_demo_and_no_page_goes_unheld():
     assert TEN_YEARS in [what for _, what, _ in OUTPUTS]
     parts = "\n".join(shown for _, _, shown in PARTS)
     assert [letter for letter in "bc" if f"({letter}) " in parts] == ["b", "c"]
-    assert all(name in parts for name in ("option_statistics", "cot_identity", "4 tables"))  # (d) from its second part on
+    assert all(name in parts for name in ("option_statistics", "cot_identity", "5 tables"))  # (d) from its second part on
     assert {"README.md", "axes.md", "commands.md", "index.md", "join.md", "operating.md", "proofs.md", "recipes.md"} <= {
         page for page, *_ in OUTPUTS
     }
@@ -108,7 +108,7 @@ def test_the_catalogue_page_is_what_the_code_declares():
     assert page == catalogue(ALL)
     assert [feature.name for feature in ALL if page.count(f"\n| `{feature.name}` |") != 1] == []
     assert page.count("\n| `") == len(ALL)
-    assert "`fut_basis_cash` needs the CME Lean Hog Index, which has no source here yet" in page
+    assert "Of markets without a cash price" in page
 
 
 def test_the_readme_has_its_two_commands_and_is_read_in_one_go():

@@ -51,10 +51,11 @@ def start(tmp_path_factory):
 
 
 def settings(url, **databento):
-    """The shipped settings, with both vendors at *url* and quick to give up."""
+    """The shipped settings, with all vendors at *url* and quick to give up."""
     config = load_config()
     quick = {"gateway": url, "read_timeout_s": 20.0, "deadline_s": 20.0, "max_attempts": 1, **databento}
-    blocks = {"databento": {**config.vendors["databento"], **quick}, "cftc": {**config.vendors["cftc"], "base_url": url}}
+    blocks = {"databento": {**config.vendors["databento"], **quick}}
+    blocks |= {name: {**config.vendors[name], "base_url": url} for name in ("cftc", "usda")}
     return dataclasses.replace(config, vendors={**config.vendors, **blocks})
 
 
@@ -87,7 +88,7 @@ def test_a_polite_vendor_is_well_in_every_line_and_the_day_is_paid_once(start, l
     page = look(vendor)
     assert not_ok(page) == []
     assert {reading.name for reading in page.readings} == {
-        "archive", "key", "range", "last week", "counts", "one day", "price scale", "final flags", "strikes", "money",
+        "archive", "LM_HG201", "key", "range", "last week", "counts", "one day", "price scale", "final flags", "strikes", "money",
         *(table.name for table in DATABENTO.tables),
     }  # fmt: skip
     assert all(each.rows.num_rows > 5 for each in page.chosen.tables)
@@ -109,7 +110,7 @@ def test_a_polite_vendor_is_well_in_every_line_and_the_day_is_paid_once(start, l
 def test_a_free_look_asks_for_nothing_that_costs_and_leaves_the_home_alone(start, look, tmp_path):
     page = look(start(), spend=0.0)
     assert not_ok(page) == []
-    assert {reading.section for reading in page.readings} == {"The CFTC", "Databento, free of charge"}
+    assert {reading.section for reading in page.readings} == {"The CFTC", "The USDA", "Databento, free of charge"}
     assert page.chosen.usd > 0
     assert all(each.payload is None for each in page.chosen.tables)
     assert not (tmp_path / "desk").exists()
@@ -275,24 +276,23 @@ def test_a_slow_answer_is_told_with_what_a_month_would_take(start, look):
 
 def test_a_key_that_is_refused_is_the_end_of_it(start, look):
     page = look(start(), key="db-" + "x1" * 14)
-    assert [reading.verdict for reading in page.readings] == ["ok", "wrong"]
+    assert [reading.verdict for reading in page.readings] == ["ok", "ok", "wrong"]
     assert "check DATABENTO_API_KEY" in page.readings[-1].message
 
 
 def test_without_a_key_one_line_says_what_works(start, look):
     page = look(start(), key="")
-    assert [(reading.name, reading.verdict) for reading in page.readings] == [("archive", "ok"), ("key", "look")]
-    assert page.readings[-1].message == (
-        "DATABENTO_API_KEY is not set: nothing of Databento can be asked. Without it COT works, and the whole sample world"
-    )
+    assert [(reading.name, reading.verdict) for reading in page.readings] == [("archive", "ok"), ("LM_HG201", "ok"), ("key", "look")]
+    works = "Without it COT and the cash price work, and the whole sample world"
+    assert page.readings[-1].message == f"DATABENTO_API_KEY is not set: nothing of Databento can be asked. {works}"
 
 
 def test_a_vendor_without_readings_is_named(start, look, monkeypatch):
-    other = SimpleNamespace(name="usda", title="the USDA")
+    other = SimpleNamespace(name="eia", title="the EIA")
     monkeypatch.setitem(vendors.FEEDS, other.name, other)
     page = look(start(), key="")
-    assert [(reading.section, reading.verdict, reading.message) for reading in page.readings[1:2]] == [
-        ("the USDA", "look", "the USDA is not looked at")
+    assert [(reading.section, reading.verdict, reading.message) for reading in page.readings[2:3]] == [
+        ("the EIA", "look", "the EIA is not looked at")
     ]
 
 
@@ -303,11 +303,11 @@ def test_a_range_that_has_stopped_and_a_degraded_week_are_looked_at(start, look)
     assert "session(s) since 2026-10-01 are not in it" in late.message
 
 
-def test_vendors_that_do_not_answer_are_wrong(look):
+def test_vendors_that_do_not_answer_are_wrong_and_the_one_of_the_cash_price_alone_is_to_look_at(look):
     with serving() as vendor:
         pass
     page = look(vendor)
-    assert [reading.verdict for reading in page.readings] == ["wrong", "wrong"]
+    assert [reading.verdict for reading in page.readings] == ["wrong", "look", "wrong"]
     assert all("no answer" in reading.message for reading in page.readings)
 
 
@@ -394,7 +394,7 @@ def test_a_terminal_gets_tables_and_a_pipe_gets_lines(start, look, monkeypatch):
         assert "rounded outwards to ten minutes" in text
         assert "Price of HE 2026-09-24" in text
         assert "0 wrong, 0 to look at" in text
-    assert len(shown[False].splitlines()) < 40  # what is well about one table shares a line
+    assert len(shown[False].splitlines()) < 43  # what is well about one table shares a line
 
 
 def test_without_a_key_the_command_ends_well(start, home):

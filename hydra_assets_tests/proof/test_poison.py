@@ -23,12 +23,11 @@ from hydra_assets.flow.publish import compute_months, publish_month
 from hydra_assets.proof.poison import FIXED, NEWEST, NUMBERED, OLDER, TIMES, poison, poisoned
 from hydra_assets.storage.lake import ParquetLake
 from hydra_assets.storage.store import FeatureStore
-from hydra_assets_tests.support import cot_history, divergence_history, futures_history
+from hydra_assets_tests.support import cash_history, cot_history, divergence_history, futures_history
 from hydra_assets_tests.support.entry_points import registered
 from hydra_assets_tests.support.option_history import History, realised
 
-MARKETS = {"cot": "LE", "futures": "HE", "options": "HE", "divergence": "HE"}
-NO_SOURCE = {"fut_basis_cash"}  # null by declaration: the index has no source yet
+MARKETS = {"cot": "LE", "cash": "HE", "futures": "HE", "options": "HE", "divergence": "HE"}
 D = dt.date
 
 
@@ -45,11 +44,17 @@ def futures_inputs():
         | {"available_at": row["as_of"], "stamped_at": row["as_of"]}
         for row in stated
     ]
-    return {**made, "futures_definitions": pa.Table.from_pylist(rows, schema=TABLES["futures_definitions"].schema)}
+    definitions = pa.Table.from_pylist(rows, schema=TABLES["futures_definitions"].schema)
+    return {**made, "futures_definitions": definitions, "cash_hogs": cash_inputs(D(2024, 3, 28))["cash_hogs"]}
+
+
+def cash_inputs(last):
+    return {"cash_hogs": cash_history.table(cash_history.history(D(2023, 6, 1), last))}
 
 
 MADE = {
     "cot": lambda: {"cot_disaggregated": cot_history.weeks(2022, 2024)},
+    "cash": lambda: cash_inputs(D(2024, 3, 28)),
     "futures": futures_inputs,
     "options": option_inputs,
     "divergence": divergence_history.history,
@@ -109,7 +114,11 @@ def theirs(family, function, name=""):
     return replace(pattern, name=name or f"their_{family}", function=function, windows=windows)
 
 
-HONEST = {"cot": longs, "futures": front_price, "options": variance_at_the_money, "divergence": positioning}
+def above_the_index(days):
+    return Answer(float(days["daily"][-1] - days["index"][-1]))
+
+
+HONEST = {"cot": longs, "cash": above_the_index, "futures": front_price, "options": variance_at_the_money, "divergence": positioning}
 
 
 # ---------------------------------------------------------------- every feature of every family
@@ -132,8 +141,8 @@ def test_no_registered_feature_is_moved_and_every_one_had_a_value_to_lose(histor
                 day = from_us(at).date()
                 assert told.by_feature["fut_ret_1d"] > len(LIVESTOCK.session_days(day.replace(day=1), day))
             valued |= {name for name, n in told.by_feature.items() if n}
-        assert valued == names - NO_SOURCE
-        assert moved_later(inputs, family) >= names - NO_SOURCE
+        assert valued == names
+        assert moved_later(inputs, family) >= names
 
 
 def moved_later(inputs, family):
@@ -151,13 +160,13 @@ def moved_later(inputs, family):
 
 
 class Remembers:
-    """Nothing of the future is handed to a weekly feature; this one keeps what it saw, and is another one when asked again."""
+    """Nothing of the future is handed to a feature of periods; this one keeps what it saw, and is another one when asked again."""
 
-    def __init__(self):
-        self.most = 0.0
+    def __init__(self, column):
+        self.column, self.most = column, 0.0
 
-    def __call__(self, cot):
-        self.most = max(self.most, float(cot["mm_long"][-1]))
+    def __call__(self, given):
+        self.most = max(self.most, float(given[self.column][-1]))
         return Answer(self.most)
 
 
@@ -180,7 +189,13 @@ def newest_report(inputs, feature, request):
     return spoken(feature, rows, np.array([last[day] for day in days_of(rows).tolist()]), request)
 
 
-LOOKS_AHEAD = {"cot": Remembers(), "futures": tomorrow, "options": beside_the_average, "divergence": newest_report}
+LOOKS_AHEAD = {
+    "cot": Remembers("mm_long"),
+    "cash": Remembers("index"),
+    "futures": tomorrow,
+    "options": beside_the_average,
+    "divergence": newest_report,
+}
 
 
 @pytest.mark.parametrize("family", INPUTS)

@@ -44,6 +44,7 @@ COT_DISAGGREGATED = Table(
     calendar="cot_releases",
     key=("cftc_code",),
     stamps="ours",
+    has_scheduled_stamps=True,
     group="raw",
     description="CFTC disaggregated futures-only Commitments of Traders, one row per report and contract code.",
     columns=(

@@ -25,6 +25,9 @@ COT_FEATURES = _table(
     calendar="cot_releases",
 )
 FUTURES_FEATURES = _table("futures_features", "The features of the futures curve, every vintage, as `features.compute` gives them.")
+CASH_FEATURES = _table(
+    "cash_features", "The features of the cash price and the exchange's cash index, every vintage.", off_session_rows="any_day"
+)
 OPTION_FEATURES = _table("option_features", "The features of the options' smiles and open interest, every vintage.", needs_options=True)
 DIVERGENCE_FEATURES = _table(
     "divergence_features", "Options beside positioning, and how much of the smile was quoted; every vintage.", needs_options=True

@@ -64,9 +64,12 @@ class Table:
         cadence: how often a new ``as_of`` appears.
         calendar: what says which ``as_of`` days exist: the market's exchange sessions, or the COT release calendar.
         off_session_rows: UTC days without a session that can hold rows: none, ``eves`` (a session that opened the evening before
-            leaves trades there), or ``any_day`` (the vendor defines instruments on Sundays and holidays too).
+            leaves trades there), or ``any_day`` (the vendor defines instruments on Sundays and holidays too, packers slaughter on
+            them).
         needs_options: whether the table is empty for a market without listed options.
         definitions: the table that names the instruments of this one's rows; None where the rows need none.
+        has_scheduled_stamps: whether a row's instant is that of a publication schedule: a guess where it is ``partial``, until the row
+            is seen soon after it.
     """
 
     name: str
@@ -81,11 +84,7 @@ class Table:
     off_session_rows: Literal["none", "eves", "any_day"] = "none"
     needs_options: bool = False
     definitions: str | None = None
-
-    @property
-    def has_scheduled_stamps(self) -> bool:
-        """Whether a row's instant is a release calendar's: a guess where it is ``partial``, until the row is seen soon after it."""
-        return self.stamps == "ours" and self.calendar == "cot_releases"
+    has_scheduled_stamps: bool = False
 
     @cached_property
     def schema(self) -> pa.Schema:

@@ -20,10 +20,11 @@ from hydra_assets.core.market import CONTRACT_MULTIPLIERS
 from hydra_assets.core.sealed.seal import run_sealed
 from hydra_assets.core.tolerance import same_numbers
 from hydra_assets.errors import SchemaError
+from hydra_assets.features.cash.index import CASH_HOGS
 from hydra_assets.features.days import day_number
 from hydra_assets.features.family import Inputs, Request
 from hydra_assets.features.futures.events import BARS, KINDS, STATISTICS, Events, panel_and_events
-from hydra_assets.features.futures.panel import CHOOSING, EXPIRATION, HIGH, LOW, MEMORY, Panel
+from hydra_assets.features.futures.panel import CASH, CHOOSING, EXPIRATION, HIGH, LOW, MEMORY, Panel
 from hydra_assets.features.futures.readiness import Readiness
 from hydra_assets.features.quality import DEGRADED, MISSING, NORMAL, STALE
 from hydra_assets.features.rows import concat_sorted, feature_rows
@@ -38,8 +39,8 @@ def compute_futures(inputs: Inputs, features: Sequence[Feature], request: Reques
     All vintages of *features*.
 
     Args:
-        inputs: ``futures_statistics``, ``futures_bars`` and ``futures_definitions`` as they lie in the lake, every vintage, in any
-            order. Without bars the features that need them have no rows.
+        inputs: ``futures_statistics``, ``futures_bars``, ``futures_definitions`` and ``cash_hogs`` as they lie in the lake, every
+            vintage, in any order. Without bars the features that need them have no rows; without a cash price the basis is null.
         features: those wanted.
         request: market, calendar and bounds of the answer's ``as_of``.
 
@@ -65,6 +66,7 @@ def feature_vintages(inputs: Inputs, features: Sequence[Feature], request: Reque
         end=request.end,
         known_at=request.known_at,
         windowed=request.windowed,
+        negotiated_formula=request.rules.negotiated_formula,
     )
     return concat_sorted(engine.feature_rows() if engine else [])
 
@@ -79,9 +81,10 @@ def run_engine(
     end: dt.date | None,
     known_at: dt.datetime | None = None,
     windowed: bool = False,
+    negotiated_formula: bool = False,
 ) -> "VintageEngine | None":
     """The engine after all events of *inputs*; None without any."""
-    made = panel_and_events(inputs, multiplier=multiplier, calendar=calendar, known_at=known_at)
+    made = panel_and_events(inputs, multiplier=multiplier, calendar=calendar, known_at=known_at, negotiated_formula=negotiated_formula)
     if made is None:
         return None
     panel, events = made
@@ -125,8 +128,11 @@ class _FeatureState:
         self.windows: list[tuple[int, int, int]] = []  # kind, first and last offset
         self.reach: dict[int, tuple[int, int]] = {}
         for window in feature.windows:
-            where = dict(window.where)
-            kind = HIGH if window.dataset == BARS else KINDS[str(where["stat"])]
+            if window.dataset == CASH_HOGS:  # a session's cell holds what counts on it, from days before
+                self.windows.append((CASH, 0, 0))
+                self.reach[CASH] = (0, 0)
+                continue
+            kind = HIGH if window.dataset == BARS else KINDS[str(dict(window.where)["stat"])]
             self.windows.append((kind, window.first, window.last))
             first, last = self.reach.get(kind, (window.first, window.last))
             self.reach[kind] = (min(first, window.first), max(last, window.last))

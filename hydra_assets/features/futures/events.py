@@ -13,9 +13,11 @@ from hydra_assets.core.arrays import Floats, Ints
 from hydra_assets.core.calendar import Calendar
 from hydra_assets.core.instants import DAY_US, column_us
 from hydra_assets.core.point_in_time import visible_frontier
+from hydra_assets.features.cash.index import CASH_HOGS, cash_days
 from hydra_assets.features.days import date_of, days_of
 from hydra_assets.features.family import Inputs
-from hydra_assets.features.futures.panel import EXPIRATION, HIGH, LOW, OPEN_INTEREST, SETTLEMENT, VOLUME, Panel
+from hydra_assets.features.futures.cash_events import cash_updates
+from hydra_assets.features.futures.panel import CASH, EXPIRATION, HIGH, LOW, OPEN_INTEREST, SETTLEMENT, VOLUME, Panel
 from hydra_assets.features.quality import quality_codes
 from hydra_assets.features.settlements import standing_settlements
 from hydra_assets.features.vintages import known_from, require, stamped_at
@@ -59,19 +61,20 @@ class Events:
 
 
 def panel_and_events(
-    inputs: Inputs, *, multiplier: float, calendar: Calendar, known_at: dt.datetime | None = None
+    inputs: Inputs, *, multiplier: float, calendar: Calendar, known_at: dt.datetime | None = None, negotiated_formula: bool = False
 ) -> tuple[Panel, Events] | None:
     """
     The empty panel of all contracts and sessions in the inputs, and their rows as events.
 
     Args:
-        inputs: ``futures_statistics`` and ``futures_bars`` as they lie in the lake, every vintage; either may be absent.
+        inputs: ``futures_statistics``, ``futures_bars`` and ``cash_hogs`` as they lie in the lake, every vintage; each may be absent.
         multiplier: dollars per price unit and contract.
         calendar: the market's.
         known_at: instant up to which *inputs* are whole; default the newest ``available_at`` in them.
+        negotiated_formula: whether the cash index counts that purchase type.
 
     Returns:
-        None without rows.
+        None without rows of futures.
 
     Raises:
         SchemaError: a column is missing.
@@ -100,7 +103,20 @@ def panel_and_events(
     order = np.lexsort((stamp, events.at, cell))
     kept = order[visible_frontier(cell[order], stamp[order], events.at[order])]
     events = _with_expirations(events, expiry, contracts, kept)
+    if CASH_HOGS in inputs:
+        events = _joined(events, _cash(inputs[CASH_HOGS], panel, negotiated_formula))
     return panel, events.take(np.argsort(events.at, kind="stable"))
+
+
+def _cash(table: pa.Table, panel: Panel, negotiated_formula: bool) -> Events:
+    """The cash index that counts on each session of the panel, at every change."""
+    at, session, value, quality = cash_updates(cash_days(table, negotiated_formula=negotiated_formula), panel.days)
+    n = len(at)
+    return Events(at, np.full(n, CASH), session, np.zeros(n, dtype=np.int64), value, np.full(n, np.nan), quality)
+
+
+def _joined(*parts: Events) -> Events:
+    return Events(*(np.concatenate([getattr(part, name) for part in parts]) for name in Events.__dataclass_fields__))
 
 
 def _with_expirations(events: Events, expiry: Ints, contracts: list[tuple[str, int]], kept: Ints) -> Events:
@@ -112,8 +128,7 @@ def _with_expirations(events: Events, expiry: Ints, contracts: list[tuple[str, i
     stated = replace(
         events.take(corrected), kind=np.full(len(corrected), EXPIRATION), value=expiry[corrected].astype(float), low=kinds.astype(float)
     )
-    rest = events.take(kept)
-    return Events(*(np.concatenate([getattr(part, name) for part in (stated, rest)]) for name in Events.__dataclass_fields__))
+    return _joined(stated, events.take(kept))
 
 
 def apply(panel: Panel, events: Events, i: int) -> None:

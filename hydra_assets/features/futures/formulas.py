@@ -15,7 +15,10 @@ import numpy as np
 
 from hydra_assets.core.arrays import Bools, Floats, Ints
 from hydra_assets.core.feature import Feature, Values, Window
-from hydra_assets.features.futures.panel import MEMORY, OPEN_INTEREST, SETTLEMENT, YEAR_S, Panel, positive
+from hydra_assets.core.tables.cash import MARKET_FORMULA, NEGOTIATED
+from hydra_assets.features.cash.index import CASH_HOGS, STEPS_BACK
+from hydra_assets.features.futures.cash_events import OLDEST
+from hydra_assets.features.futures.panel import CASH, MEMORY, OPEN_INTEREST, SETTLEMENT, YEAR_S, Panel, positive
 from hydra_assets.features.futures.readiness import (
     BAR,
     FIRST_THREE,
@@ -161,9 +164,11 @@ def ewma_vol(panel: Panel, t: Ints) -> Values:
     return Values(vol * np.sqrt(DAYS_PER_YEAR), _thin(n < VOL_SPAN))
 
 
-def unknown(panel: Panel, t: Ints) -> Values:
-    """No source yet: the CME Lean Hog Index is not in the lake."""
-    return Values(np.full(len(t), np.nan))
+def cash_basis(panel: Panel, t: Ints) -> Values:
+    """Log of the newest cash index over the front contract; ``stale`` where that index is older than the weekday before."""
+    index = panel.cells[CASH, t, 0]
+    quality = np.where(np.isfinite(index), panel.qualities[CASH, t, 0], NORMAL).astype(np.int64)
+    return Values(np.log(positive(index)) - np.log(positive(panel.price(t, 0))), quality)
 
 
 def carry(panel: Panel, t: Ints) -> Values:
@@ -273,6 +278,7 @@ _SETTLED = (("stat", "settlement"),)
 _INTEREST = (("stat", "open_interest"),)
 _TRADED = (("stat", "cleared_volume"),)
 _EVENING = "evening: the final settlement of the contracts that it needs, about 18:00 Chicago"
+_EVENING_OR_REPORT = "evening and report: the final settlement of F1; a further row where the index comes later"
 _MORNING = "morning: volume and open interest of the day before, published on the next business day"
 _BAR_END = "end of bar: the start of the daily bar plus one day"
 
@@ -346,10 +352,19 @@ FEATURES = (
     _row("fut_rv_ewma", ewma_vol, "vol ann", "sd, span 35, x sqrt(252)", back=251, at_least=29, source="Carver"),
     _row(
         "fut_basis_cash",
-        unknown,
+        cash_basis,
         "log",
-        "ln(CME Lean Hog Index / F1): null, `missing`, until the index has a source",
-        source="HE settles to the index in cash",
+        "ln(CME Lean Hog Index / F1), the newest index of a weekday before t that was known, at most 3 weekdays old",
+        other=(
+            Window("futures_statistics", -MEMORY, unit="sessions", where=_SETTLED),
+            Window("futures_statistics", -MEMORY, -1, unit="sessions", required=(), at_least=0, where=_INTEREST),
+            *(
+                Window(CASH_HOGS, -OLDEST - STEPS_BACK, -1, unit="weekdays", required=(), at_least=2, where=(("purchase_type", kind),))
+                for kind in (NEGOTIATED, MARKET_FORMULA)
+            ),
+        ),
+        source="HE settles to the index in cash; USDA LM_HG201",
+        availability=_EVENING_OR_REPORT,
     ),
     _row("fut_carry_ann", carry, "1/yr", "(ln F1 - ln F2) / (tau2 - tau1)", needs=FIRST_TWO, source="Koijen et al. 2018"),
     _row(

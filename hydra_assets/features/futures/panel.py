@@ -22,9 +22,9 @@ BUSINESS_DAYS_LEFT = 10  # with exactly so many left the contract is out
 PAD = 520  # sessions in front of the first row, so that no window starts outside (the widest reaches back 508)
 SLOPE_LEGS = 6
 YEAR_S = 365 * 86_400
-KINDS = 5
+KINDS = 6
 EXPIRATION = KINDS  # an update that is no cell: see `Panel.state_expiration`
-SETTLEMENT, OPEN_INTEREST, VOLUME, HIGH, LOW = range(KINDS)
+SETTLEMENT, OPEN_INTEREST, VOLUME, HIGH, LOW, CASH = range(KINDS)
 CHOOSING = (SETTLEMENT, OPEN_INTEREST)  # kinds that decide which contract is first, second, third
 
 
@@ -53,7 +53,8 @@ class Panel:
 
     Attributes:
         days: sessions as days since 1970-01-01.
-        cells: float64 (kinds, sessions, contracts): final settlement, open interest, cleared volume, high, low; NaN is unknown.
+        cells: float64 (kinds, sessions, contracts): final settlement, open interest, cleared volume, high, low, and the cash index that
+            counts on a session (of no contract, kept in the first one's place); NaN is unknown.
         qualities: int8 (kinds, sessions, contracts): of the row that the cell came from.
         legs: int64 (sessions, 3): first, second, third contract; -1 is none. ``year_leg``: the first's month a year later.
         legs_oi: open interest used for each leg. ``legs_age``: how many sessions old it is (0: none known, counted as 0).

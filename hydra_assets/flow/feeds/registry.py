@@ -14,8 +14,9 @@ from hydra_assets.errors import ConfigError
 from hydra_assets.flow.feed import AnyFeed
 from hydra_assets.flow.feeds.cot import COT
 from hydra_assets.flow.feeds.databento import DATABENTO
+from hydra_assets.flow.feeds.usda import USDA
 
-FEEDS: Mapping[str, AnyFeed] = {feed.name: feed for feed in (DATABENTO, COT)}
+FEEDS: Mapping[str, AnyFeed] = {feed.name: feed for feed in (DATABENTO, COT, USDA)}
 
 
 def check_feeds(tables: Mapping[str, Table], feeds: Mapping[str, AnyFeed], blocks: Mapping[str, Mapping[str, Any]]) -> None:

@@ -1,0 +1,256 @@
+"""The USDA's market news reports: asked for by ranges of report dates, every answer kept by hash, every look written down."""
+
+import datetime as dt
+import fcntl
+import hashlib
+import json
+import os
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, urlencode
+
+import requests
+
+from hydra_assets.errors import CorruptionError, VendorContentError, VendorRefusedError, VendorUnavailableError
+from hydra_assets.private_files import FILE_MODE, make_file, make_folder
+from hydra_assets.sources.archive import FETCH_PREFIX
+from hydra_assets.sources.http import retry_after_seconds, utc_now, with_retries
+
+# Report to its number and section in the data mart.
+REPORTS = {"LM_HG201": ("2511", "Barrows/Gilts")}
+PATH = "/services/v1.1/reports"
+# Corrections come within days; an answer seen so long after its last report date is not asked for again.
+CLOSED_AFTER = dt.timedelta(days=60)
+_TRANSIENT = frozenset({408, 429, 500, 502, 503, 504})
+_CHUNK = 2**16
+
+
+@dataclass(frozen=True)
+class UsdaSettings:
+    """Settings of requests to the USDA: seconds, megabytes, and days of report dates in one request."""
+
+    base_url: str
+    connect_timeout_s: float
+    read_timeout_s: float
+    deadline_s: float
+    max_answer_mb: float
+    max_range_days: int
+    max_attempts: int
+    user_agent: str
+
+
+@dataclass(frozen=True)
+class UsdaAnswer:
+    """
+    One answer, kept as it came.
+
+    Attributes:
+        report: name of the report.
+        first: earliest report date asked for.
+        last: latest report date asked for.
+        sha256: of the body, which is also its file's name.
+        seen_at: aware instant of the look that gave it.
+        rows: rows of it.
+    """
+
+    report: str
+    first: dt.date
+    last: dt.date
+    path: Path
+    sha256: str
+    seen_at: dt.datetime
+    rows: int
+
+    @property
+    def place(self) -> str:
+        """Name for messages."""
+        return f"USDA {self.report} {self.first}..{self.last}"
+
+    def read(self) -> bytes:
+        """The bytes, compared with the hash under which they were kept."""
+        body = self.path.read_bytes()
+        if hashlib.sha256(body).hexdigest() != self.sha256:
+            raise CorruptionError(f"{self.path}: the answer is not the one that was downloaded; delete it to fetch it again")
+        return body
+
+
+class UsdaSource:
+    """
+    The USDA's data mart, or whoever speaks like it at the settings' address.
+
+    Args:
+        archives: folder for the answers and their ledger.
+        settings: address and bounds of a request.
+        now: the clock.
+    """
+
+    def __init__(self, archives: Path, settings: UsdaSettings, now: Callable[[], dt.datetime] = utc_now) -> None:
+        self.folder, self.settings = archives / "usda", settings
+        self.max_attempts = settings.max_attempts
+        self.report: Callable[[str], None] = lambda line: None
+        self._now = now
+
+    def fetch(self, report: str, first: dt.date, last: dt.date, *, once: bool = False) -> UsdaAnswer:
+        """
+        The rows of *report* dated from *first* to *last*: from disk where nothing is corrected any more, else by a request.
+
+        Args:
+            report: a name of `REPORTS`.
+            first: earliest report date.
+            last: latest report date, included; at most the settings' number of days later.
+            once: make a single attempt.
+
+        Raises:
+            VendorUnavailableError: transient. VendorRefusedError: final. VendorContentError: not the answer it should be.
+        """
+        if report not in REPORTS:
+            raise VendorRefusedError(f"USDA {report}: no such report is known here; known are {', '.join(REPORTS)}")
+        if (last - first).days >= self.settings.max_range_days:
+            raise VendorRefusedError(
+                f"USDA {report} {first}..{last}: longer than usda.max_range_days, which is {self.settings.max_range_days}; ask in parts"
+            )
+        held = self.held(report, first, last)
+        if held is not None:
+            return held
+        return with_retries(lambda: self._ask(report, first, last), max_attempts=1 if once else self.max_attempts)
+
+    def held(self, report: str, first: dt.date, last: dt.date) -> UsdaAnswer | None:
+        """The newest answer on disk that covers the dates and was seen when they were corrected no more; None without one."""
+        closed = dt.datetime.combine(last, dt.time(), dt.UTC) + CLOSED_AFTER
+        for row in reversed(list(self._looks())):
+            begin, end = dt.date.fromisoformat(row["first"]), dt.date.fromisoformat(row["last"])
+            seen_at, path = dt.datetime.fromisoformat(row["seen_at"]), self.folder / f"{row['sha256']}.json"
+            if row["report"] == report and begin <= first and last <= end and seen_at >= closed and path.exists():
+                return UsdaAnswer(report, begin, end, path, row["sha256"], seen_at, row["rows"])
+        return None
+
+    def url(self, report: str, first: dt.date, last: dt.date) -> str:
+        """Address of the rows dated from *first* to *last*."""
+        number, section = REPORTS[report]
+        asked = urlencode({"q": f"report_date={first:%m/%d/%Y}:{last:%m/%d/%Y}"}, safe="/:=")
+        return f"{self.settings.base_url.rstrip('/')}{PATH}/{number}/{quote(section, safe='')}?{asked}"
+
+    def _ask(self, report: str, first: dt.date, last: dt.date) -> UsdaAnswer:
+        place, limits = f"USDA {report} {first}..{last}", self.settings
+        self.report(f"asking for {place}")
+        begun = time.monotonic()
+        try:
+            with requests.get(
+                self.url(report, first, last),
+                headers={"User-Agent": limits.user_agent, "Accept": "application/json"},
+                timeout=(limits.connect_timeout_s, limits.read_timeout_s),
+                allow_redirects=False,
+                stream=True,
+            ) as response:
+                self._check_status(response, place)
+                body = self._body(response, place, begun)
+        except requests.RequestException as error:
+            raise VendorUnavailableError(f"{place}: {type(error).__name__}, no answer") from None
+        return self._keep(body, report, first, last, len(results_of(body, place)))
+
+    def _check_status(self, response: requests.Response, place: str) -> None:
+        status = response.status_code
+        if status == 200:
+            return
+        if status in _TRANSIENT:
+            wait = retry_after_seconds(response.headers.get("Retry-After"), self._now())
+            raise VendorUnavailableError(f"{place}: HTTP {status}", retry_after=None if wait is None else dt.timedelta(seconds=wait))
+        moved = f", to {response.headers.get('Location')}" if response.is_redirect else ""
+        raise VendorRefusedError(f"{place}: HTTP {status}{moved}; see usda.base_url in the settings")
+
+    def _body(self, response: requests.Response, place: str, begun: float) -> bytes:
+        """The body; raise where it breaks off, is larger than the settings allow, or takes longer than the deadline."""
+        late, most = threading.Event(), round(self.settings.max_answer_mb * 2**20)
+
+        def end() -> None:
+            late.set()
+            response.raw.shutdown()  # ends a read that drips below its timeout
+
+        watch = threading.Timer(max(self.settings.deadline_s - (time.monotonic() - begun), 0.1), end)
+        watch.start()
+        body = bytearray()
+        try:
+            for chunk in response.iter_content(_CHUNK):
+                body += chunk
+                if len(body) > most:
+                    break
+        except (requests.RequestException, OSError) as error:
+            why = f"not whole within {self.settings.deadline_s:.0f} s" if late.is_set() else "the answer broke off"
+            raise VendorUnavailableError(f"{place}: {why}") from error
+        finally:
+            watch.cancel()
+        if late.is_set():
+            raise VendorUnavailableError(f"{place}: not whole within {self.settings.deadline_s:.0f} s")
+        if len(body) > most:
+            raise VendorContentError(f"{place}: more than the {most:,} bytes of usda.max_answer_mb")
+        return bytes(body)
+
+    def _keep(self, body: bytes, report: str, first: dt.date, last: dt.date, rows: int) -> UsdaAnswer:
+        """Write the bytes under their hash, then the ledger's line: a line always has its file."""
+        make_folder(self.folder, 0o700)
+        sha256 = hashlib.sha256(body).hexdigest()
+        path = self.folder / f"{sha256}.json"
+        if not path.exists() or path.read_bytes() != body:
+            with tempfile.TemporaryDirectory(prefix=FETCH_PREFIX, dir=self.folder) as folder:
+                part = Path(folder) / path.name
+                with part.open("wb") as kept:
+                    os.fchmod(kept.fileno(), FILE_MODE)
+                    kept.write(body)
+                    kept.flush()
+                    os.fsync(kept.fileno())
+                part.replace(path)
+        answer = UsdaAnswer(report, first, last, path, sha256, self._now(), rows)
+        line = {
+            "report": report,
+            "first": first.isoformat(),
+            "last": last.isoformat(),
+            "sha256": sha256,
+            "bytes": len(body),
+            "rows": rows,
+            "seen_at": answer.seen_at.isoformat(),
+        }
+        ledger = self.folder / "ledger.jsonl"
+        make_file(ledger)
+        with ledger.open("a", encoding="utf-8") as looks:
+            fcntl.flock(looks, fcntl.LOCK_EX)
+            looks.write(json.dumps(line) + "\n")
+            looks.flush()
+            os.fsync(looks.fileno())
+        return answer
+
+    def _looks(self) -> Iterator[dict[str, Any]]:
+        try:
+            text = (self.folder / "ledger.jsonl").read_text(encoding="utf-8")
+        except FileNotFoundError:
+            return
+        for line in text.split("\n")[:-1]:
+            if line.startswith("{") and line.endswith("}"):  # a killed writer leaves half a line
+                yield json.loads(line)
+
+
+def results_of(body: bytes, place: str) -> list[object]:
+    """
+    The rows of an answer as they came.
+
+    Raises:
+        VendorContentError: no JSON object with rows, or one that says that it holds fewer rows than there are.
+    """
+    try:
+        answer = json.loads(body)
+    except ValueError:
+        raise VendorContentError(f"{place}: the answer is not JSON; it begins {body[:40]!r}") from None
+    results = answer.get("results") if isinstance(answer, dict) else None
+    if not isinstance(results, list):
+        message = answer.get("message") if isinstance(answer, dict) else None
+        raise VendorContentError(f"{place}: the answer has no list of results{f'; it says {message!r}' if message else ''}")
+    stats = answer.get("stats")
+    counts = {str(name).strip(": ").lower(): count for name, count in stats.items()} if isinstance(stats, dict) else {}
+    total = counts.get("totalrows")
+    if isinstance(total, int) and total > len(results):
+        raise VendorContentError(f"{place}: {len(results)} of {total} rows; set usda.max_range_days lower")
+    return results
