@@ -42,7 +42,8 @@ def sample_vendor(
         sizes = {"first_byte_s": first_byte, "bytes_per_s": bytes_per_s, "max_days": max_days, "max_bytes": max_bytes}
         facts = dataclasses.replace(facts, rude=Rudeness.of(names.split(",") if names else [ALL], **sizes))
     with SampleVendor([feed.sample(facts) for feed in FEEDS.values()], port=port, rude=facts.rude) as running:
-        console.print(f"sample vendor at {running.url}  (synthetic data, but for the lean-hogs COT rows of 2025 and the cash hogs of February 2019). Ctrl-C stops it.")
+        real = "the lean-hogs COT rows of 2025 and the cash hogs of February 2019"
+        console.print(f"sample vendor at {running.url}  (synthetic data, but for {real}). Ctrl-C stops it.", soft_wrap=True)
         if facts.rude.on:
             console.print(f"rude: {', '.join(facts.rude.on)}", soft_wrap=True)
         console.print(f"try: {running.url}/files/dea/history/fut_disagg_txt_2025.zip", soft_wrap=True)

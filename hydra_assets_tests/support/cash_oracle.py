@@ -24,7 +24,7 @@ def weekday_before(day):
 
 
 class Hogs:
-    """What the rows say at *known_at*."""
+    """Rows as known at *known_at*."""
 
     def __init__(self, rows, known_at, *, third=False):
         self.kinds = (*COUNTED, THIRD) if third else COUNTED
