@@ -17,7 +17,7 @@ from hydra_assets.core.tables.table import Table
 from hydra_assets.flow.batch import Batch
 from hydra_assets.flow.feed import Fact, Feed, Fetched, Plan, Records
 from hydra_assets.flow.feeds.sample import served
-from hydra_assets.sources.quarantine import refusal_of
+from hydra_assets.sources.quarantine import is_refused, refusal_of
 from hydra_assets.sources.sample.server import SampleVendor
 from hydra_assets.sources.sample.side import Served, Side
 from hydra_assets.sources.usda import UsdaAnswer, UsdaSettings, UsdaSource, results_of
@@ -25,7 +25,6 @@ from hydra_assets.sources.usda_parse import parse_hogs
 from hydra_assets.storage.capture import Look
 from hydra_assets.storage.lake import ParquetLake
 
-MAX_QUARANTINED_SHARE = 0.5  # a bad row costs itself; so many are another format
 REPORTED_WITHIN = dt.timedelta(days=7)  # of a month's last slaughter day, over the longest run of holidays
 
 
@@ -117,8 +116,8 @@ class UsdaFeed(Feed[UsdaSource, Plan, UsdaFetched]):
             fetched.quarantined += parsed.quarantined
             fetched.duplicates += parsed.duplicates
             fetched.stamped += parsed.stamped
-            if refusal := refusal_of(parsed.quarantined, bad, read, MAX_QUARANTINED_SHARE):
-                fetched.refused.append(refusal)
+            if is_refused(bad, read):
+                fetched.refused.append(refusal_of(parsed.quarantined[0], bad, read))
                 continue
             for month in months:
                 look = Look(plan.table.source, month.first, month.last, (answer.report,), answer.seen_at)
