@@ -59,12 +59,16 @@ class LookaheadError(HydraError, ValueError):
         super().__init__(message)
 
 
-class PluginError(HydraError, RuntimeError):
-    """A feature of a third party could not be computed."""
+class FeatureError(HydraError, RuntimeError):
+    """A feature could not be computed."""
 
     def __init__(self, message: str, *, feature: str) -> None:
         self.feature = feature
         super().__init__(message)
+
+
+class PluginError(FeatureError):
+    """A feature of a third party could not be computed."""
 
 
 class ImpureFeatureError(PluginError):

@@ -1,7 +1,6 @@
 """`hydra-assets export`: write a training frame to a file."""
 
 import datetime as dt
-import difflib
 import os
 import re
 import tempfile
@@ -158,6 +157,8 @@ def _read_pairs(file: Path) -> "pa.Table":
 
 
 def _names(desk: "Desk", markets: Sequence[str], requested: Sequence[str]) -> list[str]:
+    from hydra_assets.storage.uncomputed import absence_of
+
     known = desk.store.features(*markets)
     if not known:
         raise UnknownFeatureError(
@@ -165,10 +166,7 @@ def _names(desk: "Desk", markets: Sequence[str], requested: Sequence[str]) -> li
         )
     for name in requested:
         if name not in known:
-            near = difflib.get_close_matches(name, known, 1)
-            raise UnknownFeatureError(
-                f"unknown feature {name!r}; {f'did you mean {near[0]}?' if near else 'known are ' + ', '.join(known)}"
-            )
+            raise UnknownFeatureError(absence_of(desk.store, markets[0], name))
     return list(dict.fromkeys(requested)) or known
 
 

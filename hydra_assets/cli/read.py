@@ -1,7 +1,6 @@
 """`hydra-assets features`, `explain` and `history`: values known at an instant, the reason, and every vintage."""
 
 import datetime as dt
-import difflib
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -133,13 +132,15 @@ def history(
 
 
 def _known(desk: "Desk", market: str, feature: str) -> None:
-    """Raise UnknownFeatureError with the nearest name if *market* has no such feature."""
+    """Raise UnknownFeatureError with the reason if *market* has no such feature."""
+    from hydra_assets.storage.uncomputed import absence_of  # Arrow takes a second to load; --help needs neither
+
     known = desk.store.features(market)
+    if not known:
+        fill = how_to_fill(desk.world, market)
+        raise UnknownFeatureError(f"{market} has no feature {feature!r}: the {desk.world} world holds none of it yet; make some: {fill}")
     if feature not in known:
-        near = difflib.get_close_matches(feature, known, 1)
-        none = f"none yet; make some: {how_to_fill(desk.world, market)}"
-        hint = f"did you mean {near[0]}?" if near else f"it has {', '.join(known) or none}"
-        raise UnknownFeatureError(f"{market} has no feature {feature!r} in the {desk.world} world; {hint}")
+        raise UnknownFeatureError(absence_of(desk.store, market, feature))
 
 
 def _open(world: str | None) -> "Desk":

@@ -14,7 +14,7 @@ from hydra_assets.core.market import calendar_of
 from hydra_assets.core.names import names_of
 from hydra_assets.core.option_rules import OptionRules
 from hydra_assets.core.tables.registry import TABLES
-from hydra_assets.errors import PluginError, UnknownFeatureError
+from hydra_assets.errors import FeatureError, HydraError, PluginError, UnknownFeatureError
 from hydra_assets.features.family import Request
 from hydra_assets.features.plugins import PluginFault, load_plugins
 from hydra_assets.features.registry import FAMILIES
@@ -99,6 +99,7 @@ def compute(
         UnknownFeatureError: no such family, or none of its features.
         SchemaError: an input is missing, or a column of it.
         PluginError: a feature of a third party cannot be computed.
+        FeatureError: one of ours cannot be computed, by an error that is none of the package's own.
     """
     features = of_family(family)
     if names is not None:
@@ -134,7 +135,7 @@ def compute_isolated(
     engine = FAMILIES[family].compute
     ours = [feature for feature in features if is_shipped(feature)]
     theirs = [feature for feature in features if not is_shipped(feature)]
-    parts = [engine(inputs, ours, request)] if ours or not theirs else []
+    parts = [_computed(family, ours, inputs, request)] if ours or not theirs else []
     faults: dict[str, PluginError] = {}
     if theirs:
         apart = replace(request, windowed=windowed)
@@ -151,6 +152,25 @@ def compute_isolated(
                     faults[feature.name] = PluginError(f"{place}: {type(error).__name__}: {error}", feature=feature.name)
                     faults[feature.name].__cause__ = error
     return concat_sorted([part for part in parts if part.num_rows]) if len(parts) != 1 else parts[0], faults
+
+
+def _computed(family: str, features: Sequence[Feature], inputs: Mapping[str, pa.Table], request: Request) -> pa.Table:
+    """The rows of our own features; an error in one of them, which nobody foresaw, names it."""
+    engine = FAMILIES[family].compute
+    try:
+        return engine(inputs, features, request)
+    except HydraError:
+        raise
+    except Exception:
+        for feature in features:
+            try:
+                engine(inputs, [feature], request)
+            except HydraError:
+                continue
+            except Exception as error:
+                place = f"{feature.name} could not be computed for {request.market}"
+                raise FeatureError(f"{place}: {type(error).__name__}: {error}", feature=feature.name) from error
+        raise
 
 
 def _day(when: dt.date | None) -> dt.date | None:

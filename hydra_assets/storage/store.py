@@ -36,6 +36,7 @@ from hydra_assets.storage.question import Question, checked_span
 from hydra_assets.storage.served import ServedVector
 from hydra_assets.storage.sqlite.fact_table import SqliteFactTable
 from hydra_assets.storage.unclaimed import unclaimed_names
+from hydra_assets.storage.uncomputed import absence_of
 from hydra_assets.storage.withdrawal import guard_withdrawal
 
 _MONTH = re.compile(r"\d{4}-(0[1-9]|1[0-2])")
@@ -330,7 +331,8 @@ class FeatureStore(Closing):
             )
         unknown = [name for name in names if name not in held]
         if unknown:
-            raise UnknownFeatureError(f"unknown feature(s) {unknown} for {markets}; known are {held}")
+            why = [absence_of(self, market, name) for market in markets[:1] or ("",) for name in unknown]
+            raise UnknownFeatureError(f"unknown feature(s) {unknown} for {markets}: {'; '.join(why)}")
         by = self._recorded_by(question.recorded_by)
         with self._table.snapshot():
             frontiers = {(market, name): found for market in markets for name, found in self._frontiers(market, names, by).items()}
@@ -359,7 +361,7 @@ class FeatureStore(Closing):
         cut = to_us(query_time, what="query_time", rounding="floor")
         with self._table.snapshot():
             if (market, feature_name) not in self._table.series(market):
-                raise UnknownFeatureError(f"{market} has no feature {feature_name!r}; it has {self.features(market)}")
+                raise UnknownFeatureError(absence_of(self, market, feature_name))
             served = self._table.known(market, cut, None, feature_name).get(feature_name)
             rows = self._table.vintages(market, feature_name, None, cut)
         withheld = [_instants(row) for row in rows if row["available_at"] > cut]

@@ -4,7 +4,7 @@ import ast
 import functools
 import importlib.util
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from importlib.metadata import packages_distributions
 from pathlib import Path
@@ -12,7 +12,9 @@ from types import BuiltinFunctionType, FunctionType, MethodType
 from typing import Any
 
 from hydra_assets.core.feature import Feature
+from hydra_assets.features.compute import registered
 from hydra_assets.proof.lint.linter import Lookahead, lint
+from hydra_assets.proof.lint.neighbours import lines_of_others
 
 _MOST_FILES = 200
 _PACKAGE = "hydra_assets"
@@ -59,7 +61,25 @@ def read_code(feature: Feature) -> CodeRead:
                 files[origin] = None
                 todo.append(origin)
     findings = [finding for path in files for finding in _linted(path, *_version(path))]
-    return CodeRead(tuple(findings), tuple(unread), tuple(files))
+    return CodeRead(tuple(_without_neighbours(feature, findings)), tuple(unread), tuple(files))
+
+
+def _without_neighbours(feature: Feature, findings: list[Lookahead]) -> Iterator[Lookahead]:
+    """The findings, without those in code of the feature's own files that other registered features alone use."""
+    others = [function for each in registered() if each.name != feature.name for function in functions_of(each.function)]
+    mine = list(functions_of(feature.function))
+    lines: dict[Path, set[int]] = {}
+    for path in {found.path for found in findings}:
+        here, there = (_top_names(functions, Path(path)) for functions in (mine, others))
+        lines[Path(path)] = lines_of_others(Path(path).read_bytes(), here, there - here) if here and there else set()
+    yield from (found for found in findings if found.line not in lines[Path(found.path)])
+
+
+def _top_names(functions: Iterable[Callable[..., Any]], path: Path) -> set[str]:
+    """Names, at the top level of the file at *path*, of the functions that stand in it."""
+    return {
+        str(function.__qualname__).partition(".")[0] for function in functions if (file := _file_of(function)) and file.resolve() == path
+    }
 
 
 def functions_of(value: Any) -> Iterator[Callable[..., Any]]:
