@@ -10,7 +10,10 @@ from typing import Any
 from hydra_assets.command import WORLDS, command
 from hydra_assets.errors import CorruptionError, HydraError, LockTimeoutError, StorageError
 
-_HELD = "another process holds the file; end it (the UI, its daemon, a notebook, a database browser) or try again later"
+_HELD = (
+    "another process holds the file; end it (the UI, its daemon, a notebook, a database browser) or try again later"
+    " (storage.busy_timeout_s in config.yaml)"
+)
 _KINDS: dict[int, tuple[type[HydraError], str]] = {
     sqlite3.SQLITE_BUSY: (LockTimeoutError, _HELD),
     sqlite3.SQLITE_LOCKED: (LockTimeoutError, _HELD),

@@ -12,7 +12,11 @@ app = typer.Typer(help="The feature store (one SQLite file): check it, or rebuil
 
 
 @app.command()
-def check(world: WorldOption = None, as_json: JsonOption = False) -> None:
+def check(
+    repair: Annotated[bool, typer.Option("--repair", help="First mend rows that an older version wrote as -0.0.")] = False,
+    world: WorldOption = None,
+    as_json: JsonOption = False,
+) -> None:
     """
     Verify every row's checksum and SQLite's own structure, and compare the store with the lake's feature tables.
 
@@ -27,9 +31,10 @@ def check(world: WorldOption = None, as_json: JsonOption = False) -> None:
 
     home = resolve_home(world)
     home.create()
-    rows, wrong, unproven = 0, [], []
+    rows, mended, wrong, unproven = 0, 0, [], []
     try:
         with bar("reading every row, then the lake's", 2) as step, FeatureStore(home.store, world=home.world) as store:
+            mended = store.repair() if repair else 0
             rows = store.check()
             step(store)
             wrong = differences(ParquetLake(home.lake, world=home.world), store)
@@ -38,8 +43,10 @@ def check(world: WorldOption = None, as_json: JsonOption = False) -> None:
     except CorruptionError as error:
         wrong = [str(error)]
     if as_json:
-        print_json({"world": home.world, "path": str(home.store), "rows": rows, "wrong": wrong, "unproven": unproven})
+        print_json({"world": home.world, "path": str(home.store), "rows": rows, "mended": mended, "wrong": wrong, "unproven": unproven})
     else:
+        if repair:
+            console.print(f"{mended:,} rows mended.")
         console.print(f"{rows:,} rows are as they were written." if rows or not wrong else "The store cannot be read.")
         for line in wrong:
             errors.print(f"[bold red]wrong[/] {line}", highlight=False, soft_wrap=True)

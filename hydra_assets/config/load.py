@@ -130,7 +130,7 @@ class AlertSettings:
 
 @dataclass(frozen=True)
 class StorageSettings:
-    """Settings of lake and store: the longest wait for another process that holds the store's file, in seconds."""
+    """Settings of lake and store: the longest wait for another process that holds the store's file or a folder of the lake, in seconds."""
 
     busy_timeout_s: float
 

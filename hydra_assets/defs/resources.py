@@ -35,7 +35,7 @@ class LakeResource(SecretlessResource):
 
     def open(self) -> ParquetLake:
         """The lake; WorldError where the folder is another world's."""
-        return ParquetLake(self.base_path, world=self.world)
+        return ParquetLake(self.base_path, world=self.world, lock_timeout_s=load_config().storage.busy_timeout_s)
 
 
 class FeatureStoreResource(SecretlessResource):

@@ -15,9 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from hydra_assets.core.releases import ReleaseCalendar
+from hydra_assets.disk_errors import disk_errors
 from hydra_assets.errors import (
     CorruptionError,
     NotPublishedError,
+    StorageError,
     VendorContentError,
     VendorError,
     VendorRefusedError,
@@ -137,19 +139,20 @@ class CftcSource:
         held = self.held(name)
         if held is not None and held.seen_at >= self._closed_at(name):
             return held
-        make_folder(self.folder, 0o700)
-        with tempfile.TemporaryDirectory(prefix=FETCH_PREFIX, dir=self.folder) as empty:
+        with disk_errors(self.folder):
+            make_folder(self.folder, 0o700)
+        with disk_errors(self.folder), tempfile.TemporaryDirectory(prefix=FETCH_PREFIX, dir=self.folder) as empty:
             answer = self._ask(year if name == str(year) else None, held, Path(empty))
             if answer["kind"] != "ok":
                 raise self._error(answer, year)
             return self._keep(name, Path(empty) / ARCHIVE, answer)
 
     def held(self, name: str) -> CotArchive | None:
-        """The newest archive of *name* on disk."""
+        """The newest archive of *name* on disk, whole; one that is damaged is fetched again, at no charge."""
         for line in reversed(self._ledger_lines()):
             row = json.loads(line)
             path = self.folder / f"{row['sha256']}.zip"
-            if row["name"] == name and path.exists():
+            if row["name"] == name and path.exists() and hashlib.sha256(path.read_bytes()).hexdigest() == row["sha256"]:
                 return CotArchive(name, path, row["sha256"], dt.datetime.fromisoformat(row["seen_at"]), row["last_modified"], row["rows"])
         return None
 
@@ -190,8 +193,10 @@ class CftcSource:
         answer: dict[str, Any] = json.loads(child.stdout)
         return answer
 
-    def _error(self, answer: dict[str, Any], year: int) -> VendorError:
+    def _error(self, answer: dict[str, Any], year: int) -> VendorError | StorageError:
         message, kind = f"CFTC archive of {year}: {answer['message']}", answer["kind"]
+        if kind == "disk":
+            return StorageError(f"{self.folder}: {answer['message']}; look at the space of the disk and do it again")
         if kind == "page" and (due := self._first_release(year)) > self._now():
             return NotPublishedError(f"{message}; its first report is due at {due:%Y-%m-%d %H:%M}Z")
         if kind == "absent":

@@ -35,7 +35,7 @@ TRANSIENT = (408, 429, 500, 502, 503, 504)
 
 
 class Refusal(Exception):
-    """A fault, as one of the parent's kinds: unavailable, refused, forbidden, absent, page, content."""
+    """A fault, as one of the parent's kinds: unavailable, refused, forbidden, absent, page, content, disk."""
 
     def __init__(self, kind: str, message: str, *, retry_after: float | None = None) -> None:
         self.kind, self.retry_after = kind, retry_after
@@ -68,7 +68,10 @@ class CheckedRequests:
         """The library's one call."""
         body = self._fetch(url.replace(LIBRARY_BASE, self.base_url.rstrip("/"), 1))
         check_archive(body, self.member)
-        Path(ARCHIVE).write_bytes(body)
+        try:
+            Path(ARCHIVE).write_bytes(body)
+        except OSError as error:
+            raise Refusal("disk", f"the archive cannot be written: {error.strerror}") from error
         return Body(body)
 
     def _fetch(self, url: str) -> bytes:

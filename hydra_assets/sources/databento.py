@@ -12,7 +12,8 @@ from typing import Any
 
 from databento_dbn import DBNError
 
-from hydra_assets.errors import VendorContentError, VendorError, VendorRefusedError, VendorUnavailableError
+from hydra_assets.disk_errors import disk_errors
+from hydra_assets.errors import CorruptionError, VendorContentError, VendorError, VendorRefusedError, VendorUnavailableError
 from hydra_assets.private_files import FILE_MODE, make_folder
 from hydra_assets.sources.archive import FETCH_PREFIX
 from hydra_assets.sources.databento_batch import BatchJobs, Report
@@ -143,7 +144,7 @@ class DatabentoSource:
         """
         asked = request.arguments()
         kept = self.ledger.covering(asked, seen_since=seen_since)
-        if kept is not None and self._path(kept.sha256).exists():
+        if kept is not None and self._is_whole(kept.sha256):
             return Payload(self._path(kept.sha256), kept.sha256, kept.seen_at, 0.0)
         job = self.ledger.waiting_job(asked, seen_since=seen_since)
         if job is not None:
@@ -153,7 +154,7 @@ class DatabentoSource:
                 prepared = self._prepared.pop(request, None)
                 return self._downloaded(job, submitted, usd=prepared.usd if prepared else 0.0)
         left = self.ledger.unjudged(asked, seen_since=seen_since)
-        if left is not None and self._path(left.sha256).exists():
+        if left is not None and self._is_whole(left.sha256):
             return self._judged(left.number, left.sha256, request, left.records, 0.0, [])
         quote = self._prepared.pop(request, None) or self.quote(request)
         self.report(f"{request}: asking for {quote.records:,} records, {quote.size / 1e6:,.1f} MB")
@@ -172,9 +173,9 @@ class DatabentoSource:
         number = self.ledger.reserve(
             request.arguments(), usd=quote.usd, records=quote.records, size=quote.size, budget=self._budget, now=self._now()
         )
-        make_folder(self.folder, 0o700)
         try:
-            with tempfile.TemporaryDirectory(prefix=FETCH_PREFIX, dir=self.folder) as empty:
+            make_folder(self.folder, 0o700)
+            with disk_errors(self.folder), tempfile.TemporaryDirectory(prefix=FETCH_PREFIX, dir=self.folder) as empty:
                 got = Path(empty) / "answer.dbn.zst"
                 messages = self._download(request, quote, got)
                 sha256 = self._keep(got, number)
@@ -221,6 +222,23 @@ class DatabentoSource:
             os.fsync(written.fileno())
         got.replace(self._path(sha256))
         return sha256
+
+    def _is_whole(self, sha256: str) -> bool:
+        """
+        Whether the archive holds these bytes, which are their own checksum.
+
+        Raises:
+            CorruptionError: it holds others under their hash.
+        """
+        path = self._path(sha256)
+        if not path.exists():
+            return False
+        if sha256_of(path) != sha256:
+            raise CorruptionError(
+                f"{path}: is not the answer that was paid for (SHA-256); restore it from a backup, or remove it: then it is asked for,"
+                " and paid for, once more"
+            )
+        return True
 
     def _path(self, sha256: str) -> Path:
         return self.folder / f"{sha256}.dbn.zst"

@@ -15,6 +15,7 @@ import databento
 import pandas as pd
 
 from hydra_assets.errors import RequestRefusedError, VendorContentError, VendorRefusedError, VendorUnavailableError
+from hydra_assets.private_files import make_folder
 from hydra_assets.sources.databento_client import Limits, mapped_errors
 from hydra_assets.sources.databento_request import Quote, Request, sha256_of
 from hydra_assets.sources.ledger import Budget, Job, Ledger
@@ -108,7 +109,7 @@ class BatchJobs:
             raise VendorContentError(f"{request}: batch job {job.id} has {len(files)} files of data, not one; see them in the portal")
         file = files[0]
         folder = self._folder / f".job-{job.id}"
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_folder(folder, 0o700)
         path, size = folder / Path(str(file["filename"])).name, int(file["size"])
         wanted = str(file["hash"]).removeprefix("sha256:")
         for _ in range(DOWNLOADS):

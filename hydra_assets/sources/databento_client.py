@@ -28,9 +28,11 @@ from databento.historical.api.metadata import MetadataHttpAPI
 from databento.historical.api.timeseries import TimeseriesHttpAPI
 from requests.auth import HTTPBasicAuth
 
+from hydra_assets.disk_errors import disk_errors
 from hydra_assets.errors import (
     BrokenOffError,
     ConfigError,
+    HydraError,
     LiveLicenceError,
     RequestRefusedError,
     VendorContentError,
@@ -124,9 +126,12 @@ class _Bounded:
                 got += len(chunk)
                 if got > most:
                     raise VendorContentError(f"{_place(url)}: more than the {most:,} bytes that were announced")
-                kept.write(chunk)
+                with disk_errors(Path(kept.name)):
+                    kept.write(chunk)
+            with disk_errors(Path(kept.name)):
+                kept.flush()
         except (requests.RequestException, OSError) as error:
-            if isinstance(error, VendorError):
+            if isinstance(error, HydraError):
                 raise
             if not late.is_set():
                 raise BrokenOffError(f"{_place(url)}: the answer broke off") from error

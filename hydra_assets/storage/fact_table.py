@@ -136,6 +136,9 @@ class FactTable(Protocol):
             CorruptionError: naming what is wrong.
         """
 
+    def repair(self) -> int:
+        """Mend rows that an older version wrote in a way that its own check refuses; how many."""
+
     def health(self, world: str) -> StoreHealth:
         """Facts and problems without reading rows; takes no writers' lock."""
 

@@ -54,17 +54,23 @@ class ParquetLake:
         base_path: the lake's root; made when it does not exist.
         storage: what keeps the files in place of a local folder.
         world: ``sample`` or ``live``; None adopts the root's, or ``sample`` for a new one.
+        lock_timeout_s: longest wait for another writer of one folder; None: 60. Only of a *base_path*.
 
     Raises:
         WorldError: the root belongs to the other world.
     """
 
     def __init__(
-        self, base_path: str | os.PathLike[str] | None = None, *, world: str | None = None, storage: Storage | None = None
+        self,
+        base_path: str | os.PathLike[str] | None = None,
+        *,
+        world: str | None = None,
+        storage: Storage | None = None,
+        lock_timeout_s: float | None = None,
     ) -> None:
         if storage is None and base_path is None:
             raise InvalidValueError("a lake needs a base_path, or a storage")
-        self._storage = storage if storage is not None else LocalStorage(base_path or "")
+        self._storage = storage if storage is not None else LocalStorage(base_path or "", lock_timeout_s=lock_timeout_s)
         self.base_path = self._storage.path("")
         self.world = adopt_world(self._storage, world, f"lake {self.base_path}")
         self._reader = FolderReader(self._storage, self.world)

@@ -19,23 +19,14 @@ from pathlib import Path
 import pyarrow as pa
 
 from hydra_assets.core.instants import now_us
-from hydra_assets.errors import HydraError, LockTimeoutError, StorageError
+from hydra_assets.disk_errors import disk_errors
+from hydra_assets.errors import LockTimeoutError
 from hydra_assets.private_files import FILE_MODE, make_folder, write_file
 from hydra_assets.storage.backend import ORPHAN_AGE_S
 
 STAGING = ".staging"
 LOCK_FILE = ".lock"
-LOCK_TIMEOUT_S = 120
-_REMEDIES = {
-    errno.ENOSPC: "free some space and do it again",
-    errno.EDQUOT: "free some space and do it again",
-    errno.EFBIG: "raise the limit of a file's size and do it again",
-    errno.EROFS: "the disk may only be read; write elsewhere",
-    errno.EACCES: "look at its owner and mode",
-    errno.EPERM: "look at its owner and mode",
-    errno.ENOTDIR: "name a folder",
-    errno.EISDIR: "name a file",
-}
+LOCK_TIMEOUT_S = 60.0
 
 
 class LocalStorage:
@@ -44,10 +35,12 @@ class LocalStorage:
 
     Args:
         root: the folder; made by the first write.
+        lock_timeout_s: longest wait for another writer of one folder; None: `LOCK_TIMEOUT_S`.
     """
 
-    def __init__(self, root: str | os.PathLike[str]) -> None:
+    def __init__(self, root: str | os.PathLike[str], *, lock_timeout_s: float | None = None) -> None:
         self.root = Path(root).expanduser().absolute()
+        self._lock_timeout_s = lock_timeout_s
 
     def exists(self) -> bool:
         """Whether the root is there."""
@@ -188,7 +181,7 @@ class LocalStorage:
             make_folder(path)
             descriptor = os.open(path / LOCK_FILE, os.O_RDWR | os.O_CREAT, FILE_MODE)
         try:
-            _locked(descriptor, path)
+            _locked(descriptor, path, self._lock_timeout_s)
             yield LocalClock(descriptor, path / LOCK_FILE)
         finally:
             os.close(descriptor)
@@ -200,7 +193,7 @@ class LocalStorage:
             with disk_errors(path / LOCK_FILE):
                 descriptor = os.open(path / LOCK_FILE, os.O_RDONLY)
             try:
-                _locked(descriptor, path)
+                _locked(descriptor, path, self._lock_timeout_s)
             finally:
                 os.close(descriptor)
 
@@ -242,29 +235,20 @@ class LocalClock:
         return stamp
 
 
-@contextlib.contextmanager
-def disk_errors(path: Path) -> Iterator[None]:
-    """The disk's errors inside as StorageError; a file that is missing or already there is the caller's business."""
-    try:
-        yield
-    except (FileNotFoundError, FileExistsError, HydraError):
-        raise
-    except OSError as error:
-        reason = error.strerror or str(error)
-        remedy = _REMEDIES.get(error.errno or 0, "look at the disk and do it again")
-        raise StorageError(f"{path}: {reason}; {remedy}; what was acknowledged before is kept") from error
-
-
-def _locked(descriptor: int, path: Path) -> None:
-    """Take the lock of an open file, within `LOCK_TIMEOUT_S`."""
-    deadline = time.monotonic() + LOCK_TIMEOUT_S
+def _locked(descriptor: int, path: Path, timeout_s: float | None) -> None:
+    """Take the lock of an open file, within *timeout_s*."""
+    most = LOCK_TIMEOUT_S if timeout_s is None else timeout_s
+    deadline = time.monotonic() + most
     while True:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             return
         except BlockingIOError:
             if time.monotonic() > deadline:
-                raise LockTimeoutError(f"{path}: another writer held the lock for {LOCK_TIMEOUT_S} s; end it or try again later") from None
+                raise LockTimeoutError(
+                    f"{path}: another writer held the lock for {most:g} s (storage.busy_timeout_s in config.yaml);"
+                    " end it or try again later"
+                ) from None
             time.sleep(0.002)
 
 

@@ -35,6 +35,7 @@ from hydra_assets.storage.publishes import publish_rows, publishes_table, refuse
 from hydra_assets.storage.question import Question, checked_span
 from hydra_assets.storage.served import ServedVector
 from hydra_assets.storage.sqlite.fact_table import SqliteFactTable
+from hydra_assets.storage.sqlite.file import BUSY_TIMEOUT_S
 from hydra_assets.storage.unclaimed import unclaimed_names
 from hydra_assets.storage.uncomputed import absence_of
 from hydra_assets.storage.withdrawal import guard_withdrawal
@@ -78,7 +79,8 @@ class FeatureStore(Closing):
         settings: Callable[[], str] | None = None,
         busy_timeout_s: float | None = None,
     ) -> None:
-        self._open(SqliteFactTable(db_path, busy_timeout_s=busy_timeout_s), world, settings)
+        wait = BUSY_TIMEOUT_S if busy_timeout_s is None else busy_timeout_s
+        self._open(SqliteFactTable(db_path, busy_timeout_s=wait), world, settings)
 
     @classmethod
     def over(cls, table: FactTable, *, world: str | None = None, settings: Callable[[], str] | None = None) -> Self:
@@ -433,6 +435,10 @@ class FeatureStore(Closing):
         """Verify every row's checksum and the structure of the table; the number of rows, or CorruptionError."""
         with self._table.snapshot():
             return self._table.check()
+
+    def repair(self) -> int:
+        """Mend rows that an older version wrote as -0.0, which SQLite keeps as 0.0; how many. Other damage is left to a rebuild."""
+        return self._table.repair()
 
     def health(self) -> StoreHealth:
         """Facts and problems, without reading rows; see `storage.health`."""

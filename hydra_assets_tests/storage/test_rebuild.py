@@ -1,5 +1,6 @@
 """The store made anew from the lake, and the commands for lake and store."""
 
+import contextlib
 import datetime as dt
 import json
 import os
@@ -11,9 +12,10 @@ import pyarrow as pa
 import pytest
 
 import hydra_assets
+from hydra_assets.core.instants import INSTANT
 from hydra_assets.core.months import Month, months_between
 from hydra_assets.core.tables.cot import COT_DISAGGREGATED
-from hydra_assets.errors import ConflictError, CorruptionError, LockTimeoutError
+from hydra_assets.errors import ConflictError, CorruptionError, LockTimeoutError, StorageError
 from hydra_assets.flow.outdated import outdated_months
 from hydra_assets.flow.publish import compute_months, publish_month
 from hydra_assets.storage import rebuild
@@ -24,6 +26,7 @@ from hydra_assets.storage.sqlite import swap
 from hydra_assets.storage.store import FeatureStore
 from hydra_assets_tests.conftest import at
 from hydra_assets_tests.defs.test_revisions import load, weeks
+from hydra_assets_tests.storage.test_store_bytes import with_a_negative_zero
 from hydra_assets_tests.support.cot_history import revised
 from hydra_assets_tests.support.demo_home import Demo
 
@@ -162,6 +165,40 @@ def test_a_row_recorded_again_with_the_same_value_is_no_recording_of_the_stores(
     assert rebuild_store(lake, store.db_path).recordings == before.recordings
 
 
+def test_negative_zeros_of_the_lake_are_zeros_of_the_store(lake, tmp_path):
+    days = [at("2025-01-07"), at("2025-01-08")]
+    rows = pa.table(
+        {
+            "feature_name": ["cot_mm_net"] * 2,
+            "as_of": pa.array(days, INSTANT),
+            "available_at": pa.array(days, INSTANT),
+            "value": [-0.0, 1.0],
+            "unit": ["contracts"] * 2,
+            "quality": ["normal"] * 2,
+        }
+    )
+    look = Look("asset", days[0].date(), days[1].date(), (), dt.datetime.now(dt.UTC))
+    lake.append_new(rows, "cot_features", "LE", days[0], key=("feature_name",), stamps="derived", look=look)
+    path = tmp_path / "rebuilt.sqlite"
+    assert rebuild_store(lake, path).vintages == 2
+    with FeatureStore(path) as store:
+        assert str(store.get_features_at("LE", days[0])) == "{'cot_mm_net': 0.0}"
+        assert store.check() == 2
+        assert differences(lake, store) == []
+
+
+def test_a_row_of_negative_zero_in_the_store_is_mended_by_a_rebuild(history, lake, store):
+    with contextlib.closing(sqlite3.connect(store.db_path)) as old, old:
+        old.execute("UPDATE facts SET value = 0.0 WHERE series_id = 1")
+    with pytest.raises(CorruptionError):
+        store.check()
+    store.close()
+    rebuild_store(lake, store.db_path)
+    with FeatureStore(store.db_path) as mended:
+        assert mended.check() > 0
+        assert differences(lake, mended) == []
+
+
 def test_restore_is_for_an_empty_store(history, store):
     with pytest.raises(ConflictError, match="holds facts already"):
         store.restore([])
@@ -244,6 +281,28 @@ def test_help_teaches(demo, words):
     said = demo.run(*words, "--help").stdout
     assert f"Usage: hydra-assets {' '.join(words)}" in said
     assert len(said.split()) > 50
+
+
+def test_a_store_that_is_missing_beside_its_lake_is_not_begun_anew(mine, monkeypatch):
+    monkeypatch.setenv("HYDRA_HOME", str(mine.home))
+    path = mine.home / "sample" / "store.sqlite"
+    path.unlink()
+    with pytest.raises(StorageError, match=r"store\.sqlite: is missing.*store rebuild"):
+        hydra_assets.open()
+    assert not path.exists()
+    assert "rebuilt from the lake" in mine.run("store", "rebuild").stdout
+    with hydra_assets.open() as desk:
+        assert desk.store.markets() == ["HE"]
+
+
+def test_the_check_repairs_negative_zeros(mine):
+    path = mine.home / "sample" / "store.sqlite"
+    with FeatureStore(path) as store:
+        store.write_feature("HE", "cot_mm_net", at("2020-01-07"), at("2020-01-10"), 0.0)
+        series = store._table._series()["HE", "cot_mm_net"]
+    with_a_negative_zero(path, series)
+    assert "checksum" in mine.run("store", "check", check=False).stderr
+    assert "1 rows mended" in mine.run("store", "check", "--repair", check=False).stdout
 
 
 def test_an_empty_world_is_no_failure(home):

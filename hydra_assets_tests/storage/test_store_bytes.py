@@ -11,6 +11,7 @@ import pytest
 from hydra_assets.core.instants import INSTANT, to_us
 from hydra_assets.errors import CorruptionError, HydraError
 from hydra_assets.storage.facts import Fact, crc
+from hydra_assets.storage.sqlite import seals
 from hydra_assets.storage.sqlite.seals import SealedFile, _schema, about_seal
 from hydra_assets.storage.store import FeatureStore
 from hydra_assets_tests.conftest import at
@@ -291,4 +292,34 @@ def test_a_point_read_compares_the_blocks_that_it_passes_over_and_no_others(fill
         with pytest.raises(CorruptionError, match="HE f0"):
             store.get_features_at("HE", TIMES[0])
         with pytest.raises(CorruptionError, match="HE f0"):
+            store.check()
+
+
+def with_a_negative_zero(path, series=1):
+    """One checksum over -0.0 beside the 0.0 that SQLite keeps, with seals that fit it."""
+    with contextlib.closing(sqlite3.connect(path)) as db, db:
+        key = db.execute(
+            "SELECT series_id, as_of, available_at, recorded_at FROM facts WHERE value = 0 AND series_id = ?", (series,)
+        ).fetchone()
+        wrong = crc(*key, -0.0, "normal", 0)
+        db.execute("UPDATE facts SET crc = ? WHERE (series_id, as_of, available_at, recorded_at) = (?, ?, ?, ?)", (wrong, *key))
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(seals, "mend_zeros", lambda _db: 0)
+            seals.seal_all(db)
+
+
+def test_a_row_of_negative_zero_is_mended_by_a_repair_and_nothing_else_is(filled):
+    path, _ = filled
+    with_a_negative_zero(path)
+    with FeatureStore(path) as store:
+        with pytest.raises(CorruptionError, match="checksum"):
+            store.check()
+        assert store.repair() == 1
+        assert store.check() == 601
+        assert store.repair() == 0
+    with contextlib.closing(sqlite3.connect(path)) as db, db:
+        db.execute("UPDATE facts SET value = 5 WHERE series_id = 2 AND value = 0")
+    with FeatureStore(path) as store:
+        assert store.repair() == 0
+        with pytest.raises(CorruptionError, match="checksum"):
             store.check()

@@ -20,6 +20,7 @@ from hydra_assets.storage.sqlite.blocks import FIRST, block_of
 from hydra_assets.storage.sqlite.health import store_health
 from hydra_assets.storage.sqlite.migrations import in_memory_if_old, migrate
 from hydra_assets.storage.sqlite.publishes import PublishTable
+from hydra_assets.storage.sqlite.seals import mend_zeros, seal_all
 from hydra_assets.storage.sqlite.served import SqliteServedLog
 
 _COLUMNS = "as_of, available_at, recorded_at, value, quality, retracted, crc"
@@ -256,6 +257,18 @@ class SqliteFactTable(PublishTable):
                 self._checked(series, row, place)
                 count += 1
         self._verify_publishes(None)
+        return count
+
+    def repair(self) -> int:
+        """Mend rows whose checksum was taken over -0.0, where every seal fits; how many."""
+        with self._writing():
+            for (market, feature), series in self._series().items():
+                self._verify_total(series, f"{market} {feature}")
+            self._verify_publishes(None)
+            count = mend_zeros(self._db)
+            if count:
+                seal_all(self._db)
+                self._forget()
         return count
 
     def health(self, world: str) -> StoreHealth:

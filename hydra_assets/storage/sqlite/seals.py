@@ -59,7 +59,7 @@ def seal_all(db: sqlite3.Connection, *, sealed: bool = False) -> None:
     Raises:
         DamageError: they do not fit.
     """
-    _mend_zeros(db)
+    mend_zeros(db)
     old = {row[0]: row[1:] for row in db.execute("SELECT series_id, rows, digest FROM newest")} if sealed else None
     newest = dict(db.execute("SELECT series_id, max(recorded_at) FROM facts GROUP BY series_id").fetchall())
     for series, recorded_at in newest.items():
@@ -102,13 +102,17 @@ def _found_publishes(db: sqlite3.Connection, market: str | None) -> dict[str, Li
     return {name: (len(rows), publishes_digest(rows)) for name, rows in found.items()}
 
 
-def _mend_zeros(db: sqlite3.Connection) -> None:
+def mend_zeros(db: sqlite3.Connection) -> int:
+    """Give rows whose checksum was taken over -0.0 that of the 0.0 which SQLite keeps; how many."""
+    count = 0
     statement = "SELECT series_id, as_of, available_at, recorded_at, quality, retracted, crc FROM facts WHERE value = 0"
     for *key, quality, retracted, written in db.execute(statement).fetchall():
         kept, negative = (crc(key[0], key[1], key[2], key[3], zero, quality, retracted) for zero in (0.0, -0.0))
         if written == negative:
             where = "series_id = ? AND as_of = ? AND available_at = ? AND recorded_at = ?"
             db.execute(f"UPDATE facts SET crc = ? WHERE {where}", (kept, *key))
+            count += 1
+    return count
 
 
 def _series(db: sqlite3.Connection) -> dict[tuple[str, str], int]:
