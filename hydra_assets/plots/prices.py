@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 
 from hydra_assets.plots.plot import LABEL, SMALL, TITLE, Plot, date_axis, figure_of
 
-CARRIES = {"fut_carry_ann": "annualised carry", "fut_carry_deseas": "carry less its season", "fut_basis_cash": "basis to cash"}
+CARRIES = {"fut_carry_ann": "annualised carry", "fut_carry_deseas": "carry less its season"}
 _ROLLS = {"day": "string", "from": "string", "to": "string"}
 
 
@@ -51,9 +51,9 @@ def price_with_rolls(market: str, series: pa.Table, *, note: str = "") -> Plot |
     return Plot("rolls", rolls, _ROLLS, figure_of(draw))
 
 
-def basis_and_carry(market: str, known: pa.Table, *, note: str = "") -> Plot | None:
+def carry(market: str, known: pa.Table, *, note: str = "") -> Plot | None:
     """
-    Basis and carry, day by day.
+    Carry of the curve, day by day.
 
     Args:
         market: symbol.
@@ -81,8 +81,8 @@ def basis_and_carry(market: str, known: pa.Table, *, note: str = "") -> Plot | N
             if days:
                 axes.plot(days, [row["value"] for row in rows if row["feature_name"] == name], lw=1.5, label=f"{label} ({name})")
         axes.axhline(0, color="grey", lw=0.8)
-        axes.set_title(f"{market}: basis and carry{note}", fontsize=TITLE)
-        axes.set_ylabel("ln units; carry a year", fontsize=LABEL)
+        axes.set_title(f"{market}: carry{note}", fontsize=TITLE)
+        axes.set_ylabel("ln units a year", fontsize=LABEL)
         date_axis(axes)
         axes.legend(fontsize=SMALL)
 

@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 
 from hydra_assets.config.load import load_release_calendar
 from hydra_assets.core.months import months_between
+from hydra_assets.core.tables.cash import CASH_INDEX
 from hydra_assets.core.tables.cot import COT_DISAGGREGATED
 from hydra_assets.core.tables.features import FUTURES_FEATURES, OPTION_FEATURES
 from hydra_assets.core.tables.futures import FUTURES_CONTINUOUS, FUTURES_STATISTICS
@@ -22,13 +23,14 @@ from hydra_assets.core.tables.table import Table
 from hydra_assets.desk import Desk
 from hydra_assets.features.futures.continuous import adjusted
 from hydra_assets.flow.feed import expected_days
+from hydra_assets.plots.cash import basis
 from hydra_assets.plots.cot import positioning
 from hydra_assets.plots.coverage import coverage_heat_map
 from hydra_assets.plots.futures import term_structure
 from hydra_assets.plots.naive import naive_beside_honest
 from hydra_assets.plots.options import newest_fits, smiles, volatility
 from hydra_assets.plots.plot import Plot
-from hydra_assets.plots.prices import basis_and_carry, price_with_rolls
+from hydra_assets.plots.prices import carry, price_with_rolls
 from hydra_assets.proof.naive import compare_with_naive
 
 NAIVE_FEATURE = "cot_mm_net"
@@ -132,7 +134,12 @@ def _rolls(desk: Desk, market: str, at: dt.datetime) -> Plot | None:
 
 
 def _carry(desk: Desk, market: str, at: dt.datetime) -> Plot | None:
-    return basis_and_carry(market, _known(desk, FUTURES_FEATURES, market, at, _YEAR), note=_note(desk))
+    return carry(market, _known(desk, FUTURES_FEATURES, market, at, _YEAR), note=_note(desk))
+
+
+def _basis(desk: Desk, market: str, at: dt.datetime) -> Plot | None:
+    index = _known(desk, CASH_INDEX, market, at, _YEAR)
+    return basis(market, _known(desk, FUTURES_FEATURES, market, at, _YEAR), index) if index.num_rows else None
 
 
 def _volatility(desk: Desk, market: str, at: dt.datetime) -> Plot | None:
@@ -177,7 +184,8 @@ DRAWN: Sequence[tuple[Callable[[Desk, str, dt.datetime], Plot | None], str]] = (
     (_positioning, "Solid lines step where a report became known; dotted ones where its day lay."),
     (_naive, "Shaded: the join by day used a number that nobody had yet."),
     (_rolls, "The adjusted past is that of the instant; later rolls cannot move it."),
-    (_carry, "Slope of the curve, and the front contract against cash where an index is held."),
+    (_basis, "The index that the contract settles to, the front contract, and the difference of their logarithms."),
+    (_carry, "Slope of the curve from the front contract to the next."),
     (_volatility, "Volatility at the forward at constant maturities."),
     (_coverage, "The usual quality of each table's rows by session; red where rows were due and none was known."),
 )
