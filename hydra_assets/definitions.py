@@ -63,11 +63,5 @@ def secret(variable: str) -> str:
     return dg.EnvVar(variable) if variable and dg.EnvVar(variable).get_value("") else ""
 
 
-def key_of_feed(name: str, home: Home) -> str:
-    """The key itself of the feed *name*, for a command that asks its vendor without Dagster; the sample world needs none."""
-    variable = FEEDS[name].secret
-    return dg.EnvVar(variable).get_value("") or "" if variable and home.world == "live" else ""
-
-
 log.configure()
 defs = definitions_for(resolve_home())

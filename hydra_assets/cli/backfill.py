@@ -24,6 +24,7 @@ from hydra_assets.cli.quote import AgainOption, Price, lacking, price_of, show_p
 from hydra_assets.command import INTERRUPTED, command
 from hydra_assets.config.home import Home, resolve_home
 from hydra_assets.config.load import Config, load_config
+from hydra_assets.core.tables.registry import TABLES
 from hydra_assets.errors import BudgetError, ConfigError
 from hydra_assets.host.outcome import Gap, RunOutcome
 
@@ -76,7 +77,11 @@ def backfill(
         if as_json and not yes:
             price_first = command(f"quote {market} {months}", world=home.world)
             raise ConfigError(f"--json in the live world cannot ask whether to pay; see the price: {price_first}; then add --yes")
+        from hydra_assets.cli.reach import refuse_without_network
+
         price = price_of(home, config, market, wanted, tables, again=again)
+        if not price.rows:
+            refuse_without_network(config, tables)
         if price.rows:  # else what is selected is free
             _ask_first(price, home, config, f"{market} {months}", up_to_budget=up_to_budget, yes=yes, quiet=as_json)
     started = time.monotonic()
@@ -119,7 +124,7 @@ def _report(outcome: RunOutcome, home: Home, market: str, months: str, seconds: 
         }
         print_json(document)
     else:
-        _print(outcome, home, f"{market} {months}")
+        _print(outcome, home, market, months)
         if outcome.interrupted:
             console.print("[yellow]Stopped.[/] What had been appended is kept; the same command goes on from there.")
         else:
@@ -131,8 +136,9 @@ def _report(outcome: RunOutcome, home: Home, market: str, months: str, seconds: 
         raise typer.Exit(1)
 
 
-def _print(outcome: RunOutcome, home: Home, what: str) -> None:
-    table = Table(title=f"{what} ({home.world} world)", title_justify="left")
+def _print(outcome: RunOutcome, home: Home, market: str, months: str) -> None:
+    empty = _without_options(market)
+    table = Table(title=f"{market} {months} ({home.world} world)", title_justify="left")
     for heading in ("table", "status", "months", "new rows", "gaps", "paid $", "passed"):
         table.add_column(heading, justify="left" if heading in ("table", "status") else "right", no_wrap=True)
     for row in outcome.tables:
@@ -142,19 +148,30 @@ def _print(outcome: RunOutcome, home: Home, what: str) -> None:
         counts = (
             f"{row.months:,}",
             f"{row.new_rows:,}",
-            f"{len(row.gaps):,}",
+            "-" if row.table in empty else f"{len(row.gaps):,}",
             f"{row.paid_usd:,.4f}",
             f"{passed} of {len(checks)}" if checks else "-",
         )
         table.add_row(row.table, f"[{colour}]{row.status}[/]", *counts)
     console.print(table)
+    if empty & {row.table for row in outcome.tables}:
+        named = ", ".join(row.table for row in outcome.tables if row.table in empty)
+        console.print(
+            f"[dim]no rows[/]  {market} has no option_roots in its settings, so {named} stay empty", highlight=False, soft_wrap=True
+        )
     for line in outcome.failures:
         console.print(f"[bold red]failed[/]   {line}", highlight=False, soft_wrap=True)
-    for check in (*outcome.failed_checks, *outcome.warnings):
+    for check in (*outcome.failed_checks, *(warning for warning in outcome.warnings if warning.asset not in empty)):
         status = "[yellow]warning[/] " if check.warning else "[bold red]failed[/]  "
         console.print(f"{status} {check.asset} {check.name}: {check.verdict}; {check.looked_at}", highlight=False, soft_wrap=True)
     for row in outcome.tables:
-        _print_gaps(row.table, row.gaps)
+        if row.table not in empty:
+            _print_gaps(row.table, row.gaps)
+
+
+def _without_options(market: str) -> set[str]:
+    """The tables that stay empty for a market without listed options."""
+    return set() if load_config().market(market).option_roots else {table.name for table in TABLES.values() if table.needs_options}
 
 
 def _print_gaps(table: str, gaps: tuple[Gap, ...]) -> None:

@@ -54,9 +54,9 @@ def doctor(
 
 def _look_at_vendors(world: str | None, market: str | None, day: str | None, spend: float, keep: bool, as_json: bool) -> None:
     from hydra_assets.cli.doctor_page import page_as_json, show_page
-    from hydra_assets.definitions import key_of_feed  # Dagster takes a second to load; --help needs none of it
     from hydra_assets.doctor.vendors import Probe, examine_vendors
     from hydra_assets.flow.feeds.databento import DATABENTO
+    from hydra_assets.keys import key_of_feed
 
     config = load_config()
     home = resolve_home(world or os.environ.get("HYDRA_WORLD") or "live")

@@ -69,15 +69,19 @@ def price_of(
     home: Home, config: Config, market: str, months: Sequence[Month], tables: Sequence[str] | None = None, *, again: bool = False
 ) -> Price:
     """The price of what is missing of *months*, in *tables* that cost (default all of them), of all days if *again*; quotes are free."""
-    from hydra_assets.definitions import key_of_feed  # Dagster takes a second to load; --help needs none of it
+    from hydra_assets.cli.reach import refuse_without_network  # Arrow takes a second to load; --help needs neither
     from hydra_assets.flow.feeds.databento import open_databento
     from hydra_assets.flow.feeds.databento_plan import SCHEMAS, plan_of, quote_plan
+    from hydra_assets.keys import key_of_feed, require_keys
     from hydra_assets.storage.lake import ParquetLake
 
     rows: list[dict[str, Any]] = []
     wanted = [name for name in SCHEMAS if tables is None or name in tables]
     if not wanted:
         return Price(rows, 0.0)
+    if home.world == "live":
+        require_keys(wanted, home, f"{market} {months[0]}..{months[-1]}")
+        refuse_without_network(config, wanted)
     with open_databento(home, config, key=key_of_feed("databento", home)) as source:
         lake, today = ParquetLake(home.lake, world=home.world), dt.datetime.now(dt.UTC).date()
         source.again_since = today if again else None
