@@ -11,6 +11,7 @@ import inspect
 import textwrap
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -18,6 +19,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
+import hydra_assets
 import hydra_assets.proof
 from hydra_assets.core.audit import early_rows
 from hydra_assets.core.calendar import LIVESTOCK
@@ -441,3 +443,14 @@ def test_a_join_of_final_prints_is_seen_in_the_frame_and_in_the_code_that_joins(
     assert [finding.rule for finding in lint_source(source(final_prints).replace("lake, times", "lake: ParquetLake, times"))] == [
         "whole-vintages"
     ]
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/pages/proofs.md"])
+def test_the_table_of_planted_leaks_says_what_is_seen(page):
+    lines = (Path(hydra_assets.__file__).parents[1] / page).read_text(encoding="utf-8").splitlines()
+    outside = {proof: proof in ("lint", "frame") for proof in PROOFS}  # held by the test above
+    expected = {leak.name: {proof: proof not in leak.misses for proof in PROOFS} for leak in LEAKS}
+    expected["a join of final prints outside of the store"] = outside
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if line.startswith("| a") or line.startswith("| open")]
+    shown = {name: dict(zip(PROOFS, (cell == "seen" for cell in cells), strict=True)) for name, *cells in rows if len(cells) == len(PROOFS)}
+    assert shown == expected

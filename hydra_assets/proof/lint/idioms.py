@@ -23,8 +23,14 @@ def reversed_order(node: ast.AST, module: Module) -> Iterator[Hit]:
     if not isinstance(node, ast.Call):
         return
     name = method(node)
-    if module.dotted(node.func) in _RUNNING_FUNCTIONS:
+    if name.startswith("cum_") and constant(argument(node, -1, "reverse")) is True:
+        yield node, f"{name}(reverse=True) runs from the last row to the first"
+        return
+    if module.dotted(node.func) in _RUNNING_FUNCTIONS or (name.startswith("move_") and node.args):
         base: ast.AST | None = argument(node, 0)
+    elif name in ("with_columns", "select") and isinstance(node.func, ast.Attribute):
+        runs = any(isinstance(part, ast.Call) and method(part) in _RUNNING for arg in node.args for part in ast.walk(arg))
+        base = node.func.value if runs else None
     elif name in _RUNNING and isinstance(node.func, ast.Attribute):
         base = node.func.value
     else:
@@ -69,6 +75,10 @@ _RIGHT_BY_DEFAULT = re.compile(r"^\d*(M|ME|BM|BME|Q|QE|BQE|Y|YE|A|BYE|W)(-[A-Z]+
 
 def left_edge(node: ast.AST, module: Module) -> Iterator[Hit]:
     """A bar stamped with the instant at which it begins."""
+    if isinstance(node, ast.Call) and method(node) == "groupby" and _begins_of_bars(node):
+        if {method(call) for outer in module.outwards(node) if isinstance(outer, ast.Call) for call in chain(outer)} & _BARS:
+            yield node, "groupby by the beginning of a bar stamps it so: what happened inside is read before it did"
+        return
     if not isinstance(node, ast.Call) or method(node) not in ("resample", "group_by_dynamic", "groupby_dynamic"):
         return
     label = constant(argument(node, -1, "label"))
@@ -81,6 +91,16 @@ def left_edge(node: ast.AST, module: Module) -> Iterator[Hit]:
     shifted = any(method(call) == "shift" and not _negative_text(call) for call in later)
     if names & _BARS and not shifted:
         yield node, f"{method(node)} stamps each bar with its beginning: what happened inside is read before it did"
+
+
+def _begins_of_bars(call: ast.Call) -> bool:
+    """Whether rows are grouped by ``pd.Grouper`` without a right label, or by an index that is rounded down."""
+    for part in (part for arg in call.args for part in ast.walk(arg) if isinstance(part, ast.Call)):
+        if method(part) == "Grouper" and argument(part, -1, "freq") is not None and constant(argument(part, -1, "label")) != "right":
+            return True
+        if method(part) in ("floor", "normalize") and "index" in ast.unparse(part.func):
+            return True
+    return False
 
 
 def _negative_text(call: ast.Call) -> bool:
@@ -98,15 +118,24 @@ def shuffled_split(node: ast.AST, module: Module) -> Iterator[Hit]:
         yield node, f"{name}(shuffle=True) fits on rows later than those judged"
     elif name in ("ShuffleSplit", "StratifiedShuffleSplit", "GroupShuffleSplit"):
         yield node, f"{name} fits on rows later than those judged"
+    elif name in ("cross_val_predict", "cross_val_score", "cross_validate") and argument(node, 3, "cv") is None:
+        yield node, f"{name} without cv=TimeSeriesSplit(…) fits on rows later than those judged"
     elif name == "sample" and constant(argument(node, -1, "frac", "fraction")) in (1, 1.0) and isinstance(node.func, ast.Attribute):
         yield node, "sample of everything shuffles the rows' order in time"
 
 
+_OF_THE_FIT = {"fittedvalues", "resid", "smoothed_state", "smoothed_trend"}
 _FITTED_USES = {"transform", "predict", "predict_proba", "score_samples", "decision_function"}
 
 
 def fitted_on_all(node: ast.AST, module: Module) -> Iterator[Hit]:
     """A model or scaler fitted on the rows that it is then applied to."""
+    if (
+        isinstance(node, ast.Attribute)
+        and node.attr in _OF_THE_FIT
+        and any(method(call) in ("fit", "smooth") for call in chain(node.value))
+    ):
+        yield node, f"{node.attr} of a fit over the whole series: each row knows the later ones"
     if not isinstance(node, ast.Call):
         return
     name = method(node)
@@ -157,6 +186,12 @@ def join_on_as_of(node: ast.AST, module: Module) -> Iterator[Hit]:
         if keyword.arg in ("on", "right_on", "left_on") and _names(keyword.value) == {"as_of"}:
             yield node, f"{method(node)}({keyword.arg}='as_of') joins by the day described: the row may have been published later"
             return
+    if method(node) == "join" and node.args and _indexed_by_as_of(node.args[0]):
+        yield node, "join on an index of as_of joins by the day described: the row may have been published later"
+
+
+def _indexed_by_as_of(node: ast.AST) -> bool:
+    return any(method(call) == "set_index" and constant(argument(call, 0, "keys")) == "as_of" for call in chain(node))
 
 
 def _names(node: ast.expr) -> set[object]:
@@ -167,6 +202,10 @@ _SQL = re.compile(r"\bselect\b|\bover\s*\(", re.I)
 _AHEAD = (
     (re.compile(r"\blead\s*\(", re.I), "lead(…) takes a later row"),
     (re.compile(r"\b(\d+|unbounded)\s+following\b", re.I), "a window to FOLLOWING rows reaches ahead"),
+    (
+        re.compile(r"\b(avg|sum|min|max|count|median|stddev\w*|variance|var_\w+)\s*\([^()]*\)\s*over\s*\(\s*\)", re.I),
+        "over () takes every row",
+    ),
     (re.compile(r"\blag\s*\([^()]*,\s*-\s*\d", re.I), "lag(…, -n) takes a later row"),
     (re.compile(r"\bover\s*\([^)]*order\s+by\s+\S*(as_of|date|time|day|ts)\S*\s+desc", re.I), "a window in descending order reaches ahead"),
 )
@@ -181,10 +220,10 @@ def sql_ahead(node: ast.AST, module: Module) -> Iterator[Hit]:
 
 def evaluated(node: ast.AST, module: Module) -> Iterator[Hit]:
     """Code in text, which the lint cannot read."""
-    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in ("eval", "exec"):
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in ("eval", "exec", "compile"):
         if not module.scope(node).binds(node.func.id):
             yield node, f"{node.func.id}(…) runs code that is not read here"
-    elif isinstance(node, ast.Call) and method(node) == "eval" and isinstance(node.func, ast.Attribute):
+    elif isinstance(node, ast.Call) and method(node) in ("eval", "query") and isinstance(node.func, ast.Attribute):
         text = constant(argument(node, 0, "expr"))
         if module.dotted(node.func) == "pandas.eval" or (isinstance(text, str) and re.search(r"\.\w+\(|\bmean\b|\bstd\b", text)):
             yield node, f"{ast.unparse(node.func)}(…) runs code that is not read here"

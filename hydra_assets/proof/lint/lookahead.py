@@ -28,7 +28,14 @@ def negative_shift(node: ast.AST, module: Module) -> Iterator[Hit]:
                 yield node, f".{name}({ast.unparse(by)}) puts a later row's value into an earlier row"
         elif module.dotted(node.func) in _JOINED_ENDS and _begins_later(node.args[0] if node.args else None):
             yield node, f"{ast.unparse(node)}: each row is given the one after it"
-        elif name == "zip" and isinstance(node.func, ast.Name):
+        elif _by_getattr(node) in ("shift", "diff", "pct_change") and node.args and _negative(node.args[0], module):
+            yield node, f"{ast.unparse(node)} puts a later row's value into an earlier row"
+        elif name == "reset_index" and isinstance(node.func, ast.Attribute) and _begins_later(node.func.value):
+            if constant(argument(node, -1, "drop")) is True:
+                yield node, f"{ast.unparse(node)}: each row is given the one after it"
+        elif name == "take" and any(_later_places(part, module) for part in [*node.args, *(k.value for k in node.keywords)]):
+            yield node, f"{ast.unparse(node)} takes a later row for each row"
+        elif module.dotted(node.func) in ("zip", "itertools.zip_longest") or (name == "zip" and isinstance(node.func, ast.Name)):
             texts = {ast.unparse(arg) for arg in node.args}
             if any(_begins_later(arg) and isinstance(arg, ast.Subscript) and ast.unparse(arg.value) in texts for arg in node.args):
                 yield node, f"{ast.unparse(node)}: each row is paired with a later one"
@@ -43,6 +50,8 @@ def negative_shift(node: ast.AST, module: Module) -> Iterator[Hit]:
             and _begins_later(node.slice.elts[0])
         ):
             yield node, f"{ast.unparse(node)}: each row is given the one after it"
+        if _later_places(node.slice, module):
+            yield node, f"{ast.unparse(node)} takes a later row for each row"
         yield from _ahead_of_the_loop(node, module)
     elif isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add) and isinstance(node.right, ast.List) and _begins_later(node.left):
         yield node, f"{ast.unparse(node)}: each row is given the one after it"
@@ -58,8 +67,25 @@ def negative_shift(node: ast.AST, module: Module) -> Iterator[Hit]:
                     break
 
 
+def _by_getattr(node: ast.Call) -> object:
+    """The name in ``getattr(x, name)(…)``."""
+    inner = node.func
+    is_getattr = isinstance(inner, ast.Call) and isinstance(inner.func, ast.Name) and inner.func.id == "getattr"
+    return constant(argument(inner, 1)) if is_getattr and isinstance(inner, ast.Call) else None
+
+
+def _later_places(node: ast.AST, module: Module) -> bool:
+    """Whether an index is ``np.arange(…) + 1``, also inside of another expression."""
+    for part in ast.walk(node):
+        if isinstance(part, ast.BinOp) and isinstance(part.op, ast.Add):
+            sides = ((part.left, part.right), (part.right, part.left))
+            if any(isinstance(a, ast.Call) and module.dotted(a.func) == "numpy.arange" and _number(b) > 0 for a, b in sides):
+                return True
+    return False
+
+
 _BY_NAME = {"transform", "apply", "agg", "aggregate", "pipe"}
-_JOINED_ENDS = {"numpy.append", "numpy.concatenate", "numpy.hstack", "pandas.concat"}
+_JOINED_ENDS = {"numpy.append", "numpy.concatenate", "numpy.hstack", "numpy.vstack", "numpy.pad", "pandas.concat"}
 
 
 def _begins_later(node: ast.AST | None) -> bool:
@@ -186,7 +212,7 @@ _TWO_SIDED = {
     "savgol_filter", "filtfilt", "sosfiltfilt", "gaussian_filter1d", "uniform_filter1d", "medfilt", "hpfilter", "bkfilter", "cffilter",
     "seasonal_decompose", "STL", "MSTL", "lowess", "detrend", "FixedForwardWindowIndexer", "gradient", "find_peaks", "find_peaks_cwt",
     "argrelextrema", "argrelmax", "argrelmin", "hilbert", "wiener", "UnivariateSpline", "CubicSpline", "make_smoothing_spline",
-    "make_interp_spline", "interp1d", "wavedec", "smoothed_state", "rts_smoother", "KalmanSmoother",
+    "make_interp_spline", "interp1d", "wavedec", "rts_smoother", "ifft", "irfft", "KalmanSmoother",
 }  # fmt: skip
 
 
@@ -218,7 +244,7 @@ def backward_fill(node: ast.AST, module: Module) -> Iterator[Hit]:
     if not isinstance(node, ast.Call):
         return
     name = method(node)
-    if name in ("bfill", "backfill", "fill_null_backward"):
+    if name in ("bfill", "backfill", "backward_fill", "fill_null_backward"):
         yield node, f"{name} fills a gap with a value that came later"
     elif name in ("fillna", "reindex", "reindex_like", "asfreq", "get_indexer") and constant(argument(node, 1, "method")) in (
         "bfill",
