@@ -20,14 +20,14 @@ from collections.abc import Callable, Iterator
 from functools import cache
 from typing import Any, BinaryIO
 
+from hydra_assets.core.calendar import DEFAULT_CALENDAR
 from hydra_assets.core.feature import Feature
-from hydra_assets.core.market import CONTRACT_MULTIPLIERS, calendar_of
 from hydra_assets.core.sealed.seal import sealed_import
 from hydra_assets.errors import HydraError
 from hydra_assets.features.compute import is_shipped, registered
 from hydra_assets.features.futures import readiness
 
-YEARS = 4  # of the calendars, that the template loads
+YEARS = 4  # of the calendar, that the template loads
 _HEAD = struct.Struct(">Q")
 _READINESS = {id(value): name for name, value in vars(readiness).items() if isinstance(value, readiness.Readiness)}
 
@@ -159,7 +159,7 @@ def serve() -> None:
     import hydra_assets.proof.poison
     import hydra_assets.proof.replay  # noqa: F401  loaded before the first task
 
-    _load_calendars()
+    _load_calendar()
     tasks, answers = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what code of others prints is no answer
     while (message := _receive(tasks)) is not None:
@@ -172,11 +172,10 @@ def serve() -> None:
             _send(answers, pickle.dumps(("raised", HydraError(f"the process of the proofs ended early, with status {status}"))))
 
 
-def _load_calendars() -> None:
-    """Load the newest years of the exchanges shipped, which every task would load again; they are nobody's values."""
+def _load_calendar() -> None:
+    """Load the newest years of the default exchange, which every task would load again; they are nobody's values."""
     year = dt.datetime.now(dt.UTC).year
-    for calendar in dict.fromkeys(map(calendar_of, CONTRACT_MULTIPLIERS)):
-        calendar.session_numbers(dt.date(year - YEARS, 1, 1), dt.date(year, 12, 31))
+    DEFAULT_CALENDAR.session_numbers(dt.date(year - YEARS, 1, 1), dt.date(year, 12, 31))
 
 
 def _answer(message: bytes, answers: BinaryIO) -> None:
