@@ -1,4 +1,4 @@
-"""Series that no registered feature claims are named wherever a verdict is given; excuses of months that need not be what the lake gives."""
+"""Series that no registered feature claims are named wherever a verdict is given; excuses of months that differ from the lake."""
 
 import json
 import warnings
