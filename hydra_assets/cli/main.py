@@ -1,5 +1,6 @@
 """The command `hydra-assets`: one Typer application; a HydraError becomes one line and exit code 1."""
 
+import os
 import sys
 from typing import Annotated
 
@@ -77,6 +78,7 @@ def _root(
 
 def main() -> None:
     """Run the command line."""
+    os.umask(os.umask(0o077) | 0o027)  # what Dagster and other libraries make in a home is not for everybody either
     helps = {"-h", "--help"} & set(sys.argv)
     try:
         app(prog_name=PROGRAM if helps else program())  # an error's hint at -h is typed as it stands

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hydra_assets.config.home import Home
+from hydra_assets.private_files import make_file, make_folder
 
 if TYPE_CHECKING:
     import dagster as dg
@@ -25,7 +26,8 @@ _GRACE_S = 60  # a starting process may not have taken its lock, or recorded its
 def run_lock(home: Home, run_id: str) -> Iterator[None]:
     """Hold the lock of *run_id* for as long as the block runs."""
     folder = _folder(home)
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_folder(folder, 0o700)
+    make_file(folder / run_id)
     with (folder / run_id).open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         try:

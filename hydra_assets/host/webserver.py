@@ -15,6 +15,7 @@ from pathlib import Path
 
 from hydra_assets.config.home import Home, put_dagster_yaml
 from hydra_assets.errors import ConfigError
+from hydra_assets.private_files import make_file
 
 START_TIMEOUT_S = 120
 STOP_TIMEOUT_S = 20
@@ -24,6 +25,7 @@ DAEMON_LOCK = "daemon.lock"
 @contextmanager
 def only_one_daemon(home: Home) -> Iterator[int]:
     """Hold the home's daemon lock, since two daemons on one instance would run every tick twice; yield its file descriptor."""
+    make_file(home.root / DAEMON_LOCK)
     with (home.root / DAEMON_LOCK).open("a+") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

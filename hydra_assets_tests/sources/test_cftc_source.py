@@ -97,6 +97,15 @@ def test_a_closed_year_is_downloaded_once_ever(tmp_path):
     assert again == first
 
 
+def test_a_changed_archive_is_downloaded_again_at_no_charge(tmp_path):
+    with vendor(sends()) as (url, asked):
+        first = source(tmp_path, url).fetch(2025)
+        first.path.write_bytes(b"x" + first.path.read_bytes()[1:])
+        again = source(tmp_path, url).fetch(2025)
+    assert len(asked) == 2
+    assert (again.sha256, again.read()) == (first.sha256, GOOD)
+
+
 def test_an_open_year_is_asked_for_conditionally_and_not_modified_is_a_look(tmp_path):
     def answer(handler):
         if handler.headers.get("If-Modified-Since") == "Mon, 05 Jan 2026 20:30:00 GMT":

@@ -2,11 +2,13 @@
 
 import dataclasses
 import datetime as dt
+import os
+import stat
 
 import pytest
 
 from hydra_assets.core.months import Month
-from hydra_assets.errors import BudgetError, VendorContentError, VendorRefusedError, VendorUnavailableError
+from hydra_assets.errors import BudgetError, CorruptionError, VendorContentError, VendorRefusedError, VendorUnavailableError
 from hydra_assets.flow.feeds.databento import DATABENTO
 from hydra_assets.flow.feeds.databento_plan import plan_of, quote_plan
 from hydra_assets.sources.databento_batch import LISTED_WITHIN, BatchJobs
@@ -236,3 +238,24 @@ def test_a_ledger_of_before_batch_jobs_opens_and_keeps_its_answers(tmp_path):
             assert later.fetch_once(request()).usd == 0
             assert later.fetch_once(request("definition")).usd > 0
             assert [bool(row["job"]) for row in later.ledger.requests()] == [False, True]
+
+
+@pytest.mark.parametrize("batch_above", [0, 10**9])
+def test_a_changed_answer_in_the_archive_is_refused_and_paid_again_only_once_it_is_removed(tmp_path, batch_above):
+    before = os.umask(0)
+    try:
+        with serving() as vendor, asking(vendor, tmp_path / "home", batch_above=batch_above) as opened:
+            path = opened.fetch_once(request()).path
+            for made in (tmp_path / "home").rglob("*"):
+                assert stat.S_IMODE(made.stat().st_mode) & ~(0o750 if made.is_dir() else 0o640) == 0, made
+            body = bytearray(path.read_bytes())
+            body[len(body) // 2] ^= 1
+            path.write_bytes(body)
+            with pytest.raises(CorruptionError, match=rf"{path.name}.*paid for"):
+                opened.fetch_once(request())
+            assert len(opened.ledger.requests()) == 1
+            path.unlink()
+            assert opened.fetch_once(request()).path == path
+            assert len(opened.ledger.requests()) == 2
+    finally:
+        os.umask(before)

@@ -140,6 +140,28 @@ def test_each_table_is_held_against_its_seal(filled, damage, told):
         read()
 
 
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda store: store.get_features_at("HE", TIMES[-1]),
+        lambda store: store.get_feature_history("HE", "f0", FIRST, FIRST + 200 * DAY),
+        lambda store: store.vintages("HE"),
+        lambda store: store.get_training_frame("HE", TIMES),
+        lambda store: store.get_training_frame("HE", TIMES, recorded_by=store.newest_recorded()),
+        lambda store: store.explain("HE", "f0", TIMES[-1]),
+        lambda store: store.write_feature("HE", "f0", FIRST + 99 * DAY, FIRST + 100 * DAY, 49.5),
+        lambda store: store.retract("HE", "f0", FIRST + 99 * DAY, FIRST + 100 * DAY),
+        lambda store: store.check(),
+    ],
+)
+def test_a_lost_row_is_noticed_by_every_entry(filled, ask):
+    path, _ = filled
+    with contextlib.closing(sqlite3.connect(path)) as db, db:
+        db.execute("DELETE FROM facts WHERE series_id = 1 AND as_of = (SELECT max(as_of) FROM facts WHERE series_id = 1)")
+    with FeatureStore(path) as store, pytest.raises(CorruptionError, match=r"store\.sqlite: HE f0"):
+        ask(store)
+
+
 def test_what_others_write_is_compared_once_more_and_nothing_else_is(tmp_path):
     path = tmp_path / "store.sqlite"
     with FeatureStore(path, world="sample") as store, FeatureStore(path) as other:
