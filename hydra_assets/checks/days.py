@@ -48,11 +48,12 @@ def known_days(scope: Scope) -> list[dt.date]:
     """Days of the scope's months that the table's calendar knows."""
     if scope.table.calendar == "cot_releases":
         return reports_of(scope.releases, scope.months)
-    return sessions_of(scope.calendar, scope.months)
+    return [day for day in sessions_of(scope.calendar, scope.months) if scope.table.expects(day)]
 
 
 def due_days(scope: Scope) -> list[dt.date]:
     """Days of the scope's months whose rows are out."""
     if scope.table.calendar == "cot_releases":
         return [day for day in due_reports(scope.releases, scope.months, scope.now) if day not in scope.unpublished]
-    return due_sessions(scope.calendar, scope.months, scope.now, scope.complete_at)
+    due = due_sessions(scope.calendar, scope.months, scope.now, scope.complete_at)
+    return [day for day in due if scope.table.expects(day)]

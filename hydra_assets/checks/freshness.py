@@ -41,6 +41,7 @@ def newest_expected(scope: Scope, *, futures_stale_days: float, options_stale_da
     else:
         grace = int(options_stale_days if scope.table.needs_options else futures_stale_days)
         due = due_sessions(scope.calendar, months, scope.now, scope.complete_at, grace=grace)
+        due = [day for day in due if scope.table.expects(day)]
     return due[-1] if due else None
 
 

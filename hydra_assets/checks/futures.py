@@ -7,7 +7,7 @@ import pyarrow as pa
 from hydra_assets.checks.check import Scope, check, defined_by, only
 from hydra_assets.checks.report import CheckReport
 from hydra_assets.checks.settlements import settlements
-from hydra_assets.core.tables.futures import FUTURES_BARS, FUTURES_DEFINITIONS, FUTURES_STATISTICS
+from hydra_assets.core.tables.futures import FUTURES_BARS, FUTURES_DEFINITIONS, FUTURES_LIMITS, FUTURES_STATISTICS
 
 _OHLC = ("open", "high", "low", "close")
 
@@ -58,6 +58,17 @@ def within_limits(report: CheckReport, scope: Scope, rows: pa.Table, definitions
         if known and not low <= row["value"] <= high:
             report.add_failure(scope.market, row["as_of"], **_settlement(row), low=low, high=high)
     return f"{report.rows} settlements against their day's limits, {report.values} with limits"
+
+
+@check("at_limit", applies_to=only(FUTURES_LIMITS), severity="warns")
+def settled_at_limit(report: CheckReport, scope: Scope, rows: pa.Table) -> str:
+    """No settlement stands at its daily price limit; one that does is no price, and what rests on it is degraded."""
+    newest = {(row["instrument"], row["expiration"], row["as_of"]): row for row in rows.to_pylist()}  # rows come in order of arrival
+    for row in newest.values():
+        report.count(1, int(row["at_limit"] != "unknown"))
+        if row["at_limit"] in ("up", "down"):
+            report.add_failure(scope.market, row["as_of"], **_settlement({**row, "value": row["settlement"]}), at_limit=row["at_limit"])
+    return f"{report.rows} settlements, {report.values} with limits that can have been in force"
 
 
 @check("near_last_trade", applies_to=only(FUTURES_STATISTICS), beside=FUTURES_BARS.name)

@@ -6,7 +6,7 @@ from hydra_assets.checks.check import Check
 from hydra_assets.checks.cot import cot_identity
 from hydra_assets.checks.coverage import coverage
 from hydra_assets.checks.freshness import staleness
-from hydra_assets.checks.futures import near_last_trade, ohlc_sane, outrights_only, within_limits
+from hydra_assets.checks.futures import near_last_trade, ohlc_sane, outrights_only, settled_at_limit, within_limits
 from hydra_assets.checks.keys import keys_unique
 from hydra_assets.checks.options import options_only, quotes_sane, well_defined
 
@@ -19,6 +19,7 @@ CHECKS: tuple[Check, ...] = (
     outrights_only,
     ohlc_sane,
     within_limits,
+    settled_at_limit,
     near_last_trade,
     settlement_jumps,
     price_scale,

@@ -59,8 +59,7 @@ class DailyPrints:
             found.setdefault(row, "it claims to be known before its own day")
         arrived, with_value = np.zeros(len(day), dtype=bool), np.flatnonzero(valued)
         for window in feature.windows:
-            is_optional = not window.required and window.at_least > 0  # its absence is a window too thin for a value
-            if window.dataset not in self._tables and not is_optional:
+            if window.dataset not in self._tables and window.required:
                 return {row: found.get(row, f"the input {window.dataset} was not given") for row in range(len(day))}
             prints, session = self._prints(window), places[window.unit]
             for offset in window.required:

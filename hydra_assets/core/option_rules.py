@@ -18,7 +18,7 @@ class OptionRules:
         max_spread_pct: widest market of a liquid option as a share of its mid; the wider of the two limits holds.
         max_spread_ticks: widest market of a liquid option in ticks.
         min_liquid_strikes: distinct strikes, each by its out-of-the-money side, that a full smile needs.
-        rate: continuously compounded yearly rate at which option prices are discounted.
+        rate: continuously compounded yearly rate at which option prices of days without a Treasury curve are discounted.
         five_parameter_svi: fit slices of 15 strikes and more with raw SVI too, and keep that where it is clearly better.
         dealer_sign_call: sign of the dealers' position in calls, for the net gamma exposure; the usual guess is +1.
         dealer_sign_put: the same in puts; the usual guess is -1.

@@ -14,13 +14,13 @@ from hydra_assets.core.months import Month
 from hydra_assets.core.tables.cash import CASH_INDEX
 from hydra_assets.core.tables.cot import COT_DISAGGREGATED
 from hydra_assets.core.tables.features import FUTURES_FEATURES, OPTION_FEATURES
-from hydra_assets.core.tables.futures import FUTURES_STATISTICS
+from hydra_assets.core.tables.futures import FUTURES_LIMITS, FUTURES_STATISTICS
 from hydra_assets.core.tables.options import OPTION_CHAIN, OPTION_SMILES
 from hydra_assets.core.tables.table import Table
 from hydra_assets.plots import options as option_plots
 from hydra_assets.plots.cash import basis
 from hydra_assets.plots.cot import positioning
-from hydra_assets.plots.futures import term_structure
+from hydra_assets.plots.futures import limit_days, term_structure
 from hydra_assets.plots.plot import Plot
 from hydra_assets.storage.lake import ParquetLake
 
@@ -45,6 +45,10 @@ def _basis(lake: ParquetLake, market: str, month: Month) -> Plot | None:
     first = month.first - _WEEK  # the index of the month's first session is one of the days before
     index = _known(lake, CASH_INDEX, market, first, month.last)
     return basis(market, _known(lake, FUTURES_FEATURES, market, month.first, month.last), index) if index.num_rows else None
+
+
+def _limit_days(lake: ParquetLake, market: str, month: Month) -> Plot | None:
+    return limit_days(market, _known(lake, FUTURES_LIMITS, market, month.first, month.last))
 
 
 def _smiles(lake: ParquetLake, market: str, month: Month) -> Plot | None:
@@ -85,6 +89,7 @@ def _picture(plot: Plot) -> dg.MetadataValue:
 PICTURES: Mapping[str, Callable[[ParquetLake, str, Month], Facts]] = {
     "cot_features": _attached(_positioning),
     "futures_features": _attached(_term_structure, _basis),
+    "futures_limits": _attached(_limit_days),
     "option_smiles": _attached(_smiles),
     "option_features": _attached(_volatility),
 }

@@ -17,11 +17,21 @@ from hydra_assets.doctor.reading import Reading
 from hydra_assets.doctor.vendor_answers import ANSWERS, read_answers, remedy_of
 from hydra_assets.doctor.vendor_day import VendorDay, day_of, licensed_until, newest_day
 from hydra_assets.doctor.vendor_values import read_values
-from hydra_assets.doctor.vendors_free import DATASET, read_cftc, read_condition, read_counts, read_prices, read_ranges, read_usda
+from hydra_assets.doctor.vendors_free import (
+    DATASET,
+    read_cftc,
+    read_condition,
+    read_counts,
+    read_prices,
+    read_ranges,
+    read_treasury,
+    read_usda,
+)
 from hydra_assets.errors import VendorError
 from hydra_assets.flow.feeds.cot import COT
 from hydra_assets.flow.feeds.databento import DATABENTO
 from hydra_assets.flow.feeds.registry import FEEDS
+from hydra_assets.flow.feeds.treasury import TREASURY
 from hydra_assets.flow.feeds.usda import USDA
 from hydra_assets.sources.databento import DatabentoSource
 from hydra_assets.storage.lake import ParquetLake
@@ -66,7 +76,7 @@ def examine_vendors(
     home: Home, config: Config, probe: Probe, *, key: str, now: dt.datetime, report: Callable[[str], None] = lambda _: None
 ) -> Page:
     """
-    Look at the CFTC, the USDA and Databento of *home*'s world.
+    Look at the CFTC, the USDA, the US Treasury and Databento of *home*'s world.
 
     Args:
         home: its ledger and archive take a day that is paid for; free looks leave it alone.
@@ -83,8 +93,11 @@ def examine_vendors(
     if hogs := probe.market.cash.report:
         with _scratch(home.world, keep=False) as scratch, USDA.open(scratch, config) as usda:
             page.readings.append(read_usda(usda, hogs, now))
+    report("asking the US Treasury ...")
+    with _scratch(home.world, keep=False) as scratch, TREASURY.open(scratch, config) as treasury:
+        page.readings.append(read_treasury(treasury, now))
     for feed in FEEDS.values():
-        if feed.name not in (COT.name, DATABENTO.name, USDA.name):
+        if feed.name not in (COT.name, DATABENTO.name, TREASURY.name, USDA.name):
             remedy = "a reading of it belongs into hydra_assets/doctor/vendors_free.py"
             page.readings.append(Reading(feed.title, "vendor", "look", f"{feed.title} is not looked at", remedy))
     if home.world == "live" and not key:

@@ -1,4 +1,4 @@
-"""Readings of the vendors that cost nothing: key, ranges, conditions, counts, prices, the CFTC's address, the USDA's newest rows."""
+"""Readings of the vendors that cost nothing: key, ranges, conditions, counts, prices, and the free vendors' newest rows."""
 
 import datetime as dt
 from collections.abc import Iterator
@@ -15,10 +15,12 @@ from hydra_assets.sources.cftc import CftcSettings
 from hydra_assets.sources.cftc_reach import reach_archive
 from hydra_assets.sources.databento import DatabentoSource
 from hydra_assets.sources.databento_request import Request
+from hydra_assets.sources.treasury import TreasurySource
+from hydra_assets.sources.treasury_parse import parse_rates
 from hydra_assets.sources.usda import UsdaSource, results_of
 from hydra_assets.sources.usda_parse import parse_hogs
 
-CFTC, USDA, DATASET = "The CFTC", "The USDA", "Databento, free of charge"
+CFTC, USDA, TREASURY, DATASET = "The CFTC", "The USDA", "The US Treasury", "Databento, free of charge"
 _WEEK = dt.timedelta(7)
 _LATE = dt.timedelta(2)  # the range usually ends hours ago; a session so old should be in it
 
@@ -71,6 +73,24 @@ def read_usda(source: UsdaSource, report: str, now: dt.datetime) -> Reading:
         return Reading(USDA, report, "wrong", f"{answer.place}: no rows in two weeks", remedy, facts)
     message = f"{answer.rows} rows of the last two weeks, {parsed.stamped or 'none'} with an instant of publication"
     return Reading(USDA, report, "ok", message, "", facts)
+
+
+def read_treasury(source: TreasurySource, now: dt.datetime) -> Reading:
+    """Whether the par yields of this year are served, and their newest day."""
+    remedy = "check the network, a proxy, and treasury.base_url in the settings"
+    try:
+        parsed = parse_rates(source.fetch_once(now.year).read(), year=now.year, place=source.base_url)
+    except VendorError as error:
+        return Reading(TREASURY, "par yields", "wrong", str(error), remedy)
+    days = parsed.table["as_of"].to_pylist()
+    facts = {"days": len(days), "quarantined": len(parsed.quarantined), "unknown_columns": list(parsed.unknown_columns)}
+    message = f"{len(days)} day(s) of {now.year}" + (f", the newest {days[-1]:%Y-%m-%d}" if days else "")
+    if parsed.quarantined or parsed.unknown_columns:
+        strange = ", ".join([*map(str, parsed.quarantined[:1]), *parsed.unknown_columns])
+        return Reading(
+            TREASURY, "par yields", "look", f"{message}; not understood: {strange}", "look whether its columns have changed", facts
+        )
+    return Reading(TREASURY, "par yields", "ok", message, "", facts)
 
 
 def read_ranges(source: DatabentoSource, market: Market, now: dt.datetime) -> Iterator[Reading]:

@@ -43,3 +43,11 @@ def next_sessions(days: Ints, calendar: Calendar) -> Ints:
         return days
     sessions = calendar.session_numbers(date_of(days.min()), date_of(days.max() + 14))
     return np.asarray(sessions[np.searchsorted(sessions, days, side="right")])
+
+
+def previous_sessions(days: Ints, calendar: Calendar) -> Ints:
+    """The session before each of *days*."""
+    if not len(days):
+        return days
+    sessions = calendar.session_numbers(date_of(days.min() - 14), date_of(days.max()))
+    return np.asarray(sessions[np.searchsorted(sessions, days, side="left") - 1])

@@ -15,8 +15,10 @@ from hydra_assets.core.rows import rows_between
 from hydra_assets.core.tables.registry import TABLES
 from hydra_assets.features.cash.index import CASH_HOGS, build_cash_index
 from hydra_assets.features.futures.continuous import build_continuous
+from hydra_assets.features.futures.limits import build_limits
 from hydra_assets.features.options.chain import build_chain
 from hydra_assets.features.options.chain_rows import INPUTS as CHAIN_INPUTS
+from hydra_assets.features.options.chain_rows import LIMITS, RATES
 from hydra_assets.features.options.smiles import build_smiles
 from hydra_assets.flow.batch import Batch
 from hydra_assets.storage.lake import ParquetLake
@@ -51,9 +53,14 @@ DERIVATIONS: Mapping[str, Derivation] = {
             inputs[CASH_HOGS], negotiated_formula=rules.negotiated_formula, start=start, end=end
         ),
     ),
-    "option_chain": Derivation(
-        CHAIN_INPUTS,
+    "futures_limits": Derivation(
+        ("futures_definitions", "futures_statistics"),
         dt.timedelta(10),  # the session before
+        lambda inputs, _rules, calendar, start, end, now: build_limits(inputs, calendar=calendar, start=start, end=end, known_at=now),
+    ),
+    "option_chain": Derivation(
+        (*CHAIN_INPUTS, LIMITS, RATES),
+        dt.timedelta(16),  # five sessions, over the longest run of holidays
         lambda inputs, rules, calendar, start, end, now: build_chain(
             inputs, rules=rules, calendar=calendar, start=start, end=end, known_at=now
         ),

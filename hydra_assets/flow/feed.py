@@ -271,4 +271,4 @@ def expected_days(table: Table, calendar: Calendar, month: Month) -> list[dt.dat
     """The ``as_of`` days of *month* by the table's calendar."""
     if table.calendar == "cot_releases":
         return load_release_calendar().report_dates(month.first, month.last)
-    return calendar.session_days(month.first, month.last)
+    return [day for day in calendar.session_days(month.first, month.last) if table.expects(day)]

@@ -1,4 +1,4 @@
-"""Plot of the futures curve."""
+"""Plots of the futures curve, and of settlements between their price limits."""
 
 import datetime as dt
 from typing import Any
@@ -63,3 +63,59 @@ def term_structure(
         axes.margins(y=0.12)
 
     return Plot("term_structure", rows, _KINDS, figure_of(draw))
+
+
+_LIMIT_KINDS = {
+    "day": "string",
+    "contract": "string",
+    "settlement": "float",
+    "low limit": "float",
+    "high limit": "float",
+    "at limit": "string",
+}
+
+
+def limit_days(market: str, known: pa.Table) -> Plot | None:
+    """
+    Settlements of the nearest contract between the price limits of their days, and a mark on those at one.
+
+    Args:
+        market: symbol.
+        known: rows of `futures_limits` as known at one instant.
+
+    Returns:
+        The plot, its table the days at a limit, of all contracts; None without a settlement.
+    """
+    rows = [
+        row for row in known.sort_by([("as_of", "ascending"), ("expiration", "ascending")]).to_pylist() if row["settlement"] is not None
+    ]
+    if not rows:
+        return None
+    nearest: dict[dt.datetime, Any] = {}
+    for row in rows:
+        nearest.setdefault(row["as_of"], row)
+    drawn, locked = list(nearest.values()), [row for row in rows if row["at_limit"] in ("up", "down")]
+    table = [
+        {
+            "day": f"{row['as_of']:%Y-%m-%d}",
+            "contract": row["instrument"],
+            "settlement": row["settlement"],
+            "low limit": row["low_limit"],
+            "high limit": row["high_limit"],
+            "at limit": row["at_limit"],
+        }
+        for row in locked
+    ]
+
+    def draw(axes: Any) -> None:
+        days = [row["as_of"] for row in drawn]
+        low, high = ([float("nan") if row[name] is None else row[name] for row in drawn] for name in ("low_limit", "high_limit"))
+        axes.fill_between(days, low, high, step="mid", color="#1f77b4", alpha=0.15, label="limits")
+        axes.plot(days, [row["settlement"] for row in drawn], marker=".", color="#1f77b4", label="settlement, nearest contract")
+        at = [row for row in drawn if row["at_limit"] in ("up", "down")]
+        axes.plot([row["as_of"] for row in at], [row["settlement"] for row in at], "o", mfc="none", color="#d62728", label="at the limit")
+        axes.set_title(f"{market}: settlements and price limits{synthetic_note(drawn)}", fontsize=10)
+        axes.legend(fontsize=7)
+        date_axis(axes)
+
+    return Plot("limit_days", table, _LIMIT_KINDS, figure_of(draw))

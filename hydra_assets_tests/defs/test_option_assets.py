@@ -27,7 +27,7 @@ from hydra_assets_tests.defs.test_checks import check_alone, violations
 from hydra_assets_tests.support.dagster_runs import COT, OPTIONS, RAW_OPTIONS, materializations, run, verdicts
 from hydra_assets_tests.support.futures_history import ct
 
-EVERY = ("futures_definitions", "futures_bars", "futures_statistics", "futures_features", *COT, *OPTIONS)
+EVERY = ("futures_definitions", "futures_bars", "futures_statistics", "futures_features", "rates", *COT, *OPTIONS)
 DERIVED = ("option_chain", "option_smiles", "futures_features", "option_features", "divergence_features")
 MONTHS = [Month(2025, 11), Month(2025, 12)]
 DAY = dt.date(2025, 11, 12)

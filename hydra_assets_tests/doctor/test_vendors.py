@@ -55,7 +55,7 @@ def settings(url, **databento):
     config = load_config()
     quick = {"gateway": url, "read_timeout_s": 20.0, "deadline_s": 20.0, "max_attempts": 1, **databento}
     blocks = {"databento": {**config.vendors["databento"], **quick}}
-    blocks |= {name: {**config.vendors[name], "base_url": url} for name in ("cftc", "usda")}
+    blocks |= {name: {**config.vendors[name], "base_url": url} for name in ("cftc", "treasury", "usda")}
     return dataclasses.replace(config, vendors={**config.vendors, **blocks})
 
 
@@ -88,7 +88,8 @@ def test_a_polite_vendor_is_well_in_every_line_and_the_day_is_paid_once(start, l
     page = look(vendor)
     assert not_ok(page) == []
     assert {reading.name for reading in page.readings} == {
-        "archive", "LM_HG201", "key", "range", "last week", "counts", "one day", "price scale", "final flags", "strikes", "money",
+        "archive", "LM_HG201", "par yields",
+        "key", "range", "last week", "counts", "one day", "price scale", "final flags", "strikes", "money",
         *(table.name for table in DATABENTO.tables),
     }  # fmt: skip
     assert all(each.rows.num_rows > 5 for each in page.chosen.tables)
@@ -110,7 +111,7 @@ def test_a_polite_vendor_is_well_in_every_line_and_the_day_is_paid_once(start, l
 def test_a_free_look_asks_for_nothing_that_costs_and_leaves_the_home_alone(start, look, tmp_path):
     page = look(start(), spend=0.0)
     assert not_ok(page) == []
-    assert {reading.section for reading in page.readings} == {"The CFTC", "The USDA", "Databento, free of charge"}
+    assert {reading.section for reading in page.readings} == {"The CFTC", "The USDA", "The US Treasury", "Databento, free of charge"}
     assert page.chosen.usd > 0
     assert all(each.payload is None for each in page.chosen.tables)
     assert not (tmp_path / "desk").exists()
@@ -276,13 +277,14 @@ def test_a_slow_answer_is_told_with_what_a_month_would_take(start, look):
 
 def test_a_key_that_is_refused_is_the_end_of_it(start, look):
     page = look(start(), key="db-" + "x1" * 14)
-    assert [reading.verdict for reading in page.readings] == ["ok", "ok", "wrong"]
+    assert [reading.verdict for reading in page.readings] == ["ok", "ok", "ok", "wrong"]
     assert "check DATABENTO_API_KEY" in page.readings[-1].message
 
 
 def test_without_a_key_one_line_says_what_works(start, look):
     page = look(start(), key="")
-    assert [(reading.name, reading.verdict) for reading in page.readings] == [("archive", "ok"), ("LM_HG201", "ok"), ("key", "look")]
+    free = [("archive", "ok"), ("LM_HG201", "ok"), ("par yields", "ok")]
+    assert [(reading.name, reading.verdict) for reading in page.readings] == [*free, ("key", "look")]
     works = "Without it COT and the cash price work, and the whole sample world"
     assert page.readings[-1].message == f"DATABENTO_API_KEY is not set: nothing of Databento can be asked. {works}"
 
@@ -291,7 +293,7 @@ def test_a_vendor_without_readings_is_named(start, look, monkeypatch):
     other = SimpleNamespace(name="eia", title="the EIA")
     monkeypatch.setitem(vendors.FEEDS, other.name, other)
     page = look(start(), key="")
-    assert [(reading.section, reading.verdict, reading.message) for reading in page.readings[2:3]] == [
+    assert [(reading.section, reading.verdict, reading.message) for reading in page.readings[3:4]] == [
         ("the EIA", "look", "the EIA is not looked at")
     ]
 
@@ -307,8 +309,8 @@ def test_vendors_that_do_not_answer_are_wrong_and_the_one_of_the_cash_price_alon
     with serving() as vendor:
         pass
     page = look(vendor)
-    assert [reading.verdict for reading in page.readings] == ["wrong", "look", "wrong"]
-    assert all("no answer" in reading.message for reading in page.readings)
+    assert [reading.verdict for reading in page.readings] == ["wrong", "look", "wrong", "wrong"]
+    assert all("no answer" in reading.message or "ConnectionError" in reading.message for reading in page.readings)
 
 
 def test_before_the_first_report_of_a_year_no_archive_is_a_gap(look):
@@ -361,7 +363,8 @@ def doctor(*words, **environment):
 
 def write_settings(home, url, **more):
     home.mkdir(parents=True, exist_ok=True)
-    (home / "config.yaml").write_text(json.dumps({"databento": {"gateway": url}, "cftc": {"base_url": url}, **more}))
+    blocks = {"databento": {"gateway": url}, "cftc": {"base_url": url}, "treasury": {"base_url": url}, "usda": {"base_url": url}}
+    (home / "config.yaml").write_text(json.dumps({**blocks, **more}))
 
 
 def test_the_command_prints_lines_or_json_and_fails_where_something_is_wrong(start, home):
@@ -394,7 +397,7 @@ def test_a_terminal_gets_tables_and_a_pipe_gets_lines(start, look, monkeypatch):
         assert "rounded outwards to ten minutes" in text
         assert "Price of HE 2026-09-24" in text
         assert "0 wrong, 0 to look at" in text
-    assert len(shown[False].splitlines()) < 43  # what is well about one table shares a line
+    assert len(shown[False].splitlines()) < 47  # what is well about one table shares a line
 
 
 def test_without_a_key_the_command_ends_well(start, home):

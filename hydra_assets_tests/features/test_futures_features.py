@@ -21,7 +21,7 @@ from hydra_assets.features.futures import formulas as futures
 from hydra_assets.features.futures.continuous import build_continuous
 from hydra_assets.features.registry import FAMILIES
 from hydra_assets_tests.support.futures_features_oracle import RULES, Known, answer
-from hydra_assets_tests.support.futures_history import bar, ct, history, statistic, tables
+from hydra_assets_tests.support.futures_history import bar, ct, history, limit, statistic, tables
 
 NAMES = [feature.name for feature in of_family("futures")]
 D = dt.date
@@ -113,7 +113,40 @@ def messy(seed: int) -> dict[str, pa.Table]:
             high = b["low"] if dice.random() < 0.5 else b["low"] - 1
             bars.append(b | {"available_at": b["available_at"] + dt.timedelta(days=3), "high": high})
     dice.shuffle(rows)
-    return tables(rows, bars)
+    return tables(rows, bars, messy_limits(rows, random.Random(f"limits {seed}")))
+
+
+def messy_limits(rows, dice):
+    """Limits around each settlement before: some settlements stand at one or beyond, some limits are missing, absurd, late or revised."""
+    settled = {(r["instrument"], r["expiration"], r["as_of"].date()): r["value"] for r in rows if r["is_final"] and r["value"]}
+    found = []
+    for (instrument, expiration, day), value in sorted(settled.items()):
+        before = settled.get((instrument, expiration, LIVESTOCK.session_days(day - dt.timedelta(10), day - dt.timedelta(1))[-1]))
+        roll = dice.random()
+        if before is None or roll < 0.03:
+            continue
+        width = abs(value - before) if roll < 0.05 and value != before else 0.06 * abs(before)
+        low, high = before - width, before + width
+        low, high = {3: (None, high), 4: (low * 0.5, high), 5: (high + 1, high + 9)}.get(
+            int((roll - 0.05) * 200) if roll >= 0.05 else 0, (low, high)
+        )
+        start = dt.datetime.combine(day, dt.time(), dt.UTC)
+        at = start + dt.timedelta(hours=40) if 0.20 < roll < 0.22 else start
+        found.append(limit(instrument, expiration, day, low, high, at=at))
+        if 0.22 < roll < 0.23:
+            found.append(limit(instrument, expiration, day, before - 2 * width, before + 2 * width, at=start + dt.timedelta(hours=30)))
+        if 0.23 < roll < 0.24:
+            found.append(
+                limit(
+                    instrument,
+                    expiration,
+                    day,
+                    min(value, 2 * before - value),
+                    max(value, 2 * before - value),
+                    at=start + dt.timedelta(hours=60),
+                )
+            )
+    return found
 
 
 @pytest.fixture(scope="module", params=[1, pytest.param(2, marks=pytest.mark.slow), pytest.param(3, marks=pytest.mark.slow)])

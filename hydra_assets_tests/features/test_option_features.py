@@ -20,7 +20,7 @@ from hydra_assets.errors import ConfigError, SchemaError, UnknownFeatureError
 from hydra_assets.features import compute, of_family
 from hydra_assets.features.options.chain import build_chain
 from hydra_assets.features.options.smiles import build_smiles
-from hydra_assets.features.options.surface_states import Flows, Slices, SurfaceStates
+from hydra_assets.features.options.surface_states import Flows, Slices, SurfaceStates, Synthetic
 from hydra_assets.options.svi import RawSvi
 from hydra_assets_tests.features.test_futures_features import newest, vintages
 from hydra_assets_tests.support.futures_history import ct
@@ -674,7 +674,14 @@ def board_of(*slices, realised="normal"):
     )
     known = (np.array([0.2]), np.array([QUALITIES.index(realised)]))
     flows = Flows(none, none, none, none, np.zeros(1, dtype=np.int64))
-    return SurfaceStates(1, made, flows, {"fut_rv_21": known, "fut_rv_252": known}, (1, -1))
+    return SurfaceStates(
+        1,
+        made,
+        flows,
+        {"fut_rv_21": known, "fut_rv_252": known},
+        (1, -1),
+        Synthetic(none, np.zeros(1, dtype=np.int64), np.zeros(1, dtype=np.int64)),
+    )
 
 
 NEAR, FAR = (20, 0.02, "normal"), (50, 0.02, "normal")

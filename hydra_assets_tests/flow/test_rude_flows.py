@@ -20,7 +20,7 @@ from hydra_assets_tests.support import laid_down
 from hydra_assets_tests.support.dagster_runs import COT, FUTURES, OPTIONS, run, verdicts
 
 pytestmark = pytest.mark.slow
-EVERY = (*COT, *FUTURES, *OPTIONS)
+EVERY = (*COT, *FUTURES, "rates", *OPTIONS)
 RAW = tuple(name for name in EVERY if TABLES[name].group == "raw")
 RUDE = "sample: {rude: all, first_byte_s: 0.02, bytes_per_s: 4000000, busy_polls: 1}\n"
 _YEAR = re.compile(r"^([A-Z]+[FGHJKMNQUVXZ])\d(\d)\b")

@@ -23,9 +23,10 @@ from hydra_assets.flow.publish import compute_months, publish_month
 from hydra_assets.proof.poison import FIXED, NEWEST, NUMBERED, OLDER, TIMES, poison, poisoned
 from hydra_assets.storage.lake import ParquetLake
 from hydra_assets.storage.store import FeatureStore
+from hydra_assets_tests.conftest import at
 from hydra_assets_tests.support import cash_history, cot_history, divergence_history, futures_history
 from hydra_assets_tests.support.entry_points import registered
-from hydra_assets_tests.support.option_history import History, realised
+from hydra_assets_tests.support.option_history import History, midnight, realised
 
 MARKETS = {"cot": "LE", "cash": "HE", "futures": "HE", "options": "HE", "divergence": "HE"}
 D = dt.date
@@ -36,11 +37,20 @@ def option_inputs():
     return {**history.tables(), "futures_features": realised(history.days, late=history.days[5])}
 
 
+def limits_of(row, settled):
+    """Limits of 8 per cent around the settlement before."""
+    day = row["as_of"].date()
+    before = settled.get((row["instrument"], midnight(LIVESTOCK.session_days(day - dt.timedelta(10), day - dt.timedelta(1))[-1])))
+    return {"low_limit": before and 0.92 * before, "high_limit": before and 1.08 * before}
+
+
 def futures_inputs():
     made = futures_history.history(D(2018, 10, 1), D(2024, 3, 28))
-    stated = made["futures_statistics"].filter(pc.equal(made["futures_statistics"]["stat"], "settlement")).to_pylist()[::20]
+    stated = made["futures_statistics"].filter(pc.equal(made["futures_statistics"]["stat"], "settlement")).to_pylist()
+    settled = {(row["instrument"], row["as_of"]): row["value"] for row in stated}
+    stated = [row for row in stated if row["as_of"] > at("2024-01-01") or row["as_of"].toordinal() % 20 == 0]
     rows = [
-        {**row, "instrument_class": "F", "tick": 0.025, "multiplier": 400.0, "low_limit": None, "high_limit": None}
+        {**row, "instrument_class": "F", "tick": 0.025, "multiplier": 400.0, **limits_of(row, settled)}
         | {"available_at": row["as_of"], "stamped_at": row["as_of"]}
         for row in stated
     ]

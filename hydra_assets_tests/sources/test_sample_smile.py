@@ -14,7 +14,8 @@ from hydra_assets.sources.sample.curve import Curve, is_restated
 from hydra_assets.sources.sample.monthly import RESTATED_AFTER, clock_ns, midnight
 from hydra_assets.sources.sample.option_records import OptionPublisher
 from hydra_assets.sources.sample.records import Publisher
-from hydra_assets.sources.sample.smile import RATE, Chain
+from hydra_assets.sources.sample.smile import Chain
+from hydra_assets.sources.sample.treasury import rate_of
 
 MARKETS = load_config().markets
 NOW = dt.datetime(2026, 6, 1, 9, tzinfo=dt.UTC)
@@ -83,12 +84,13 @@ def test_values_are_american_without_arbitrage_and_give_their_smile_back(hogs):
         assert (chain.value[call] >= np.maximum(future - strike, 0)).all()
         assert (np.diff(c) < 0).all()
         assert (np.diff(p) > 0).all()
-        discount = np.exp(-RATE * tau)
+        rate = rate_of(D(2025, 6, 4), tau)
+        discount = np.exp(-rate * tau)
         assert (c - p <= future - strike * discount + 1e-6).all()  # what parity leaves of it when both can be exercised
         assert (c - p >= future * discount - strike - 1e-6).all()
         out = np.where(strike >= future, c, p)
         right = np.where(strike >= future, 1, -1)
-        vol = european_vol(out, forward=future, strike=strike, tau=tau, rate=RATE, right=right).vol
+        vol = european_vol(out, forward=future, strike=strike, tau=tau, rate=rate, right=right).vol
         assert ((vol > 0.08) & (vol < 0.9)).all()
         assert np.abs(np.diff(vol)).max() < 0.05  # one smooth smile of both rights
 

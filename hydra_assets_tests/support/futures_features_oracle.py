@@ -98,6 +98,13 @@ class Known:
             key = (contract_of[short(row["instrument"]), row["expiration"]], row["as_of"].date())
             if row["available_at"] <= known_at and (key not in bars or row["available_at"] >= bars[key][0]):
                 bars[key] = (row["available_at"], row["high"], row["low"], row["quality"])
+        newest = {}
+        for row in inputs.get("futures_definitions", []):
+            contract = contract_of.get((short(row["instrument"]), row["expiration"]))
+            key, rank = (contract, row["as_of"].date()), (row["stamped_at"], row["available_at"])
+            if row["available_at"] <= known_at and (key not in newest or rank >= newest[key][0]):
+                newest[key] = (rank, row["low_limit"], row["high_limit"])
+        self.stated_limits = {key: (low, high) for key, (_, low, high) in newest.items()}
         self.bars = {k: b for k, b in bars.items() if b[2] > 0 and b[1] >= b[2]}
         self.contracts = sorted({k[1] for k in self.value} | {k[0] for k in self.bars}, key=lambda c: (c[1], c[0]))
         days = [k[2] for k in self.value] + [k[1] for k in self.bars]
@@ -178,6 +185,34 @@ class Known:
         total, squares = sum(w for w, _ in pairs), sum(w * w for w, _ in pairs)
         mean = sum(w * x for w, x in pairs) / total
         return math.sqrt(sum(w * (x - mean) ** 2 for w, x in pairs) / total * total**2 / (total**2 - squares))
+
+    def limits(self, c, t):
+        """Low and high limit of the day, if about equally far from the settlement before, not too near nor too wide."""
+        low, high = self.stated_limits.get((c, self.days[t]), (None, None))
+        before = self.settle(c, t - 1)
+        if None in (low, high, before) or not low < before < high:
+            return None
+        up, down = high - before, before - low
+        if abs(up - down) / 2 > 0.1 * (up + down) / 2 or not 0.002 * abs(before) <= (up + down) / 2 <= 0.5 * abs(before):
+            return None
+        return low, high
+
+    def lock(self, c, t):
+        """up, down or none; None where it is not known."""
+        limits, s = self.limits(c, t), self.settle(c, t)
+        if limits is None or s is None:
+            return None
+        for side, word in zip(limits, ("down", "up"), strict=True):
+            if math.isclose(s, side, rel_tol=1e-9, abs_tol=1e-9):
+                return word
+        return "none" if limits[0] < s < limits[1] else None
+
+    def locked(self, c, t):
+        return self.lock(c, t) in ("up", "down")
+
+    def censored(self, a, b):
+        """Whether a return of the sessions a to b rests on a settlement at its limit."""
+        return any(self.locked(self.leg(s, 1), s - back) for s in range(a, b + 1) if self.leg(s, 1) for back in (0, 1))
 
     def ewma(self, xs, span):
         alpha = 2 / (span + 1)
@@ -339,6 +374,19 @@ def oi_change(k, t):
     return (math.log(sum(now) / sum(then)) if sum(now) > 0 and sum(then) > 0 else None), inferred
 
 
+def limit_lock(k, t):
+    found = [word for word in (k.lock(k.leg(t, i), t) for i in (1, 2, 3)) if word is not None]
+    return (sum(word != "none" for word in found) / len(found) if found else None), len(found) < 3
+
+
+def limit_room(k, t):
+    front, sigma = k.leg(t, 1), k.sigma(t)
+    s, limits = k.settle(front, t), k.limits(front, t)
+    if None in (s, limits, sigma, k.lock(front, t)) or s <= 0 or sigma == 0:
+        return None, True
+    return max(min(limits[1] - s, s - limits[0]), 0.0) / (sigma * s), len(k.rs(t - 34, t)) < 35
+
+
 def f_legs(*which):
     return lambda k, t: [(c, k.oi(c, t)) if (c := k.leg(t, i)) else None for i in which]
 
@@ -394,8 +442,22 @@ RULES = {
     "fut_seas_month": (seasonal, F1, None),
     "fut_seas_sin": (wave(math.sin), F1, "always"),
     "fut_seas_cos": (wave(math.cos), F1, "always"),
+    "fut_limit_lock": (limit_lock, F123, f_legs(1, 2, 3)),
+    "fut_limit_room": (limit_room, F1, f_legs(1)),
     "fut_amihud_21": (amihud, traded_needs, lambda k, t: f_legs(1)(k, t - 1)),
     "fut_oi_chg_20": (oi_change, interest_needs, None),
+}
+# First and last session, from the value's own, of the returns that must not rest on a settlement at its limit.
+RETURNS = {
+    "fut_ret_1d": (0, 0),
+    "fut_ret_5d": (-4, 0),
+    "fut_ret_21d": (-20, 0),
+    "fut_mom_252_21": (-252, -21),
+    "fut_ewmac_16_64": (-63, 0),
+    "fut_rv_21": (-20, 0),
+    "fut_rv_63": (-62, 0),
+    "fut_rv_252": (-251, 0),
+    "fut_rv_ewma": (-34, 0),
 }
 WORDS = ("normal", "partial", "degraded", "stale", "missing")
 
@@ -419,6 +481,10 @@ def answer(known: Known, name: str, day: dt.date):
     if legs == "always":
         return value, "normal"
     words.append("partial" if thin else "normal")
+    if not name.startswith("fut_limit_"):
+        words += ["degraded" for stat, c, s in needs(known, t) if stat == "settlement" and known.locked(c, s)]
+    if name in RETURNS and known.censored(*(t + offset for offset in RETURNS[name])):
+        words.append("degraded")
     for leg in legs(known, t) if legs else []:
         if leg is None:
             continue

@@ -9,7 +9,7 @@ import pyarrow as pa
 from hydra_assets.config.load import load_config
 from hydra_assets.core.calendar import LIVESTOCK
 from hydra_assets.core.instants import day_us, to_us
-from hydra_assets.core.tables.futures import FUTURES_BARS, FUTURES_STATISTICS
+from hydra_assets.core.tables.futures import FUTURES_BARS, FUTURES_DEFINITIONS, FUTURES_STATISTICS
 from hydra_assets.sources.sample.curve import Curve
 
 CHICAGO = ZoneInfo("America/Chicago")
@@ -55,9 +55,20 @@ def bar(instrument, expiration, day, high, low, *, at=None, quality="normal", cl
     }
 
 
-def tables(statistics, bars=()):
-    """Inputs of `compute` from rows."""
+def limit(instrument, expiration, day, low, high, *, at=None):
+    """One row of futures_definitions, with price limits."""
+    start = dt.datetime.combine(day, dt.time(), dt.UTC)
     return {
+        **{"instrument": instrument, "instrument_id": 1, "expiration": expiration, "instrument_class": "F", "as_of": start},
+        **{"available_at": at or start, "stamped_at": at or start, "tick": 0.025, "multiplier": 400.0},
+        **{"low_limit": low, "high_limit": high, "quality": "normal", "synthetic": True},
+    }
+
+
+def tables(statistics, bars=(), limits=()):
+    """Inputs of `compute` from rows; definitions only where there are *limits*."""
+    defined = {"futures_definitions": pa.Table.from_pylist(list(limits), schema=FUTURES_DEFINITIONS.schema)} if limits else {}
+    return defined | {
         "futures_statistics": pa.Table.from_pylist(list(statistics), schema=FUTURES_STATISTICS.schema),
         "futures_bars": pa.Table.from_pylist(list(bars), schema=FUTURES_BARS.schema),
     }

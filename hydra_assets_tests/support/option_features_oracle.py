@@ -5,6 +5,7 @@ Only what is proven elsewhere is shared with the product: Black-76, the European
 was known is found by looking at every row; deltas by a root finder, moments by an even grid, probabilities by the slope of puts.
 """
 
+import datetime as dt
 import itertools
 import math
 from collections import defaultdict
@@ -12,7 +13,9 @@ from collections import defaultdict
 import numpy as np
 from scipy.optimize import brentq
 
+from hydra_assets.core.calendar import LIVESTOCK
 from hydra_assets.core.option_rules import OptionRules
+from hydra_assets.core.tables.rates import TENORS
 from hydra_assets.options.american import european_vol
 from hydra_assets.options.black76 import price
 from hydra_assets.options.greeks import greeks
@@ -47,6 +50,8 @@ class Day:
         for row in rows["option_quotes"]:
             quotes[row["instrument_id"], row["as_of"]].append(row)
         settled = [row for row in rows["futures_statistics"] if row["stat"] == "settlement" and row["is_final"]]
+        self.curve = self._curve(rows["rates"]) if "rates" in rows else None
+        self.flat = self.curve is None and "rates" in rows
         self.options, self.lost = [], set()
         for row in rows["option_definitions"]:
             if row["as_of"] != midnight(day) or row["expiration"] <= ct(day, "13:00"):
@@ -65,7 +70,7 @@ class Day:
             if other and None not in (option["mid"], other[0]["mid"], option["forward"]):
                 sign = 1 if option["right"] == "C" else -1
                 difference = sign * (option["mid"] - other[0]["mid"])
-                gap = difference * math.exp(self.rules.rate * option["tau"]) - (option["forward"] - option["strike"])
+                gap = difference * math.exp(option["rate"] * option["tau"]) - (option["forward"] - option["strike"])
             option["parity_gap"] = gap
             option["partner"] = other[0] if other else None
         self.slices = {}
@@ -73,6 +78,22 @@ class Day:
             self.slices.setdefault(option["slice"], []).append(option)
         self.smiles = {key: self._smile(options) for key, options in self.slices.items()}
         self.realised = {row["feature_name"]: row for row in realised if row["available_at"] <= known_at and row["as_of"] == midnight(day)}
+
+    def _curve(self, rows):
+        """The newest curve of the five sessions before the day, in its newest version, as (months, per cent) pairs."""
+        before = [midnight(day) for day in LIVESTOCK.session_days(self.day - dt.timedelta(20), self.day - dt.timedelta(1))[-5:]]
+        found = max((r for r in rows if r["as_of"] in before), key=lambda row: (row["as_of"], row["available_at"]), default=None)
+        return found and [(months, found[name]) for name, (_, months) in TENORS.items() if found[name] is not None]
+
+    def _rate(self, tau):
+        """Straight line between the tenors around *tau*, of rates compounded continuously; the nearest one outside of them."""
+        if self.curve is None:
+            return self.rules.rate
+        points = [(months / 12, 2 * math.log(1 + percent / 200)) for months, percent in self.curve]
+        if tau <= points[0][0] or tau >= points[-1][0]:
+            return points[0][1] if tau <= points[0][0] else points[-1][1]
+        (a, low), (b, high) = next((p, q) for p, q in itertools.pairwise(points) if p[0] <= tau <= q[0])
+        return low + (high - low) * (tau - a) / (b - a)
 
     def _option(self, row, future, interest, quote, settlement):
         rules, forward = self.rules, future["value"]
@@ -83,18 +104,20 @@ class Day:
         tight = usable and (spread <= rules.max_spread_pct * mid or spread <= rules.max_spread_ticks * row["tick"] * (1 + 1e-9))
         tau = (row["expiration"] - ct(self.day, "13:00")).total_seconds() / (365 * 86_400)
         cp = 1 if row["right"] == "C" else -1
+        rate = self._rate(tau)
         vol = error = None
         if usable and forward is not None and cp * (forward - row["strike"]) <= 0:
-            got = european_vol(mid, forward=forward, strike=row["strike"], tau=tau, rate=rules.rate, right=cp).vol.item()
+            got = european_vol(mid, forward=forward, strike=row["strike"], tau=tau, rate=rate, right=cp).vol.item()
             if math.isfinite(got):
-                vega = greeks(forward, strike=row["strike"], tau=tau, rate=rules.rate, vol=got, right=cp).vega.item()
+                vega = greeks(forward, strike=row["strike"], tau=tau, rate=rate, vol=got, right=cp).vega.item()
                 vol, error = got, spread / 4 / vega
         words = [r["quality"] for r in (row, future, interest, quote) if r is not None]
         return {
             **{"slice": (row["expiration"], row["underlying_id"]), "strike": row["strike"], "right": row["right"], "tau": tau},
             **{"mid": mid, "spread": spread, "forward": forward, "open_interest": oi, "vol": vol, "vol_error": error, "tick": row["tick"]},
             **{"liquid": bool(tight and oi is not None and oi >= rules.min_oi and forward is not None), "multiplier": row["multiplier"]},
-            **{"settlement": settlement["value"] if settlement else None, "word": worst("normal", *words)},
+            **{"settlement": settlement["value"] if settlement else None, "rate": rate},
+            "word": worst("partial" if self.flat else "normal", *words),
         }
 
     def _smile(self, options):
@@ -293,7 +316,7 @@ class Day:
                 continue
             forward, cp = option["forward"], 1 if option["right"] == "C" else -1
             vol = math.sqrt(smile["fit"].total_variance([[math.log(option["strike"] / forward)]])[0, 0] / option["tau"])
-            asked = {"strike": option["strike"], "tau": option["tau"], "rate": self.rules.rate, "right": cp}
+            asked = {"strike": option["strike"], "tau": option["tau"], "rate": option["rate"], "right": cp}
 
             def delta(f=forward, v=vol, asked=asked, ahead=0.0):
                 up, down = (price(f * x, **{**asked, "tau": asked["tau"] - ahead}, vol=v).item() for x in (1 + 1e-5, 1 - 1e-5))

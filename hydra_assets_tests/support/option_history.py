@@ -1,6 +1,7 @@
 """A few days of options for tests: SYNTHETIC raw tables with everything that goes wrong in a thin chain, every vintage of them."""
 
 import datetime as dt
+import math
 import random
 
 import numpy as np
@@ -10,6 +11,7 @@ from hydra_assets.core.calendar import LIVESTOCK
 from hydra_assets.core.tables.features import FEATURE_SCHEMA
 from hydra_assets.core.tables.futures import FUTURES_STATISTICS
 from hydra_assets.core.tables.options import OPTION_DEFINITIONS, OPTION_QUOTES, OPTION_STATISTICS
+from hydra_assets.core.tables.rates import RATES, TENORS
 from hydra_assets.options.american import american_price
 from hydra_assets.options.svi import RawSvi
 from hydra_assets_tests.support.futures_history import ct
@@ -49,17 +51,31 @@ class History:
         self.wild = seed is not None
         self.strikes, self.spread = strikes, spread
         self.rows: dict[str, list[dict]] = {
-            name: [] for name in ("option_definitions", "option_quotes", "option_statistics", "futures_statistics")
+            name: [] for name in ("option_definitions", "option_quotes", "option_statistics", "futures_statistics", "rates")
         }
+        dice = random.Random(f"curves of {seed}")
+        for day in LIVESTOCK.session_days(first - dt.timedelta(12), self.days[-1]):
+            self._curve(day, dice)
         for i, day in enumerate(self.days):
             self._day(day, i)
 
     def tables(self) -> dict[str, pa.Table]:
-        schemas = {t.name: t.schema for t in (OPTION_DEFINITIONS, OPTION_QUOTES, OPTION_STATISTICS, FUTURES_STATISTICS)}
+        schemas = {t.name: t.schema for t in (OPTION_DEFINITIONS, OPTION_QUOTES, OPTION_STATISTICS, FUTURES_STATISTICS, RATES)}
         return {name: pa.Table.from_pylist(rows, schema=schemas[name]) for name, rows in self.rows.items()}
 
     def _chance(self, share: float) -> bool:
         return self.wild and self.dice.random() < share
+
+    def _curve(self, day: dt.date, dice: random.Random) -> None:
+        """Yields of 4.5 % a year compounded continuously; in a wild history not flat, some missing, late or restated."""
+        missing, late, restated = (self.wild and dice.random() < 0.15 for _ in range(3))
+        flat = 200 * math.expm1(0.045 / 2)
+        yields = {name: flat + (0.2 * math.sin(months) if self.wild else 0.0) for name, (_, months) in TENORS.items()}
+        yields |= {name: None for name in yields if self.wild and dice.random() < 0.2}
+        at = ct(day, "17:00") + (dt.timedelta(days=2, hours=3) if late else dt.timedelta())
+        row = {"as_of": midnight(day), "available_at": at, **yields, "quality": "partial", "synthetic": True}
+        changed = {"available_at": at + dt.timedelta(days=3), "par_3m": 6.0}
+        self.rows["rates"] += [] if missing else [row, *([{**row, **changed}] if restated else [])]
 
     def _day(self, day: dt.date, i: int) -> None:
         after = LIVESTOCK.next_session(day)

@@ -110,6 +110,37 @@ FUTURES_STATISTICS = Table(
     ),
 )
 
+FUTURES_LIMITS = Table(
+    name="futures_limits",
+    key=("instrument", "expiration"),
+    stamps="derived",
+    group="derived",
+    description="Each final settlement beside the daily price limits that the exchange defined for its day, and whether it stands at one:"
+    " such a price says how far trading was allowed. Returns, realised volatilities and what options make of it are degraded.",
+    columns=(
+        INSTRUMENT,
+        INSTRUMENT_ID,
+        EXPIRATION,
+        AS_OF,
+        AVAILABLE_AT,
+        Column("settlement", FLOAT, "Final settlement; null where it was taken back.", PRICE),
+        Column(
+            "settlement_before", FLOAT, "Final settlement of the session before, by which the limits are judged; null without one.", PRICE
+        ),
+        Column(
+            "low_limit", FLOAT, "Lowest price allowed on the day; null where it is not stated or absurd beside settlement_before.", PRICE
+        ),
+        Column(
+            "high_limit", FLOAT, "Highest price allowed on the day; null where it is not stated or absurd beside settlement_before.", PRICE
+        ),
+        Column(
+            "at_limit", TEXT, "up, down or none; unknown without sane limits, and where the settlement lies beyond them.", nullable=False
+        ),
+        QUALITY,
+        SYNTHETIC,
+    ),
+)
+
 FUTURES_CONTINUOUS = Table(
     name="futures_continuous",
     key=(),

@@ -45,6 +45,12 @@ _QUOTED_AT = Column("quoted_at", INSTANT, "UTC instant of the quote that stood a
 _FORWARD = Column(
     "forward", FLOAT, "Settlement of the option's own underlying contract, which can be 0 or less; null where it was taken back.", PRICE
 )
+FORWARD_AT_LIMIT = Column(
+    "forward_at_limit",
+    TEXT,
+    "Whether the forward settled at its daily price limit: up, down, none, or unknown. What rests on one that did is degraded; null in"
+    " rows made before limits were looked at.",
+)
 _TAU = Column("tau", FLOAT, "Time from the quotes' cut to the minute of expiration, ACT/365.", "years", nullable=False)
 
 OPTION_DEFINITIONS = Table(
@@ -118,6 +124,7 @@ OPTION_CHAIN = Table(
         Column("spread", FLOAT, "Ask minus bid.", PRICE),
         _QUOTED_AT,
         _FORWARD,
+        FORWARD_AT_LIMIT,
         _TAU,
         Column("settlement", FLOAT, "Final settlement of the option itself.", PRICE),
         Column("open_interest", FLOAT, "Open interest of the session before.", "contracts"),
@@ -133,11 +140,20 @@ OPTION_CHAIN = Table(
         Column("vol_status", TEXT, "ok, or why there is no volatility.", nullable=False),
         TICK,
         MULTIPLIER,
-        Column("rate", FLOAT, "Continuously compounded yearly rate from the settings.", "decimals a year", nullable=False),
+        Column(
+            "rate",
+            FLOAT,
+            "Continuously compounded yearly rate of the Treasury curve of the session before; without one, that of the settings.",
+            "decimals a year",
+            nullable=False,
+        ),
         QUALITY,
         SYNTHETIC,
     ),
 )
+
+# What smiles and features read; rows of older homes have no more.
+CHAIN_COLUMNS = tuple(name for name in OPTION_CHAIN.schema.names if name != FORWARD_AT_LIMIT.name)
 
 # The slice's three parameters, each with its error, and their covariances.
 _PARAMETERS = {

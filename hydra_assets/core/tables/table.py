@@ -1,5 +1,7 @@
 """The description of one table of the lake: its columns with unit and meaning, its key, and who decides when a row was known."""
 
+import datetime as dt
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
@@ -70,6 +72,7 @@ class Table:
         definitions: the table that names the instruments of this one's rows; None where the rows need none.
         has_scheduled_stamps: whether a row's instant is that of a publication schedule: a guess where it is ``partial``, until the row
             is seen soon after it.
+        has_no_row: of a day of the calendar, whether the source is known to publish nothing on it; None where it always publishes.
     """
 
     name: str
@@ -85,6 +88,11 @@ class Table:
     needs_options: bool = False
     definitions: str | None = None
     has_scheduled_stamps: bool = False
+    has_no_row: Callable[[dt.date], bool] | None = None
+
+    def expects(self, day: dt.date) -> bool:
+        """Whether *day*, one of the calendar's, has a row."""
+        return self.has_no_row is None or not self.has_no_row(day)
 
     @cached_property
     def schema(self) -> pa.Schema:

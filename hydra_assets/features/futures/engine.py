@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from hydra_assets.core.arrays import Floats, Ints, read_only
+from hydra_assets.core.arrays import Bools, Floats, Ints, read_only
 from hydra_assets.core.calendar import Calendar
 from hydra_assets.core.feature import Feature, Values
 from hydra_assets.core.market import CONTRACT_MULTIPLIERS
@@ -23,13 +23,14 @@ from hydra_assets.errors import SchemaError
 from hydra_assets.features.cash.index import CASH_HOGS
 from hydra_assets.features.days import day_number
 from hydra_assets.features.family import Inputs, Request
-from hydra_assets.features.futures.events import BARS, KINDS, STATISTICS, Events, panel_and_events
-from hydra_assets.features.futures.panel import CASH, CHOOSING, EXPIRATION, HIGH, LOW, MEMORY, Panel
+from hydra_assets.features.futures.events import BARS, DEFINITIONS, KINDS, STATISTICS, Events, panel_and_events
+from hydra_assets.features.futures.panel import CASH, CHOOSING, EXPIRATION, HIGH, LIMIT_HIGH, MEMORY, PAIRED, SETTLEMENT, Panel
 from hydra_assets.features.futures.readiness import Readiness
 from hydra_assets.features.quality import DEGRADED, MISSING, NORMAL, STALE
 from hydra_assets.features.rows import concat_sorted, feature_rows
 
 MIN_OI = 50
+_ROWS = {BARS: HIGH, DEFINITIONS: LIMIT_HIGH}  # tables whose rows are of one kind
 Update = tuple[int, int, int, float, float, int]  # kind, session, contract, value, low, quality
 Change = tuple[Update, bool]  # and whether it is the first print of its cell
 
@@ -132,7 +133,7 @@ class _FeatureState:
                 self.windows.append((CASH, 0, 0))
                 self.reach[CASH] = (0, 0)
                 continue
-            kind = HIGH if window.dataset == BARS else KINDS[str(dict(window.where)["stat"])]
+            kind = _ROWS[window.dataset] if window.dataset in _ROWS else KINDS[str(dict(window.where)["stat"])]
             self.windows.append((kind, window.first, window.last))
             first, last = self.reach.get(kind, (window.first, window.last))
             self.reach[kind] = (min(first, window.first), max(last, window.last))
@@ -218,8 +219,9 @@ class VintageEngine:
         past = past.take(~stated)
         where = (past.kind, past.session, past.contract)
         panel.cells[where], panel.qualities[where] = past.value, past.quality  # of a repeated cell the last, the newest, stays
-        bars = past.kind == HIGH
-        panel.cells[LOW, past.session[bars], past.contract[bars]] = past.low[bars]
+        for kind, other in PAIRED.items():
+            both = past.kind == kind
+            panel.cells[other, past.session[both], past.contract[both]] = past.low[both]
         self.counts[:] = np.isfinite(panel.cells).sum(axis=2)
 
     def _step(self, now: int, updates: Sequence[Update]) -> None:
@@ -254,7 +256,7 @@ class VintageEngine:
                     changes.append((update, False))
                 continue
             old = cells[kind, session, contract]
-            same = _same(old, value) and (kind != HIGH or _same(cells[LOW, session, contract], low))
+            same = _same(old, value) and (kind not in PAIRED or _same(cells[PAIRED[kind], session, contract], low))
             if not same or self.panel.qualities[kind, session, contract] != quality:
                 changes.append((update, bool(old != old)))
         return changes
@@ -265,8 +267,8 @@ class VintageEngine:
             self.panel.state_expiration(session, contract, int(value))
             return
         self.panel.put(kind, session, contract, value, quality)
-        if kind == HIGH:
-            self.panel.put(LOW, session, contract, low, quality)
+        if kind in PAIRED:
+            self.panel.put(PAIRED[kind], session, contract, low, quality)
         self.counts[kind, session] += (1 if first_print else 0) - (1 if value != value else 0)
 
     def _ready_rows(self, state: _FeatureState, spans: Sequence[tuple[int, int]]) -> Ints:
@@ -324,6 +326,8 @@ class VintageEngine:
         known = np.array([k for k, _ in readiness])
         value = np.where(known & np.isfinite(values.value), values.value, np.nan)
         quality = np.maximum(np.array([q for _, q in readiness]), values.quality)
+        if LIMIT_HIGH in state.reach and not rule.rule.ignores_locks:
+            quality = np.maximum(quality, np.where(self._rest_on_locks(rule.rule, sessions), DEGRADED, NORMAL))
         if rule.rule.always_normal:
             quality = np.full(len(sessions), NORMAL)
         quality = np.where(np.isnan(value), MISSING, quality).astype(np.int8)
@@ -332,6 +336,12 @@ class VintageEngine:
         if new.any():
             # A figure complete before its day (Friday's open interest, out on Sunday, enters Monday's row) is known when the day begins.
             state.rows.append((sessions[new], np.maximum(at, panel.as_of[sessions])[new], value[new], quality[new]))
+
+    def _rest_on_locks(self, rule: Readiness, sessions: Ints) -> Bools:
+        """Whether a settlement that a row needs stands at its price limit."""
+        panel = self.panel
+        needed = (rule.cells(panel, t) or () for t in sessions.tolist())
+        return np.array([any(kind == SETTLEMENT and panel.locked[t, c] for kind, t, c in cells) for cells in needed], dtype=bool)
 
     def _one_by_one(self, state: _FeatureState, sessions: Ints) -> Values:
         """The answers, each from a panel that holds the cells of its own windows alone."""

@@ -2,6 +2,7 @@
 
 import datetime as dt
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -17,18 +18,19 @@ from hydra_assets.features.cash.index import CASH_HOGS, cash_days
 from hydra_assets.features.days import date_of, days_of
 from hydra_assets.features.family import Inputs
 from hydra_assets.features.futures.cash_events import cash_updates
-from hydra_assets.features.futures.panel import CASH, EXPIRATION, HIGH, LOW, OPEN_INTEREST, SETTLEMENT, VOLUME, Panel
+from hydra_assets.features.futures.panel import CASH, EXPIRATION, HIGH, LIMIT_HIGH, OPEN_INTEREST, PAIRED, SETTLEMENT, VOLUME, Panel
 from hydra_assets.features.quality import quality_codes
 from hydra_assets.features.settlements import standing_settlements
 from hydra_assets.features.vintages import known_from, require, stamped_at
 
 _MOVED_US = 31 * DAY_US  # expirations of one symbol that are no further apart are those of one contract
 _TWO_DIGITS = re.compile(r"([FGHJKMNQUVXZ])[0-9]([0-9])$")
-STATISTICS, BARS = "futures_statistics", "futures_bars"
+STATISTICS, BARS, DEFINITIONS = "futures_statistics", "futures_bars", "futures_definitions"
 KINDS = {"settlement": SETTLEMENT, "open_interest": OPEN_INTEREST, "cleared_volume": VOLUME}
 _COLUMNS = {
     STATISTICS: ("instrument", "expiration", "stat", "as_of", "available_at", "value", "is_final", "quality"),
     BARS: ("instrument", "expiration", "as_of", "available_at", "high", "low", "quality"),
+    DEFINITIONS: ("instrument", "expiration", "as_of", "available_at", "low_limit", "high_limit"),
 }
 
 
@@ -39,11 +41,12 @@ class Events:
 
     Attributes:
         at: microseconds UTC.
-        kind: kind of the cell; a bar is one event of kind HIGH. EXPIRATION: the print states another expiration than the one before.
+        kind: kind of the cell; a bar is one event of kind HIGH, both limits are one of kind LIMIT_HIGH. EXPIRATION: the print states
+            another expiration than the one before.
         session: position on the panel's axis of sessions.
         contract: position on its axis of contracts.
         value: NaN for a number that was taken back; an expiration in microseconds UTC.
-        low: the bar's low; of an EXPIRATION the kind of the print; NaN for other kinds.
+        low: the bar's low, or the lower limit; of an EXPIRATION the kind of the print; NaN for other kinds.
         quality: of the row.
     """
 
@@ -67,7 +70,8 @@ def panel_and_events(
     The empty panel of all contracts and sessions in the inputs, and their rows as events.
 
     Args:
-        inputs: ``futures_statistics``, ``futures_bars`` and ``cash_hogs`` as they lie in the lake, every vintage; each may be absent.
+        inputs: ``futures_statistics``, ``futures_bars`` and ``cash_hogs`` as they lie in the lake, every vintage; each may be absent. Of
+            ``futures_definitions``, where they are given, the price limits of these contracts and sessions.
         multiplier: dollars per price unit and contract.
         calendar: the market's.
         known_at: instant up to which *inputs* are whole; default the newest ``available_at`` in them.
@@ -85,13 +89,13 @@ def panel_and_events(
             require(inputs[name], _COLUMNS[name], name)
             table = inputs[name]
             if name == STATISTICS:
-                table = standing_settlements(table, _contracts(*_names(table), known_from(table))[1], calendar, known_at)
+                table = standing_settlements(table, distinct_contracts(*names_of_rows(table), known_from(table))[1], calendar, known_at)
             parts.append(_common(table, *read(table)))
     columns = [np.concatenate(column) for column in zip(*parts, strict=True)] if parts else []
     if not columns or not len(columns[0]):
         return None
     at, stamp, kind, day, expiry, instrument, value, low, quality = columns
-    contracts, contract = _contracts(instrument, expiry, at)
+    contracts, contract = distinct_contracts(instrument, expiry, at)
     panel = Panel(contracts, date_of(day.min()), date_of(day.max()), multiplier=multiplier, calendar=calendar)
     session = np.searchsorted(panel.days, day)
     on_session = panel.days[np.minimum(session, len(panel.days) - 1)] == day  # rows of other days are ignored
@@ -105,7 +109,41 @@ def panel_and_events(
     events = _with_expirations(events, expiry, contracts, kept)
     if CASH_HOGS in inputs:
         events = _joined(events, _cash(inputs[CASH_HOGS], panel, negotiated_formula))
+    if DEFINITIONS in inputs and {"low_limit", "high_limit"} <= set(inputs[DEFINITIONS].column_names):
+        events = _joined(events, _limits(inputs[DEFINITIONS], panel))
     return panel, events.take(np.argsort(events.at, kind="stable"))
+
+
+def _limits(table: pa.Table, panel: Panel) -> Events:
+    """Price limits of the panel's contracts and sessions."""
+    require(table, _COLUMNS[DEFINITIONS], DEFINITIONS)
+    low, high = (_numbers(table[name]) for name in ("low_limit", "high_limit"))
+    contract, day, at, stamp = contracts_of(table, panel.contracts), days_of(table), known_from(table), stamped_at(table)
+    session = np.minimum(np.searchsorted(panel.days, day), len(panel.days) - 1)
+    rows = np.flatnonzero((contract >= 0) & (panel.days[session] == day))
+    cell = session[rows] * len(panel.contracts) + contract[rows]
+    order = np.lexsort((stamp[rows], at[rows], cell))
+    rows = rows[order][visible_frontier(cell[order], stamp[rows][order], at[rows][order])]
+    n = len(rows)
+    kind, quality = np.full(n, LIMIT_HIGH), np.zeros(n, dtype=np.int64)
+    return Events(at[rows], kind, session[rows], contract[rows], high[rows], low[rows], quality)
+
+
+def contracts_of(table: pa.Table, contracts: Sequence[tuple[str, int]]) -> Ints:
+    """Place of each row's contract among *contracts* (symbol, expiration as first stated); -1 for one that is not among them."""
+    instrument, expiry = names_of_rows(table)
+    spelt, spellings = pd.factorize(instrument)
+    ends, expirations = pd.factorize(expiry)
+    pair, pairs = pd.factorize(spelt * max(len(expirations), 1) + ends)
+    by_symbol: dict[str, list[tuple[int, int]]] = {}
+    for place, (symbol, end) in enumerate(contracts):
+        by_symbol.setdefault(symbol, []).append((end, place))
+    found = []
+    for code in pairs.tolist():
+        spelling, end = spellings[code // len(expirations)], int(expirations[code % len(expirations)])
+        near = [(abs(other - end), place) for other, place in by_symbol.get(one_digit_year(str(spelling)), ())]
+        found.append(min((each for each in near if each[0] <= _MOVED_US), default=(0, -1))[1])
+    return np.array(found, dtype=np.int64)[pair] if len(pair) else np.zeros(0, dtype=np.int64)
 
 
 def _cash(table: pa.Table, panel: Panel, negotiated_formula: bool) -> Events:
@@ -138,8 +176,8 @@ def apply(panel: Panel, events: Events, i: int) -> None:
         panel.state_expiration(session, contract, int(events.value[i]))
         return
     panel.put(kind, session, contract, float(events.value[i]), int(events.quality[i]))
-    if kind == HIGH:
-        panel.put(LOW, session, contract, float(events.low[i]), int(events.quality[i]))
+    if kind in PAIRED:
+        panel.put(PAIRED[kind], session, contract, float(events.low[i]), int(events.quality[i]))
 
 
 def _statistics(table: pa.Table) -> tuple[Ints, Floats, Floats]:
@@ -163,7 +201,7 @@ def _common(table: pa.Table, kind: Ints, value: Floats, low: Floats) -> list[np.
         stamped_at(table),
         kind,
         days_of(table),
-        *reversed(_names(table)),
+        *reversed(names_of_rows(table)),
         value,
         low,
         quality_codes(table["quality"]),
@@ -171,12 +209,12 @@ def _common(table: pa.Table, kind: Ints, value: Floats, low: Floats) -> list[np.
     return [column[kind >= 0] for column in columns]
 
 
-def _names(table: pa.Table) -> tuple[np.ndarray, Ints]:
+def names_of_rows(table: pa.Table) -> tuple[np.ndarray, Ints]:
     """Symbol and expiration (microseconds UTC) of each row."""
     return table["instrument"].to_numpy(zero_copy_only=False), column_us(table["expiration"], what="expiration", rounding="floor")
 
 
-def _contracts(instrument: np.ndarray, expiry: Ints, at: Ints) -> tuple[list[tuple[str, int]], Ints]:
+def distinct_contracts(instrument: np.ndarray, expiry: Ints, at: Ints) -> tuple[list[tuple[str, int]], Ints]:
     """
     The distinct contracts by the expiration first stated of each, and each row's place among them.
 

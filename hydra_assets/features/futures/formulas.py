@@ -22,17 +22,20 @@ from hydra_assets.features.futures.panel import CASH, MEMORY, OPEN_INTEREST, SET
 from hydra_assets.features.futures.readiness import (
     BAR,
     FIRST_THREE,
+    FIRST_THREE_AT_ANY_LIMIT,
     FIRST_TWO,
     FRONT,
     FRONT_ALWAYS_NORMAL,
     FRONT_AND_YEAR_LATER,
     FRONT_ANY_INTEREST,
+    FRONT_AT_ANY_LIMIT,
     INTEREST,
     SLOPE,
     TRADED,
     Readiness,
 )
-from hydra_assets.features.quality import NORMAL, PARTIAL
+from hydra_assets.features.limits import UNKNOWN, is_locked
+from hydra_assets.features.quality import DEGRADED, NORMAL, PARTIAL
 
 DAYS_PER_YEAR = 252
 EWM_SESSIONS = 252  # sessions that an exponential weighting sees
@@ -60,6 +63,16 @@ def _enough(value: Floats, n: Ints, minimum: int, full: int) -> Values:
 
 def _thin(fewer: Bools) -> Ints:
     return np.where(fewer, PARTIAL, NORMAL)
+
+
+def _censored(panel: Panel, t: Ints, length: int, *, last: int = 0) -> Ints:
+    """``degraded`` where a return of the window rests on a settlement at its price limit."""
+    sessions = t[:, None] + np.arange(last - length + 1, last + 1)
+    return np.where(panel.censored[sessions].any(axis=1), DEGRADED, NORMAL)
+
+
+def _worst(found: Values, quality: Ints) -> Values:
+    return Values(found.value, np.maximum(found.quality, quality))
 
 
 def _weights(span: int) -> Floats:
@@ -116,7 +129,7 @@ def return_sum(length: int, minimum: int) -> Function:
 
     def summed(panel: Panel, t: Ints) -> Values:
         r = _window(panel.returns, t, length)
-        return _enough(np.nansum(r, axis=1), _count(r), minimum, length)
+        return _worst(_enough(np.nansum(r, axis=1), _count(r), minimum, length), _censored(panel, t, length))
 
     return summed
 
@@ -124,7 +137,7 @@ def return_sum(length: int, minimum: int) -> Function:
 def momentum(panel: Panel, t: Ints) -> Values:
     """Sum of returns from t-252 to t-21, both included. Source: Miffre & Rallis (2007), 12-1 momentum."""
     r = _window(panel.returns, t, 232, last=-21)
-    return _enough(np.nansum(r, axis=1), _count(r), 200, 232)
+    return _worst(_enough(np.nansum(r, axis=1), _count(r), 200, 232), _censored(panel, t, 232, last=-21))
 
 
 def ewmac(panel: Panel, t: Ints) -> Values:
@@ -135,7 +148,7 @@ def ewmac(panel: Panel, t: Ints) -> Values:
     vol, n_vol = daily_vol(panel, t)
     n = _count(_window(panel.moves, t, 64))
     value = (_ewma(level, 16) - _ewma(level, 64)) / (vol * positive(panel.price(t, 0)))
-    return Values(np.where(n >= 52, value, np.nan), _thin((n < 64) | (n_vol < VOL_SPAN)))
+    return _worst(Values(np.where(n >= 52, value, np.nan), _thin((n < 64) | (n_vol < VOL_SPAN))), _censored(panel, t, 64))
 
 
 def realised_vol(length: int, minimum: int) -> Function:
@@ -144,7 +157,8 @@ def realised_vol(length: int, minimum: int) -> Function:
     def vol(panel: Panel, t: Ints) -> Values:
         r = _window(panel.returns, t, length)
         n = _count(r)
-        return _enough(np.sqrt(DAYS_PER_YEAR / np.maximum(n, 1) * np.nansum(r**2, axis=1)), n, minimum, length)
+        found = _enough(np.sqrt(DAYS_PER_YEAR / np.maximum(n, 1) * np.nansum(r**2, axis=1)), n, minimum, length)
+        return _worst(found, _censored(panel, t, length))
 
     return vol
 
@@ -161,7 +175,7 @@ def range_vol(panel: Panel, t: Ints) -> Values:
 def ewma_vol(panel: Panel, t: Ints) -> Values:
     """`daily_vol`, annualised."""
     vol, n = daily_vol(panel, t)
-    return Values(vol * np.sqrt(DAYS_PER_YEAR), _thin(n < VOL_SPAN))
+    return _worst(Values(vol * np.sqrt(DAYS_PER_YEAR), _thin(n < VOL_SPAN)), _censored(panel, t, VOL_SPAN))
 
 
 def cash_basis(panel: Panel, t: Ints) -> Values:
@@ -272,6 +286,23 @@ def open_interest_change(panel: Panel, t: Ints) -> Values:
     return Values(np.where((totals[0] > 0) & (totals[1] > 0), change, np.nan), _thin(inferred))
 
 
+def limit_lock(panel: Panel, t: Ints) -> Values:
+    """Share of the first three contracts that settled at a price limit, up or down; of those whose limits are known."""
+    codes = np.stack([panel.at_limit(t, panel.legs[t, leg]) for leg in range(3)], axis=1)
+    known = codes != UNKNOWN
+    return _enough(is_locked(codes).sum(axis=1) / np.maximum(known.sum(axis=1), 1), known.sum(axis=1), 1, 3)
+
+
+def limit_room(panel: Panel, t: Ints) -> Values:
+    """Distance of the front settlement to the nearer limit of its day, in daily standard deviations; 0 at the limit."""
+    price, front = positive(panel.price(t, 0)), panel.legs[t, 0]
+    low, high = panel.limits(t, front)
+    vol, n = daily_vol(panel, t)
+    inside = panel.at_limit(t, front) != UNKNOWN
+    room = np.maximum(np.minimum(high - price, price - low), 0.0) / (vol * price)
+    return Values(np.where(inside, room, np.nan), _thin(n < VOL_SPAN))
+
+
 # ---------------------------------------------------------------- the table
 
 _SETTLED = (("stat", "settlement"),)
@@ -315,7 +346,8 @@ def _row(
     statistics = "futures_statistics"
     settled = Window(statistics, -back - MEMORY, unit="sessions", at_least=at_least, where=_SETTLED)
     chosen = Window(statistics, -back - MEMORY, -1, unit="sessions", required=(), at_least=0, where=_INTEREST)
-    return Feature(name, "futures", unit, function, other or (settled, chosen), formula, source, availability, needs=needs)
+    limits = Window("futures_definitions", -back - 1, unit="sessions", required=(), at_least=0)
+    return Feature(name, "futures", unit, function, other or (settled, chosen, limits), formula, source, availability, needs=needs)
 
 
 _YEARS = 254  # more sessions than any year has
@@ -323,6 +355,7 @@ _MORNING_WINDOWS = (
     Window("futures_statistics", -26, -1, unit="sessions", required=(-1,), at_least=17, where=_SETTLED),
     Window("futures_statistics", -21, -1, unit="sessions", required=(-1,), at_least=17, where=_TRADED),
     Window("futures_statistics", -26, -2, unit="sessions", required=(), at_least=0, where=_INTEREST),
+    Window("futures_definitions", -1, -1, unit="sessions", required=(), at_least=0),
 )
 _BAR_WINDOWS = (
     Window("futures_bars", -20, unit="sessions", at_least=17),
@@ -410,6 +443,24 @@ FEATURES = (
     ),
     _row("fut_seas_sin", season(np.sin), "-", "sin(2 pi delivery month of F1 / 12)", needs=FRONT_ALWAYS_NORMAL),
     _row("fut_seas_cos", season(np.cos), "-", "cos(2 pi delivery month of F1 / 12)", needs=FRONT_ALWAYS_NORMAL),
+    _row(
+        "fut_limit_lock",
+        limit_lock,
+        "0..1",
+        "share of the first three contracts that settled at a daily price limit, of those with known limits",
+        needs=FIRST_THREE_AT_ANY_LIMIT,
+        source="exchange definitions",
+    ),
+    _row(
+        "fut_limit_room",
+        limit_room,
+        "sd",
+        "min(high limit - F, F - low limit) / (sd F), F1 and its limits of the day",
+        needs=FRONT_AT_ANY_LIMIT,
+        back=251,
+        at_least=29,
+        source="exchange definitions",
+    ),
     _row(
         "fut_amihud_21",
         illiquidity,

@@ -16,15 +16,17 @@ from hydra_assets.core.arrays import Floats, Ints, read_only
 from hydra_assets.core.calendar import Calendar
 from hydra_assets.core.instants import DAY_US, from_us
 from hydra_assets.features.days import date_of, day_number
+from hydra_assets.features.limits import at_limit, is_locked, sane_limits
 
 MEMORY = 5  # sessions in which a contract must have been seen, and for which its open interest is carried
 BUSINESS_DAYS_LEFT = 10  # with exactly so many left the contract is out
 PAD = 520  # sessions in front of the first row, so that no window starts outside (the widest reaches back 508)
 SLOPE_LEGS = 6
 YEAR_S = 365 * 86_400
-KINDS = 6
+KINDS = 8
 EXPIRATION = KINDS  # an update that is no cell: see `Panel.state_expiration`
-SETTLEMENT, OPEN_INTEREST, VOLUME, HIGH, LOW, CASH = range(KINDS)
+SETTLEMENT, OPEN_INTEREST, VOLUME, HIGH, LOW, CASH, LIMIT_HIGH, LIMIT_LOW = range(KINDS)
+PAIRED = {HIGH: LOW, LIMIT_HIGH: LIMIT_LOW}  # one row gives both
 CHOOSING = (SETTLEMENT, OPEN_INTEREST)  # kinds that decide which contract is first, second, third
 
 
@@ -53,8 +55,8 @@ class Panel:
 
     Attributes:
         days: sessions as days since 1970-01-01.
-        cells: float64 (kinds, sessions, contracts): final settlement, open interest, cleared volume, high, low, and the cash index that
-            counts on a session (of no contract, kept in the first one's place); NaN is unknown.
+        cells: float64 (kinds, sessions, contracts): final settlement, open interest, cleared volume, high, low, the cash index that counts
+            on a session (of no contract, kept in the first one's place), and the price limits; NaN is unknown.
         qualities: int8 (kinds, sessions, contracts): of the row that the cell came from.
         legs: int64 (sessions, 3): first, second, third contract; -1 is none. ``year_leg``: the first's month a year later.
         legs_oi: open interest used for each leg. ``legs_age``: how many sessions old it is (0: none known, counted as 0).
@@ -62,6 +64,8 @@ class Panel:
         slope: int64 (sessions, 6) legs of the slope, -1 none; ``slope_oi``, ``slope_age`` and ``slope_quality`` likewise.
         expiry_us: int64 (sessions, contracts): expiration as stated by the prints up to each session, microseconds UTC. ``expiry_month``:
             its month, counted from year 0. ``last``: int64, position of its day among the sessions.
+        locked: bool (sessions, contracts): the settlement stands at its price limit. ``censored``: bool (sessions,), the first contract's
+            return into the session rests on such a settlement, at its end or its beginning.
     """
 
     def __init__(
@@ -96,6 +100,7 @@ class Panel:
         self.simple = np.full((2, n), np.nan)
         self.carry, self.range2, self.illiquidity = np.full(n, np.nan), np.full(n, np.nan), np.full(n, np.nan)
         self.bar_quality = np.zeros(n, dtype=np.int8)
+        self.locked, self.censored = np.zeros((n, m), dtype=bool), np.zeros(n, dtype=bool)
         self._chain_dirty, self._dirty = np.ones(n, dtype=bool), np.ones(n, dtype=bool)
         for contract, (_, at) in enumerate(contracts):
             self.state_expiration(0, contract, at)
@@ -132,7 +137,7 @@ class Panel:
         known = np.zeros((KINDS, n), dtype=bool)
         for kind, first, last in windows:
             rows = slice(max(session + first, 0), max(session + last + 1, 0))
-            for each in (HIGH, LOW) if kind == HIGH else (kind,):
+            for each in (kind, PAIRED[kind]) if kind in PAIRED else (kind,):
                 seen.cells[each, rows], seen.qualities[each, rows] = self.cells[each, rows], self.qualities[each, rows]
                 known[each, rows] = True
         seen.legs, seen.year_leg, seen.slope = (_upto(array, end, -1) for array in (self.legs, self.year_leg, self.slope))
@@ -148,7 +153,8 @@ class Panel:
             setattr(seen, name, stated)
         for name in ("returns", "moves", "simple", "carry", "range2", "illiquidity"):
             setattr(seen, name, np.full_like(getattr(self, name), np.nan))
-        seen.bar_quality = np.zeros_like(self.bar_quality)
+        for name in ("bar_quality", "locked", "censored"):
+            setattr(seen, name, np.zeros_like(getattr(self, name)))
         near = np.arange(max(session + min((first for _, first, _ in windows), default=0), PAD), end)
         if len(near):
             seen._figures(near)
@@ -166,7 +172,7 @@ class Panel:
             self._chain_dirty[session + 1 : session + 1 + MEMORY] = True
             self._dirty[session : session + 1 + MEMORY] = True
         else:
-            self._dirty[session] = True
+            self._dirty[session : session + 2] = True
 
     def state_expiration(self, session: int, contract: int, at: int) -> None:
         """Take note of the expiration that a print of *session* states; it holds from there to the next session whose print states one."""
@@ -267,7 +273,20 @@ class Panel:
         """Settlement, *back* sessions before, of the contract that is the leg on each of *sessions*."""
         return self.at(SETTLEMENT, sessions - back, self.legs[sessions, leg])
 
+    def limits(self, sessions: Ints, contracts: Ints) -> tuple[Floats, Floats]:
+        """Lowest and highest price allowed by session and contract, as far as they are sane; NaN where they are not known."""
+        low, high = (self.at(kind, sessions, contracts) for kind in (LIMIT_LOW, LIMIT_HIGH))
+        return sane_limits(low, high, self.at(SETTLEMENT, sessions - 1, contracts))
+
+    def at_limit(self, sessions: Ints, contracts: Ints) -> Ints:
+        """Whether settlements stand at their limit: a code of `features.limits` by session and contract."""
+        return at_limit(self.at(SETTLEMENT, sessions, contracts), *self.limits(sessions, contracts))
+
     def _figures(self, ts: Ints) -> None:
+        every = np.arange(self.cells.shape[2])
+        self.locked[ts] = is_locked(self.at_limit(ts[:, None], every[None, :]))
+        front = self.legs[ts, 0]
+        self.censored[ts] = (front >= 0) & (self.locked[ts, front] | self.locked[ts - 1, front])
         now, before = self.price(ts, 0), self.price(ts, 0, back=1)
         self.returns[ts], self.moves[ts] = np.log(positive(now) / positive(before)), now - before
         for leg in range(2):

@@ -27,6 +27,7 @@ class Readiness:
             another contract there changes no row.
         ignore_thin: little open interest does not lower the quality; old open interest does.
         always_normal: the row's quality is ``normal`` throughout.
+        ignores_locks: a settlement at its price limit that the row needs does not lower the quality.
         chain: offset of the session on which the contracts are chosen; None where none is.
     """
 
@@ -37,6 +38,7 @@ class Readiness:
     exclusive_kinds: frozenset[int] = frozenset({SETTLEMENT})
     ignore_thin: bool = False
     always_normal: bool = False
+    ignores_locks: bool = False
     chain: int | None = 0
 
 
@@ -91,9 +93,11 @@ def _interest_cells(panel: Panel, t: int) -> list[Cell] | None:
 
 FRONT = Readiness(_settled(0), _legs(0))
 FRONT_ANY_INTEREST = Readiness(_settled(0), _legs())
+FRONT_AT_ANY_LIMIT = Readiness(_settled(0), _legs(0), ignores_locks=True)
 FRONT_ALWAYS_NORMAL = Readiness(_settled(0), _legs(), always_normal=True)
 FIRST_TWO = Readiness(_settled(0, 1), _legs(0, 1))
 FIRST_THREE = Readiness(_settled(0, 1, 2), _legs(0, 1, 2))
+FIRST_THREE_AT_ANY_LIMIT = Readiness(_settled(0, 1, 2), _legs(0, 1, 2), ignores_locks=True)
 FRONT_AND_YEAR_LATER = Readiness(_year_cells, _year_legs)
 SLOPE = Readiness(_slope_cells, _slope_legs, ignore_thin=True)
 BAR = Readiness(_bar_cells, _legs(0), kind=HIGH, exclusive_kinds=frozenset({HIGH}))

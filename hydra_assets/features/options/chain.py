@@ -16,11 +16,14 @@ from hydra_assets.core.calendar import DEFAULT_CALENDAR, Calendar
 from hydra_assets.core.instants import DAY_US, instants
 from hydra_assets.core.option_rules import OptionRules
 from hydra_assets.core.tables.options import OPTION_CHAIN
+from hydra_assets.core.tables.rates import TENORS
 from hydra_assets.core.tables.registry import TABLES
 from hydra_assets.core.tables.table import QUALITIES
 from hydra_assets.errors import SchemaError
-from hydra_assets.features.options.chain_rows import INPUTS, ChainRows, cut_us
-from hydra_assets.features.quality import MISSING, NORMAL, quality_codes
+from hydra_assets.features.limits import WORDS, at_limit, is_locked, sane_limits
+from hydra_assets.features.options.chain_rows import INPUTS, LIMITS, RATES, ChainRows, cut_us
+from hydra_assets.features.options.curves import rates_of
+from hydra_assets.features.quality import DEGRADED, MISSING, NORMAL, PARTIAL, quality_codes
 from hydra_assets.features.settlements import standing_settlements
 from hydra_assets.features.vintages import changed, require
 from hydra_assets.options.american import european_vol
@@ -51,6 +54,10 @@ _SOURCES = (
     ("quote", "option_quotes"),
     ("interest", "option_statistics"),
 )
+_OPTIONAL = {
+    RATES: ("as_of", "available_at", *TENORS),
+    LIMITS: ("instrument_id", "as_of", "available_at", "low_limit", "high_limit"),
+}
 
 
 def build_chain(
@@ -66,7 +73,9 @@ def build_chain(
     All vintages of the chain.
 
     Args:
-        inputs: the four tables of `INPUTS` as they lie in the lake, every vintage.
+        inputs: the four tables of `INPUTS` as they lie in the lake, every vintage; and ``rates``. Where no curve is known, options are
+            discounted at the flat rate of the rules and are ``partial``; without the input at all, at that rate as it is. And
+            ``futures_definitions`` for the price limits: a row whose forward settled at one is ``degraded``.
         rules: the desk's; default the shipped ones.
         calendar: the market's.
         start: earliest ``as_of`` day of the answer.
@@ -90,7 +99,10 @@ def build_chain(
         return OPTION_CHAIN.schema.empty_table()
     row, rank, found = chain.versions()
     tau = (chain.defined.expiration[found["definition"]] - cut_us(chain.day, calendar, rules)[row]) / YEAR_US
-    table = pa.table(_columns(tables, chain, row, rank, found, tau, rules)).cast(OPTION_CHAIN.schema)
+    curve = rates_of(tables[RATES], found["rate"], tau)
+    rate = np.where(np.isnan(curve), rules.rate, curve)
+    flat = np.isnan(curve) & (RATES in inputs)
+    table = pa.table(_columns(tables, chain, row, rank, found, tau, rate, flat, rules)).cast(OPTION_CHAIN.schema)
     keep = _different(table, row)
     order = [("as_of", "ascending"), ("expiration", "ascending"), ("strike", "ascending"), ("right", "ascending")]
     return table.filter(pa.array(keep)).sort_by([*order, ("available_at", "ascending")])
@@ -102,11 +114,23 @@ def _validated(inputs: Mapping[str, pa.Table]) -> dict[str, pa.Table]:
         raise SchemaError(f"option_chain: the inputs {absent} are missing; given are {sorted(inputs)}")
     for name in INPUTS:
         require(inputs[name], _COLUMNS[name], name)
-    return {name: inputs[name].combine_chunks() if inputs[name].num_rows else TABLES[name].schema.empty_table() for name in INPUTS}
+    names = (*INPUTS, *_OPTIONAL)
+    given = {name: inputs[name] for name in names if name in inputs and inputs[name].num_rows}
+    for name in given.keys() & _OPTIONAL.keys():
+        require(given[name], _OPTIONAL[name], name)
+    return {name: given[name].combine_chunks() if name in given else TABLES[name].schema.empty_table() for name in names}
 
 
 def _columns(
-    tables: Mapping[str, pa.Table], chain: ChainRows, row: Ints, rank: Ints, found: Mapping[str, Ints], tau: Floats, rules: OptionRules
+    tables: Mapping[str, pa.Table],
+    chain: ChainRows,
+    row: Ints,
+    rank: Ints,
+    found: Mapping[str, Ints],
+    tau: Floats,
+    rate: Floats,
+    flat: Bools,
+    rules: OptionRules,
 ) -> dict[str, pa.Array]:
     defined, quotes = tables["option_definitions"], tables["option_quotes"]
     d = found["definition"]
@@ -119,11 +143,16 @@ def _columns(
     with np.errstate(invalid="ignore"):
         tight = (spread <= rules.max_spread_pct * mid) | (spread <= rules.max_spread_ticks * tick * (1 + 1e-9))
         liquid = (interest >= rules.min_oi) & tight & np.isfinite(forward)
-    vol, error, status = _vols(mid, spread, forward, strike, tau, right, rules.rate)
+    low, high = (_numbers(tables[LIMITS], name, found["limit"]) for name in ("low_limit", "high_limit"))
+    before = _numbers(tables["futures_statistics"], "value", found["before"])
+    lock = at_limit(settled, *sane_limits(low, high, before))
+    vol, error, status = _vols(mid, spread, forward, strike, tau, right, rate)
     status[settled <= 0] = "nonpositive_forward"
     their_bid, their_ask = _quote(quotes, found["partner"])
-    gap = right * (mid - (their_bid + their_ask) / 2) * np.exp(rules.rate * tau) - (settled - strike)
+    gap = right * (mid - (their_bid + their_ask) / 2) * np.exp(rate * tau) - (settled - strike)
     quality, synthetic = _quality(tables, found)
+    quality = np.maximum(quality, np.where(flat, PARTIAL, NORMAL))
+    quality = np.maximum(quality, np.where(is_locked(lock), DEGRADED, NORMAL))
     quality = np.where(np.isnan(forward), MISSING, quality)
     take = pa.array(d)
     return {
@@ -134,6 +163,7 @@ def _columns(
         **{name: _nullable(values) for name, values in (("bid", bid), ("ask", ask), ("mid", mid), ("spread", spread))},
         "quoted_at": quotes["quoted_at"].take(pa.array(found["quote"], mask=found["quote"] < 0)),
         "forward": _nullable(settled),
+        "forward_at_limit": pa.array([WORDS[code] for code in lock.tolist()], pa.string()),
         "tau": pa.array(tau),
         "settlement": _nullable(_numbers(tables["option_statistics"], "value", found["settlement"])),
         "open_interest": _nullable(interest),
@@ -143,7 +173,7 @@ def _columns(
         "vol_error": _nullable(error),
         "vol_status": pa.array(status),
         **{name: defined[name].take(take) for name in ("tick", "multiplier")},
-        "rate": pa.array(np.full(len(row), rules.rate)),
+        "rate": pa.array(rate),
         "quality": pa.array(QUALITIES).take(pa.array(quality)),
         "synthetic": pa.array(synthetic),
     }
@@ -162,7 +192,7 @@ def _quality(tables: Mapping[str, pa.Table], found: Mapping[str, Ints]) -> tuple
 
 
 def _vols(
-    mid: np.ndarray, spread: np.ndarray, forward: np.ndarray, strike: np.ndarray, tau: np.ndarray, right: Ints, rate: float
+    mid: np.ndarray, spread: np.ndarray, forward: np.ndarray, strike: np.ndarray, tau: np.ndarray, right: Ints, rate: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """
     Volatility of each out-of-the-money mid made European, its standard error, and a status.
@@ -179,11 +209,11 @@ def _vols(
     status[np.isnan(forward)] = "no_forward"
     ask = np.flatnonzero(status == "ok")
     # The same option, quote and forward stand in several vintages: computed once.
-    codes, inverse = np.unique(np.stack([mid, forward, strike, tau, right])[:, ask], axis=1, return_inverse=True)
+    codes, inverse = np.unique(np.stack([mid, forward, strike, tau, right, rate])[:, ask], axis=1, return_inverse=True)
     if codes.size:
-        q, f, k, t, cp = codes
-        got = european_vol(q, forward=f, strike=k, tau=t, rate=rate, right=cp)
-        vega = greeks(f, strike=k, tau=t, rate=rate, vol=got.vol, right=cp).vega
+        q, f, k, t, cp, r = codes
+        got = european_vol(q, forward=f, strike=k, tau=t, rate=r, right=cp)
+        vega = greeks(f, strike=k, tau=t, rate=r, vol=got.vol, right=cp).vega
         inverse = inverse.reshape(-1)
         vol[ask] = got.vol[inverse]
         error[ask] = spread[ask] / 4 / vega[inverse]

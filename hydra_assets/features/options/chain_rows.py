@@ -11,10 +11,13 @@ from hydra_assets.core.arrays import Ints
 from hydra_assets.core.calendar import Calendar
 from hydra_assets.core.instants import column_us, to_us
 from hydra_assets.core.option_rules import OptionRules
-from hydra_assets.features.days import date_of, day_range, days_of, next_sessions, sessions_between
+from hydra_assets.features.days import date_of, day_range, days_of, next_sessions, previous_sessions, sessions_between
+from hydra_assets.features.options.curves import curve_vintages
 from hydra_assets.features.vintages import CellVintages, VintageIndex, known_from, unique_pairs
 
 INPUTS = ("option_definitions", "option_quotes", "option_statistics", "futures_statistics")
+RATES = "rates"  # may be left out: everything is then discounted at the flat rate of the rules
+LIMITS = "futures_definitions"  # may be left out: whether a settlement stands at its price limit is then unknown
 MINUTE_US = 60_000_000
 _DAYS = 100_000  # an id and a day number below this fit one integer
 
@@ -58,14 +61,21 @@ class ChainRows:
 
         quotes, statistics, futures = (tables[name] for name in INPUTS[1:])
         every = np.arange(len(self.day))
-        underlying, future = self._futures(futures)
+        underlying, before, future = self._futures(futures)
+        limits = tables[LIMITS]
+        codes = limits["instrument_id"].to_numpy() * _DAYS + days_of(limits)
+        limited, limit = np.unique(codes, return_inverse=True)
+        days, of_day = np.unique(self.day, return_inverse=True)
         self.cells = {
             "definition": every,
             "quote": every,
             "interest": every,
             "settlement": every,
             "forward": underlying,
+            "before": before,
+            "limit": _place(limited, self.defined.underlying[self.first] * _DAYS + self.day),
             "partner": self._partners(),
+            "rate": of_day.reshape(-1).astype(np.int64),
         }
         vintages = {
             "definition": CellVintages.of(defined, row_of, kept),
@@ -73,6 +83,9 @@ class ChainRows:
             "interest": self._mine(statistics, _stat(statistics, "open_interest"), after=True),
             "settlement": self._mine(statistics, _stat(statistics, "settlement")),
             "forward": future,
+            "before": future,
+            "limit": CellVintages.of(limits, limit.reshape(-1).astype(np.int64), np.arange(limits.num_rows)),
+            "rate": curve_vintages(tables[RATES], days, calendar),
         }
         self.vintages = VintageIndex({**vintages, "partner": vintages["quote"]})
 
@@ -94,13 +107,14 @@ class ChainRows:
         place = _place(self._codes, code)
         return CellVintages.of(table, place[place >= 0], rows[place >= 0])
 
-    def _futures(self, table: pa.Table) -> tuple[Ints, CellVintages]:
-        """Each row's cell of its underlying contract's final settlement, and the vintages of those cells."""
+    def _futures(self, table: pa.Table) -> tuple[Ints, Ints, CellVintages]:
+        """Each row's cell of its underlying contract's final settlement, and of that of the session before; the cells' vintages."""
         rows = _stat(table, "settlement")
         code = table["instrument_id"].to_numpy()[rows] * _DAYS + days_of(table)[rows]
         contracts, cell = np.unique(code, return_inverse=True)
-        wanted = self.defined.underlying[self.first] * _DAYS + self.day
-        return _place(contracts, wanted), CellVintages.of(table, cell.astype(np.int64), rows)
+        number = self.defined.underlying[self.first] * _DAYS
+        today, before = (_place(contracts, number + day) for day in (self.day, previous_sessions(self.day, self._calendar)))
+        return today, before, CellVintages.of(table, cell.astype(np.int64), rows)
 
     def _partners(self) -> Ints:
         """The option of the other right at the same strike, expiration, future and day; -1 where none is listed."""

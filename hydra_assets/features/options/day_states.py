@@ -14,7 +14,7 @@ from hydra_assets.features.vintages import CellVintages, VintageIndex, changed, 
 
 REALISED = ("fut_rv_21", "fut_rv_252")
 _NEVER = np.iinfo(np.int64).max
-_OF_FLOWS = ("liquid", "open_interest", "forward", "tau", "strike", "right", "multiplier", "quality")
+_OF_FLOWS = ("liquid", "open_interest", "forward", "tau", "strike", "right", "multiplier", "rate", "parity_gap", "quality")
 
 
 class DayStates:

@@ -16,7 +16,7 @@ from hydra_assets.core.instants import DAY_US
 from hydra_assets.core.rows import rows_between
 from hydra_assets.core.sealed.seal import run_sealed
 from hydra_assets.core.tables.features import FEATURE_SCHEMA
-from hydra_assets.core.tables.options import OPTION_CHAIN, OPTION_SMILES
+from hydra_assets.core.tables.options import CHAIN_COLUMNS, OPTION_SMILES
 from hydra_assets.errors import SchemaError
 from hydra_assets.features.days import date_of
 from hydra_assets.features.family import Inputs, Request
@@ -70,7 +70,7 @@ def _smile_features(inputs: Inputs, features: Sequence[Feature], request: Reques
     chain = inputs.get("option_chain")
     if chain is None:
         chain = build_chain(inputs, rules=rules, calendar=calendar, start=start, end=end, known_at=request.known_at)
-    require(chain, OPTION_CHAIN.schema.names, "option_chain")
+    require(chain, CHAIN_COLUMNS, "option_chain")
     chain = rows_between(chain, start, end)
     smiles = inputs["option_smiles"] if "option_smiles" in inputs else build_smiles(chain, rules=rules)
     require(smiles, OPTION_SMILES.schema.names, "option_smiles")

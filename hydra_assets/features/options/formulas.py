@@ -6,12 +6,14 @@ year, horizons calendar days, dollars those of one contract times open interest.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 
 from hydra_assets.core.arrays import Ints
 from hydra_assets.core.feature import Feature, Values, Window
 from hydra_assets.features.futures import formulas as futures
+from hydra_assets.features.options.curves import CURVE_SESSIONS
 from hydra_assets.features.options.surface_states import Maturity, SurfaceStates
 from hydra_assets.features.quality import PARTIAL
 from hydra_assets.options.density import cumulative, quantile
@@ -157,6 +159,11 @@ def gamma_net(states: SurfaceStates) -> Values:
     return Values(call * states.flows.gex_call + put * states.flows.gex_put, states.flows.quality)
 
 
+def synthetic_forward(states: SurfaceStates) -> Values:
+    """The future's price by put-call parity: where a settlement stands at its limit, the price at which the market would be."""
+    return Values(states.synthetic.forward, states.synthetic.quality)
+
+
 # ---------------------------------------------------------------- the table
 
 _FINAL = (("stat", "settlement"),)
@@ -167,15 +174,30 @@ _CHAIN = (
     Window("option_quotes", 0, unit="sessions", required=()),
     # Liquidity is judged by the open interest of the session before.
     Window("option_statistics", -1, -1, unit="sessions", required=(), where=_INTEREST),
+    # Whether a settlement stands at its limit is judged by the one before.
+    Window("futures_statistics", -1, -1, unit="sessions", required=(), at_least=0, where=_FINAL),
+    Window("futures_definitions", 0, unit="sessions", required=(), at_least=0),
+    Window("rates", -CURVE_SESSIONS, -1, unit="sessions", required=(), at_least=0),
 )
+# Parity asks for no open interest; where some is known, it is part of the chain's rows all the same.
+_QUOTED = tuple(replace(window, at_least=0) if window.dataset == "option_statistics" else window for window in _CHAIN)
 _EVENING = "evening: final settlement of every underlying contract, about 18:00 Chicago, on the quotes of 13:00"
 _MORNING = "morning: open interest of t-1 of every option, on t"
 _REALISED = {feature.name: feature for feature in futures.FEATURES if feature.name in ("fut_rv_21", "fut_rv_252")}
 
 
-def _row(name: str, function: Function, unit: str, formula: str, source: str = "-", *, realised: Feature | None = None) -> Feature:
-    """One feature of the table; *realised* is the futures feature that the row waits for and is joined with."""
-    windows = (*_CHAIN, *(realised.windows if realised else ()))
+def _row(
+    name: str,
+    function: Function,
+    unit: str,
+    formula: str,
+    source: str = "-",
+    *,
+    realised: Feature | None = None,
+    chain: tuple[Window, ...] = _CHAIN,
+) -> Feature:
+    """One feature of the table; *realised* is the futures feature that the row waits for and is joined with, *chain* its other windows."""
+    windows = (*chain, *(realised.windows if realised else ()))
     return Feature(name, "options", unit, function, windows, formula, source, _EVENING, needs=realised)
 
 
@@ -233,5 +255,13 @@ FEATURES: tuple[Feature, ...] = (
     _row("opt_gex_net", gamma_net, "$Δ per 1 %", "sign_call x opt_gex_call + sign_put x opt_gex_put, signs from the settings"),
     _row("opt_vanna", _flow("vanna"), "$Δ per vol pt", "sum of d delta/d sigma x OI x multiplier x F x 0.01, liquid options"),
     _row("opt_charm", _flow("charm"), "$Δ per day", "sum of d delta/dt x OI x multiplier x F / 365, liquid options"),
+    _row(
+        "opt_synthetic_fwd",
+        synthetic_forward,
+        "price",
+        "mean of K + (C - P) e^(rT), the two strikes of the nearest expiration with the least |C - P|, mids; no settlement enters",
+        "put-call parity",
+        chain=_QUOTED,
+    ),
     INTEREST,
 )

@@ -16,7 +16,7 @@ from hydra_assets.core.arrays import Floats, Ints
 from hydra_assets.core.instants import column_us, instants
 from hydra_assets.core.option_rules import OptionRules
 from hydra_assets.core.rows import rows_between
-from hydra_assets.core.tables.options import OPTION_CHAIN, OPTION_SMILES
+from hydra_assets.core.tables.options import CHAIN_COLUMNS, OPTION_SMILES
 from hydra_assets.core.tables.table import QUALITIES
 from hydra_assets.errors import SchemaError
 from hydra_assets.features.days import days_of
@@ -31,7 +31,7 @@ MAX_CHI2_DOF = 9.0
 STATUSES = ("full", "thin", "one_sided", "parity", "butterfly", "misfit", "no_quotes", "no_forward", "nonpositive_forward")
 FULL, THIN, ONE_SIDED, PARITY, BUTTERFLY, MISFIT, NO_QUOTES, NO_FORWARD, NONPOSITIVE_FORWARD = range(len(STATUSES))
 _WIDTH = 16  # slots for strikes come in steps of this, so that a slice's sums do not depend on what it is fitted beside
-_RELEVANT = ("mid", "spread", "forward", "tau", "vol", "vol_error", "liquid", "quality", "strike", "right")
+_RELEVANT = ("mid", "spread", "forward", "tau", "vol", "vol_error", "liquid", "quality", "strike", "right", "rate")
 
 
 def build_smiles(
@@ -53,7 +53,7 @@ def build_smiles(
         ``degraded`` unless full; ``partial`` where no strike had both rights quoted, so that parity could not be looked at.
     """
     rules = rules or OptionRules()
-    require(chain, OPTION_CHAIN.schema.names, "option_chain")
+    require(chain, CHAIN_COLUMNS, "option_chain")
     chain = rows_between(chain, start, end)
     if not chain.num_rows:
         return OPTION_SMILES.schema.empty_table()

@@ -7,9 +7,11 @@ from hydra_assets.core.arrays import Bools, Floats, Ints
 from hydra_assets.core.option_rules import OptionRules
 from hydra_assets.features.options.day_states import REALISED, DayStates
 from hydra_assets.features.options.smiles import svi_of
-from hydra_assets.features.options.surface_states import Flows, Slices, SurfaceStates
+from hydra_assets.features.options.surface_states import Flows, Slices, SurfaceStates, Synthetic
 from hydra_assets.features.quality import MISSING, NORMAL, PARTIAL, quality_codes
 from hydra_assets.options.greeks import greeks
+
+STRIKES_OF_PARITY = 2
 
 
 def surface_states(states: DayStates, rules: OptionRules) -> SurfaceStates:
@@ -17,7 +19,7 @@ def surface_states(states: DayStates, rules: OptionRules) -> SurfaceStates:
     smile_rows = states.smile_rows()
     realised = {name: _realised(states.realised, states.realised_rows(name)) for name in REALISED}
     signs = (rules.dealer_sign_call, rules.dealer_sign_put)
-    return SurfaceStates(states.n, _slices(states.smiles, smile_rows), _flows(states, smile_rows), realised, signs)
+    return SurfaceStates(states.n, _slices(states.smiles, smile_rows), _flows(states, smile_rows), realised, signs, _synthetic(states))
 
 
 def _slices(smiles: pa.Table, smile_rows: tuple[Ints, Ints, Ints]) -> Slices:
@@ -75,6 +77,33 @@ def _flows(states: DayStates, smile_rows: tuple[Ints, Ints, Ints]) -> Flows:
         charm=summed(got.charm * size / 365, known),
         quality=quality,
     )
+
+
+def _synthetic(states: DayStates) -> Synthetic:
+    """
+    K + (C - P) e^(rT) of the two strikes whose call and put are worth nearest to the same, averaged; nearest expiration first.
+
+    The settlement of the future, which a price limit can hold back, does not enter. Early exercise is left out: near the forward it is
+    worth less than a tick, and about the same to both rights.
+    """
+    chain, n = states.chain, states.n
+    state, row = states.option_rows()
+    row_forward, gap = _column(chain, "forward", row), _column(chain, "parity_gap", row)
+    usable = np.flatnonzero((chain["right"].to_numpy(zero_copy_only=False)[row] == "C") & np.isfinite(row_forward + gap))
+    state, row, implied = state[usable], row[usable], (row_forward + gap)[usable]
+    strike, tau, rate = (_column(chain, name, row) for name in ("strike", "tau", "rate"))
+    nearest = np.full(n, np.inf)
+    np.minimum.at(nearest, state, tau)
+    front = np.flatnonzero(tau == nearest[state])
+    apart = np.abs(implied - strike) * np.exp(-rate * tau)
+    order = front[np.lexsort((strike[front], apart[front], state[front]))]
+    order = order[np.arange(len(order)) - np.searchsorted(state[order], state[order]) < STRIKES_OF_PARITY]
+    owner = state[order]
+    count = np.bincount(owner, minlength=n)
+    total = np.bincount(owner, weights=implied[order], minlength=n)
+    quality = np.where(count < STRIKES_OF_PARITY, PARTIAL, NORMAL)
+    np.maximum.at(quality, owner, np.minimum(quality_codes(chain["quality"])[row[order]], PARTIAL))
+    return Synthetic(np.where(count > 0, total / np.maximum(count, 1), np.nan), count, quality)
 
 
 def _column(table: pa.Table, name: str, rows: Ints) -> Floats:

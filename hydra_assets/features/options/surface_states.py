@@ -58,6 +58,22 @@ class Flows:
 
 
 @dataclass(frozen=True)
+class Synthetic:
+    """
+    The forward that put-call parity gives in each state, shape (n,); NaN without a strike that has both rights quoted.
+
+    Attributes:
+        forward: price units, of the nearest expiration that has such a strike.
+        strikes: how many strikes it rests on, at most two.
+        quality: at best ``partial`` where one of the rows is less than normal, as positions in QUALITIES.
+    """
+
+    forward: Floats
+    strikes: Ints
+    quality: Ints
+
+
+@dataclass(frozen=True)
 class Maturity:
     """
     Smiles at one constant maturity, shape (n,); states without one have NaN throughout and the quality ``missing``.
@@ -90,13 +106,21 @@ class SurfaceStates:
         flows: their Greeks.
         realised: name of a futures feature to its values and qualities, shape (n,) each.
         dealer_signs: of calls and puts.
+        synthetic: forwards by put-call parity.
     """
 
     def __init__(
-        self, n: int, slices: Slices, flows: Flows, realised: Mapping[str, tuple[Floats, Ints]], dealer_signs: tuple[int, int]
+        self,
+        n: int,
+        slices: Slices,
+        flows: Flows,
+        realised: Mapping[str, tuple[Floats, Ints]],
+        dealer_signs: tuple[int, int],
+        synthetic: Synthetic,
     ) -> None:
         self.n, self.slices, self.flows, self.realised, self.dealer_signs = n, slices, flows, realised, dealer_signs
-        frozen((slices, flows, realised))
+        self.synthetic = synthetic
+        frozen((slices, flows, realised, synthetic))
 
     def take(self, states: Ints) -> "SurfaceStates":
         """*states* alone, in their order, as number 0, 1, ..."""
@@ -106,7 +130,8 @@ class SurfaceStates:
         slices = Slices(number, *(getattr(self.slices, name)[rows] for name in list(Slices.__dataclass_fields__)[1:]))
         flows = Flows(*(getattr(self.flows, name)[states] for name in Flows.__dataclass_fields__))
         realised = {name: (values[states], qualities[states]) for name, (values, qualities) in self.realised.items()}
-        return SurfaceStates(len(states), slices, flows, realised, self.dealer_signs)
+        synthetic = Synthetic(*(getattr(self.synthetic, name)[states] for name in Synthetic.__dataclass_fields__))
+        return SurfaceStates(len(states), slices, flows, realised, self.dealer_signs, synthetic)
 
     @cached_property
     def whole(self) -> Mapping[int, Maturity]:

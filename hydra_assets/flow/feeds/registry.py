@@ -14,9 +14,10 @@ from hydra_assets.errors import ConfigError
 from hydra_assets.flow.feed import AnyFeed
 from hydra_assets.flow.feeds.cot import COT
 from hydra_assets.flow.feeds.databento import DATABENTO
+from hydra_assets.flow.feeds.treasury import TREASURY
 from hydra_assets.flow.feeds.usda import USDA
 
-FEEDS: Mapping[str, AnyFeed] = {feed.name: feed for feed in (DATABENTO, COT, USDA)}
+FEEDS: Mapping[str, AnyFeed] = {feed.name: feed for feed in (DATABENTO, COT, USDA, TREASURY)}
 
 
 def check_feeds(tables: Mapping[str, Table], feeds: Mapping[str, AnyFeed], blocks: Mapping[str, Mapping[str, Any]]) -> None:

@@ -62,6 +62,10 @@ SHAPES = {
 }
 # Prints of the real market that no seeded walk has: delivery month and day to settlement and low.
 NEGATIVE_PRICES = {"CL": {(dt.date(2020, 5, 1), dt.date(2020, 4, 20)): (-37.63, -40.32)}}
+# Days on which the nearest three contracts stay at their price limit, up (1) or down (-1). A little of 2019, when lean hogs did so on every
+# seventh day; the curve returns to where it was going on the day after each run.
+LOCKED_LEGS, LIMIT, BEYOND = 3, 3.0, 1.5  # contracts; cents from the settlement before; cents that options trade beyond it
+LOCKS = {"HE": {dt.date(2019, 3, 13): 1, dt.date(2019, 3, 14): 1, dt.date(2019, 3, 15): -1, dt.date(2019, 4, 24): -1}}
 OTHER = Shape("HKNUZ", "before15", 100.0, 0.25, _GRAIN, 20_000)
 
 
@@ -87,10 +91,11 @@ class Contract:
 
 @dataclass(frozen=True)
 class ContractHistory:
-    """A contract's numbers by session of its life: arrays of one length."""
+    """A contract's numbers by session of its life: arrays of one length; ``fair`` is where options see it, beyond a limit too."""
 
     first: int
     settle: np.ndarray
+    fair: np.ndarray
     open: np.ndarray
     high: np.ndarray
     low: np.ndarray
@@ -212,12 +217,31 @@ class Curve:
                 settle[places[day] - first] = close[places[day] - first] = price
                 low[places[day] - first] = lowest
         preliminary = settle + tick * np.where(np.abs(noise[2]) > 1.2, np.sign(noise[2]), 0)
-        return ContractHistory(first, settle, opened, high, low, close, volume.astype(np.int64), interest.astype(np.int64), preliminary)
+        fair = settle.copy()
+        for day, side in self._locks(contract).items():
+            i = places[day] - first
+            before = settle[i - 1]
+            settle[i] = close[i] = preliminary[i] = before + side * LIMIT
+            fair[i], opened[i] = settle[i] + side * BEYOND, before + side * LIMIT / 2
+            low[i], high[i] = sorted((settle[i], before + side * LIMIT / 4))
+        return ContractHistory(
+            first, settle, fair, opened, high, low, close, volume.astype(np.int64), interest.astype(np.int64), preliminary
+        )
+
+    def _locks(self, contract: Contract) -> dict[dt.date, int]:
+        """Days on which *contract*, one of the nearest then, stays at its limit; 1 up, -1 down."""
+        return {
+            day: side
+            for day, side in LOCKS.get(self.market.symbol, {}).items()
+            if contract in self.listed_on(day)[:LOCKED_LEGS] and contract.listed < day
+        }
 
     def limits(self, contract: Contract, day: dt.date) -> tuple[float, float]:
         """Lowest and highest price that may be traded: around the settlement before, wider where the day is beyond it at 0 or less."""
         history, i = self.at(contract, day)
         before = float(history.settle[max(i - 1, 0)])
+        if day in self._locks(contract):
+            return before - LIMIT, before + LIMIT
         low, high = before - 0.08 * abs(before), before + 0.08 * abs(before)
         if min(before, float(history.low[i])) <= 0:
             return min(low, float(history.low[i]) - 0.1 * abs(before)), max(high, float(history.high[i]))

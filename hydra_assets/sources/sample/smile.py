@@ -18,8 +18,8 @@ from hydra_assets.core.market import Market
 from hydra_assets.options.american import american_price
 from hydra_assets.options.greeks import greeks
 from hydra_assets.sources.sample.curve import FIRST_DAY, MONTH_CODES, Contract, Curve, curve_of, seed_of, wander
+from hydra_assets.sources.sample.treasury import rate_of
 
-RATE = 0.045
 TREES = (17, 33)  # 0.002 volatility points, a twelfth of a tick at the money
 SHORTEST = 2 / 24 / 365  # years; on the last day options expire at noon and are worth their exercise value at the close
 OPTION_IDS, COMBINATION_IDS = 2_000_000_000, 2_900_000_000  # futures and their spreads lie far below
@@ -183,7 +183,7 @@ class Chain:
         first = places[days[bisect_right(days, self.begins(contract) - dt.timedelta(1))]]
         offset, n = first - history.first, places[contract.last_day] - first + 1
         rng = np.random.default_rng(seed_of("series", symbol, contract.month))
-        settle = np.maximum(history.settle, self.curve.market.tick)  # on a price of 0 or less no smile is defined
+        settle = np.maximum(history.fair, self.curve.market.tick)  # on a price of 0 or less no smile is defined
         forward, opened = settle[offset : offset + n], history.open[offset : offset + n]
         # Strikes are listed in the morning, around what is known by then.
         before = settle[np.maximum(np.arange(offset, offset + n) - 1, 0)]
@@ -195,7 +195,8 @@ class Chain:
         closes = [self.curve.calendar.at(day, self.curve.shape.close) for day in days[first : first + n]]
         tau = np.array([(contract.expiration - close).total_seconds() for close in closes]) / (365 * 86_400)
         vol = self._vols(contract, first, np.log(strikes / forward[:, None]), np.maximum(tau, SHORTEST), rng)
-        value, delta, gamma = _american(forward, strikes, tau, vol, listed)
+        rate = np.array([rate_of(day, part).item() for day, part in zip(days[first : first + n], np.maximum(tau, SHORTEST), strict=True)])
+        value, delta, gamma = _american(forward, strikes, tau, rate, vol, listed)
         z = np.abs(np.log(strikes / forward[:, None])) / (vol * np.sqrt(np.maximum(tau, SHORTEST))[:, None])
         ticks = (1.4 + 0.032 * value / listing.tick) * (1 + 0.16 * np.minimum(z, 4.0) ** 2 + 0.9 * np.maximum(tau, 0)[:, None])[..., None]
         spread = np.maximum(np.round(listing.width * ticks * np.exp(0.3 * rng.standard_normal(value.shape))), 1)
@@ -253,13 +254,15 @@ def chain_of(market: Market, root: str) -> Chain:
     return Chain(curve_of(market), root)
 
 
-def _american(forward: np.ndarray, strikes: np.ndarray, tau: np.ndarray, vol: np.ndarray, listed: np.ndarray) -> tuple[np.ndarray, ...]:
+def _american(
+    forward: np.ndarray, strikes: np.ndarray, tau: np.ndarray, rate: np.ndarray, vol: np.ndarray, listed: np.ndarray
+) -> tuple[np.ndarray, ...]:
     """Value, delta and gamma of the listed options, both rights; 0 elsewhere."""
     at, strike = np.nonzero(listed)
     words = {
         "strike": strikes[strike][:, None],
         "tau": np.maximum(tau, SHORTEST)[at][:, None],
-        "rate": RATE,
+        "rate": rate[at][:, None],
         "vol": vol[at, strike][:, None],
         "right": _CALL_PUT,
     }
