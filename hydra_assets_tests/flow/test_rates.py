@@ -71,7 +71,7 @@ def test_a_day_that_was_absent_after_its_hour_is_known_when_it_was_seen(lake, tm
 def test_a_file_with_too_many_bad_rows_gives_nothing_and_says_why(lake, tmp_path):
     answer = kept(lake, tmp_path, ["10/15/2024,4.9", "10/16/2024,x", "10/17/2024,y"], at("2025-01-05"))
     assert held(lake) == []
-    assert "2 of 3 records are unusable" in answer.refusal
+    assert "2 of 3 records of the Treasury's 2024 are unusable" in answer.refusal
     one = kept(lake, tmp_path, ["10/15/2024,4.9", "10/16/2024,x"], at("2025-01-05"))
     assert len(held(lake)) == 1
     assert one.facts["quarantined"] == ["line 3, 10/16/2024: 1 Mo: 'x' is no number"]

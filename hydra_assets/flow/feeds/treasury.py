@@ -18,7 +18,7 @@ from hydra_assets.errors import NotPublishedError
 from hydra_assets.flow.batch import Batch
 from hydra_assets.flow.feed import Fact, Feed, Fetched, Plan, Records
 from hydra_assets.flow.feeds.sample import served
-from hydra_assets.sources.quarantine import refusal_of
+from hydra_assets.sources.quarantine import is_refused, refusal_of
 from hydra_assets.sources.sample.server import SampleVendor
 from hydra_assets.sources.sample.side import Served, Side
 from hydra_assets.sources.treasury import RateFile, TreasurySettings, TreasurySource
@@ -120,11 +120,11 @@ class TreasuryFeed(Feed[TreasurySource, Plan, RatesFetched]):
             fetched.records += answer.table.num_rows + bad
             fetched.quarantined += answer.quarantined
             fetched.unknown_columns = answer.unknown_columns
-            refusal = refusal_of(answer.quarantined, bad, answer.table.num_rows + bad)
-            if refusal is None:
-                parsed[year] = answer
+            read = answer.table.num_rows + bad
+            if is_refused(bad, read):
+                fetched.refused.append(refusal_of(answer.quarantined[0], bad, read, of=f" of the Treasury's {year}"))
             else:
-                fetched.refused.append(f"Treasury file of {year}: {refusal}")
+                parsed[year] = answer
         for plan in fetched.plans:
             for month in plan.months:
                 if month.year in parsed:
