@@ -255,7 +255,8 @@ def test_days_held_have_a_price_of_their_own_and_are_paid_again_on_request_alone
     assert run(*words, "--select", "futures_definitions", "--yes", "--json").exit_code == 0
     with Ledger(live_vendor.ledger) as ledger:
         price = ledger.spent()
-        ledger._db.execute("UPDATE requests SET seen_at = '2026-01-02T00:00:00+00:00', asked_at = '2026-01-02T00:00:00+00:00'")
+        ((number,),) = ledger._db.execute("SELECT id FROM requests").fetchall()
+        ledger._update(number, "UPDATE requests SET seen_at = ?, asked_at = ? WHERE id = ?", *["2026-01-02T00:00:00+00:00"] * 2)
     shown = CliRunner().invoke(app, ["quote", *words, "--again"])
     assert f"Already held: 23 table-days that are asked for again, ${price:,.4f}" in " ".join(shown.output.split())
     rows = {row["table"]: row for row in json.loads(CliRunner().invoke(app, ["quote", *words, "--again", "--json"]).stdout)["tables"]}

@@ -61,6 +61,11 @@ def test_every_part_of_an_output_stands_in_it(page, what, shown, demo):
     assert "\n".join(kept(shown)) in "\n".join(kept(demo.printed))
 
 
+@pytest.mark.parametrize("page", [page for page in TEXT if SNIPPET.search(TEXT[page])])
+def test_the_snippets_of_a_page_run_top_to_bottom_as_one_notebook(page, demo):
+    demo.snippet("\n".join(SNIPPET.findall(TEXT[page])))
+
+
 def test_no_part_of_the_demo_and_no_page_goes_unheld():
     """The demo's tables (b), (c) and (d) stand on some page; (a) shows the wall clock. What is slow to print is there too."""
     assert TEN_YEARS in [what for _, what, _ in OUTPUTS]
