@@ -363,7 +363,7 @@ def doctor(*words, **environment):
 
 def write_settings(home, url, **more):
     home.mkdir(parents=True, exist_ok=True)
-    blocks = {"databento": {"gateway": url}, "cftc": {"base_url": url}, "treasury": {"base_url": url}, "usda": {"base_url": url}}
+    blocks = {"databento": {"gateway": url}, "cftc": {"base_url": url}, "treasury": {"base_url": url}}
     (home / "config.yaml").write_text(json.dumps({**blocks, **more}))
 
 
