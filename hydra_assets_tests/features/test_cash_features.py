@@ -281,3 +281,29 @@ def test_an_index_of_the_day_itself_never_enters_its_basis_and_an_old_one_neithe
 
 def test_the_purchase_types_are_those_of_the_report():
     assert (NEGOTIATED, MARKET_FORMULA) == ("Prod. Sold Negotiated", "Prod. Sold Swine or Pork Market Formula")
+
+
+# ---------------------------------------------------------------- dates known ahead
+
+
+def test_days_to_a_report_are_counted_to_the_release_public_when_the_session_began():
+    futures = futures_inputs(D(2025, 9, 15), D(2025, 11, 20))
+    names = [feature.name for feature in of_family("futures") if feature.name.startswith("cal_days_to_")]
+    assert len(names) == 4
+    made = compute("futures", futures, market="HE", names=names)
+    assert early_rows(made, futures, of_family("futures")).num_rows == 0
+    newest = {(line["feature_name"], line["as_of"].date()): line for line in made.to_pylist()}
+    wasde = {day: line["value"] for (name, day), line in newest.items() if name == "cal_days_to_wasde"}
+    # By hand: 9 October was on the calendar until its hour had passed; then 10 November; 14 November became known too late for its day.
+    assert {day: wasde[day] for day in (D(2025, 10, 1), D(2025, 10, 9), D(2025, 10, 10), D(2025, 11, 10), D(2025, 11, 17))} == {
+        D(2025, 10, 1): 8.0,
+        D(2025, 10, 9): 0.0,
+        D(2025, 10, 10): 31.0,
+        D(2025, 11, 10): 0.0,
+        D(2025, 11, 17): 22.0,
+    }
+    cot = {day: line for (name, day), line in newest.items() if name == "cal_days_to_cot"}
+    assert [cot[D(2025, 10, day)]["value"] for day in (6, 9, 10)] == [4.0, 1.0, 0.0]
+    assert {line["quality"] for line in cot.values()} == {"partial"}
+    assert {line["quality"] for (name, _), line in newest.items() if name == "cal_days_to_cold_storage"} == {"missing"}
+    assert all(line["available_at"].date() >= line["as_of"].date() for line in newest.values())

@@ -11,7 +11,11 @@ from functools import cache
 from statistics import median
 from zoneinfo import ZoneInfo
 
+import pandas as pd
+from pandas.tseries.holiday import USFederalHolidayCalendar
+
 from hydra_assets.core.calendar import LIVESTOCK
+from hydra_assets.core.report_dates import DATES
 
 CHICAGO = ZoneInfo("America/Chicago")
 
@@ -414,6 +418,32 @@ def interest_needs(k, t):
     return found or [None]
 
 
+BUSINESS = pd.offsets.CustomBusinessDay(calendar=USFederalHolidayCalendar())
+
+
+@cache
+def release_after(report, day):
+    """(day, verified) of the next release as known when *day* begins; the dates are the table's, the choice is made here."""
+    if report == "cot":  # the third business day after a Tuesday, or after its Monday where that is a holiday
+        coming = []
+        for back in range(-1, 3):
+            tuesday = pd.Timestamp(day) - pd.Timedelta(days=day.weekday() - 1 + 7 * back)
+            report_day = tuesday if BUSINESS.is_on_offset(tuesday) else tuesday - pd.Timedelta(days=1)
+            coming.append((report_day + 3 * BUSINESS).date())
+        return min(each for each in coming if each >= day), False
+    known = [each for each in DATES if each.report == report and each.announced <= dt.datetime.combine(day, dt.time(), dt.UTC)]
+    standing = [each for each in known if not any(o.period == each.period and o.announced > each.announced for o in known)]
+    return min(((each.day, each.verified) for each in standing if each.day and each.day >= day), default=None)
+
+
+def days_to(report):
+    def formula(k, t):
+        found = release_after(report, k.days[t])
+        return (None, False) if found is None else (float((found[0] - k.days[t]).days), not found[1])
+
+    return formula
+
+
 F1, F12, F123 = settled(1), settled(1, 2), settled(1, 2, 3)
 # name: formula, needs, legs of Q5 (None: no Q5), extra
 RULES = {
@@ -446,6 +476,7 @@ RULES = {
     "fut_limit_room": (limit_room, F1, f_legs(1)),
     "fut_amihud_21": (amihud, traded_needs, lambda k, t: f_legs(1)(k, t - 1)),
     "fut_oi_chg_20": (oi_change, interest_needs, None),
+    **{f"cal_days_to_{report}": (days_to(report), interest_needs, None) for report in ("hogs_and_pigs", "cold_storage", "wasde", "cot")},
 }
 # First and last session, from the value's own, of the returns that must not rest on a settlement at its limit.
 RETURNS = {

@@ -15,8 +15,10 @@ import numpy as np
 
 from hydra_assets.core.arrays import Bools, Floats, Ints
 from hydra_assets.core.feature import Feature, Values, Window
+from hydra_assets.core.report_dates import COLD_STORAGE, COT, HOGS_AND_PIGS, WASDE, next_release
 from hydra_assets.core.tables.cash import MARKET_FORMULA, NEGOTIATED
 from hydra_assets.features.cash.index import CASH_HOGS, STEPS_BACK
+from hydra_assets.features.days import date_of
 from hydra_assets.features.futures.cash_events import OLDEST
 from hydra_assets.features.futures.panel import CASH, MEMORY, OPEN_INTEREST, SETTLEMENT, YEAR_S, Panel, positive
 from hydra_assets.features.futures.readiness import (
@@ -303,6 +305,17 @@ def limit_room(panel: Panel, t: Ints) -> Values:
     return Values(np.where(inside, room, np.nan), _thin(n < VOL_SPAN))
 
 
+def days_to(report: str) -> Function:
+    """Calendar days from each session to the next release of *report*, 0 on its day; ``partial`` where its publisher does not give it."""
+
+    def days(panel: Panel, t: Ints) -> Values:
+        found = [(date_of(day), next_release(report, date_of(day))) for day in panel.days[t]]
+        value = [float("nan") if release is None else float((release.day - day).days) for day, release in found]
+        return Values(np.array(value), _thin(np.array([release is not None and not release.verified for _, release in found], dtype=bool)))
+
+    return days
+
+
 # ---------------------------------------------------------------- the table
 
 _SETTLED = (("stat", "settlement"),)
@@ -310,6 +323,7 @@ _INTEREST = (("stat", "open_interest"),)
 _TRADED = (("stat", "cleared_volume"),)
 _EVENING = "evening: the final settlement of the contracts that it needs, about 18:00 Chicago"
 _EVENING_OR_REPORT = "evening and report: the final settlement of F1; a further row where the index comes later"
+_MORNING_AHEAD = "morning: with the open interest of the day before; the date itself was public earlier"
 _MORNING = "morning: volume and open interest of the day before, published on the next business day"
 _BAR_END = "end of bar: the start of the daily bar plus one day"
 
@@ -480,5 +494,23 @@ FEATURES = (
         other=(Window("futures_statistics", -21, -1, unit="sessions", required=(-1,), at_least=2, where=_INTEREST),),
         source="Hong & Yogo 2012",
         availability=_MORNING,
+    ),
+    *(
+        _row(
+            f"cal_days_to_{report}",
+            days_to(report),
+            "days",
+            f"calendar days from t to the next {title}, by what was public when t began; 0 on its day, null where none was",
+            needs=INTEREST,
+            other=(Window("futures_statistics", -2, -1, unit="sessions", required=(-1,), where=_INTEREST),),
+            source=source,
+            availability=_MORNING_AHEAD,
+        )
+        for report, title, source in (
+            (HOGS_AND_PIGS, "USDA Hogs and Pigs", "core/report_dates.py: found dates, each with its page"),
+            (COLD_STORAGE, "USDA Cold Storage", "core/report_dates.py: two dates found, no calendar"),
+            (WASDE, "WASDE", "core/report_dates.py: 2020 and 2025, each with its page"),
+            (COT, "Commitments of Traders", "the CFTC's rule, without shutdowns"),
+        )
     ),
 )
