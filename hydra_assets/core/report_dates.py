@@ -15,7 +15,7 @@ from functools import lru_cache
 
 from hydra_assets.core.releases import NEW_YORK, ReleaseCalendar
 
-WASDE, HOGS_AND_PIGS, COLD_STORAGE, COT = "wasde", "hogs_and_pigs", "cold_storage", "cot"
+WASDE, HOGS_AND_PIGS, COLD_STORAGE, COT = "wasde", "hogs", "cold", "cot"
 NOON, AFTERNOON = dt.time(12), dt.time(15)
 
 

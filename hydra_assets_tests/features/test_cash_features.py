@@ -305,5 +305,5 @@ def test_days_to_a_report_are_counted_to_the_release_public_when_the_session_beg
     cot = {day: line for (name, day), line in newest.items() if name == "cal_days_to_cot"}
     assert [cot[D(2025, 10, day)]["value"] for day in (6, 9, 10)] == [4.0, 1.0, 0.0]
     assert {line["quality"] for line in cot.values()} == {"partial"}
-    assert {line["quality"] for (name, _), line in newest.items() if name == "cal_days_to_cold_storage"} == {"missing"}
+    assert {line["quality"] for (name, _), line in newest.items() if name == "cal_days_to_cold"} == {"missing"}
     assert all(line["available_at"].date() >= line["as_of"].date() for line in newest.values())

@@ -29,7 +29,7 @@ from hydra_assets_tests.support.entry_points import registered
 from hydra_assets_tests.support.option_history import History, midnight, realised
 
 MARKETS = {"cot": "LE", "cash": "HE", "futures": "HE", "options": "HE", "divergence": "HE"}
-NO_CALENDAR = {f"cal_days_to_{report}" for report in ("hogs_and_pigs", "cold_storage", "wasde")}  # none was found for 2023 and 2024
+NO_CALENDAR = {f"cal_days_to_{report}" for report in ("hogs", "cold", "wasde")}  # none was found for 2023 and 2024
 D = dt.date
 
 

@@ -476,7 +476,7 @@ RULES = {
     "fut_limit_room": (limit_room, F1, f_legs(1)),
     "fut_amihud_21": (amihud, traded_needs, lambda k, t: f_legs(1)(k, t - 1)),
     "fut_oi_chg_20": (oi_change, interest_needs, None),
-    **{f"cal_days_to_{report}": (days_to(report), interest_needs, None) for report in ("hogs_and_pigs", "cold_storage", "wasde", "cot")},
+    **{f"cal_days_to_{report}": (days_to(report), interest_needs, None) for report in ("hogs", "cold", "wasde", "cot")},
 }
 # First and last session, from the value's own, of the returns that must not rest on a settlement at its limit.
 RETURNS = {
