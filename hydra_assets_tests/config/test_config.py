@@ -71,7 +71,7 @@ def test_option_roots_are_names_or_blocks_with_a_first_day(home):
         ("markets: {HE: {option_roots: HE}}", ["market HE: option_roots", "[HE]"]),
         ("markets: {HE: {option_roots: [{root: HE, from: 2021-06-01}]}}", ["market HE: option_roots", "'from'"]),
         ("markets: {HE: {option_roots: [{root: HE, since: soon}]}}", ["market HE: option_roots: since", "date", "'soon'"]),
-        ("markets: {HE: {option_roots: [HE, HE]}}", ["market HE: option_roots", "'HE'", "twice"]),
+        ("markets: {HE: {option_roots: [HE, HE]}}", ["market HE: option_roots", "'HE'", "duplicate"]),
         ("markets: {HE: {option_roots: ['H E']}}", ["market HE: option_roots", "'H E'"]),
         ("markets: {HE: {ticks: 1}}", ["config.yaml", "market HE", "'ticks'", "'tick'"]),
         ("markets: {XX: {name: X}}", ["config.yaml", "market XX", "missing", "cftc_code"]),
