@@ -13,7 +13,7 @@ from typing import Any
 from databento_dbn import DBNError
 
 from hydra_assets.disk_errors import disk_errors
-from hydra_assets.errors import CorruptionError, VendorContentError, VendorError, VendorRefusedError, VendorUnavailableError
+from hydra_assets.errors import CorruptionError, StorageError, VendorContentError, VendorError, VendorRefusedError, VendorUnavailableError
 from hydra_assets.private_files import FILE_MODE, make_folder
 from hydra_assets.sources.archive import FETCH_PREFIX
 from hydra_assets.sources.databento_batch import BatchJobs, Report
@@ -157,10 +157,20 @@ class DatabentoSource:
         if left is not None and self._is_whole(left.sha256):
             return self._judged(left.number, left.sha256, request, left.records, 0.0, [])
         quote = self._prepared.pop(request, None) or self.quote(request)
+        self._needs_room(request, quote)
         self.report(f"{request}: asking for {quote.records:,} records, {quote.size / 1e6:,.1f} MB")
         if self._batch_above is not None and quote.size > self._batch_above:
             return self._downloaded(self._jobs.submit(request, quote, self._budget), request, usd=quote.usd)
         return self._streamed(request, quote)
+
+    def _needs_room(self, request: Request, quote: Quote) -> None:
+        """Refuse before anything is paid what would not fit the disk; an answer comes compressed, so that the quoted size is a bound."""
+        with disk_errors(self.folder):
+            make_folder(self.folder, 0o700)
+            free = shutil.disk_usage(self.folder).free
+        if free < quote.size:
+            needs = f"{request} is up to {quote.size / 1e6:,.1f} MB and the disk has room for {free / 1e6:,.1f} MB"
+            raise StorageError(f"{self.folder}: {needs}; make room and do it again; nothing was requested, and all that is kept is safe")
 
     def _downloaded(self, job: Job, request: Request, *, usd: float) -> Payload:
         """The file of a batch job; *usd* is what it cost now."""

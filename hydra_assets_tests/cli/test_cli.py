@@ -5,6 +5,7 @@ import os
 import re
 import signal
 import sqlite3
+import stat
 import subprocess
 
 import pytest
@@ -138,6 +139,13 @@ def test_help_teaches(command, demo):
     done = demo.run(command, "--help")
     assert "Usage: hydra-assets" in done.stdout
     assert len(done.stdout.split()) > 20
+
+
+def test_all_that_a_run_leaves_is_for_owner_and_group_at_most(demo):
+    """Lake, store, archives, ledger and Dagster's own files alike."""
+    made = [path for folder in demo.home.glob("*/") for path in (folder, *folder.rglob("*"))]
+    assert {"dagster", "lake", "store.sqlite", "ledger.sqlite"} <= {path.name for path in made}
+    assert [path for path in made if stat.S_IMODE(path.stat().st_mode) & ~(0o750 if path.is_dir() else 0o640)] == []
 
 
 def test_the_version(demo):

@@ -10,11 +10,13 @@ import pytest
 
 from hydra_assets.core.instants import INSTANT
 from hydra_assets.errors import StorageError
-from hydra_assets.sources.ledger import Ledger
+from hydra_assets.sources.ledger import Budget, Ledger
 from hydra_assets.storage.lake import ParquetLake
 from hydra_assets.storage.sqlite.findings import Findings
 from hydra_assets.storage.store import FeatureStore
 from hydra_assets_tests.conftest import at
+from hydra_assets_tests.support.databento_vendor import patient_source, request
+from hydra_assets_tests.support.databento_vendor import vendor as serving_vendor
 
 DAY = at("2025-01-07")
 pytestmark = pytest.mark.filterwarnings("ignore::hydra_assets.errors.UnprovenWarning")
@@ -129,3 +131,27 @@ def test_the_mirror_costs_time_and_no_answer(disk):
         with full(disk):
             assert store.get_training_frame("HE", [DAY + dt.timedelta(400)])["f0"].to_pylist() == [1.0]
         assert not list(disk.glob("*.mirror*"))
+
+
+def test_an_answer_that_would_not_fit_is_refused_before_it_is_paid(disk):
+    with serving_vendor() as vendor, patient_source(vendor.url, disk, budget=Budget("test")) as archive:
+        with full(disk, 20_000), pytest.raises(StorageError, match=rf"{disk}.*room for 0.0 MB.*nothing was requested"):
+            archive.fetch(request())
+        assert archive.ledger.requests() == []
+        paid = archive.fetch(request())
+        assert paid.usd > 0
+        with full(disk):
+            assert archive.fetch(request()).usd == 0  # kept answers need no room
+
+
+def test_a_disk_that_fills_under_an_answer_costs_that_answer_alone(disk, monkeypatch):
+    with serving_vendor() as vendor, patient_source(vendor.url, disk, budget=Budget("test")) as archive:
+        first = archive.fetch(request(end="2025-10-02"))
+        monkeypatch.setattr("shutil.disk_usage", lambda _: type("Usage", (), {"free": 10**12}))
+        with full(disk, 60_000):
+            with pytest.raises(StorageError, match=rf"{disk / 'databento'}.*space"):
+                archive.fetch(request(start="2025-06-02", end="2025-10-31"))
+            assert not [*disk.glob("databento/.fetch*")]
+            assert archive.fetch(request(end="2025-10-02")).sha256 == first.sha256
+        assert archive.fetch(request(start="2025-06-02", end="2025-10-31")).usd > 0
+        assert {row["state"] for row in archive.ledger.requests()} == {"kept", "failed"}
