@@ -39,13 +39,13 @@ def test_the_demo_shows_the_shutdown_and_counts_the_cheating(demo):
     assert re.search(r"Mon 09-29 │ 140,103 │ 09-23 │ +140,103 │ 09-23 │ right", printed)
     assert re.search(r"used 1,098 of\s+1,470 values before they existed, on 183 of 245 days; the earliest by 50 days", printed)
     assert re.search(r"used 1,004 of 1,004\s+values of 4 price features before they existed", printed)
-    verdicts = re.findall(r"│ (?:cot|futures|option|divergence)_\w+ +│ ([\w ]+?) +│ (\w+) ", printed)
-    assert [name for name, _ in verdicts] == ["no_lookahead", "replay"] * 4 + [
-        f"{n} checks" for n in (6, 4, 4, 6, 3, 4, 4, 10, 6, 5, 4, 6, 4, 5)
+    verdicts = re.findall(r"│ (?:\w+_\w+|rates) +│ ([\w ]+?) +│ (\w+) ", printed)
+    assert [name for name, _ in verdicts] == ["no_lookahead", "replay"] * 5 + [
+        f"{n} checks" for n in (4, 4, 3, 6, 4, 4, 6, 3, 4, 4, 4, 10, 6, 5, 4, 6, 4, 5, 4)
     ]
     assert {verdict for _, verdict in verdicts} == {"passed"}
     assert re.search(r"│ 4 tables +│ served +│ - +│ nothing was handed out", printed)
-    assert "341,811 new rows" in printed
+    assert "356,858 new rows" in printed
 
 
 def test_the_demo_shows_when_each_number_of_a_winters_evening_was_known(demo):
@@ -80,7 +80,7 @@ def test_what_is_shown_as_real_rests_on_real_rows_alone(demo):
 
     assert not synthetic & set(REAL)
     cot = {"cot_mm_pct_52", "cot_sentiment", "cot_index_156", "cot_mm_z_156", "cot_chg_1w", "cot_chg_4w", "cot_crowding"}
-    assert synthetic == cot | {feature.name for family in ("futures", "options", "divergence") for feature in of_family(family)}
+    assert synthetic == cot | {feature.name for family in ("futures", "options", "cash", "divergence") for feature in of_family(family)}
     lake = ParquetLake(demo.home / "sample" / "lake")
     flags = {row["as_of"].year: row["synthetic"] for row in lake.read("cot_disaggregated", "HE").to_pylist()}
     assert flags == {2022: True, 2023: True, 2024: True, 2025: False}

@@ -342,13 +342,13 @@ def test_smiles_told_at_the_cut_before_the_settlement_are_refused(copied, home, 
 
 def test_a_flow_on_the_days_own_open_interest_is_refused(copied, home, monkeypatch):
     """Open interest of t arrives on the morning after: no input of a flow of t does then."""
-    without_features(home)
     with hydra_assets.open() as desk:
         stats = vintages(desk, "option_statistics")
         own = stats.filter(pc.equal(stats["stat"], "open_interest"))
         morning = {}
         for row in own.select(["as_of", "available_at"]).to_pylist():
             morning[row["as_of"]] = max(row["available_at"], morning.get(row["as_of"], row["available_at"]))
+    without_features(home)
     text = planted(monkeypatch, lambda rows: restamped(rows, lambda row: morning[row["as_of"]], {"opt_gex_call"}))
     assert "LookaheadError" in text
     assert "opt_gex_call" in text

@@ -238,7 +238,7 @@ def test_a_table_that_nobody_knows_reads_as_empty_and_is_said_once_with_the_near
     said = [str(warning.message) for warning in told]
     assert "no table 'cot_disagregated'; did you mean cot_disaggregated?" in said[0]
     assert "did you mean my_positions?" in said[1]
-    assert "the tables are cot_disaggregated, cot_features, " in said[2]
+    assert "the tables are cash_features, cash_hogs, cash_index, " in said[2]
 
 
 def test_a_known_table_without_rows_is_nothing_to_speak_of(lake, recwarn):

@@ -102,11 +102,19 @@ def filled(store):
 
 
 def reads(monkeypatch):
-    """The series that are read row by row."""
-    seen, real = [], SqliteFactTable._checked
-    monkeypatch.setattr(
-        SqliteFactTable, "_checked", lambda self, series, row, place: (seen.append(place[-1]), real(self, series, row, place))[1]
-    )
+    """The series of every row that is read from the store, in order."""
+    seen = []
+
+    def noted(real):
+        def read(table, market, feature, *more, **named):
+            rows = real(table, market, feature, *more, **named)
+            seen.extend([feature] * len(rows or ()))
+            return rows
+
+        return read
+
+    for name in ("vintages", "since"):
+        monkeypatch.setattr(SqliteFactTable, name, noted(getattr(SqliteFactTable, name)))
     return seen
 
 
