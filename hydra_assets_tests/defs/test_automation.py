@@ -4,7 +4,6 @@ import datetime as dt
 import hashlib
 import json
 from contextlib import contextmanager
-from dataclasses import replace
 from types import SimpleNamespace
 from zoneinfo import ZoneInfo
 
@@ -15,12 +14,11 @@ from dagster._core.remote_origin import RegisteredCodeLocationOrigin, RemoteJobO
 
 import hydra_assets
 from hydra_assets.config.load import load_config, load_release_calendar
-from hydra_assets.core.market import CashReport
 from hydra_assets.core.months import Month
 from hydra_assets.core.tables.registry import TABLES
 from hydra_assets.defs import run_requests, schedules, sensors, vendor_sensor
 from hydra_assets.defs.in_flight import InFlight, in_flight
-from hydra_assets.defs.jobs import COT_TABLES, MARKET_TABLES
+from hydra_assets.defs.jobs import COT_TABLES, MARKET_FEEDS, MARKET_TABLES
 from hydra_assets.defs.partitions import key_of, parts_of
 from hydra_assets.defs.resources import FeedResource
 from hydra_assets.defs.run_requests import without_in_flight
@@ -32,6 +30,7 @@ from hydra_assets.flow.due import DueMonth, reports_due
 from hydra_assets.flow.feeds.databento import DATABENTO
 from hydra_assets.flow.feeds.databento_plan import SCHEMAS
 from hydra_assets.flow.feeds.registry import FEEDS
+from hydra_assets.flow.feeds.treasury import TREASURY
 from hydra_assets.flow.feeds.usda import USDA
 from hydra_assets.sources.cftc import CftcSource, CotArchive
 from hydra_assets.sources.databento import DatabentoSource
@@ -276,14 +275,13 @@ def bento_vendor():
         yield running
 
 
-def of_he_and_le(monkeypatch, *, cash=False):
-    """Two markets, of which only Databento's days are due unless *cash*."""
+def of_he_and_le(monkeypatch, *, every_feed=False):
+    """Two markets, of which only Databento's days are looked at; *every_feed*: those of every feed."""
     config = load_config()
     markets = {name: config.markets[name] for name in ("HE", "LE")}
-    if not cash:
-        markets["HE"] = replace(markets["HE"], cash=CashReport())
     for module in (schedules, vendor_sensor):
         monkeypatch.setattr(module, "load_config", lambda: type(config)(**{**vars(config), "markets": markets}))
+        monkeypatch.setattr(module, "MARKET_FEEDS", MARKET_FEEDS if every_feed else (DATABENTO.name,))
 
 
 def test_on_the_second_of_january_december_is_asked_for_too_and_a_holiday_says_so(instance, home, bento_vendor, monkeypatch):
@@ -315,7 +313,7 @@ def captured_all(ledger, monkeypatch):
 
 
 def look(instance, databento, cursor=None):
-    chosen = {"databento": databento, "usda": resources()["usda"], "lake": resources()["lake"]}
+    chosen = {**{name: resources()[name] for name in vendor_update_sensor.required_resource_keys}, "databento": databento}
     with dg.build_sensor_context(instance=instance, cursor=cursor, resources=chosen, definitions=definitions()) as context:
         return vendor_update_sensor(context)
 
@@ -339,17 +337,24 @@ def test_a_vendor_that_is_down_or_wants_a_key_is_a_reason_for_schedule_and_senso
 
 def test_a_cash_report_that_is_out_and_not_held_is_asked_for_by_schedule_and_sensor(instance, home, bento_vendor, monkeypatch):
     """Nothing names the feed: its tables are of the exchange's sessions."""
-    of_he_and_le(monkeypatch, cash=True)
+    of_he_and_le(monkeypatch, every_feed=True)
     with Ledger(hydra_assets.open().home.ledger) as ledger:
         captured_all(ledger, monkeypatch)
     bento_vendor.now, databento = at("2025-12-26 12:00"), bento(bento_vendor.url, home)
     chosen = {"databento": databento, "instance": instance, "zone": CHICAGO}
     told = scheduled("2025-12-23T12:15", after_open_interest, **chosen)
-    assert asked(told) == [("HE", Month(2025, 12))]
+    assert asked(told) == [("HE", Month(2025, 12)), ("LE", Month(2025, 12))]  # cattle for its rates alone
     assert told[0].tags["hydra/due"] == "HE 2025-12: 16 day(s) from 2025-12-01"  # the 22nd's report came out at 11:00
     at_the_time(monkeypatch, vendor_sensor, "2025-12-23 19:00")
     monkeypatch.setattr(type(USDA), "months_held", lambda *_: {Month(2025, 12)})
     assert asked(look(instance, databento).run_requests) == [("HE", Month(2025, 12))]
+
+
+def test_cash_prices_are_due_for_hogs_alone_and_rates_for_every_market(home):
+    lake, markets, december = hydra_assets.open().lake, [load_config().market(name) for name in ("HE", "LE", "ZC")], Month(2025, 12)
+    opener = run_requests.source_opener(SimpleNamespace(**resources()), run="test")
+    found = due.find_due(opener, [USDA.name, TREASURY.name], lake, markets, lambda *_: [december], load_config(), at("2025-12-23 19:00"))
+    assert {work.market: set(work.days) for work in found.months} == {"HE": {"cash_hogs", "rates"}, "LE": {"rates"}, "ZC": {"rates"}}
 
 
 def test_a_vendor_that_gives_no_answer_costs_its_own_days_alone(instance, home, bento_vendor, monkeypatch):
