@@ -10,6 +10,7 @@ import sys
 
 import dagster as dg
 import pytest
+import yaml
 from typer.testing import CliRunner
 
 import hydra_assets
@@ -22,7 +23,7 @@ from hydra_assets.host.runs import selected
 from hydra_assets.sources.ledger import Ledger
 from hydra_assets.sources.sample.databento import SAMPLE_KEY
 from hydra_assets.storage.lake import ParquetLake
-from hydra_assets_tests.support.rude_vendor import serving
+from hydra_assets_tests.support.rude_vendor import addresses, serving
 
 COT = ("cot_disaggregated", "cot_features")
 
@@ -193,7 +194,9 @@ def test_a_selection_is_of_tables_and_groups_in_the_order_of_the_graph():
 def live_vendor(home, monkeypatch):
     """The live world of this home, pointed at a vendor on loopback that takes the key and names prices."""
     with serving(cache=home / "cache", now=None) as vendor:
-        (home / "config.yaml").write_text(f"databento:\n  gateway: {vendor.url}\n  run_budget_usd: 2.0\ncftc:\n  base_url: {vendor.url}\n")
+        blocks = addresses(vendor.url)
+        blocks["databento"] = {**blocks["databento"], "run_budget_usd": 2.0}
+        (home / "config.yaml").write_text(yaml.safe_dump(blocks))
         monkeypatch.setenv("DATABENTO_API_KEY", SAMPLE_KEY)
         yield resolve_home("live")
 

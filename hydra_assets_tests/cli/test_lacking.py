@@ -1,5 +1,6 @@
 """Commands where something is lacking: a key, a network, options."""
 
+import json
 import os
 import re
 import subprocess
@@ -9,6 +10,7 @@ import time
 import pytest
 
 from hydra_assets_tests.support.demo_home import PROGRAM
+from hydra_assets_tests.support.rude_vendor import addresses
 
 KEY = "db-aaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
 
@@ -26,7 +28,7 @@ def said(done):
 @pytest.fixture
 def unreachable(home):
     home.mkdir()
-    (home / "config.yaml").write_text("databento: {gateway: 'http://127.0.0.1:9'}\ncftc: {base_url: 'http://127.0.0.1:9'}\n")
+    (home / "config.yaml").write_text(json.dumps(addresses("http://127.0.0.1:9")))
 
 
 @pytest.mark.parametrize("words", [("quote",), ("backfill", "--yes")])

@@ -15,6 +15,7 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
+from hydra_assets.cli import doctor as cli_doctor
 from hydra_assets.cli import doctor_page
 from hydra_assets.cli.main import app
 from hydra_assets.config.home import Home
@@ -29,7 +30,7 @@ from hydra_assets.flow.feeds.databento import DATABENTO
 from hydra_assets.sources import quarantine
 from hydra_assets.sources.ledger import Ledger
 from hydra_assets.sources.sample.databento import SAMPLE_KEY
-from hydra_assets_tests.support.rude_vendor import NOW, serving
+from hydra_assets_tests.support.rude_vendor import NOW, addresses, serving
 
 D = dt.date
 
@@ -53,10 +54,9 @@ def start(tmp_path_factory):
 def settings(url, **databento):
     """The shipped settings, with all vendors at *url* and quick to give up."""
     config = load_config()
-    quick = {"gateway": url, "read_timeout_s": 20.0, "deadline_s": 20.0, "max_attempts": 1, **databento}
-    blocks = {"databento": {**config.vendors["databento"], **quick}}
-    blocks |= {name: {**config.vendors[name], "base_url": url} for name in ("cftc", "treasury", "usda")}
-    return dataclasses.replace(config, vendors={**config.vendors, **blocks})
+    quick = {"read_timeout_s": 20.0, "deadline_s": 20.0, "max_attempts": 1, **databento}
+    blocks = {name: {**block, **addresses(url)[name]} for name, block in config.vendors.items()}
+    return dataclasses.replace(config, vendors={**blocks, "databento": {**blocks["databento"], **quick}})
 
 
 @pytest.fixture
@@ -361,13 +361,24 @@ def doctor(*words, **environment):
     return CliRunner().invoke(app, ["doctor", *words], env=environment)
 
 
+@pytest.fixture
+def standing_clock(monkeypatch):
+    """The command's clock stands where the vendors' does: the USDA's newest rows are not older than they should be."""
+
+    class Standing(dt.datetime):
+        @classmethod
+        def now(cls, tz=None):
+            return NOW.astimezone(tz)
+
+    monkeypatch.setattr(cli_doctor, "dt", SimpleNamespace(**{**vars(dt), "datetime": Standing}))
+
+
 def write_settings(home, url, **more):
     home.mkdir(parents=True, exist_ok=True)
-    blocks = {"databento": {"gateway": url}, "cftc": {"base_url": url}, "treasury": {"base_url": url}}
-    (home / "config.yaml").write_text(json.dumps({**blocks, **more}))
+    (home / "config.yaml").write_text(json.dumps({**addresses(url), **more}))
 
 
-def test_the_command_prints_lines_or_json_and_fails_where_something_is_wrong(start, home):
+def test_the_command_prints_lines_or_json_and_fails_where_something_is_wrong(start, home, standing_clock):
     write_settings(home, start().url)
     with_key = {"DATABENTO_API_KEY": SAMPLE_KEY}
     done = doctor("--live", "--day", "2026-09-24", "--spend", "0.5", **with_key)
@@ -400,7 +411,7 @@ def test_a_terminal_gets_tables_and_a_pipe_gets_lines(start, look, monkeypatch):
     assert len(shown[False].splitlines()) < 47  # what is well about one table shares a line
 
 
-def test_without_a_key_the_command_ends_well(start, home):
+def test_without_a_key_the_command_ends_well(start, home, standing_clock):
     write_settings(home, start().url)
     done = doctor("--live", DATABENTO_API_KEY="")
     assert done.exit_code == 0

@@ -33,6 +33,11 @@ def serving(*names: str, markets=None, now=NOW, cache=None, tls=None, **sizes) -
         yield vendor
 
 
+def addresses(url: str) -> dict[str, dict[str, str]]:
+    """Settings that put every vendor at *url*."""
+    return {name: {"gateway" if "gateway" in block else "base_url": url} for name, block in load_config().vendors.items()}
+
+
 def real_client(url: str) -> databento.Historical:
     """Databento's own client at *url*, nothing of it replaced but the address (it insists on https)."""
     made = databento.Historical(SAMPLE_KEY, gateway="https://localhost")
