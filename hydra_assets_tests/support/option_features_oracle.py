@@ -261,6 +261,7 @@ class Day:
             self._whole(out, whole)
         self._joined(out, whole, level)
         self._flows(out)
+        out["opt_synthetic_fwd"] = self._synthetic()
         return out
 
     def _whole(self, out, whole):
@@ -332,6 +333,23 @@ class Day:
             out[name] = (sum(sums[key]), word) if sums[key] else (None, "missing")
         both = sums["call"] and sums["put"]
         out["opt_gex_net"] = (sum(sums["call"]) - sum(sums["put"]), word) if both else (None, "missing")
+
+
+    def _synthetic(self):
+        """Two strikes of the first expiration with both rights quoted, least |C - P| first; mids alone, and no settlement."""
+        pairs = defaultdict(list)
+        for call in self.options:
+            put = call["partner"]
+            if call["right"] == "C" and put is not None and None not in (call["mid"], put["mid"]):
+                difference = call["mid"] - put["mid"]
+                forward = call["strike"] + difference * math.exp(call["rate"] * call["tau"])
+                words = [option["word"] if option["forward"] is not None else "missing" for option in (call, put)]
+                pairs[call["tau"]].append((round(abs(difference), 9), call["strike"], forward, worst(*words)))
+        if not pairs:
+            return None, "missing"
+        used = sorted(pairs[min(pairs)])[:2]
+        whole = len(used) == 2 and all(word == "normal" for *_, word in used)
+        return sum(forward for *_, forward, _ in used) / len(used), "normal" if whole else "partial"
 
 
 def put_call(tables, day, before, before_that, known_at, listed):
