@@ -222,6 +222,33 @@ def test_the_synthetic_forward_is_where_the_options_are_and_not_where_the_future
     )
 
 
+def test_a_settlement_that_is_taken_back_moves_the_synthetic_forward_to_no_other_contract(options):
+    """No settlement enters: without the front's the options on it still tell its price, though less surely."""
+    (usual,) = compute("options", options, market="HE", start=DAY, end=DAY, names=["opt_synthetic_fwd"]).to_pylist()[-1:]
+    later = at("2025-11-06 14:00")
+    back = [
+        row | {"value": None, "available_at": later, "stamped_at": later}
+        for row in options["futures_statistics"].to_pylist()
+        if (row["instrument"], row["as_of"].date()) == ("HEZ5", DAY)
+    ]
+    more = pa.Table.from_pylist(back, schema=options["futures_statistics"].schema)
+    given = {**options, "futures_statistics": pa.concat_tables([options["futures_statistics"], more])}
+    (row,) = compute("options", given, market="HE", start=DAY, end=DAY, names=["opt_synthetic_fwd"]).to_pylist()[-1:]
+    assert (row["value"], row["quality"]) == (usual["value"], "partial")
+
+
+@pytest.mark.parametrize("right", ["C", "P"])
+def test_a_degraded_quote_of_either_right_makes_the_synthetic_forward_partial(options, right):
+    bare = {name: table for name, table in options.items() if name != "futures_definitions"}
+    quotes = [
+        row | ({"quality": "degraded"} if row["instrument"].startswith(f"HEZ5 {right}") else {})
+        for row in bare["option_quotes"].to_pylist()
+    ]
+    given = {**bare, "option_quotes": pa.Table.from_pylist(quotes, schema=bare["option_quotes"].schema)}
+    (row,) = compute("options", given, market="HE", start=DAY, end=DAY, names=["opt_synthetic_fwd"]).to_pylist()[-1:]
+    assert row["quality"] == "partial"
+
+
 def test_a_limit_that_comes_late_gives_options_a_further_row(options):
     late = at("2025-11-06 15:00")
     rows = [row | {"available_at": late, "stamped_at": late} for row in options["futures_definitions"].to_pylist()]

@@ -334,7 +334,6 @@ class Day:
         both = sums["call"] and sums["put"]
         out["opt_gex_net"] = (sum(sums["call"]) - sum(sums["put"]), word) if both else (None, "missing")
 
-
     def _synthetic(self):
         """Two strikes of the first expiration with both rights quoted, least |C - P| first; mids alone, and no settlement."""
         pairs = defaultdict(list)

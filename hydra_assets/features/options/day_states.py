@@ -14,7 +14,7 @@ from hydra_assets.features.vintages import CellVintages, VintageIndex, changed, 
 
 REALISED = ("fut_rv_21", "fut_rv_252")
 _NEVER = np.iinfo(np.int64).max
-_OF_FLOWS = ("liquid", "open_interest", "forward", "tau", "strike", "right", "multiplier", "rate", "parity_gap", "quality")
+_OF_FLOWS = ("liquid", "open_interest", "forward", "tau", "strike", "right", "multiplier", "rate", "mid", "quality")
 
 
 class DayStates:
@@ -156,7 +156,7 @@ class _Options:
         day: position of the option's day.
         begin: position of the first option of each day.
         slice_of_row: slice of each row of the chain, -1 for none.
-        vintages: the rows that change something of the flows.
+        vintages: the rows that change something of the flows or of the synthetic forward.
     """
 
     def __init__(self, days: Ints, chain: pa.Table, slices: _Slices) -> None:

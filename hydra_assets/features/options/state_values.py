@@ -83,27 +83,46 @@ def _synthetic(states: DayStates) -> Synthetic:
     """
     K + (C - P) e^(rT) of the two strikes whose call and put are worth nearest to the same, averaged; nearest expiration first.
 
-    The settlement of the future, which a price limit can hold back, does not enter. Early exercise is left out: near the forward it is
-    worth less than a tick, and about the same to both rights.
+    Mids alone enter, never the settlement, which a price limit can hold back and the exchange can take back. Of strikes equally near
+    the lower comes first. Early exercise is left out: near the forward it is worth less than a tick, and about the same to both rights.
     """
     chain, n = states.chain, states.n
-    state, row = states.option_rows()
-    row_forward, gap = _column(chain, "forward", row), _column(chain, "parity_gap", row)
-    usable = np.flatnonzero((chain["right"].to_numpy(zero_copy_only=False)[row] == "C") & np.isfinite(row_forward + gap))
-    state, row, implied = state[usable], row[usable], (row_forward + gap)[usable]
-    strike, tau, rate = (_column(chain, name, row) for name in ("strike", "tau", "rate"))
+    state, call, put = _quoted_pairs(chain, *states.option_rows())
+    strike, tau, rate = (_column(chain, name, call) for name in ("strike", "tau", "rate"))
+    difference = _column(chain, "mid", call) - _column(chain, "mid", put)
+    implied = strike + difference * np.exp(rate * tau)
     nearest = np.full(n, np.inf)
     np.minimum.at(nearest, state, tau)
     front = np.flatnonzero(tau == nearest[state])
-    apart = np.abs(implied - strike) * np.exp(-rate * tau)
+    apart = np.round(np.abs(difference), 9)  # what the computer makes of a tick decides no tie
     order = front[np.lexsort((strike[front], apart[front], state[front]))]
     order = order[np.arange(len(order)) - np.searchsorted(state[order], state[order]) < STRIKES_OF_PARITY]
     owner = state[order]
     count = np.bincount(owner, minlength=n)
     total = np.bincount(owner, weights=implied[order], minlength=n)
     quality = np.where(count < STRIKES_OF_PARITY, PARTIAL, NORMAL)
-    np.maximum.at(quality, owner, np.minimum(quality_codes(chain["quality"])[row[order]], PARTIAL))
+    words = quality_codes(chain["quality"])
+    np.maximum.at(quality, owner, np.minimum(np.maximum(words[call], words[put])[order], PARTIAL))
     return Synthetic(np.where(count > 0, total / np.maximum(count, 1), np.nan), count, quality)
+
+
+def _quoted_pairs(chain: pa.Table, state: Ints, row: Ints) -> tuple[Ints, Ints, Ints]:
+    """State, row of the call and row of the put of every strike that has both quoted."""
+    pair = np.zeros(chain.num_rows, dtype=np.int64)
+    for name in ("expiration", "underlying_id", "strike"):
+        distinct, code = np.unique(chain[name].to_numpy(zero_copy_only=False), return_inverse=True)
+        pair = np.unique(pair * max(len(distinct), 1) + code.reshape(-1), return_inverse=True)[1].reshape(-1)
+    quoted = np.isfinite(_column(chain, "mid", row))
+    key = state * (int(pair.max(initial=0)) + 1) + pair[row]
+    is_call = chain["right"].to_numpy(zero_copy_only=False)[row] == "C"
+    calls, puts = np.flatnonzero(quoted & is_call), np.flatnonzero(quoted & ~is_call)
+    puts = puts[np.argsort(key[puts], kind="stable")]
+    if not len(puts):
+        return state[puts], row[puts], row[puts]
+    partner = puts[np.minimum(np.searchsorted(key[puts], key[calls]), len(puts) - 1)]
+    both = key[partner] == key[calls]
+    calls, partner = calls[both], partner[both]
+    return state[calls], row[calls], row[partner]
 
 
 def _column(table: pa.Table, name: str, rows: Ints) -> Floats:
