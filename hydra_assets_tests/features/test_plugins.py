@@ -5,6 +5,7 @@ import contextvars
 import datetime as dt
 import gc
 import importlib
+import io
 import socket
 import sqlite3
 import subprocess
@@ -18,13 +19,17 @@ from functools import partial
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute
 import pyarrow.csv
 import pyarrow.dataset
 import pyarrow.fs
+import pyarrow.json
 import pyarrow.parquet as pq
 import pytest
 
 from hydra_assets.core.feature import Answer, Feature, Window
+from hydra_assets.core.sealed.arrow import arrow_watched
+from hydra_assets.core.sealed.seal import sealed_import
 from hydra_assets.errors import ImpureFeatureError, PluginError
 from hydra_assets.features import compute, of_family
 from hydra_assets.features.compute import FAMILIES, plugin_faults
@@ -91,6 +96,11 @@ IMPURE = {
     "a memory map by Arrow": lambda cot: pa.memory_map(__file__),
     "CSV by Arrow": lambda cot: pyarrow.csv.read_csv(__file__),
     "a file system of Arrow": lambda cot: pyarrow.fs.LocalFileSystem().open_input_file(__file__),
+    "a file system of Arrow by its address": lambda cot: pyarrow.fs.FileSystem.from_uri("file:///"),
+    "a new memory map by Arrow": lambda cot: pa.MemoryMappedFile.create("/nowhere/x", 1),
+    "a stream by Arrow": lambda cot: pa.input_stream(__file__),
+    "JSON by Arrow": lambda cot: pyarrow.json.read_json(__file__),
+    "messages by Arrow": lambda cot: pa.ipc.open_file(__file__),
     "the clock": lambda cot: Answer(time.time()),
     "the clock of datetime": lambda cot: Answer(float(dt.datetime.now(dt.UTC).year)),
     "the date of today": lambda cot: Answer(float(dt.date.today().year)),  # noqa: DTZ011
@@ -231,7 +241,9 @@ def test_a_package_that_reads_a_database_when_it_is_imported_is_left_out(monkeyp
     [
         (lambda: pq.read_table(LAKE), "pyarrow.parquet.core.read_table"),
         (lambda: pyarrow.dataset.dataset("/nowhere/lake"), "pyarrow.dataset.dataset"),
-        (lambda: importlib.import_module("duckdb").connect(":memory:"), "duckdb.connect"),
+        (lambda: pyarrow.csv.read_csv("/nowhere/lake/data_type=x/x.csv"), "pyarrow.read_csv"),
+        (lambda: pa.memory_map(LAKE), "pyarrow.memory_map"),
+        (lambda: pytest.importorskip("duckdb", reason="DuckDB is not installed").connect(":memory:"), "duckdb.connect"),
         (lambda: threading.Thread(target=len, args=((),)).start(), "_thread.start_new_thread"),
     ],
 )
@@ -258,15 +270,74 @@ def test_a_package_may_read_its_own_files_when_it_is_imported_and_honest_code_ma
     assert "mine" in rows["feature_name"].to_pylist()
 
 
-def test_beside_other_threads_files_are_refused_by_their_readers():
-    """The process cannot be left without descriptors then; Python's own files, Parquet, polars and DuckDB are refused all the same."""
+@pytest.fixture
+def other_thread():
     stop = threading.Event()
     other = threading.Thread(target=stop.wait)
     other.start()
-    try:
-        for name in ("a file", "Parquet by Arrow", "the clock", "a thread"):
-            with pytest.raises(ImpureFeatureError, match=r"mine: .* is refused"):
-                computed(mine(IMPURE[name]))
-    finally:
-        stop.set()
-        other.join()
+    yield
+    stop.set()
+    other.join()
+
+
+@pytest.mark.usefixtures("other_thread")
+@pytest.mark.parametrize("name", IMPURE)
+def test_beside_other_threads_the_same_is_refused(name):
+    """The process cannot be left without descriptors then."""
+    with pytest.raises(ImpureFeatureError, match=r"mine: .* is refused"):
+        computed(mine(IMPURE[name]))
+
+
+def test_openers_of_arrow_are_back_once_the_last_thread_has_left():
+    before = pa.OSFile, pa.memory_map, pyarrow.csv.read_csv, pyarrow.fs.LocalFileSystem
+    both, first_left = threading.Barrier(2), threading.Event()
+    refused = []
+
+    def refuse(name, _):
+        refused.append(name)
+
+    def first():
+        with arrow_watched(refuse):
+            both.wait(10)
+        first_left.set()
+
+    thread = threading.Thread(target=first)
+    thread.start()
+    with arrow_watched(refuse):
+        both.wait(10)
+        assert first_left.wait(10)
+        pa.memory_map(__file__)
+        with ThreadPoolExecutor(1) as pool:
+            assert pool.submit(lambda: pa.OSFile(__file__).readable()).result()  # a thread in no block opens as before
+        assert isinstance(before[3](), pyarrow.fs.LocalFileSystem)
+    thread.join()
+    assert refused == ["pyarrow.memory_map"]
+    assert (pa.OSFile, pa.memory_map, pyarrow.csv.read_csv, pyarrow.fs.LocalFileSystem) == before
+
+
+@pytest.mark.usefixtures("other_thread")
+def test_an_opener_that_a_package_keeps_as_it_is_imported_is_refused_in_its_function(tmp_path):
+    own = tmp_path / "own.csv"
+    own.write_text("a\n2\n")
+    with sealed_import("theirs"):
+        from pyarrow.csv import read_csv
+
+        assert read_csv(own).num_rows == 1
+    assert read_csv is not pyarrow.csv.read_csv
+    assert read_csv(own).num_rows == 1
+    with pytest.raises(ImpureFeatureError, match=r"mine: pyarrow.read_csv is refused"):
+        computed(mine(lambda cot: read_csv(own)))
+
+
+def test_arrow_may_read_what_is_in_memory():
+    def honest(cot):
+        table = pyarrow.csv.read_csv(io.BytesIO(b"a\n2\n"))
+        sink = pa.BufferOutputStream()
+        with pa.ipc.new_stream(sink, table.schema) as stream:
+            stream.write_table(table)
+        pyarrow.csv.write_csv(table, io.BytesIO())
+        read = pa.ipc.open_stream(sink.getvalue()).read_all()
+        return Answer(float(read["a"][0].as_py() + pa.input_stream(pa.py_buffer(b"abc")).size()))
+
+    rows = computed(mine(honest))
+    assert 5.0 in rows.filter(pa.compute.equal(rows["feature_name"], "mine"))["value"].to_pylist()

@@ -6,12 +6,14 @@ only while code of a third party runs.
 """
 
 import datetime as dt
+import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
+from hydra_assets.core.sealed.arrow import arrow_watched
 from hydra_assets.core.sealed.frames import reads_code
 
 Refuse = Callable[[str], None]
@@ -25,6 +27,7 @@ _READERS = {
     "pyarrow.feather": ("read_", "write_"),
     "pyarrow.fs": ("_resolve_filesystem_and_path", "_ensure_filesystem", "copy_files"),
     "pyarrow.orc": ("read_", "write_", "__init__"),
+    "pyarrow.ipc": ("__init__",),
     "polars.io": ("read_", "scan_", "write_", "sink_"),
     "duckdb": ("",),
 }
@@ -48,7 +51,7 @@ def watched(refuse: Refuse, step: Callable[[], None]) -> Iterator[None]:
             return _of(called, names) or _now(called) or _native(called, frame)
         return _reader(frame) if event == "call" else ""
 
-    with _profile(outside, refuse), _pandas_clock(refuse), _duckdb(refuse):
+    with _profile(outside, refuse), _pandas_clock(refuse), _duckdb(refuse), arrow_watched(lambda name, _: refuse(name)):
         yield
 
 
@@ -62,7 +65,11 @@ def watched_import(refuse: Refuse) -> Iterator[None]:
         name = _reader(frame) if event == "call" else ""
         return name if name and any(map(_is_data, frame.f_locals.values())) else ""
 
-    with _profile(outside, refuse), _duckdb(refuse):
+    def arrow(name: str, given: tuple[Any, ...]) -> None:
+        if any(map(_is_data, given)):
+            refuse(name)
+
+    with _profile(outside, refuse), _duckdb(refuse), arrow_watched(arrow):
         yield
 
 
@@ -85,7 +92,14 @@ def _reader(frame: FrameType) -> str:
     if not module.startswith(("pyarrow.", "polars.io", "duckdb")) or name.startswith("<"):
         return ""
     starts = next((starts for of, starts in _READERS.items() if module == of or module.startswith(f"{of}.")), None)
-    return f"{module}.{name}" if starts and name.startswith(starts) and not reads_code(frame) else ""
+    if not starts or not name.startswith(starts) or reads_code(frame) or (module == "pyarrow.ipc" and not _by_path(frame)):
+        return ""
+    return f"{module}.{name}"
+
+
+def _by_path(frame: FrameType) -> bool:
+    """Whether a stream of Arrow messages is opened by its path, rather than in memory."""
+    return any(isinstance(frame.f_locals.get(name), (str, os.PathLike)) for name in ("source", "sink"))
 
 
 def _of(called: Any, names: dict[str, set[str]]) -> str:
