@@ -243,11 +243,14 @@ def test_a_package_that_reads_a_database_when_it_is_imported_is_left_out(monkeyp
         (lambda: pyarrow.dataset.dataset("/nowhere/lake"), "pyarrow.dataset.dataset"),
         (lambda: pyarrow.csv.read_csv("/nowhere/lake/data_type=x/x.csv"), "pyarrow.read_csv"),
         (lambda: pa.memory_map(LAKE), "pyarrow.memory_map"),
-        (lambda: pytest.importorskip("duckdb", reason="DuckDB is not installed").connect(":memory:"), "duckdb.connect"),
+        (lambda: importlib.import_module("duckdb").connect(":memory:"), "duckdb.connect"),
         (lambda: threading.Thread(target=len, args=((),)).start(), "_thread.start_new_thread"),
     ],
 )
 def test_a_package_that_reads_a_lake_or_starts_a_thread_when_it_is_imported_is_left_out(monkeypatch, reads, call):
+    if call.startswith("duckdb"):
+        pytest.importorskip("duckdb", reason="DuckDB is not installed")
+
     def loads():
         reads()
         return mine(len)
