@@ -33,8 +33,8 @@ ALSO_ALLOWED = {
     ("core/exchange_days.py", "pandas_market_calendars"),
     # The seal around features' functions refuses what reads and writes; it does neither.
     *(("core/sealed/seal.py", name) for name in ("sys", "threading", "types")),
-    *(("core/sealed/watch.py", name) for name in ("os", "sys", "types")),
-    *(("core/sealed/arrow.py", name) for name in ("importlib", "os", "sys", "threading")),
+    *(("core/sealed/watch.py", name) for name in ("sys", "types")),
+    *(("core/sealed/arrow.py", name) for name in ("importlib", "sys", "threading")),
     *(("core/sealed/descriptors.py", name) for name in ("builtins", "importlib", "resource")),
     ("core/sealed/frames.py", "types"),
 }

@@ -6,13 +6,14 @@ is in no block; so it does no harm to other threads, nor where a package that is
 """
 
 import importlib
-import os
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache, wraps
 from typing import Any
+
+from hydra_assets.core.sealed.frames import is_path
 
 Refuses = Callable[[str, tuple[Any, ...]], None]
 _IN_MEMORY = {  # position and name of the argument that may be a buffer or an open file as well; the other openers take nothing but a path
@@ -100,7 +101,7 @@ def opens_by_path(name: str, args: tuple[Any, ...], keywords: Mapping[str, Any])
         return True
     position, keyword = _IN_MEMORY[name]
     given = args[position] if len(args) > position else keywords.get(keyword)
-    return isinstance(given, (str, os.PathLike))
+    return is_path(given)
 
 
 @cache

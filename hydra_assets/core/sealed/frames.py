@@ -1,4 +1,4 @@
-"""Callers of a function, as far as the seal needs to know them."""
+"""Callers and arguments of a function, as far as the seal needs to know them."""
 
 from collections.abc import Iterator
 from types import FrameType
@@ -20,6 +20,11 @@ def is_reader_of_code(frame: FrameType) -> bool:
 def reads_code(frame: FrameType) -> bool:
     """Whether the frame, or a caller of it, is an import."""
     return any(module_of(outer).startswith("importlib") for outer in _outwards(frame))
+
+
+def is_path(value: object) -> bool:
+    """Whether an argument is a path: text, or an object that stands for a path."""
+    return isinstance(value, str) or hasattr(type(value), "__fspath__")
 
 
 def _outwards(frame: FrameType | None) -> Iterator[FrameType]:

@@ -6,7 +6,6 @@ only while code of a third party runs.
 """
 
 import datetime as dt
-import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -14,7 +13,7 @@ from types import FrameType
 from typing import Any
 
 from hydra_assets.core.sealed.arrow import arrow_watched
-from hydra_assets.core.sealed.frames import reads_code
+from hydra_assets.core.sealed.frames import is_path, reads_code
 
 Refuse = Callable[[str], None]
 _CLOCKS = {"time": {"time", "time_ns", "clock_gettime", "clock_gettime_ns", "localtime", "gmtime", "ctime"}}
@@ -99,7 +98,7 @@ def _reader(frame: FrameType) -> str:
 
 def _by_path(frame: FrameType) -> bool:
     """Whether a stream of Arrow messages is opened by its path, rather than in memory."""
-    return any(isinstance(frame.f_locals.get(name), (str, os.PathLike)) for name in ("source", "sink"))
+    return any(is_path(frame.f_locals.get(name)) for name in ("source", "sink"))
 
 
 def _of(called: Any, names: dict[str, set[str]]) -> str:
@@ -167,7 +166,7 @@ def _replaced(owner: Any, attributes: Mapping[str, Any]) -> Iterator[None]:
 
 def _is_data(value: object) -> bool:
     """Whether a call's argument names a lake, a folder or file of one, or a database."""
-    if not isinstance(value, str) and not hasattr(type(value), "__fspath__"):
+    if not is_path(value):
         return False
     text = str(value).rstrip("/")
     return "data_type=" in text or text.endswith((*_DATABASES, "/lake"))
