@@ -109,7 +109,7 @@ class MarketRun:
         }
         quiet = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
         reference = InstanceRef.from_dir(str(self._home.dagster), overrides=_COMPUTE_LOGS)
-        with dg.DagsterInstance.from_ref(reference) as instance, run_lock(self._home, self.run_id), noticed_interrupts() as noticed:
+        with noticed_interrupts() as noticed, dg.DagsterInstance.from_ref(reference) as instance, run_lock(self._home, self.run_id):
             cancel_dead_runs(self._home, instance)
             instance.add_event_listener(self.run_id, self._on_event)
             try:

@@ -88,6 +88,53 @@ def test_a_signal_that_somebody_else_swallows_is_noticed():
     assert signal.set_wakeup_fd(-1) == -1
 
 
+# A pool closes a connection of the instance during the run; a finalizer runs meanwhile, whose exception Python cannot raise.
+MEETS_A_CLOSE = """
+import signal, sys
+from sqlalchemy.engine.default import DefaultDialect
+from hydra_assets.cli.main import main
+from hydra_assets.host.runs import MarketRun
+
+class Finalized:
+    def __del__(self):
+        raise ValueError("of a finalizer")
+
+def close(dialect, connection):
+    DefaultDialect.do_close = real
+    real(dialect, connection)
+    {what}
+    Finalized()
+    raise ValueError("of a connection")
+
+def on_event(run, entry):
+    if entry.dagster_event is not None and entry.dagster_event.event_type_value == "STEP_START":
+        DefaultDialect.do_close = close
+    told(run, entry)
+
+real, told, MarketRun._on_event = DefaultDialect.do_close, MarketRun._on_event, on_event
+sys.argv = ["hydra-assets", *{words}]
+main()
+"""
+
+
+def meeting_a_close(what):
+    words = ("backfill", "HE", "2025-10", "--select", "cot_disaggregated", "-q")
+    program = MEETS_A_CLOSE.format(what=what, words=words)
+    return subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+
+
+def test_ctrl_c_while_a_connection_is_closed_is_one_line(home):
+    stopped = meeting_a_close("signal.raise_signal(signal.SIGINT)")
+    assert (stopped.returncode, stopped.stderr) == (130, "")
+    assert stopped.stdout.count("Stopped.") == 1
+
+
+def test_a_connection_that_fails_to_close_without_ctrl_c_is_told(home):
+    told = meeting_a_close("pass").stderr
+    assert "ValueError: of a connection" in told
+    assert "ValueError: of a finalizer" in told
+
+
 def test_a_run_whose_interrupt_dagster_swallows_is_no_success(home, monkeypatch):
     """Dagster forgets an interrupt that comes after its last look: everything is done, and yet somebody wanted it stopped."""
     from hydra_assets.config.home import resolve_home
