@@ -321,7 +321,8 @@ def test_a_day_that_databento_mends_is_a_new_vintage_seen_when_it_was_seen(monke
     again = run(**{**asked, "only": FUTURES[:3]})
     assert materializations(again, "futures_statistics")[str(key_of("HE", Month(2025, 12)))]["new_rows"] > 0
     (request,) = tick(instance).run_requests
-    assert request.asset_selection == [dg.AssetKey("futures_features"), dg.AssetKey("futures_continuous")]
+    between = [dg.AssetKey(name) for name in ("futures_continuous", "cash_index", "futures_limits")]
+    assert request.asset_selection == [dg.AssetKey("futures_features"), *between]
     assert run(only=["futures_features"], tags=request.tags).success
     assert "rests on the newest inputs" in tick(instance).skip_message
     with hydra_assets.open() as desk:
