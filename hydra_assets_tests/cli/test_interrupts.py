@@ -48,7 +48,12 @@ def statuses(home):
 
 
 @pytest.mark.parametrize(
-    ("when", "wait_s"), [(has_started_dagster, 0.0), (in_dagster, 0.0), (in_dagster, 0.7), (in_dagster, 2.0), (in_dagster, 4.0)]
+    ("when", "wait_s"),
+    [
+        (has_started_dagster, 0.0),
+        (in_dagster, 0.7),
+        *(pytest.param(in_dagster, wait_s, marks=pytest.mark.slow) for wait_s in (0.0, 2.0, 4.0)),
+    ],
 )
 def test_ctrl_c_ends_a_backfill_with_one_line_at_any_moment(when, wait_s, home):
     stopped = interrupted(WORDS, home, when=when, wait_s=wait_s)
