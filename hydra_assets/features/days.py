@@ -10,6 +10,7 @@ from hydra_assets.core.calendar import Calendar
 from hydra_assets.core.instants import DAY_US, EPOCH, column_us
 
 _UNBOUNDED = 2**40
+_MONDAY = 3  # days from a Monday to 1970-01-01, a Thursday
 
 
 def day_number(day: dt.date) -> int:
@@ -30,6 +31,27 @@ def day_range(start: dt.date | None, end: dt.date | None) -> tuple[int, int]:
 def days_of(table: pa.Table) -> Ints:
     """Day number of each row's ``as_of``."""
     return column_us(table["as_of"], what="as_of", rounding="floor") // DAY_US
+
+
+def weekday_of(day: Ints | int) -> Ints:
+    """Day of the week, 0 for a Monday to 6 for a Sunday."""
+    return np.asarray((day + _MONDAY) % 7)
+
+
+def week_number(day: Ints | int) -> Ints:
+    """Number of the ISO week (Monday to Sunday) of each day; consecutive weeks are consecutive integers."""
+    return np.asarray((day + _MONDAY) // 7)
+
+
+def weekday_number(day: Ints | int) -> Ints:
+    """Position of each day among all Mondays to Fridays; a weekend counts as its Friday."""
+    return np.asarray(week_number(day) * 5 + np.minimum(weekday_of(day), 4))
+
+
+def weekdays_between(first: int, last: int) -> Ints:
+    """Mondays to Fridays from day *first* to *last*, both included, holidays too."""
+    days = np.arange(first, last + 1)
+    return days[weekday_of(days) < 5]
 
 
 def sessions_between(days: Ints, calendar: Calendar) -> Ints:

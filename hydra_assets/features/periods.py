@@ -36,7 +36,7 @@ def period_vintages(
         features: those wanted; each function takes its columns over its span, oldest first, and gives an `Answer`.
         spans: first and last period of each feature's span, counted from its own.
         request: bounds of the answer's ``as_of``.
-        period: number of the period of each ``as_of`` (microseconds UTC); consecutive periods are consecutive integers.
+        period: number of the period of each day (since 1970-01-01); consecutive periods are consecutive integers.
     """
     known = _KnownPeriods(table, max((-first for first, _ in spans), default=0), period)
     low, high = day_range(request.start, request.end)
@@ -60,7 +60,7 @@ class _KnownPeriods:
 
     def __init__(self, table: pa.Table, reach: int, period: Callable[[Ints], Ints]) -> None:
         self._as_of, self._at = column_us(table["as_of"], what="as_of"), column_us(table["available_at"], what="available_at")
-        periods = period(self._as_of)
+        periods = period(self._as_of // DAY_US)
         self._slot, self.first = reach + periods - int(periods.min()), reach  # lookahead-ok: numbers the periods, and enters no value
         slots = reach + int(periods.max() - periods.min()) + 1
         numeric = [f.name for f in table.schema if pa.types.is_integer(f.type) or pa.types.is_floating(f.type)]

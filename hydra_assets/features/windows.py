@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 
 from hydra_assets.core.arrays import Ints
 from hydra_assets.core.feature import Window
-from hydra_assets.features.days import days_of
+from hydra_assets.features.days import days_of, weekday_of
 
 
 def days_covered(window: Window, day: int, sessions: Ints) -> tuple[int, int]:
@@ -25,7 +25,7 @@ def days_covered(window: Window, day: int, sessions: Ints) -> tuple[int, int]:
     (4, 5)
     """
     if window.unit == "weeks":
-        monday = day - (day + 3) % 7  # 1970-01-01 was a Thursday
+        monday = day - int(weekday_of(day))
         return monday + 7 * window.first, monday + 7 * window.last + 6
     at = int(np.searchsorted(sessions, day))
     first, last = (min(max(at + offset, 0), len(sessions) - 1) for offset in (window.first, window.last))

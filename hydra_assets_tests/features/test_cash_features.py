@@ -14,7 +14,8 @@ from hydra_assets.core.option_rules import OptionRules
 from hydra_assets.core.tables.cash import CASH_HOGS, CASH_INDEX, MARKET_FORMULA, NEGOTIATED, NEGOTIATED_FORMULA
 from hydra_assets.errors import SchemaError
 from hydra_assets.features import compute, of_family
-from hydra_assets.features.cash.index import build_cash_index, weekday_number
+from hydra_assets.features.cash.index import build_cash_index
+from hydra_assets.features.days import weekday_number
 from hydra_assets_tests.conftest import at
 from hydra_assets_tests.support.cash_history import PUBLISHED, day_rows, history, midnight, next_morning, real_rows, row, table
 from hydra_assets_tests.support.cash_oracle import Hogs, answer, index_for

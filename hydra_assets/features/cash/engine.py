@@ -5,12 +5,12 @@ from collections.abc import Sequence
 import numpy as np
 import pyarrow as pa
 
-from hydra_assets.core.arrays import Ints
 from hydra_assets.core.feature import Feature
 from hydra_assets.core.instants import DAY_US, instants
 from hydra_assets.core.tables.table import QUALITIES
 from hydra_assets.errors import SchemaError
-from hydra_assets.features.cash.index import CASH_HOGS, STEPS_BACK, CashDay, cash_days, weekday_number
+from hydra_assets.features.cash.index import CASH_HOGS, STEPS_BACK, CashDay, cash_days
+from hydra_assets.features.days import weekday_number
 from hydra_assets.features.family import Inputs, Request
 from hydra_assets.features.periods import period_vintages
 from hydra_assets.features.rows import concat_sorted
@@ -43,7 +43,7 @@ def compute_cash(inputs: Inputs, features: Sequence[Feature], request: Request) 
         wanted = {feature: first for feature in features if bool(first := _first(feature)) is of_index}
         # A function is given the days whose index lies in its windows.
         spans = [(min(first + STEPS_BACK, 0), 0) for first in wanted.values()]
-        parts.append(period_vintages(_table(days, names, quality), list(wanted), spans, request, period=_weekday))
+        parts.append(period_vintages(_table(days, names, quality), list(wanted), spans, request, period=weekday_number))
     return concat_sorted(parts)
 
 
@@ -61,7 +61,3 @@ def _table(days: Sequence[CashDay], names: Sequence[str], quality: str) -> pa.Ta
             **{name: pa.array([getattr(day, name) for day in days], pa.float64()) for name in names},
         }
     )
-
-
-def _weekday(as_of_us: Ints) -> Ints:
-    return weekday_number(as_of_us // DAY_US)

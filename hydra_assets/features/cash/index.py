@@ -24,7 +24,7 @@ from hydra_assets.core.instants import DAY_US
 from hydra_assets.core.releases import federal_holidays
 from hydra_assets.core.tables.cash import CASH_INDEX, MARKET_FORMULA, NEGOTIATED, NEGOTIATED_FORMULA
 from hydra_assets.core.tables.table import QUALITIES
-from hydra_assets.features.days import date_of, day_range, days_of
+from hydra_assets.features.days import date_of, day_range, days_of, weekday_of
 from hydra_assets.features.quality import MISSING, NORMAL, PARTIAL, quality_codes
 from hydra_assets.features.vintages import known_from, require
 
@@ -128,22 +128,17 @@ def build_cash_index(
     return pa.table(arrays, CASH_INDEX.schema)
 
 
-def weekday_number(day: np.ndarray | int) -> np.ndarray:
-    """Position of each day (since 1970-01-01) among all weekdays; a weekend counts as its Friday."""
-    monday = np.asarray(day) + 3  # 1970-01-01 was a Thursday
-    return np.asarray(monday // 7 * 5 + np.minimum(monday % 7, 4))
-
-
 def _by_day(table: pa.Table) -> Days:
     """Day to purchase type to its vintages, in order of arrival; rows of weekends are ignored."""
     day, at, quality = days_of(table), known_from(table), quality_codes(table["quality"])
+    is_weekday = weekday_of(day) < 5
     weight, price = (_hundredths(table[name]) for name in ("avg_carcass_weight", "avg_net_price"))
     head = _numbers(table["head_count"])
     kinds = table["purchase_type"].to_pylist()
     made = table["synthetic"].to_pylist() if "synthetic" in table.column_names else [False] * table.num_rows
     found: dict[int, dict[str, list[_Sold]]] = {}
     for i in np.argsort(at, kind="stable").tolist():
-        if kinds[i] in _COUNTED and (day[i] + 3) % 7 < 5:
+        if kinds[i] in _COUNTED and is_weekday[i]:
             cells = int(head[i]), int(weight[i]), int(price[i])
             row = _Sold(int(at[i]), *(cells if min(cells) > 0 else (0, 0, 0)), int(quality[i]), bool(made[i]))
             found.setdefault(int(day[i]), {}).setdefault(kinds[i], []).append(row)
@@ -163,7 +158,7 @@ def _days_before(day: int) -> list[int]:
     """The weekdays before *day*, newest first: the first that had slaughter or is no federal holiday is the one that counts."""
     found: list[int] = []
     while len(found) < STEPS_BACK:
-        day -= 3 if (day + 3) % 7 == 0 else 1
+        day -= 1 if weekday_of(day) else 3
         found.append(day)
         date = date_of(day)
         if date not in federal_holidays(date.year):

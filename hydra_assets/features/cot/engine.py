@@ -2,13 +2,11 @@
 
 from collections.abc import Sequence
 
-import numpy as np
 import pyarrow as pa
 
-from hydra_assets.core.arrays import Ints
 from hydra_assets.core.feature import Feature
-from hydra_assets.core.instants import DAY_US
 from hydra_assets.errors import SchemaError
+from hydra_assets.features.days import week_number
 from hydra_assets.features.family import Inputs, Request
 from hydra_assets.features.periods import period_vintages
 from hydra_assets.features.rows import concat_sorted
@@ -42,9 +40,4 @@ def compute_cot(inputs: Inputs, features: Sequence[Feature], request: Request) -
     if len(codes) > 1:
         raise SchemaError(f"{DATASET}: rows of several contract codes {sorted(codes)}; give one market's")
     spans = [(window.first, window.last) for feature in features for window in feature.windows if window.dataset == DATASET]
-    return period_vintages(table, features, spans, request, period=iso_week)
-
-
-def iso_week(as_of_us: Ints) -> Ints:
-    """Number of the ISO week (Monday to Sunday) of each instant; consecutive weeks are consecutive integers."""
-    return np.asarray((as_of_us // DAY_US + 3) // 7)  # 1970-01-01 was a Thursday
+    return period_vintages(table, features, spans, request, period=week_number)

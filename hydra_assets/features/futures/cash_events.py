@@ -5,7 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from hydra_assets.core.arrays import Floats, Ints
-from hydra_assets.features.cash.index import CashDay, weekday_number
+from hydra_assets.features.cash.index import CashDay
+from hydra_assets.features.days import weekday_number
 from hydra_assets.features.quality import NORMAL, STALE
 
 _NONE = float("nan"), NORMAL
@@ -25,10 +26,10 @@ def cash_updates(days: Sequence[CashDay], sessions: Ints) -> tuple[Ints, Ints, F
         not that of the weekday before.
     """
     places: dict[int, list[int]] = {}
-    for place, weekday in enumerate(weekday_number(sessions).tolist()):
+    own = weekday_number(sessions).tolist()
+    for place, weekday in enumerate(own):
         for back in range(1, OLDEST + 1):
             places.setdefault(weekday - back, []).append(place)
-    own = weekday_number(sessions)
     known: dict[int, tuple[float, int]] = {}
     standing: dict[int, tuple[float, int]] = {}
     found: list[tuple[int, int, float, int]] = []
@@ -39,7 +40,7 @@ def cash_updates(days: Sequence[CashDay], sessions: Ints) -> tuple[Ints, Ints, F
         else:
             known[weekday] = (day.index, day.quality)
         for place in places.get(weekday, ()):
-            counts = _newest(known, int(own[place]))
+            counts = _newest(known, own[place])
             if counts != standing.get(place):
                 standing[place] = counts
                 found.append((day.at, place, *counts))
