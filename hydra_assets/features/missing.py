@@ -7,15 +7,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from hydra_assets.core.arrays import Ints
 from hydra_assets.core.calendar import Calendar
 from hydra_assets.core.feature import Feature, Window
-from hydra_assets.features.days import date_of, days_of
+from hydra_assets.features.days import date_of, day_number, days_of, week_number, weekdays_between
+from hydra_assets.features.windows import named
 
-WEEK_DAYS = 7
-_EPOCH = dt.date(1970, 1, 1)
 _SHORT = 0.9  # of a window's periods; fewer are worth a word where no requirement fails
-_MONDAY = 3  # day number 0 was a Thursday
 
 
 def first_day(window: Window, as_of: dt.date) -> dt.date:
@@ -42,18 +39,18 @@ def thin_windows(feature: Feature, as_of: dt.date, known: Callable[[Window], pa.
     found, short = [], []
     for window in feature.windows:
         offsets = _offsets(window, as_of, _matching(known(window), window), calendar)
-        named = " ".join([window.dataset, *(str(value) for _, value in window.where)])
+        source = " ".join([window.dataset, *(str(value) for _, value in window.where)])
         lacking = [offset for offset in window.required if offset not in offsets]
         held = sum(window.first <= offset <= window.last for offset in offsets)
         size = window.last - window.first + 1
         unit = window.unit.removesuffix("s") if window.at_least == 1 else window.unit
         if lacking:
             where = "the day itself" if lacking == [0] else ", ".join(f"{offset:+d} {window.unit}" for offset in lacking)
-            found.append(f"{named}: no row known for {where}")
+            found.append(f"{source}: no row known for {where}")
         elif held < window.at_least:
-            found.append(f"{named}: {held} of the {window.at_least} {unit} needed in {size} were known")
+            found.append(f"{source}: {held} of the {window.at_least} {unit} needed in {size} were known")
         elif window.at_least and held < _SHORT * size:
-            short.append(f"{named}: {held} of the {size} {window.unit} of its window were known")
+            short.append(f"{source}: {held} of the {size} {window.unit} of its window were known")
     return found or short
 
 
@@ -61,14 +58,13 @@ def unread_smiles(smiles: pa.Table, as_of: dt.date) -> str:
     """Smiles of *as_of* by expiration, each with its days and its status; empty without one. *smiles*: `option_smiles` as known."""
     if not smiles.num_rows:
         return ""
-    rows = smiles.filter(pa.array(days_of(smiles) == (as_of - _EPOCH).days)).sort_by("expiration").to_pylist()
+    rows = smiles.filter(pa.array(days_of(smiles) == day_number(as_of))).sort_by("expiration").to_pylist()
     return ", ".join(f"{row['underlying']} in {round(row['tau'] * 365)} days {row['status']}" for row in rows)
 
 
 def _matching(table: pa.Table, window: Window) -> pa.Table:
-    for column, value in window.where:
-        if table.num_rows:
-            table = table.filter(pc.fill_null(pc.equal(table[column], pa.scalar(value, table.schema.field(column).type)), False))
+    if table.num_rows:  # one that was never written has no columns
+        table = table.filter(named(table, window.where))
     if table.num_rows and "value" in table.column_names:
         table = table.filter(pc.is_valid(table["value"]))
     return table
@@ -78,10 +74,10 @@ def _offsets(window: Window, as_of: dt.date, rows: pa.Table, calendar: Calendar)
     """Periods of *window* in which *rows* has one, counted from that of *as_of*."""
     if not rows.num_rows:
         return set()
-    day, days = (as_of - _EPOCH).days, np.unique(days_of(rows))
+    day, days = day_number(as_of), np.unique(days_of(rows))
     if window.unit == "weeks":
-        return set((((days + _MONDAY) // WEEK_DAYS) - (day + _MONDAY) // WEEK_DAYS).tolist())
-    sessions: Ints = calendar.session_numbers(min(date_of(days[0]), as_of), max(date_of(days[-1]), as_of))
-    place = np.searchsorted(sessions, days)
-    inside = (place < len(sessions)) & (sessions[np.minimum(place, len(sessions) - 1)] == days)
-    return set((place[inside] - np.searchsorted(sessions, day)).tolist())
+        return set((week_number(days) - week_number(day)).tolist())
+    first, last = min(int(days[0]), day), max(int(days[-1]), day)
+    weekdays = window.unit == "weekdays"
+    axis = weekdays_between(first, last) if weekdays else calendar.session_numbers(date_of(first), date_of(last))
+    return set((np.searchsorted(axis, days[np.isin(days, axis)]) - np.searchsorted(axis, day)).tolist())

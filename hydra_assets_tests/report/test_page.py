@@ -147,6 +147,17 @@ def test_a_window_that_is_too_thin_is_named_with_what_it_needs(window, known, ex
     assert thin_windows(feature(**window), FRIDAY, lambda _: known, DEFAULT_CALENDAR) == expected
 
 
+def test_weekdays_of_a_window_are_counted_on_holidays_of_the_exchange_too():
+    mlk_day = dt.date(2025, 1, 20)
+    assert not DEFAULT_CALENDAR.is_session(mlk_day)
+    window = {"first": -1, "unit": "weekdays", "required": (0, -1), "at_least": 2}
+    tuesday = mlk_day + dt.timedelta(1)
+    assert thin_windows(feature(**window), mlk_day, lambda _: rows("2025-01-17", "2025-01-20"), DEFAULT_CALENDAR) == []
+    assert thin_windows(feature(**window), tuesday, lambda _: rows("2025-01-17", "2025-01-21"), DEFAULT_CALENDAR) == [
+        f"{INPUT}: no row known for -1 weekdays"
+    ]
+
+
 def test_the_reach_of_a_window_covers_its_sessions():
     for first in (0, -21, -252, -2570):
         days = DEFAULT_CALENDAR.session_days(FRIDAY - dt.timedelta(5000), FRIDAY)
