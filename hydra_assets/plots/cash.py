@@ -7,7 +7,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from hydra_assets.plots.plot import LABEL, SMALL, Plot, date_axis, figure_of, synthetic_note
+from hydra_assets.plots.plot import Plot, date_axis, figure_of, synthetic_note
 
 BASIS = "fut_basis_cash"
 _KINDS = {"day": "string", "cash index": "float", "front contract": "float", "basis %": "float"}
@@ -51,16 +51,16 @@ def basis(market: str, features: pa.Table, index: pa.Table) -> Plot | None:
     def draw_prices(axes: Any) -> None:
         axes.plot(days, [front[day] for day in days], marker=".", color="#1f77b4", label="front contract")
         axes.plot([row["as_of"] for row in indexed], [row["index"] for row in indexed], marker=".", color="#d62728", label="cash index")
-        axes.set_title(f"{market}: cash and futures{synthetic_note(indexed)}", fontsize=LABEL)
-        axes.set_ylabel("cents per lb", fontsize=LABEL)
+        axes.set_title(f"{market}: cash and futures{synthetic_note(indexed)}")
+        axes.set_ylabel("cents per lb")
         date_axis(axes)
-        axes.legend(fontsize=SMALL)
+        axes.legend()
 
     def draw_basis(axes: Any) -> None:
         axes.axhline(0, color="grey", lw=0.6)
         axes.plot(days, [100 * basis_of[day] for day in days], marker=".", color="#2ca02c")
-        axes.set_title("basis: ln(index / front contract)", fontsize=LABEL)
-        axes.set_ylabel("%", fontsize=LABEL)
+        axes.set_title("basis: ln(index / front contract)")
+        axes.set_ylabel("%")
         date_axis(axes)
 
     return Plot("basis", rows, _KINDS, figure_of(draw_prices, draw_basis))

@@ -5,7 +5,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from hydra_assets.plots.plot import LABEL, SMALL, TITLE, Plot, date_axis, figure_of, synthetic_note
+from hydra_assets.plots.plot import Plot, date_axis, figure_of, synthetic_note
 
 _LABELS = {"mm": "managed money", "prod": "producers", "swap": "swap dealers"}
 _COLOURS = ("#1f77b4", "#d62728", "#2ca02c")
@@ -42,10 +42,10 @@ def positioning(market: str, known: pa.Table) -> Plot | None:
             axes.plot([row["as_of"] for row in reports], nets[group], ":", color=colour, lw=1)
         axes.plot([], [], ":", color="grey", lw=1, label="dotted: by the day described, not yet known")
         axes.axhline(0, color="grey", linewidth=0.8)
-        axes.set_title(f"{market}: net positions by the instant at which they became known{synthetic_note(reports)}", fontsize=TITLE)
-        axes.set_ylabel("contracts, long less short", fontsize=LABEL)
+        axes.set_title(f"{market}: net positions by the instant at which they became known{synthetic_note(reports)}")
+        axes.set_ylabel("contracts, long less short")
         date_axis(axes)
-        axes.legend(fontsize=SMALL, loc="best")
+        axes.legend(loc="best")
 
     kinds = {"report": "string", **{f"{group} net": "int" for group in nets}}
     return Plot("positioning", newest, kinds, figure_of(draw))

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from hydra_assets.plots.plot import SMALL, TITLE, Plot, figure_of
+from hydra_assets.plots.plot import Plot, figure_of
 
 STATES = ("not due", "missing", "degraded", "partial", "normal")  # from worst to best, after days on which nothing is due
 _COLOURS = ("#00000000", "#d62728", "#ff7f0e", "#f2c744", "#4c9f70")
@@ -42,11 +42,11 @@ def coverage_heat_map(market: str, days: Sequence[dt.date], states: Mapping[str,
         axes.set_xticks(firsts, [f"{days[i]:%Y-%m}" for i in firsts], rotation=45, ha="right")
         axes.set_yticks(np.arange(len(states)) + 0.5, minor=True)
         axes.grid(visible=False)
-        axes.grid(which="minor", axis="y", color="white", linewidth=2)
+        axes.grid(which="minor", axis="y", color="white", linewidth=2, alpha=1)
         axes.tick_params(which="minor", length=0)
-        axes.set_title(f"{market}: coverage by session", fontsize=TITLE)
+        axes.set_title(f"{market}: coverage by session")
         patches = [Patch(color=_COLOURS[i], label=STATES[i]) for i in range(len(STATES) - 1, 0, -1)]
-        axes.legend(handles=patches, fontsize=SMALL, ncols=4, loc="upper left", bbox_to_anchor=(0, -0.14), frameon=False)
-        axes.figure.subplots_adjust(left=0.17, bottom=0.24)
+        axes.legend(handles=patches, ncols=4, loc="upper left", bbox_to_anchor=(0, -0.2), frameon=False)
+        axes.figure.subplots_adjust(left=0.17, bottom=0.26)
 
     return Plot("coverage", rows, {"table": "string", **dict.fromkeys(STATES[1:], "int")}, figure_of(draw))

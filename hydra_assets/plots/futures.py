@@ -8,7 +8,7 @@ import pyarrow.compute as pc
 
 from hydra_assets.core.calendar import DEFAULT_CALENDAR, Calendar
 from hydra_assets.features.settlements import standing_settlements
-from hydra_assets.plots.plot import LABEL, SMALL, TITLE, Plot, date_axis, figure_of, synthetic_note
+from hydra_assets.plots.plot import Plot, date_axis, figure_of, synthetic_note
 
 _KINDS = {"contract": "string", "last trade": "string", "settlement": "float", "open interest": "float"}
 
@@ -55,10 +55,10 @@ def term_structure(
         axes.plot([row["expiration"] for row in curve], [row["value"] for row in curve], marker="o", color="#1f77b4")
         for row in curve:
             place = (row["expiration"], row["value"])
-            axes.annotate(row["instrument"], place, textcoords="offset points", xytext=(0, 7), ha="center", fontsize=SMALL)
-        axes.set_title(f"{market}: term structure of {day:%Y-%m-%d}{synthetic_note(curve)}", fontsize=TITLE)
-        axes.set_ylabel("settlement, price units", fontsize=LABEL)
-        axes.set_xlabel("last trade", fontsize=LABEL)
+            axes.annotate(row["instrument"], place, textcoords="offset points", xytext=(0, 7), ha="center")
+        axes.set_title(f"{market}: term structure of {day:%Y-%m-%d}{synthetic_note(curve)}")
+        axes.set_ylabel("settlement, price units")
+        axes.set_xlabel("last trade")
         date_axis(axes)
         axes.margins(y=0.12)
 
@@ -114,8 +114,8 @@ def limit_days(market: str, known: pa.Table) -> Plot | None:
         axes.plot(days, [row["settlement"] for row in drawn], marker=".", color="#1f77b4", label="settlement, nearest contract")
         at = [row for row in drawn if row["at_limit"] in ("up", "down")]
         axes.plot([row["as_of"] for row in at], [row["settlement"] for row in at], "o", mfc="none", color="#d62728", label="at the limit")
-        axes.set_title(f"{market}: settlements and price limits{synthetic_note(drawn)}", fontsize=10)
-        axes.legend(fontsize=7)
+        axes.set_title(f"{market}: settlements and price limits{synthetic_note(drawn)}")
+        axes.legend()
         date_axis(axes)
 
     return Plot("limit_days", table, _LIMIT_KINDS, figure_of(draw))

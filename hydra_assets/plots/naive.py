@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from hydra_assets.plots.plot import LABEL, SMALL, TITLE, Plot, date_axis, figure_of
+from hydra_assets.plots.plot import Plot, date_axis, figure_of
 
 
 def naive_beside_honest(
@@ -37,9 +37,9 @@ def naive_beside_honest(
         low, high = axes.get_ylim()
         axes.fill_between(times, low, high, where=cheated, step="post", color="#d62728", alpha=0.08, lw=0)
         axes.set_ylim(low, high)
-        axes.set_title(f"{market} {feature}, joined two ways{note}", fontsize=TITLE)
-        axes.set_ylabel(feature, fontsize=LABEL)
+        axes.set_title(f"{market} {feature}, joined two ways{note}")
+        axes.set_ylabel(feature)
         date_axis(axes)
-        axes.legend(fontsize=SMALL)
+        axes.legend()
 
     return Plot("naive", rows, {"values": "int", "used before they existed": "int"}, figure_of(draw))

@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 
 from hydra_assets.features.options.smiles import svi_of
 from hydra_assets.options.density import density
-from hydra_assets.plots.plot import LABEL, SMALL, TITLE, Plot, date_axis, figure_of, synthetic_note
+from hydra_assets.plots.plot import Plot, date_axis, figure_of, synthetic_note
 
 SHOWN = 3  # expirations in one figure
 _COLOURS = ("#1f77b4", "#d62728", "#2ca02c")
@@ -74,22 +74,22 @@ def smiles(market: str, fits: pa.Table, chain: pa.Table) -> Plot | None:
             axes.plot(x[~liquid], y[~liquid], "x", ms=5, alpha=0.4, color=colour, label=left_out)
             curve = 100 * np.sqrt(svi.total_variance(k)[i] / tau[i])
             axes.plot(k, curve, color=colour, lw=1.5, label=f"{row['underlying']}, {round(tau[i] * 365)} days")
-        axes.set_title(f"{market} smiles of {day:%Y-%m-%d}{note}", fontsize=LABEL)
-        axes.set_xlabel("ln(strike / forward)", fontsize=LABEL)
-        axes.set_ylabel("volatility, % a year", fontsize=LABEL)
+        axes.set_title(f"{market} smiles of {day:%Y-%m-%d}{note}")
+        axes.set_xlabel("ln(strike / forward)")
+        axes.set_ylabel("volatility, % a year")
         axes.set_xlim(k[0], k[-1])
         top = 100 * np.sqrt(svi.total_variance(k) / tau[:, None])
         axes.set_ylim(max(0.0, 0.8 * top.min()), 1.1 * top.max())
-        axes.legend(fontsize=SMALL)
+        axes.legend()
 
     def draw_densities(axes: Any) -> None:
         values = density(svi, k)
         for i, row in enumerate(shown.to_pylist()):
             axes.plot(row["forward"] * np.exp(k), values[i], color=_COLOURS[i], lw=1.5)
             axes.axvspan(row["strike_lo"], row["strike_hi"], ymax=0.03 * (i + 1), color=_COLOURS[i], alpha=0.3, lw=0)
-        axes.set_title("risk-neutral densities; bars at the foot: quoted strikes", fontsize=LABEL)
-        axes.set_xlabel("price at expiration", fontsize=LABEL)
-        axes.set_ylabel("probability per unit of ln(price)", fontsize=LABEL)
+        axes.set_title("risk-neutral densities; bars at the foot: quoted strikes")
+        axes.set_xlabel("price at expiration")
+        axes.set_ylabel("probability per unit of ln(price)")
 
     return Plot("smiles", table, kinds, figure_of(draw_smiles, draw_densities))
 
@@ -124,10 +124,10 @@ def volatility(market: str, known: pa.Table, *, note: str = "") -> Plot | None:
         days = list(by_day)
         for name, label in zip(_VOLATILITIES[:3], ("30 days", "60 days", "90 days"), strict=True):
             axes.plot(days, [np.nan if (v := by_day[day].get(name)) is None else 100 * v for day in days], marker=".", label=label)
-        axes.set_title(f"{market}: volatility at the forward{note}", fontsize=TITLE)
-        axes.set_ylabel("volatility, % a year", fontsize=LABEL)
+        axes.set_title(f"{market}: volatility at the forward{note}")
+        axes.set_ylabel("volatility, % a year")
         date_axis(axes)
-        axes.legend(fontsize=SMALL)
+        axes.legend()
 
     kinds = {"day": "string", **dict.fromkeys(_VOLATILITIES, "float")}
     return Plot("volatility", newest, kinds, figure_of(draw))

@@ -8,7 +8,18 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 SIZE_IN, DPI = (11.0, 5.0), 120
-TITLE, LABEL, SMALL = 14, 12, 10  # points
+# Sizes in points, and the grid behind every plot; a plot sets what differs.
+_STYLE = {
+    "font.size": 10,
+    "axes.labelsize": 12,
+    "legend.fontsize": 10,
+    "xtick.labelsize": 10,
+    "ytick.labelsize": 10,
+    "axes.grid": True,
+    "grid.alpha": 0.25,
+    "grid.linewidth": 0.6,
+}
+_TITLE_ALONE, _TITLE_BESIDE = 14, 12
 
 
 @dataclass(frozen=True)
@@ -31,15 +42,15 @@ class Plot:
 
 def figure_of(*draws: Callable[[Any], None]) -> "Figure":
     """One figure with the axes of each of *draws* side by side."""
-    from matplotlib.figure import Figure  # half a second: only where something is drawn
+    from matplotlib import rc_context  # half a second: only where something is drawn
+    from matplotlib.figure import Figure
 
-    figure = Figure(figsize=SIZE_IN, dpi=DPI)
-    # Margins that fit every figure here: a layout engine would draw each one three times to find its own.
-    figure.subplots_adjust(left=0.1, right=0.985, top=0.90, bottom=0.13, wspace=0.16)
-    for axes, draw in zip(figure.subplots(1, len(draws), squeeze=False)[0], draws, strict=True):
-        draw(axes)
-        axes.tick_params(labelsize=SMALL)
-        axes.grid(alpha=0.25, linewidth=0.6)
+    with rc_context({**_STYLE, "axes.titlesize": _TITLE_ALONE if len(draws) == 1 else _TITLE_BESIDE}):
+        figure = Figure(figsize=SIZE_IN, dpi=DPI)
+        # Margins that fit every figure here: a layout engine would draw each one three times to find its own.
+        figure.subplots_adjust(left=0.1, right=0.985, top=0.90, bottom=0.13, wspace=0.16)
+        for axes, draw in zip(figure.subplots(1, len(draws), squeeze=False)[0], draws, strict=True):
+            draw(axes)
     return figure
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from hydra_assets.plots.plot import LABEL, SMALL, TITLE, Plot, date_axis, figure_of
+from hydra_assets.plots.plot import Plot, date_axis, figure_of
 
 CARRIES = {"fut_carry_ann": "annualised carry", "fut_carry_deseas": "carry less its season"}
 _ROLLS = {"day": "string", "from": "string", "to": "string"}
@@ -42,11 +42,11 @@ def price_with_rolls(market: str, series: pa.Table, *, note: str = "") -> Plot |
         for roll in rolls:
             at = dt.datetime.fromisoformat(roll["day"]).replace(tzinfo=dt.UTC)
             axes.axvline(at, color="#2ca02c", lw=0.8, ls=":")
-            axes.annotate(roll["to"], (at, 0.02), xycoords=("data", "axes fraction"), fontsize=SMALL, rotation=90, va="bottom", ha="right")
-        axes.set_title(f"{market}: front price and rolls{note}", fontsize=TITLE)
-        axes.set_ylabel("price units", fontsize=LABEL)
+            axes.annotate(roll["to"], (at, 0.02), xycoords=("data", "axes fraction"), rotation=90, va="bottom", ha="right")
+        axes.set_title(f"{market}: front price and rolls{note}")
+        axes.set_ylabel("price units")
         date_axis(axes)
-        axes.legend(fontsize=SMALL)
+        axes.legend()
 
     return Plot("rolls", rolls, _ROLLS, figure_of(draw))
 
@@ -81,10 +81,10 @@ def carry(market: str, known: pa.Table, *, note: str = "") -> Plot | None:
             if days:
                 axes.plot(days, [row["value"] for row in rows if row["feature_name"] == name], lw=1.5, label=f"{label} ({name})")
         axes.axhline(0, color="grey", lw=0.8)
-        axes.set_title(f"{market}: carry{note}", fontsize=TITLE)
-        axes.set_ylabel("ln units a year", fontsize=LABEL)
+        axes.set_title(f"{market}: carry{note}")
+        axes.set_ylabel("ln units a year")
         date_axis(axes)
-        axes.legend(fontsize=SMALL)
+        axes.legend()
 
     return Plot("carry", table, {"feature": "string", "day": "string", "value": "float", "quality": "string"}, figure_of(draw))
 
