@@ -73,11 +73,12 @@ def explain(
     as_json: JsonOption = False,
 ) -> None:
     """Show the row that is served at an instant, and the later ones withheld until they become available."""
+    from hydra_assets.report.page import view_of
     from hydra_assets.report.reasons import Reasons
 
     when = when_of(at)
     with _open(world) as desk:
-        calendar = desk.config.market(market).calendar
+        desk.config.market(market)
         _known(desk, market, feature)
         answer = desk.store.explain(market, feature, when)
         if as_json:
@@ -93,7 +94,7 @@ def explain(
                 f" available since {instant(served['available_at'])}"
             )
             if served["value"] is None:
-                for reason in Reasons(desk.lake, market, when, calendar).of(feature, served["as_of"].date()):
+                for reason in Reasons(view_of(desk, market, when)).of(feature, served["as_of"].date()):
                     console.print(f"  because   {reason}", soft_wrap=True)
         for row in answer["withheld"]:
             console.print(

@@ -28,7 +28,7 @@ def report(
     """
     from hydra_assets.desk import open as open_desk
     from hydra_assets.host.verdicts import newest_verdicts
-    from hydra_assets.report.page import render
+    from hydra_assets.report.page import REACH, render, view_of
     from hydra_assets.report.pictures import save_pictures
 
     when = when_of(at)
@@ -36,7 +36,7 @@ def report(
         desk.config.market(market)
         with console.status(f"reading {market} as known at {instant(when)} ..."):
             if pictures is not None:
-                for file in save_pictures(desk, market, when, pictures):
+                for file in save_pictures(desk, view_of(desk, market, when, reach=REACH), pictures):
                     console.print(file, soft_wrap=True, highlight=False)
                 return
             page = render(desk, market, when, newest_verdicts(desk.home, market))

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 SIZE_IN, DPI = (11.0, 5.0), 120
 # Sizes in points, and the grid behind every plot; a plot sets what differs.
-_STYLE = {
+_STYLE: Any = {
     "font.size": 10,
     "axes.labelsize": 12,
     "legend.fontsize": 10,

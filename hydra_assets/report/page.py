@@ -7,12 +7,15 @@ from importlib.resources import files
 
 import jinja2
 
+from hydra_assets.core.instants import from_us, to_us
 from hydra_assets.desk import Desk
 from hydra_assets.report.pictures import pictures
 from hydra_assets.report.state import state_at
+from hydra_assets.report.view import View
 from hydra_assets.version import __version__
 
 TEMPLATE = "page.html.j2"
+REACH = dt.timedelta(380)  # a year of pictures, and the weeks before it that some of them look at
 
 
 @dataclass(frozen=True)
@@ -48,9 +51,23 @@ def render(desk: Desk, market: str, at: dt.datetime, verdicts: Sequence[VerdictL
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters |= {"number": number, "utc": utc}
     template = environment.from_string(files("hydra_assets.report").joinpath(TEMPLATE).read_text(encoding="utf-8"))
+    view = view_of(desk, market, at, reach=REACH)
     return template.render(
-        state=state_at(desk, market, at), pictures=pictures(desk, market, at), verdicts=verdicts, version=__version__, home=desk.home.root
+        state=state_at(desk, view), pictures=pictures(desk, view), verdicts=verdicts, version=__version__, home=desk.home.root
     )
+
+
+def view_of(desk: Desk, market: str, at: dt.datetime, *, reach: dt.timedelta = dt.timedelta(0)) -> View:
+    """
+    A view of *market* as known at *at*; `REACH` is the *reach* of a whole page.
+
+    Raises:
+        ConfigError: no such market.
+        InvalidTimeError: *at* is naive.
+    """
+    calendar = desk.config.market(market).calendar
+    when = from_us(to_us(at, what="at", rounding="floor"))  # one instant has one page, whatever the zone that it is told in
+    return View(desk.lake, market, when, calendar, until=when.date(), reach=reach)
 
 
 def number(value: float | None) -> str:

@@ -13,6 +13,7 @@ from hydra_assets.desk import Desk
 from hydra_assets.features import ALL
 from hydra_assets.flow.publish import synthetic_inputs
 from hydra_assets.report.reasons import Reasons
+from hydra_assets.report.view import View
 
 INFERRED_OVER = dt.timedelta(days=92)  # how far back rows are counted by quality
 
@@ -29,7 +30,7 @@ class FeatureLine:
         quality: of the row; ``not yet`` where no row was known.
         as_of: the day described.
         available_at: since when the row was known.
-        age_days: days from ``as_of`` to the instant.
+        age_days: days from ``as_of`` to the exchange's day at the instant.
         synthetic: whether a synthetic row lies in the feature's window.
         reasons: why the value is null.
         withheld: later rows that describe this time or earlier.
@@ -92,21 +93,9 @@ class DeskState:
         return found
 
 
-def state_at(desk: Desk, market: str, at: dt.datetime) -> DeskState:
-    """
-    Read everything about *market* as it was known at *at*.
-
-    Args:
-        desk: an open world.
-        market: a configured symbol.
-        at: aware.
-
-    Raises:
-        ConfigError: no such market.
-        InvalidTimeError: *at* is naive.
-    """
-    configured = desk.config.market(market)
-    reasons, synthetic = Reasons(desk.lake, market, at, configured.calendar), synthetic_inputs(desk.lake, market)
+def state_at(desk: Desk, view: View) -> DeskState:
+    """Read everything about the view's market; *desk* is the world that it is a view of."""
+    market, at, reasons, synthetic = view.market, view.at, Reasons(view), synthetic_inputs(desk.lake, view.market)
     declared = {feature.name: feature for feature in ALL}
     names = sorted(desk.store.features(market), key=lambda name: list(declared).index(name) if name in declared else len(declared))
     lines, later = [], dict[tuple[dt.datetime, dt.datetime], list[str]]()
@@ -124,7 +113,7 @@ def state_at(desk: Desk, market: str, at: dt.datetime) -> DeskState:
                 quality=served["quality"] if served else "not yet",
                 as_of=as_of,
                 available_at=served["available_at"] if served else None,
-                age_days=(at.date() - as_of.date()).days if as_of else None,
+                age_days=(at.astimezone(view.calendar.zone).date() - as_of.date()).days if as_of else None,
                 synthetic=bool(as_of and synthetic(name, as_of)),
                 reasons=tuple(reasons.of(name, as_of.date())) if as_of and value is None else (),
                 withheld=len(answer["withheld"]),
@@ -132,22 +121,22 @@ def state_at(desk: Desk, market: str, at: dt.datetime) -> DeskState:
         )
     return DeskState(
         market=market,
-        description=configured.name,
+        description=desk.config.market(market).name,
         world=desk.world,
         at=at,
-        zone=configured.calendar.zone,
+        zone=view.calendar.zone,
         features=tuple(lines),
         withheld=tuple(Withheld(as_of, available, tuple(found)) for (available, as_of), found in sorted(later.items())),
-        inferred=tuple(_inferred(desk, market, at)),
+        inferred=tuple(_inferred(desk, view)),
     )
 
 
-def _inferred(desk: Desk, market: str, at: dt.datetime) -> Sequence[Inferred]:
+def _inferred(desk: Desk, view: View) -> Sequence[Inferred]:
     found = []
     for table in TABLES.values():
-        if table.group == "features" or "quality" not in table.schema.names or not desk.lake.folders(table.name, market):
+        if table.group == "features" or "quality" not in table.schema.names or not desk.lake.folders(table.name, view.market):
             continue
-        rows = desk.lake.read_known(table.name, market, at, start=(at - INFERRED_OVER).date())
+        rows = view.rows(table, view.until - INFERRED_OVER)
         if rows.num_rows:
             counts = Counter({entry["values"]: entry["counts"] for entry in pc.value_counts(rows["quality"]).to_pylist()})
             found.append(Inferred(table.name, rows.num_rows, tuple(sorted(counts.items()))))

@@ -18,7 +18,7 @@ from hydra_assets.features.missing import first_day, thin_windows, unread_smiles
 from hydra_assets.host.desk_pages import DeskPages
 from hydra_assets.plots.coverage import coverage_heat_map
 from hydra_assets.plots.naive import naive_beside_honest
-from hydra_assets.report.page import VerdictLine, render
+from hydra_assets.report.page import VerdictLine, render, view_of
 from hydra_assets.report.pictures import _naive, pictures, save_pictures
 from hydra_assets.report.state import state_at
 from hydra_assets_tests.conftest import at
@@ -28,7 +28,7 @@ SHUTDOWN = at("2025-11-18 18:00")  # the report of 2025-09-30 came out a day lat
 
 def test_in_the_shutdown_the_page_shows_the_old_report_and_withholds_the_others(cot_home):
     with hydra_assets.open() as desk:
-        state = state_at(desk, "HE", SHUTDOWN)
+        state = state_at(desk, view_of(desk, "HE", SHUTDOWN))
         for line in state.features:
             served = desk.store.explain("HE", line.name, SHUTDOWN)["served"]
             assert (line.value, line.as_of) == ((served["value"], served["as_of"]) if served else (None, None))
@@ -57,8 +57,8 @@ def test_the_page_loads_nothing_and_escapes_what_it_is_given(cot_home):
 
 def test_nothing_that_came_after_the_instant_is_drawn(cot_home):
     with hydra_assets.open() as desk:
-        early, late = (_naive(desk, "HE", when) for when in (SHUTDOWN, at("2026-01-31 00:00")))
-        assert {picture.name for picture in pictures(desk, "HE", SHUTDOWN)} == {"positioning", "naive", "coverage"}
+        early, late = (_naive(desk, view_of(desk, "HE", when)) for when in (SHUTDOWN, at("2026-01-31 00:00")))
+        assert {picture.name for picture in pictures(desk, view_of(desk, "HE", SHUTDOWN))} == {"positioning", "naive", "coverage"}
     naive = {name: plot.figure.axes[0].lines[0].get_ydata() for name, plot in (("early", early), ("late", late))}
     assert 144954.0 not in naive["early"]
     assert 144954.0 in naive["late"]
@@ -67,7 +67,7 @@ def test_nothing_that_came_after_the_instant_is_drawn(cot_home):
 
 def test_pictures_alone_are_files_and_the_same_each_time(cot_home, tmp_path):
     with hydra_assets.open() as desk:
-        first, second = (save_pictures(desk, "HE", SHUTDOWN, tmp_path / name) for name in ("a", "b"))
+        first, second = (save_pictures(desk, view_of(desk, "HE", SHUTDOWN), tmp_path / name) for name in ("a", "b"))
     assert [file.name for file in first] == ["HE-positioning.svg", "HE-naive.svg", "HE-coverage.svg"]
     assert [file.read_bytes() for file in first] == [file.read_bytes() for file in second]
 
@@ -239,3 +239,9 @@ def test_a_page_that_cannot_be_says_why(cot_home, path, query, word):
 def test_only_desk_pages_are_answered_and_only_by_get(cot_home):
     assert answer("/desks")[0] == answer("/graphql", method="POST")[0] == 299
     assert answer("/desk/HE", method="POST")[0] == 405
+
+
+def test_one_instant_has_one_page_whatever_its_zone(cot_home):
+    with hydra_assets.open() as desk:
+        utc, chicago = (render(desk, "HE", dt.datetime.fromisoformat(text)) for text in ("2025-11-21T00:30Z", "2025-11-20T18:30-06:00"))
+    assert utc == chicago
