@@ -27,7 +27,7 @@ def report(
     the same page under /desk/MARKET.
     """
     from hydra_assets.desk import open as open_desk
-    from hydra_assets.host.verdicts import newest_verdicts
+    from hydra_assets.host.verdicts import verdicts_of
     from hydra_assets.report.page import REACH, render, view_of
     from hydra_assets.report.pictures import save_pictures
 
@@ -39,7 +39,7 @@ def report(
                 for file in save_pictures(desk, view_of(desk, market, when, reach=REACH), pictures):
                     console.print(file, soft_wrap=True, highlight=False)
                 return
-            page = render(desk, market, when, newest_verdicts(desk.home, market))
+            page = render(desk, market, when, verdicts_of(desk.home, market))
     target = output or Path(f"{market}-{when:%Y%m%dT%H%M}.html")
     target.write_text(page, encoding="utf-8")
     console.print(f"{target}  {len(page) / 1e6:.1f} MB: open it in a browser", soft_wrap=True, highlight=False)

@@ -4,6 +4,7 @@ import asyncio
 import datetime as dt
 import html
 
+import dagster as dg
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
@@ -27,10 +28,11 @@ class DeskPages:
 
     Args:
         app: Dagster's web application.
+        instance: the instance that it shows.
     """
 
-    def __init__(self, app: App) -> None:
-        self._app = app
+    def __init__(self, app: App, instance: dg.DagsterInstance) -> None:
+        self._app, self._instance = app, instance
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer, or pass the request on."""
@@ -43,21 +45,20 @@ class DeskPages:
             response: Response = HTMLResponse("desk pages are read by GET", status_code=405, headers=HEADERS)
         else:
             # A page takes seconds to draw; Dagster's own requests go on meanwhile.
-            response = await asyncio.to_thread(_answer, path.removeprefix(PATH).strip("/"), request.query_params.get("at"))
+            response = await asyncio.to_thread(self._answer, path.removeprefix(PATH).strip("/"), request.query_params.get("at"))
         await response(scope, receive, send)
 
-
-def _answer(market: str, at: str | None) -> Response:
-    if not market:
-        return HTMLResponse(_index(), headers=HEADERS)
-    try:
-        when = dt.datetime.fromisoformat(at) if at else dt.datetime.now(dt.UTC)
-        with open_desk() as desk:
-            return HTMLResponse(render(desk, market, when, newest_verdicts(desk.home, market)), headers=HEADERS)
-    except (ConfigError, InvalidTimeError, ValueError) as error:
-        return HTMLResponse(_message(str(error)), status_code=400, headers=HEADERS)
-    except HydraError as error:
-        return HTMLResponse(_message(str(error)), status_code=500, headers=HEADERS)
+    def _answer(self, market: str, at: str | None) -> Response:
+        if not market:
+            return HTMLResponse(_index(), headers=HEADERS)
+        try:
+            when = dt.datetime.fromisoformat(at) if at else dt.datetime.now(dt.UTC)
+            with open_desk() as desk:
+                return HTMLResponse(render(desk, market, when, newest_verdicts(self._instance, market)), headers=HEADERS)
+        except (ConfigError, InvalidTimeError, ValueError) as error:
+            return HTMLResponse(_message(str(error)), status_code=400, headers=HEADERS)
+        except HydraError as error:
+            return HTMLResponse(_message(str(error)), status_code=500, headers=HEADERS)
 
 
 def _index() -> str:

@@ -7,20 +7,26 @@ from typing import Any
 import dagster as dg
 
 from hydra_assets.config.home import Home
-from hydra_assets.definitions import defs
+from hydra_assets.host.webserver import readable_dagster
 from hydra_assets.report.page import VerdictLine
 
 LOOKED_THROUGH = 25  # newest evaluations of a check among which one of the market is looked for
 
 
-def newest_verdicts(home: Home, market: str) -> list[VerdictLine]:
-    """The newest verdict of each check that spoke for *market*, by table and check; empty for a home without an instance."""
+def verdicts_of(home: Home, market: str) -> list[VerdictLine]:
+    """`newest_verdicts` of the home's own instance; empty for a home without one."""
     if not (home.dagster / "dagster.yaml").exists():
         return []
-    with dg.DagsterInstance.from_config(str(home.dagster)) as instance:
-        keys = [key for check in defs.asset_checks or () for key in check.check_keys]
-        found = (_newest(instance, key, market) for key in keys)
-        return sorted((line for line in found if line is not None), key=lambda line: (line.table, line.check))
+    with readable_dagster(home) as folder, dg.DagsterInstance.from_config(str(folder)) as instance:
+        return newest_verdicts(instance, market)
+
+
+def newest_verdicts(instance: dg.DagsterInstance, market: str) -> list[VerdictLine]:
+    """The newest verdict of each check that spoke for *market*, by table and check."""
+    from hydra_assets.defs.checks import CHECKS  # four seconds, which the UI need not wait for to start
+
+    found = (_newest(instance, key, market) for check in CHECKS for key in check.check_keys)
+    return sorted((line for line in found if line is not None), key=lambda line: (line.table, line.check))
 
 
 def _newest(instance: dg.DagsterInstance, key: dg.AssetCheckKey, market: str) -> VerdictLine | None:

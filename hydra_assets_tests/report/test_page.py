@@ -4,6 +4,7 @@ import asyncio
 import datetime as dt
 import re
 
+import dagster as dg
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -212,7 +213,8 @@ def answer(path, query="", method="GET"):
         back.append(message)
 
     scope = {"type": "http", "method": method, "path": path, "query_string": query.encode(), "headers": []}
-    asyncio.run(DeskPages(dagster)(scope, receive, send))
+    with dg.DagsterInstance.ephemeral() as instance:
+        asyncio.run(DeskPages(dagster, instance)(scope, receive, send))
     headers = {name.decode(): value.decode() for name, value in back[0]["headers"]}
     return back[0]["status"], headers, b"".join(message.get("body", b"") for message in back).decode()
 
