@@ -303,13 +303,13 @@ class SqliteFactTable(PublishTable):
     def _checked(self, series: int, row: Sequence[Any], place: str) -> Mapping[str, Any]:
         as_of, available_at, recorded_at, value, quality, retracted, written = row
         try:
-            right = crc(series, as_of, available_at, recorded_at, value, quality, retracted) == written
+            if crc(series, as_of, available_at, recorded_at, value, quality, retracted) == written:
+                return _mapped(row)
+            at = iso(as_of)  # a damaged one can lie outside the calendar
         except Exception as error:
             raise CorruptionError(f"{self.path}: {place} as_of {as_of} has a damaged row: {error}") from error
-        if not right:
-            what = f"{place} as_of {iso(as_of)}: the row is not the one that was written (checksum)"
-            raise CorruptionError(f"{self.path}: {what}; {rebuild_remedy(self.path)}")
-        return _mapped(row)
+        what = f"{place} as_of {at}: the row is not the one that was written (checksum)"
+        raise CorruptionError(f"{self.path}: {what}; {rebuild_remedy(self.path)}")
 
 
 def _newest(rows: Iterable[Sequence[Any]], recorded_by: int | None) -> Iterator[Sequence[Any]]:
