@@ -1,13 +1,30 @@
-"""Checksums of many rows at once are those of one row at a time, and miss no changed cell."""
+"""The checksum of a row of facts, as a read compares it: it misses no changed cell."""
 
 import numpy as np
 import pytest
 
 from hydra_assets.core.tables.table import QUALITIES
-from hydra_assets.storage.checksums import all_right
+from hydra_assets.errors import CorruptionError
 from hydra_assets.storage.facts import crc
+from hydra_assets.storage.sqlite.fact_table import SqliteFactTable
 
 SERIES = 7
+
+
+@pytest.fixture(scope="module")
+def all_right(tmp_path_factory):
+    """Whether a read takes every one of some rows of a series for the row that was written."""
+    with SqliteFactTable(tmp_path_factory.mktemp("rows") / "store.sqlite") as table:
+
+        def right(series, held):
+            try:
+                for row in held:
+                    table._checked(series, row, "HE a")
+            except CorruptionError:
+                return False
+            return True
+
+        yield right
 
 
 def rows(n=200):
@@ -21,7 +38,7 @@ def rows(n=200):
     return made
 
 
-def test_they_are_those_of_single_rows():
+def test_rows_as_written_are_right(all_right):
     assert all_right(SERIES, rows())
     assert all_right(SERIES, rows(1))
     assert all_right(SERIES, [])
@@ -29,7 +46,7 @@ def test_they_are_those_of_single_rows():
 
 
 @pytest.mark.parametrize("column", range(7))
-def test_a_changed_cell_is_seen(column):
+def test_a_changed_cell_is_seen(all_right, column):
     changed = {3: 2.5, 4: "stale?"}.get(column, 12345)
     for place in (0, 77, 199):
         held = rows()
@@ -38,7 +55,7 @@ def test_a_changed_cell_is_seen(column):
 
 
 @pytest.mark.parametrize("damage", [(0, "text"), (3, b"blob"), (4, None), (4, 3), (5, 7000), (0, 2**70)])
-def test_a_cell_of_another_kind_is_not_right(damage):
+def test_a_cell_of_another_kind_is_not_right(all_right, damage):
     column, content = damage
     held = rows()
     held[5][column] = content

@@ -13,7 +13,6 @@ from typing import Any
 from hydra_assets.core.instants import iso, now_us
 from hydra_assets.errors import ConflictError, CorruptionError
 from hydra_assets.sqlite_errors import rebuild_remedy, translated
-from hydra_assets.storage.checksums import all_right
 from hydra_assets.storage.facts import Fact, Vintage, crc
 from hydra_assets.storage.health import StoreHealth
 from hydra_assets.storage.sqlite.blocks import FIRST, block_of
@@ -192,10 +191,7 @@ class SqliteFactTable(PublishTable):
             " ORDER BY as_of, available_at, recorded_at DESC",
             (series, low, high),
         )
-        newest = list(_newest(rows, recorded_by))
-        if not all_right(series, newest):  # then one by one, for the message
-            return list(self._newest_of_each(newest, series, recorded_by, place))
-        return [_mapped(row) for row in newest if not row[5]]
+        return list(self._newest_of_each(rows, series, recorded_by, place))
 
     def since(self, market: str, feature: str, watermark: int) -> list[Mapping[str, Any]] | None:
         """The newest recordings later than *watermark*; None where one of them withdraws its vintage, or none is at *watermark*."""
@@ -295,7 +291,11 @@ class SqliteFactTable(PublishTable):
         Args:
             rows: newest recording first within a vintage.
         """
-        for row in _newest(rows, recorded_by):
+        decided: Sequence[Any] | None = None
+        for row in rows:
+            if row[:2] == decided or (recorded_by is not None and row[2] > recorded_by):
+                continue
+            decided = row[:2]
             checked = self._checked(series, row, place)
             if not row[5]:
                 yield checked
@@ -304,25 +304,12 @@ class SqliteFactTable(PublishTable):
         as_of, available_at, recorded_at, value, quality, retracted, written = row
         try:
             if crc(series, as_of, available_at, recorded_at, value, quality, retracted) == written:
-                return _mapped(row)
+                return {"as_of": as_of, "available_at": available_at, "recorded_at": recorded_at, "value": value, "quality": quality}
             at = iso(as_of)  # a damaged one can lie outside the calendar
         except Exception as error:
             raise CorruptionError(f"{self.path}: {place} as_of {as_of} has a damaged row: {error}") from error
         what = f"{place} as_of {at}: the row is not the one that was written (checksum)"
         raise CorruptionError(f"{self.path}: {what}; {rebuild_remedy(self.path)}")
-
-
-def _newest(rows: Iterable[Sequence[Any]], recorded_by: int | None) -> Iterator[Sequence[Any]]:
-    """The newest recording of each vintage by *recorded_by*, of rows in which it comes first."""
-    decided: Sequence[Any] | None = None
-    for row in rows:
-        if row[:2] != decided and (recorded_by is None or row[2] <= recorded_by):
-            decided = row[:2]
-            yield row
-
-
-def _mapped(row: Sequence[Any]) -> Mapping[str, Any]:
-    return {"as_of": row[0], "available_at": row[1], "recorded_at": row[2], "value": row[3], "quality": row[4]}
 
 
 def _stored(series: int, fact: Fact, at: int, withdraws: int) -> tuple[Any, ...]:
