@@ -141,15 +141,16 @@ class SqliteFactTable(PublishTable):
     def current(self, facts: Iterable[Fact]) -> dict[Vintage, Fact]:
         """The newest recording of the vintage of each of *facts*."""
         statement = f"SELECT {_COLUMNS} FROM facts WHERE series_id = ? AND as_of = ? AND available_at = ? ORDER BY recorded_at DESC LIMIT 1"
-        found = {}
+        known, found = self._series(), {}
         for fact in facts:
-            place = f"{fact.market} {fact.feature_name}"
-            series, block = self._series().get((fact.market, fact.feature_name)), block_of(fact.as_of)
-            if series is not None:
-                self._verify(series, place, block, block)
-            row = None if series is None else self._db.execute(statement, (series, fact.as_of, fact.available_at)).fetchone()
+            series = known.get((fact.market, fact.feature_name))
+            if series is None:
+                continue
+            place, block = f"{fact.market} {fact.feature_name}", block_of(fact.as_of)
+            self._verify(series, place, block, block)
+            row = self._db.execute(statement, (series, fact.as_of, fact.available_at)).fetchone()
             if row is not None and not row[5]:
-                held = self._checked(series or 0, row, place)
+                held = self._checked(series, row, place)
                 found[fact.vintage] = Fact(*fact.vintage, held["value"], held["quality"])
         return found
 
