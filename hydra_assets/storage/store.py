@@ -35,7 +35,6 @@ from hydra_assets.storage.publishes import publish_rows, publishes_table, refuse
 from hydra_assets.storage.question import Question, checked_span
 from hydra_assets.storage.served import ServedVector
 from hydra_assets.storage.sqlite.fact_table import SqliteFactTable
-from hydra_assets.storage.sqlite.file import BUSY_TIMEOUT_S
 from hydra_assets.storage.unclaimed import unclaimed_names
 from hydra_assets.storage.uncomputed import absence_of
 from hydra_assets.storage.withdrawal import guard_withdrawal
@@ -79,8 +78,7 @@ class FeatureStore(Closing):
         settings: Callable[[], str] | None = None,
         busy_timeout_s: float | None = None,
     ) -> None:
-        wait = BUSY_TIMEOUT_S if busy_timeout_s is None else busy_timeout_s
-        self._open(SqliteFactTable(db_path, busy_timeout_s=wait), world, settings)
+        self._open(SqliteFactTable(db_path, busy_timeout_s=busy_timeout_s), world, settings)
 
     @classmethod
     def over(cls, table: FactTable, *, world: str | None = None, settings: Callable[[], str] | None = None) -> Self:
