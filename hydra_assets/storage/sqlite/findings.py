@@ -11,10 +11,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from hydra_assets.core.instants import iso, now_us
-from hydra_assets.sqlite_seals import SealedTable, TableSeals
+from hydra_assets.sqlite_seals import SealedTable
 from hydra_assets.storage.health import FindingsHealth
-from hydra_assets.storage.sqlite.file import SqliteFile
 from hydra_assets.storage.sqlite.health import findings_health
+from hydra_assets.storage.sqlite.sealed_table import SealedTableFile
 
 _TABLE = """CREATE TABLE IF NOT EXISTS findings(
     asset TEXT, check_name TEXT, market TEXT, month TEXT, finding TEXT NOT NULL, found_at TEXT NOT NULL,
@@ -35,26 +35,15 @@ class OpenFinding:
     found_at: str
 
 
-class Findings(SqliteFile):
+class Findings(SealedTableFile):
     """The table of open findings; safe for several processes."""
 
     def __init__(self, db_path: str | os.PathLike[str]) -> None:
-        self._seals = TableSeals(db_path)
-        super().__init__(db_path, wal=False)
-        try:
-            if not self.read_only and not self._seals.are_there(self._db):  # a file of before
-                with self._writing():
-                    self._tables(self._db)
-        except BaseException:
-            self._db.close()
-            raise
+        super().__init__(db_path, _ROWS, wal=False)
 
     def _tables(self, connection: sqlite3.Connection) -> None:
         connection.execute(_TABLE)
-        self._seals.begin(connection, [_ROWS])
-
-    def _forget(self) -> None:
-        self._seals.forget()
+        super()._tables(connection)
 
     def judge(self, asset: str, check: str, looked_at: Iterable[tuple[str, str]], found: Mapping[tuple[str, str], str]) -> None:
         """Open or renew the finding of every (market, month) looked at that *found* names; close that of every other."""
@@ -80,7 +69,3 @@ class Findings(SqliteFile):
     def health(self) -> FindingsHealth:
         """Facts and problems, through a connection of its own."""
         return findings_health(self.path)
-
-    def _verify(self) -> None:
-        if not self.read_only or self._seals.are_there(self._db):  # a file of before that may only be read has none
-            self._seals.verify(self._db, _ROWS)

@@ -10,9 +10,9 @@ from hydra_assets.closing import Closing
 from hydra_assets.core.instants import now_us
 from hydra_assets.errors import CorruptionError
 from hydra_assets.sqlite_errors import rebuild_remedy
-from hydra_assets.sqlite_seals import SealedTable, TableSeals
+from hydra_assets.sqlite_seals import SealedTable
 from hydra_assets.storage.served import ServedVector, answer_row, seal, vectors_of
-from hydra_assets.storage.sqlite.file import SqliteFile
+from hydra_assets.storage.sqlite.sealed_table import SealedTableFile
 
 _TABLE = """CREATE TABLE IF NOT EXISTS served(
     served_id INTEGER PRIMARY KEY,
@@ -59,24 +59,13 @@ class SqliteServedLog(Closing):
         return self._opened
 
 
-class _File(SqliteFile):
+class _File(SealedTableFile):
     def __init__(self, path: Path) -> None:
-        self._seals = TableSeals(path)
-        super().__init__(path)
-        try:
-            if not self.read_only and not self._seals.are_there(self._db):  # a file of before
-                with self._writing():
-                    self._tables(self._db)
-        except BaseException:
-            self._db.close()
-            raise
+        super().__init__(path, _ROWS)
 
     def _tables(self, connection: sqlite3.Connection) -> None:
         connection.execute(_TABLE)
-        self._seals.begin(connection, [_ROWS])
-
-    def _forget(self) -> None:
-        self._seals.forget()
+        super()._tables(connection)
 
     def append(
         self, market: str, query_time: int, values: Mapping[str, float | None], recorded_by: int | None, max_age: dt.timedelta | None
@@ -94,7 +83,6 @@ class _File(SqliteFile):
 
     def read(self, market: str | None, start: dt.datetime | None, end: dt.datetime | None) -> list[ServedVector]:
         with self._reading():
-            if not self.read_only or self._seals.are_there(self._db):  # a log of before that may only be read has none
-                self._seals.verify(self._db, _ROWS)
+            self._verify()
             rows = self._db.execute(f"SELECT {_COLUMNS} FROM served ORDER BY served_id")
             return vectors_of(rows, str(self.path), market, start, end)
