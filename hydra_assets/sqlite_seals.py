@@ -85,7 +85,7 @@ class TableSeals:
             return
         found = self._found(db, table, part)
         if found != line and not (line is None and found[0] == 0):
-            raise self._damaged(f"{name}: {found[0]:,} rows, {(line or (0, 0))[0]:,} were written; they")
+            raise damaged(self._path, f"{name}: {found[0]:,} rows, {(line or (0, 0))[0]:,} were written; they")
         if line is not None:
             self._fit[name] = line
 
@@ -104,7 +104,7 @@ class TableSeals:
         rows, digest = self.line(db, table.name) or (0, _definition(db, table))
         for sign, some in ((-1, old), (1, new)):
             for row in some:
-                rows, digest = rows + sign, digest + sign * _digest(row)
+                rows, digest = rows + sign, digest + sign * checksum(tuple(row))
         self._put(db, table.name, (rows, digest))
 
     def line(self, db: sqlite3.Connection, name: str) -> Line | None:
@@ -112,23 +112,30 @@ class TableSeals:
         row = db.execute("SELECT rows, digest, seal FROM table_seals WHERE name = ?", (name,)).fetchone()
         if row is None:
             return None
-        if row[2] != _line_seal(name, (row[0], row[1])):
-            raise self._damaged(f"the seal of {name}")
+        if row[2] != checksum((name, row[0], row[1])):
+            raise damaged(self._path, f"the seal of {name}")
         return row[0], row[1]
 
     def _put(self, db: sqlite3.Connection, name: str, line: Line) -> None:
-        db.execute("INSERT OR REPLACE INTO table_seals VALUES (?, ?, ?, ?)", (name, *line, _line_seal(name, line)))
+        db.execute("INSERT OR REPLACE INTO table_seals VALUES (?, ?, ?, ?)", (name, *line, checksum((name, *line))))
         self._fit[name] = line
 
     def _found(self, db: sqlite3.Connection, table: SealedTable, part: Sequence[str]) -> Line:
         rows, digest = 0, _definition(db, table)
         statement = table.part if part else table.every
         for row in db.execute(statement, tuple(part)):
-            rows, digest = rows + 1, digest + _digest(row)
+            rows, digest = rows + 1, digest + checksum(tuple(row))
         return rows, digest
 
-    def _damaged(self, what: str) -> CorruptionError:
-        return CorruptionError(f"{self._path}: {what} are not as written (seal); {rebuild_remedy(self._path)}")
+
+def checksum(value: object) -> int:
+    """CRC-32 of a value as Python writes it: of a row, a line, or the texts of a schema."""
+    return zlib.crc32(repr(value).encode())
+
+
+def damaged(path: str | os.PathLike[str], what: str) -> CorruptionError:
+    """The error on *what* of the file at *path*, a plural, that does not fit its seal."""
+    return CorruptionError(f"{path}: {what} are not as written (seal); {rebuild_remedy(path)}")
 
 
 def _name(table: SealedTable, part: Sequence[str]) -> str:
@@ -137,12 +144,4 @@ def _name(table: SealedTable, part: Sequence[str]) -> str:
 
 def _definition(db: sqlite3.Connection, table: SealedTable) -> int:
     """The checksum of a table's own definition."""
-    return zlib.crc32(repr([row[0] for row in db.execute("SELECT sql FROM sqlite_master WHERE name = ?", (table.name,))]).encode())
-
-
-def _digest(row: Sequence[Any]) -> int:
-    return zlib.crc32(repr(tuple(row)).encode())
-
-
-def _line_seal(name: str, line: Line) -> int:
-    return zlib.crc32(repr((name, *line)).encode())
+    return checksum([row[0] for row in db.execute("SELECT sql FROM sqlite_master WHERE name = ?", (table.name,))])

@@ -6,18 +6,17 @@ transaction as its rows. A read compares the blocks that it passes over, the fir
 """
 
 import sqlite3
-import zlib
 from collections.abc import Mapping, Sequence
 from itertools import groupby
 from typing import Any
+
+from hydra_assets.sqlite_seals import Line, checksum
 
 SHIFT = 43  # 2**43 us are 102 days of as_of
 FIRST, LAST = -(2**63) >> SHIFT, (2**63 - 1) >> SHIFT
 TABLE = """CREATE TABLE blocks(
         series_id INTEGER NOT NULL REFERENCES series(series_id), block INTEGER NOT NULL,
         rows INTEGER NOT NULL, digest INTEGER NOT NULL, seal INTEGER NOT NULL, PRIMARY KEY(series_id, block)) WITHOUT ROWID"""
-
-Line = tuple[int, int]  # rows, digest
 
 _LOW = 2**31 - 1
 _PARTS = "({0} & 2147483647) + ({0} >> 31)"  # both halves, so that a sum over a long series stays within 64 bits
@@ -44,7 +43,7 @@ def row_digest(row: Sequence[Any]) -> int:
 
 def line_seal(series: int, block: int, line: Line) -> int:
     """The checksum of a line itself."""
-    return zlib.crc32(repr((series, block, *line)).encode())
+    return checksum((series, block, *line))
 
 
 def found_blocks(db: sqlite3.Connection, series: int, first: int = FIRST, last: int = LAST) -> dict[int, Line]:

@@ -3,8 +3,8 @@
 import sqlite3
 from pathlib import Path
 
-from hydra_assets.errors import CorruptionError, SchemaError
-from hydra_assets.sqlite_errors import rebuild_remedy
+from hydra_assets.errors import SchemaError
+from hydra_assets.sqlite_seals import damaged
 from hydra_assets.storage.sqlite.blocks import TABLE as BLOCKS
 from hydra_assets.storage.sqlite.blocks import DamageError
 from hydra_assets.storage.sqlite.seals import seal_all
@@ -94,7 +94,7 @@ def migrate(connection: sqlite3.Connection, path: Path) -> None:
         if connection.in_transaction:
             connection.execute("ROLLBACK")
         if isinstance(error, DamageError):
-            raise CorruptionError(f"{path}: {error} are not as written (seal); {rebuild_remedy(path)}") from error
+            raise damaged(path, str(error)) from error
         raise
 
 

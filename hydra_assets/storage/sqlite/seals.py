@@ -10,10 +10,9 @@ import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from hydra_assets.errors import CorruptionError
-from hydra_assets.sqlite_errors import rebuild_remedy
+from hydra_assets.sqlite_seals import Line, checksum, damaged
 from hydra_assets.storage.facts import crc
-from hydra_assets.storage.sqlite.blocks import FIRST, LAST, BlockSeals, DamageError, Line, found_blocks, put_blocks, sealed_blocks
+from hydra_assets.storage.sqlite.blocks import FIRST, LAST, BlockSeals, DamageError, found_blocks, put_blocks, sealed_blocks
 from hydra_assets.storage.sqlite.file import SqliteFile
 
 Sealed = tuple[int, int, int]  # of a series: newest recording, rows, digest
@@ -24,12 +23,12 @@ _SCHEMA = """SELECT name, sql FROM sqlite_master
 
 def series_seal(series: int, sealed: Sequence[object]) -> int:
     """The checksum of a series' own line in the table ``newest``."""
-    return zlib.crc32(repr((series, *sealed)).encode())
+    return checksum((series, *sealed))
 
 
 def publishes_digest(rows: Iterable[Sequence[Any]]) -> int:
     """The digest of rows of publishes, in any order."""
-    return sum(zlib.crc32(repr(tuple(row)).encode()) for row in rows)
+    return sum(checksum(tuple(row)) for row in rows)
 
 
 def about_seal(about: Mapping[str, str]) -> str:
@@ -78,10 +77,11 @@ def seal_all(db: sqlite3.Connection, *, sealed: bool = False) -> None:
         raise DamageError("the table publishes")
     db.executemany("INSERT OR REPLACE INTO publish_seals VALUES (?, ?, ?)", [(market, *line) for market, line in found.items()])
     about = dict(db.execute("SELECT key, value FROM about"))
-    before = {**about, "series": series_text(_series(db)), "schema": _schema(db, without="blocks")}
+    series_seen = series_text(_series(db))
+    before = {**about, "series": series_seen, "schema": _schema(db, without="blocks")}
     if sealed and (before != about or about.get("seal") != about_seal(about)):
         raise DamageError("the tables about and series, or the schema,")
-    about["series"] = series_text(_series(db))
+    about["series"] = series_seen
     about["schema"] = _schema(db)
     about["seal"] = about_seal(about)
     db.executemany("INSERT OR REPLACE INTO about VALUES (?, ?)", sorted(about.items()))
@@ -120,7 +120,7 @@ def _series(db: sqlite3.Connection) -> dict[tuple[str, str], int]:
 
 
 def _schema(db: sqlite3.Connection, without: str = "") -> str:
-    return str(zlib.crc32(repr([row for row in db.execute(_SCHEMA) if row[0] != without]).encode()))
+    return str(checksum([row for row in db.execute(_SCHEMA) if row[0] != without]))
 
 
 class SealedFile(SqliteFile):
@@ -143,9 +143,9 @@ class SealedFile(SqliteFile):
         if rows != self._about_rows:
             known = self._about_rows or {}
             if rows.get("seal") != about_seal(rows):
-                raise self._damaged("the table about")
+                raise damaged(self.path, "the table about")
             if "schema" not in known and rows.get("schema") != _schema(self._db):
-                raise self._damaged("the schema")
+                raise damaged(self.path, "the schema")
             if rows["series"] != known.get("series"):
                 self._series_ids = None
             self._about_rows = rows
@@ -165,7 +165,7 @@ class SealedFile(SqliteFile):
         if self._series_ids is None:
             found = _series(self._db)
             if series_text(found) != about["series"]:
-                raise self._damaged("the table series")
+                raise damaged(self.path, "the table series")
             self._series_ids = found
         return self._series_ids
 
@@ -186,7 +186,7 @@ class SealedFile(SqliteFile):
         """A series' own line: newest recording, rows, digest."""
         row = self._db.execute("SELECT recorded_at, rows, digest, seal FROM newest WHERE series_id = ?", (series,)).fetchone()
         if row is None or row[3] != series_seal(series, row[:3]):
-            raise self._damaged(f"the line of {place} in the table newest")
+            raise damaged(self.path, f"the line of {place} in the table newest")
         return row[0], row[1], row[2]
 
     def _verify(self, series: int, place: str, first: int = FIRST, last: int = LAST) -> None:
@@ -194,13 +194,13 @@ class SealedFile(SqliteFile):
         try:
             self._blocks.compare(self._db, series, first, last)
         except DamageError as error:
-            raise self._damaged(f"{place}: {error}") from error
+            raise damaged(self.path, f"{place}: {error}") from error
 
     def _verify_total(self, series: int, place: str) -> None:
         """Hold the lines of a series' blocks against the series' own line."""
         self._verify(series, place)
         if total_of(sealed_blocks(self._db, series)) != self._sealed_as(series, place)[1:]:
-            raise self._damaged(f"the blocks of {place}")
+            raise damaged(self.path, f"the blocks of {place}")
 
     def _seal(self, added: Mapping[int, Sequence[Sequence[Any]]], recorded_at: int) -> None:
         """Bring the seals of series up to the rows *added* to them, each in order of ``as_of``."""
@@ -211,7 +211,7 @@ class SealedFile(SqliteFile):
             try:
                 more, share = self._blocks.extend(self._db, series, rows)
             except DamageError as error:
-                raise self._damaged(f"series {series}: {error}") from error
+                raise damaged(self.path, f"series {series}: {error}") from error
             sealed = (max(before, recorded_at), count + more, digest + share)
             lines.append((series, *sealed, series_seal(series, sealed)))
         self._db.executemany("INSERT OR REPLACE INTO newest(series_id, recorded_at, rows, digest, seal) VALUES (?, ?, ?, ?, ?)", lines)
@@ -227,7 +227,7 @@ class SealedFile(SqliteFile):
         if market is not None and self._publishes.get(market, (0, 0)) == sealed.get(market):
             return
         if sealed != _found_publishes(self._db, market):
-            raise self._damaged("the table publishes")
+            raise damaged(self.path, "the table publishes")
         self._publishes.update(sealed)
 
     def _seal_publishes(self, rows: Sequence[Sequence[Any]]) -> None:
@@ -240,6 +240,3 @@ class SealedFile(SqliteFile):
             self._db.execute("INSERT OR REPLACE INTO publish_seals VALUES (?, ?, ?)", (market, *sealed))
             if old is None or self._publishes.get(market) == old:
                 self._publishes[market] = sealed
-
-    def _damaged(self, what: str) -> CorruptionError:
-        return CorruptionError(f"{self.path}: {what} are not as written (seal); {rebuild_remedy(self.path)}")
