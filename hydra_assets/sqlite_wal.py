@@ -18,7 +18,7 @@ from hydra_assets.sqlite_errors import rebuild_remedy
 
 _HEADER, _FRAME = 32, 24
 _MAGIC = 0x377F0682  # the lowest bit says how checksums read their words
-_LOOKS, _PAUSE_S = 3, 0.05
+_LOOKS, _PAUSE_S = 4, 0.05
 _BATCH = 256
 
 
@@ -33,15 +33,13 @@ def check_journal(path: Path) -> None:
         CorruptionError: naming the journal and the frame.
     """
     journal = path.with_name(f"{path.name}-wal")
-    found = _fault(journal)
-    for _ in range(_LOOKS):  # a writer at work may be met between two of its writes
+    for look in range(_LOOKS):  # a writer at work may be met between two of its writes
+        if look:
+            time.sleep(_PAUSE_S)
+        found = _fault(journal)
         if found is None:
             return
-        time.sleep(_PAUSE_S)
-        if (again := _fault(journal)) != found:
-            found = again
-    if found is not None:
-        raise CorruptionError(f"{journal}: {found}, and what was acknowledged later would be lost; {rebuild_remedy(path)}")
+    raise CorruptionError(f"{journal}: {found}, and what was acknowledged later would be lost; {rebuild_remedy(path)}")
 
 
 def _fault(journal: Path) -> str | None:
