@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from hydra_assets.errors import CorruptionError, StorageError
-from hydra_assets.private_files import make_file, make_folder
+from hydra_assets.private_files import make_file, make_folder, sync
 from hydra_assets.sqlite_errors import rebuild_remedy, translated
 
 _LEFT_S = 3600  # what a killed process left is removed after an hour
@@ -45,7 +45,7 @@ def make_database(path: Path, tables: Callable[[sqlite3.Connection], None]) -> N
                 os.link(fresh, path)
         finally:
             fresh.unlink(missing_ok=True)
-        _sync(path.parent)
+        sync(path.parent)
     except CorruptionError:
         raise
     except OSError as error:
@@ -79,11 +79,3 @@ def _sweep(path: Path) -> None:
         with contextlib.suppress(OSError):
             if time.time() - left.stat().st_mtime > _LEFT_S:
                 left.unlink()
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

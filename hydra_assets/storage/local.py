@@ -21,7 +21,7 @@ import pyarrow as pa
 from hydra_assets.core.instants import now_us
 from hydra_assets.disk_errors import disk_errors
 from hydra_assets.errors import LockTimeoutError
-from hydra_assets.private_files import FILE_MODE, make_folder, write_file
+from hydra_assets.private_files import FILE_MODE, make_folder, sync, write_file
 from hydra_assets.storage.backend import ORPHAN_AGE_S
 
 STAGING = ".staging"
@@ -96,7 +96,7 @@ class LocalStorage:
                     os.link(temporary, file)
             finally:
                 temporary.unlink(missing_ok=True)
-            _sync(file.parent)
+            sync(file.parent)
 
     def replace(self, key: str, body: bytes) -> None:
         """Put a small file in the place of an older one, by a rename."""
@@ -108,7 +108,7 @@ class LocalStorage:
                 temporary.replace(file)
             finally:
                 temporary.unlink(missing_ok=True)
-            _sync(file.parent)
+            sync(file.parent)
 
     def append_line(self, key: str, line: str) -> None:
         """
@@ -150,18 +150,18 @@ class LocalStorage:
         target = self.root / key
         with disk_errors(target):
             staged.chmod(FILE_MODE)
-            _sync(staged)
+            sync(staged)
             if target.exists():
                 raise FileExistsError(f"{target}: is there already")
             staged.rename(target)
-            _sync(target.parent)
+            sync(target.parent)
 
     def delete(self, key: str) -> None:
         """Remove a file, for good once its folder is synced."""
         file = self.root / key
         with disk_errors(file):
             file.unlink(missing_ok=True)
-            _sync(file.parent)
+            sync(file.parent)
 
     def size(self, key: str) -> int:
         """Bytes of a file."""
@@ -250,11 +250,3 @@ def _locked(descriptor: int, path: Path, timeout_s: float | None) -> None:
                     " end it or try again later"
                 ) from None
             time.sleep(0.002)
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
