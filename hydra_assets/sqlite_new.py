@@ -8,7 +8,7 @@ import uuid
 from collections.abc import Callable
 from pathlib import Path
 
-from hydra_assets.errors import CorruptionError, StorageError
+from hydra_assets.errors import CorruptionError, HydraError, StorageError
 from hydra_assets.private_files import make_file, make_folder, sync
 from hydra_assets.sqlite_errors import rebuild_remedy, translated
 
@@ -46,11 +46,9 @@ def make_database(path: Path, tables: Callable[[sqlite3.Connection], None]) -> N
         finally:
             fresh.unlink(missing_ok=True)
         sync(path.parent)
-    except CorruptionError:
+    except HydraError:
         raise
     except OSError as error:
-        if isinstance(error, StorageError):
-            raise
         raise StorageError(f"{path}: cannot be made: {error.strerror}; name a path that may be written, with room on the disk") from error
 
 
