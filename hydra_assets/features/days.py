@@ -9,6 +9,7 @@ from hydra_assets.core.arrays import Ints
 from hydra_assets.core.calendar import Calendar
 from hydra_assets.core.instants import DAY_US, EPOCH, column_us
 
+DAYS = 100_000  # a number, of a contract or an option, and a day number below this fit one integer
 _UNBOUNDED = 2**40
 _MONDAY = 3  # days from a Monday to 1970-01-01, a Thursday
 

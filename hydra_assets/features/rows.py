@@ -10,6 +10,7 @@ from hydra_assets.core.instants import instants
 from hydra_assets.core.tables.features import FEATURE_SCHEMA
 from hydra_assets.core.tables.table import QUALITIES
 from hydra_assets.core.tolerance import same_number
+from hydra_assets.features.columns import nullable
 
 
 def changed_rows(day: Ints, value: Floats, quality: Ints) -> Bools:
@@ -42,7 +43,7 @@ def feature_rows(feature: Feature, as_of: Ints, at: Ints, value: Floats, quality
             "feature_name": pa.array([feature.name] * n, pa.string()),
             "as_of": instants(as_of),
             "available_at": instants(at),
-            "value": pa.array(value, mask=np.isnan(value)),
+            "value": nullable(value),
             "unit": pa.array([feature.unit] * n, pa.string()),
             "quality": pa.array(QUALITIES).take(pa.array(quality)),
         }

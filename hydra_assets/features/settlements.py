@@ -15,12 +15,11 @@ from hydra_assets.core.arrays import Ints
 from hydra_assets.core.calendar import Calendar
 from hydra_assets.core.instants import instants, to_us
 from hydra_assets.core.tables.table import QUALITIES
-from hydra_assets.features.days import date_of, days_of
+from hydra_assets.features.days import DAYS, date_of, days_of
 from hydra_assets.features.quality import NORMAL, PARTIAL, quality_codes
 from hydra_assets.features.vintages import known_from, stamped_at
 
 _FINAL, _NOT_FINAL = 1, 0
-_DAYS = 100_000  # a contract's number and a day number below this fit one integer
 
 
 def standing_settlements(table: pa.Table, contract: Ints, calendar: Calendar, known_at: dt.datetime | None = None) -> pa.Table:
@@ -44,7 +43,7 @@ def standing_settlements(table: pa.Table, contract: Ints, calendar: Calendar, kn
         return table
     at, day = known_from(table), days_of(table)
     noon = np.maximum(at, _noons(day, calendar))
-    cell = np.unique(contract * _DAYS + day, return_inverse=True)[1].reshape(-1)
+    cell = np.unique(contract * DAYS + day, return_inverse=True)[1].reshape(-1)
     value = table["value"].is_valid().to_numpy(zero_copy_only=False).astype(bool)
     # Nothing to decide where a final print came in time, was never deleted, or where noon has not come.
     first_final = np.full(int(cell.max()) + 1, np.iinfo(np.int64).max)

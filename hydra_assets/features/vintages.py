@@ -102,6 +102,14 @@ class VintageIndex:
         return position, self._ranks[name][place]
 
 
+def place_among(codes: Ints, wanted: Ints) -> Ints:
+    """Position of each of *wanted* in the sorted, distinct *codes*; -1 where it is not among them."""
+    if not len(codes):
+        return np.full(len(wanted), -1, dtype=np.int64)
+    place = np.minimum(np.searchsorted(codes, wanted), len(codes) - 1)
+    return np.where(codes[place] == wanted, place, -1)
+
+
 def expand(first: Ints, count: Ints) -> tuple[Ints, Ints]:
     """Ragged ranges laid end to end: number of the range, and the running place in it, for ``first[i] .. first[i] + count[i] - 1``."""
     owner = np.repeat(np.arange(len(count)), count)

@@ -14,6 +14,7 @@ from hydra_assets.core.instants import instants
 from hydra_assets.core.tables.futures import FUTURES_CONTINUOUS
 from hydra_assets.core.tables.table import QUALITIES
 from hydra_assets.errors import InvalidValueError
+from hydra_assets.features.columns import nullable
 from hydra_assets.features.futures.engine import run_engine
 from hydra_assets.features.futures.panel import MEMORY, SETTLEMENT, Panel, positive
 from hydra_assets.features.futures.readiness import FRONT
@@ -124,8 +125,7 @@ def build_continuous(
     contracts = [engine.panel.contracts[int(v[0])] if v[0] == v[0] else None for _, _, v, _ in rows]
 
     def number(i: int) -> pa.Array:
-        column = np.array([values[i] for _, _, values, _ in rows])
-        return pa.array(column, mask=np.isnan(column))
+        return nullable(np.array([values[i] for _, _, values, _ in rows]))
 
     table = pa.table(
         {
@@ -174,4 +174,4 @@ def adjusted(known: pa.Table, method: Method = "difference") -> pa.Table:
         added = np.cumsum(later)[::-1] if method == "difference" else np.zeros(0)  # lookahead-ok: as above
         price = settlement + added if method == "difference" else settlement * np.cumprod(later)[::-1]  # lookahead-ok: as above
     kept = known.select(["as_of", "contract", "expiration", "settlement", "quality"])
-    return kept.add_column(4, "price", pa.array(price, mask=np.isnan(price)))
+    return kept.add_column(4, "price", nullable(price))

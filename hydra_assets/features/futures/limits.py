@@ -7,19 +7,18 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from hydra_assets.core.arrays import Floats, Ints
+from hydra_assets.core.arrays import Ints
 from hydra_assets.core.calendar import DEFAULT_CALENDAR, Calendar
 from hydra_assets.core.instants import DAY_US, instants
 from hydra_assets.core.tables.futures import FUTURES_DEFINITIONS, FUTURES_LIMITS
 from hydra_assets.core.tables.table import QUALITIES
-from hydra_assets.features.days import day_range, days_of, previous_sessions, sessions_between
+from hydra_assets.features.columns import nullable, numbers_at
+from hydra_assets.features.days import DAYS, day_range, days_of, previous_sessions, sessions_between
 from hydra_assets.features.futures.events import DEFINITIONS, STATISTICS, contracts_of, distinct_contracts, names_of_rows
 from hydra_assets.features.limits import WORDS, at_limit, sane_limits
 from hydra_assets.features.quality import MISSING, quality_codes
 from hydra_assets.features.settlements import standing_settlements
-from hydra_assets.features.vintages import CellVintages, VintageIndex, changed, known_from, unique_pairs
-
-_DAYS = 100_000  # a contract's number and a day number below this fit one integer
+from hydra_assets.features.vintages import CellVintages, VintageIndex, changed, known_from, place_among, unique_pairs
 
 
 def build_limits(
@@ -54,22 +53,22 @@ def build_limits(
         return FUTURES_LIMITS.schema.empty_table()
     contracts, contract = distinct_contracts(*names_of_rows(settled), known_from(settled))
     day = days_of(settled)
-    code = contract * _DAYS + day
+    code = contract * DAYS + day
     cells, cell = np.unique(code, return_inverse=True)
-    wanted = cells[(cells % _DAYS >= low) & (cells % _DAYS <= high) & np.isin(cells % _DAYS, sessions_between(day, calendar))]
+    wanted = cells[(cells % DAYS >= low) & (cells % DAYS <= high) & np.isin(cells % DAYS, sessions_between(day, calendar))]
     defined = inputs.get(DEFINITIONS, FUTURES_DEFINITIONS.schema.empty_table())
     defined = (defined if defined.num_rows else FUTURES_DEFINITIONS.schema.empty_table()).combine_chunks()
     of_defined = contracts_of(defined, contracts)
     rows = np.flatnonzero(of_defined >= 0)
-    limited, limit = np.unique(of_defined[rows] * _DAYS + days_of(defined)[rows], return_inverse=True)
+    limited, limit = np.unique(of_defined[rows] * DAYS + days_of(defined)[rows], return_inverse=True)
     prints = CellVintages.of(settled, cell.reshape(-1).astype(np.int64), np.arange(settled.num_rows))
     index = VintageIndex(
         {"settlement": prints, "before": prints, "limit": CellVintages.of(defined, limit.reshape(-1).astype(np.int64), rows)}
     )
     places = {
-        "settlement": _place(cells, wanted),
-        "before": _place(cells, wanted - wanted % _DAYS + previous_sessions(wanted % _DAYS, calendar)),
-        "limit": _place(limited, wanted),
+        "settlement": place_among(cells, wanted),
+        "before": place_among(cells, wanted - wanted % DAYS + previous_sessions(wanted % DAYS, calendar)),
+        "limit": place_among(limited, wanted),
     }
     return _table(settled, defined, index, places)
 
@@ -80,8 +79,8 @@ def _table(settled: pa.Table, defined: pa.Table, index: VintageIndex, places: Ma
     found = {name: index.newest(name, cells[row], rank) for name, cells in places.items()}
     live = found["settlement"] >= 0
     row, rank, found = row[live], rank[live], {name: rows[live] for name, rows in found.items()}
-    price, before = (_numbers(settled, "value", found[name]) for name in ("settlement", "before"))
-    low, high = (_numbers(defined, name, found["limit"]) for name in ("low_limit", "high_limit"))
+    price, before = (numbers_at(settled, "value", found[name]) for name in ("settlement", "before"))
+    low, high = (numbers_at(defined, name, found["limit"]) for name in ("low_limit", "high_limit"))
     low, high = sane_limits(low, high, before)
     lock, take = at_limit(price, low, high), pa.array(found["settlement"])
     quality = np.where(np.isnan(price), MISSING, quality_codes(settled["quality"])[found["settlement"]])
@@ -91,32 +90,13 @@ def _table(settled: pa.Table, defined: pa.Table, index: VintageIndex, places: Ma
             **{name: settled[name].take(take) for name in ("instrument", "instrument_id", "expiration", "synthetic")},
             "as_of": instants(days_of(settled)[found["settlement"]] * DAY_US),
             "available_at": instants(index.instants[rank]),
-            "settlement": _nullable(price),
-            "settlement_before": _nullable(before),
-            "low_limit": _nullable(low),
-            "high_limit": _nullable(high),
+            "settlement": nullable(price),
+            "settlement_before": nullable(before),
+            "low_limit": nullable(low),
+            "high_limit": nullable(high),
             "at_limit": pa.array([WORDS[code] for code in lock.tolist()], pa.string()),
             "quality": pa.array(QUALITIES).take(pa.array(quality)),
         }
     )
     order = [("as_of", "ascending"), ("expiration", "ascending"), ("available_at", "ascending")]
     return FUTURES_LIMITS.conform(table.filter(pa.array(keep)).sort_by(order))
-
-
-def _place(codes: Ints, wanted: Ints) -> Ints:
-    """Position of each of *wanted* in the sorted, distinct *codes*; -1 where it is not among them."""
-    if not len(codes):
-        return np.full(len(wanted), -1, dtype=np.int64)
-    place = np.minimum(np.searchsorted(codes, wanted), len(codes) - 1)
-    return np.where(codes[place] == wanted, place, -1)
-
-
-def _numbers(table: pa.Table, name: str, rows: Ints) -> Floats:
-    if not table.num_rows:
-        return np.full(len(rows), np.nan)
-    values = table[name].cast(pa.float64()).to_numpy(zero_copy_only=False)[np.maximum(rows, 0)]
-    return np.where(rows >= 0, values, np.nan)
-
-
-def _nullable(values: Floats) -> pa.Array:
-    return pa.array(values, mask=np.isnan(values))

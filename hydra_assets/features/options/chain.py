@@ -20,6 +20,7 @@ from hydra_assets.core.tables.rates import TENORS
 from hydra_assets.core.tables.registry import TABLES
 from hydra_assets.core.tables.table import QUALITIES
 from hydra_assets.errors import SchemaError
+from hydra_assets.features.columns import nullable, numbers_at
 from hydra_assets.features.limits import WORDS, at_limit, is_locked, sane_limits
 from hydra_assets.features.options.chain_rows import INPUTS, LIMITS, RATES, ChainRows, cut_us
 from hydra_assets.features.options.curves import rates_of
@@ -135,16 +136,16 @@ def _columns(
     defined, quotes = tables["option_definitions"], tables["option_quotes"]
     d = found["definition"]
     strike, right, tick = chain.defined.strike[d], chain.defined.right[d], defined["tick"].to_numpy()[d]
-    settled = _numbers(tables["futures_statistics"], "value", found["forward"])
+    settled = numbers_at(tables["futures_statistics"], "value", found["forward"])
     forward = np.where(settled > 0, settled, np.nan)  # a settlement of 0 or less is one, and no volatility is defined on it
     bid, ask = _quote(quotes, found["quote"])
     mid, spread = (bid + ask) / 2, ask - bid
-    interest = _numbers(tables["option_statistics"], "value", found["interest"])
+    interest = numbers_at(tables["option_statistics"], "value", found["interest"])
     with np.errstate(invalid="ignore"):
         tight = (spread <= rules.max_spread_pct * mid) | (spread <= rules.max_spread_ticks * tick * (1 + 1e-9))
         liquid = (interest >= rules.min_oi) & tight & np.isfinite(forward)
-    low, high = (_numbers(tables[LIMITS], name, found["limit"]) for name in ("low_limit", "high_limit"))
-    before = _numbers(tables["futures_statistics"], "value", found["before"])
+    low, high = (numbers_at(tables[LIMITS], name, found["limit"]) for name in ("low_limit", "high_limit"))
+    before = numbers_at(tables["futures_statistics"], "value", found["before"])
     lock = at_limit(settled, *sane_limits(low, high, before))
     vol, error, status = _vols(mid, spread, forward, strike, tau, right, rate)
     status[settled <= 0] = "nonpositive_forward"
@@ -160,17 +161,17 @@ def _columns(
         "expiration": defined["expiration"].take(take),
         "as_of": instants(chain.day[row] * DAY_US),
         "available_at": instants(chain.vintages.instants[rank]),
-        **{name: _nullable(values) for name, values in (("bid", bid), ("ask", ask), ("mid", mid), ("spread", spread))},
+        **{name: nullable(values) for name, values in (("bid", bid), ("ask", ask), ("mid", mid), ("spread", spread))},
         "quoted_at": quotes["quoted_at"].take(pa.array(found["quote"], mask=found["quote"] < 0)),
-        "forward": _nullable(settled),
+        "forward": nullable(settled),
         "forward_at_limit": pa.array([WORDS[code] for code in lock.tolist()], pa.string()),
         "tau": pa.array(tau),
-        "settlement": _nullable(_numbers(tables["option_statistics"], "value", found["settlement"])),
-        "open_interest": _nullable(interest),
+        "settlement": nullable(numbers_at(tables["option_statistics"], "value", found["settlement"])),
+        "open_interest": nullable(interest),
         "liquid": pa.array(liquid),
-        "parity_gap": _nullable(gap),
-        "vol": _nullable(vol),
-        "vol_error": _nullable(error),
+        "parity_gap": nullable(gap),
+        "vol": nullable(vol),
+        "vol_error": nullable(error),
         "vol_status": pa.array(status),
         **{name: defined[name].take(take) for name in ("tick", "multiplier")},
         "rate": pa.array(rate),
@@ -240,22 +241,11 @@ def _different(table: pa.Table, row: Ints) -> np.ndarray:
 
 def _quote(table: pa.Table, rows: Ints) -> tuple[np.ndarray, np.ndarray]:
     """Bid and ask; both NaN unless they are a market: a bid, and an ask above it."""
-    bid, ask = _numbers(table, "bid", rows), _numbers(table, "ask", rows)
+    bid, ask = numbers_at(table, "bid", rows), numbers_at(table, "ask", rows)
     with np.errstate(invalid="ignore"):
         usable = (bid > 0) & (ask > bid)
     return np.where(usable, bid, np.nan), np.where(usable, ask, np.nan)
 
 
-def _numbers(table: pa.Table, name: str, rows: Ints) -> np.ndarray:
-    if not table.num_rows:
-        return np.full(len(rows), np.nan)
-    values = table[name].cast(pa.float64()).to_numpy(zero_copy_only=False)[np.maximum(rows, 0)]
-    return np.where((rows >= 0) & np.isfinite(values), values, np.nan)
-
-
 def _taken(values: np.ndarray, rows: Ints) -> np.ndarray:
     return values[np.maximum(rows, 0)] if len(values) else np.zeros(len(rows), dtype=values.dtype)
-
-
-def _nullable(values: np.ndarray) -> pa.Array:
-    return pa.array(values, mask=np.isnan(values))

@@ -11,15 +11,14 @@ from hydra_assets.core.arrays import Ints
 from hydra_assets.core.calendar import Calendar
 from hydra_assets.core.instants import column_us, to_us
 from hydra_assets.core.option_rules import OptionRules
-from hydra_assets.features.days import date_of, day_range, days_of, next_sessions, previous_sessions, sessions_between
+from hydra_assets.features.days import DAYS, date_of, day_range, days_of, next_sessions, previous_sessions, sessions_between
 from hydra_assets.features.options.curves import curve_vintages
-from hydra_assets.features.vintages import CellVintages, VintageIndex, known_from, unique_pairs
+from hydra_assets.features.vintages import CellVintages, VintageIndex, known_from, place_among, unique_pairs
 
 INPUTS = ("option_definitions", "option_quotes", "option_statistics", "futures_statistics")
 RATES = "rates"  # may be left out: everything is then discounted at the flat rate of the rules
 LIMITS = "futures_definitions"  # may be left out: whether a settlement stands at its price limit is then unknown
 MINUTE_US = 60_000_000
-_DAYS = 100_000  # an id and a day number below this fit one integer
 
 
 def cut_us(days: Ints, calendar: Calendar, rules: OptionRules) -> Ints:
@@ -51,9 +50,9 @@ class ChainRows:
         defined = tables["option_definitions"]
         self.defined = Defined(defined)
         kept = self._kept(rules, start, end)
-        code = self.defined.number[kept] * _DAYS + self.defined.day[kept]
+        code = self.defined.number[kept] * DAYS + self.defined.day[kept]
         self._codes = np.unique(code)
-        self.day = self._codes % _DAYS
+        self.day = self._codes % DAYS
         row_of = np.searchsorted(self._codes, code)
         # Identity (which strike, which future) by the first definition of the day: what stood when it was first known.
         seen = known_from(defined)[kept]
@@ -63,7 +62,7 @@ class ChainRows:
         every = np.arange(len(self.day))
         underlying, before, future = self._futures(futures)
         limits = tables[LIMITS]
-        codes = limits["instrument_id"].to_numpy() * _DAYS + days_of(limits)
+        codes = limits["instrument_id"].to_numpy() * DAYS + days_of(limits)
         limited, limit = np.unique(codes, return_inverse=True)
         days, of_day = np.unique(self.day, return_inverse=True)
         self.cells = {
@@ -73,7 +72,7 @@ class ChainRows:
             "settlement": every,
             "forward": underlying,
             "before": before,
-            "limit": _place(limited, self.defined.underlying[self.first] * _DAYS + self.day),
+            "limit": place_among(limited, self.defined.underlying[self.first] * DAYS + self.day),
             "partner": self._partners(),
             "rate": of_day.reshape(-1).astype(np.int64),
         }
@@ -103,17 +102,17 @@ class ChainRows:
     def _mine(self, table: pa.Table, rows: Ints, *, after: bool = False) -> CellVintages:
         """The *rows* of *table* that belong to a row of the chain: to its day, or to the session before it (*after*)."""
         day = days_of(table)[rows]
-        code = table["instrument_id"].to_numpy()[rows] * _DAYS + (next_sessions(day, self._calendar) if after else day)
-        place = _place(self._codes, code)
+        code = table["instrument_id"].to_numpy()[rows] * DAYS + (next_sessions(day, self._calendar) if after else day)
+        place = place_among(self._codes, code)
         return CellVintages.of(table, place[place >= 0], rows[place >= 0])
 
     def _futures(self, table: pa.Table) -> tuple[Ints, Ints, CellVintages]:
         """Each row's cell of its underlying contract's final settlement, and of that of the session before; the cells' vintages."""
         rows = _stat(table, "settlement")
-        code = table["instrument_id"].to_numpy()[rows] * _DAYS + days_of(table)[rows]
+        code = table["instrument_id"].to_numpy()[rows] * DAYS + days_of(table)[rows]
         contracts, cell = np.unique(code, return_inverse=True)
-        number = self.defined.underlying[self.first] * _DAYS
-        today, before = (_place(contracts, number + day) for day in (self.day, previous_sessions(self.day, self._calendar)))
+        number = self.defined.underlying[self.first] * DAYS
+        today, before = (place_among(contracts, number + day) for day in (self.day, previous_sessions(self.day, self._calendar)))
         return today, before, CellVintages.of(table, cell.astype(np.int64), rows)
 
     def _partners(self) -> Ints:
@@ -162,14 +161,6 @@ def _stat(table: pa.Table, stat: str) -> Ints:
     """Rows of *stat*."""
     chosen = pc.equal(table["stat"], stat)
     return np.flatnonzero(chosen.fill_null(False).to_numpy(zero_copy_only=False).astype(bool))
-
-
-def _place(codes: Ints, wanted: Ints) -> Ints:
-    """Position of each of *wanted* in the sorted, distinct *codes*; -1 where it is not among them."""
-    if not len(codes):
-        return np.full(len(wanted), -1, dtype=np.int64)
-    place = np.minimum(np.searchsorted(codes, wanted), len(codes) - 1)
-    return np.where(codes[place] == wanted, place, -1)
 
 
 def _earliest(group: Ints, at: Ints, groups: int) -> Ints:

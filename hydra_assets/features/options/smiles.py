@@ -19,7 +19,7 @@ from hydra_assets.core.rows import rows_between
 from hydra_assets.core.tables.options import CHAIN_COLUMNS, OPTION_SMILES
 from hydra_assets.core.tables.table import QUALITIES
 from hydra_assets.errors import SchemaError
-from hydra_assets.features.days import days_of
+from hydra_assets.features.days import DAYS, days_of
 from hydra_assets.features.options.slice_fits import fit_slices, parity_gap
 from hydra_assets.features.quality import DEGRADED, MISSING, NORMAL, PARTIAL, quality_codes
 from hydra_assets.features.vintages import CellVintages, VintageIndex, changed, expand, known_from, require, unique_pairs
@@ -73,7 +73,7 @@ class _Slices:
         day = days_of(chain)
         number = chain["instrument_id"].to_numpy()
         at = known_from(chain)
-        option = np.unique(number * 100_000 + day, return_inverse=True)[1].astype(np.int64)
+        option = np.unique(number * DAYS + day, return_inverse=True)[1].astype(np.int64)
         # Only what a fit looks at makes a new state: a settlement that came later does not.
         order = np.lexsort((np.arange(len(at)), at, option))
         kept = order[changed(option[order], *(_comparable(chain[name])[order] for name in _RELEVANT))]
