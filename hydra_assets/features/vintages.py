@@ -58,13 +58,19 @@ class CellVintages:
     row: Ints
 
     @classmethod
-    def of(cls, table: pa.Table, cell: Ints, rows: Ints) -> "CellVintages":
+    def of(cls, table: pa.Table, cell: Ints, rows: Ints, *, stamp: Ints | None = None) -> "CellVintages":
         """
         The vintages that *rows* of *table* are, each of its *cell* (arrays of one length).
 
-        In a stamped table, a print that came late never hides one with a later stamp; of equal instants the later row counts.
+        A print that came late never hides one with a later stamp; of equal instants and stamps the later row counts.
+
+        Args:
+            table: every vintage.
+            cell: number of each row's cell.
+            rows: places in *table*.
+            stamp: order of the prints of a cell; default the vendor's own instant, where the table has one.
         """
-        at, stamp = known_from(table)[rows], stamped_at(table)[rows]
+        at, stamp = known_from(table)[rows], stamped_at(table)[rows] if stamp is None else stamp
         order = np.lexsort((rows, stamp, at, cell))
         kept = order[visible_frontier(cell[order], stamp[order], at[order])]
         return cls(cell[kept], at[kept], rows[kept])

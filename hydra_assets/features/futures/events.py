@@ -15,13 +15,14 @@ from hydra_assets.core.calendar import Calendar
 from hydra_assets.core.instants import DAY_US, column_us
 from hydra_assets.core.point_in_time import visible_frontier
 from hydra_assets.features.cash.index import CASH_HOGS, cash_days
+from hydra_assets.features.columns import numbers_at
 from hydra_assets.features.days import date_of, days_of
 from hydra_assets.features.family import Inputs
 from hydra_assets.features.futures.cash_events import cash_updates
 from hydra_assets.features.futures.panel import CASH, EXPIRATION, HIGH, LIMIT_HIGH, OPEN_INTEREST, PAIRED, SETTLEMENT, VOLUME, Panel
 from hydra_assets.features.quality import quality_codes
 from hydra_assets.features.settlements import standing_settlements
-from hydra_assets.features.vintages import known_from, require, stamped_at
+from hydra_assets.features.vintages import CellVintages, known_from, place_among, require, stamped_at
 
 _MOVED_US = 31 * DAY_US  # expirations of one symbol that are no further apart are those of one contract
 _TWO_DIGITS = re.compile(r"([FGHJKMNQUVXZ])[0-9]([0-9])$")
@@ -117,16 +118,12 @@ def panel_and_events(
 def _limits(table: pa.Table, panel: Panel) -> Events:
     """Price limits of the panel's contracts and sessions."""
     require(table, _COLUMNS[DEFINITIONS], DEFINITIONS)
-    low, high = (_numbers(table[name]) for name in ("low_limit", "high_limit"))
-    contract, day, at, stamp = contracts_of(table, panel.contracts), days_of(table), known_from(table), stamped_at(table)
-    session = np.minimum(np.searchsorted(panel.days, day), len(panel.days) - 1)
-    rows = np.flatnonzero((contract >= 0) & (panel.days[session] == day))
-    cell = session[rows] * len(panel.contracts) + contract[rows]
-    order = np.lexsort((stamp[rows], at[rows], cell))
-    rows = rows[order][visible_frontier(cell[order], stamp[rows][order], at[rows][order])]
-    n = len(rows)
-    kind, quality = np.full(n, LIMIT_HIGH), np.zeros(n, dtype=np.int64)
-    return Events(at[rows], kind, session[rows], contract[rows], high[rows], low[rows], quality)
+    contract, session = contracts_of(table, panel.contracts), place_among(panel.days, days_of(table))
+    rows = np.flatnonzero((contract >= 0) & (session >= 0))
+    stated = CellVintages.of(table, session[rows] * len(panel.contracts) + contract[rows], rows)
+    low, high = (numbers_at(table, name, stated.row) for name in ("low_limit", "high_limit"))
+    kind, quality = np.full(len(stated.row), LIMIT_HIGH), np.zeros(len(stated.row), dtype=np.int64)
+    return Events(stated.at, kind, session[stated.row], contract[stated.row], high, low, quality)
 
 
 def contracts_of(table: pa.Table, contracts: Sequence[tuple[str, int]]) -> Ints:

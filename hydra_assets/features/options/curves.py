@@ -6,10 +6,9 @@ import pyarrow as pa
 from hydra_assets.core.arrays import Floats, Ints
 from hydra_assets.core.calendar import Calendar
 from hydra_assets.core.instants import DAY_US
-from hydra_assets.core.point_in_time import visible_frontier
 from hydra_assets.core.tables.rates import TENORS
 from hydra_assets.features.days import date_of, days_of
-from hydra_assets.features.vintages import CellVintages, known_from
+from hydra_assets.features.vintages import CellVintages
 from hydra_assets.options.discount import discount_rates
 
 CURVE_SESSIONS = 5  # before the options' day in which a curve still counts: one lost week
@@ -25,7 +24,7 @@ def curve_vintages(rates: pa.Table, days: Ints, calendar: Calendar) -> CellVinta
     if not rates.num_rows or not len(days):
         nothing = np.zeros(0, dtype=np.int64)
         return CellVintages(nothing, nothing, nothing)
-    of_row, at = days_of(rates), known_from(rates)
+    of_row = days_of(rates)
     low, high = min(int(of_row.min()), int(days.min())), max(int(of_row.max()), int(days.max()))
     sessions = calendar.session_numbers(date_of(low), date_of(high + 14))
     place, wanted = np.searchsorted(sessions, of_row), np.searchsorted(sessions, days)
@@ -36,12 +35,11 @@ def curve_vintages(rates: pa.Table, days: Ints, calendar: Calendar) -> CellVinta
         fits = (cell < len(days)) & (wanted[np.minimum(cell, len(days) - 1)] == place[rows] + back)
         parts.append((cell[fits], rows[fits]))
     cell, row = (np.concatenate(part) for part in zip(*parts, strict=True))
-    order = np.lexsort((row, of_row[row], at[row], cell))
-    kept = order[visible_frontier(cell[order], of_row[row][order], at[row][order])]
-    cell, at, row = cell[kept], at[row][kept], row[kept]
+    known = CellVintages.of(rates, cell, row, stamp=of_row[row])
     # Of curves known before the day began, the last one alone can ever count.
-    followed = np.r_[(cell[1:] == cell[:-1]) & (at[1:] <= days[cell[1:]] * DAY_US), False][: len(cell)]
-    return CellVintages(cell[~followed], at[~followed], row[~followed])
+    same, early = known.cell[1:] == known.cell[:-1], known.at[1:] <= days[known.cell[1:]] * DAY_US
+    kept = ~np.r_[same & early, False][: len(known.cell)]
+    return CellVintages(known.cell[kept], known.at[kept], known.row[kept])
 
 
 def rates_of(rates: pa.Table, row: Ints, tau: Floats) -> Floats:
