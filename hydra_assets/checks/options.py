@@ -74,8 +74,7 @@ def _undefined_on_their_day(quotes: pa.Table, definitions: pa.Table) -> pa.Table
     names = np.concatenate([table["instrument"].to_numpy(zero_copy_only=False).astype(str) for table in (quotes, definitions)])
     code = np.unique(names, return_inverse=True)[1] * 2**32 + np.concatenate([t["instrument_id"].to_numpy() for t in (quotes, definitions)])
     option = np.unique(code, return_inverse=True)[1]
-    day = np.concatenate([column_us(table["as_of"], what="as_of") // DAY_US for table in (quotes, definitions)])
-    key = option * 100_000 + day
+    key = _codes(np.concatenate([column_us(table["as_of"], what="as_of") for table in (quotes, definitions)]), option)
     wanted, known = key[: quotes.num_rows], np.sort(key[quotes.num_rows :])
     before = np.searchsorted(known, wanted, side="right") - 1
     age = np.where(before >= 0, wanted - known[np.maximum(before, 0)], DEFINED_BEFORE + 1)

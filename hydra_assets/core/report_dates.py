@@ -121,7 +121,7 @@ def next_release(report: str, day: dt.date) -> NextRelease | None:
     if report == COT:
         return NextRelease(_next_cot(day), verified=False)
     begins = dt.datetime.combine(day, dt.time(), dt.UTC)
-    newest = {each.period: each for each in sorted(_of(report), key=lambda each: each.announced) if each.announced <= begins}
+    newest = {each.period: each for each in _of(report) if each.announced <= begins}
     coming = [each for each in newest.values() if each.day is not None and each.day >= day]
     found = min(coming, key=lambda each: each.day or dt.date.max, default=None)
     return None if found is None or found.day is None else NextRelease(found.day, found.verified)
@@ -129,7 +129,8 @@ def next_release(report: str, day: dt.date) -> NextRelease | None:
 
 @lru_cache(maxsize=8)
 def _of(report: str) -> tuple[ReportDate, ...]:
-    return tuple(each for each in DATES if each.report == report)
+    """Dates of *report*, in order of their announcement."""
+    return tuple(sorted((each for each in DATES if each.report == report), key=lambda each: each.announced))
 
 
 @lru_cache(maxsize=4096)

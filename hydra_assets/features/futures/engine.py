@@ -30,7 +30,7 @@ from hydra_assets.features.quality import DEGRADED, MISSING, NORMAL, STALE
 from hydra_assets.features.rows import concat_sorted, feature_rows
 
 MIN_OI = 50
-_ROWS = {BARS: HIGH, DEFINITIONS: LIMIT_HIGH}  # tables whose rows are of one kind
+_ROWS = {BARS: HIGH, DEFINITIONS: LIMIT_HIGH, CASH_HOGS: CASH}  # tables whose rows are of one kind
 Update = tuple[int, int, int, float, float, int]  # kind, session, contract, value, low, quality
 Change = tuple[Update, bool]  # and whether it is the first print of its cell
 
@@ -129,14 +129,12 @@ class _FeatureState:
         self.windows: list[tuple[int, int, int]] = []  # kind, first and last offset
         self.reach: dict[int, tuple[int, int]] = {}
         for window in feature.windows:
-            if window.dataset == CASH_HOGS:  # a session's cell holds what counts on it, from days before
-                self.windows.append((CASH, 0, 0))
-                self.reach[CASH] = (0, 0)
-                continue
             kind = _ROWS[window.dataset] if window.dataset in _ROWS else KINDS[str(dict(window.where)["stat"])]
-            self.windows.append((kind, window.first, window.last))
-            first, last = self.reach.get(kind, (window.first, window.last))
-            self.reach[kind] = (min(first, window.first), max(last, window.last))
+            # A session's cell of the cash index holds what counts on it, from days before.
+            first, last = (0, 0) if kind == CASH else (window.first, window.last)
+            self.windows.append((kind, first, last))
+            low, high = self.reach.get(kind, (first, last))
+            self.reach[kind] = (min(low, first), max(high, last))
 
     def vintages(self) -> tuple[Ints, Ints, Floats, Ints] | None:
         """Sessions, instants, values and qualities of the rows, of one session and instant the last; None without any."""
