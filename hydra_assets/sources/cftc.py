@@ -1,14 +1,11 @@
 """The CFTC's disaggregated futures-only archives: fetched through `cot_reports`, kept by hash, never downloaded twice."""
 
 import datetime as dt
-import fcntl
-import hashlib
 import json
 import os
 import re
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +14,6 @@ from typing import Any
 from hydra_assets.core.releases import ReleaseCalendar
 from hydra_assets.disk_errors import disk_errors
 from hydra_assets.errors import (
-    CorruptionError,
     NotPublishedError,
     StorageError,
     VendorContentError,
@@ -25,8 +21,8 @@ from hydra_assets.errors import (
     VendorRefusedError,
     VendorUnavailableError,
 )
-from hydra_assets.private_files import FILE_MODE, make_file, make_folder
-from hydra_assets.sources.archive import FETCH_PREFIX
+from hydra_assets.private_files import make_folder
+from hydra_assets.sources.archive import Archive, fetch_folder, read_kept
 from hydra_assets.sources.cftc_child import ARCHIVE
 from hydra_assets.sources.http import utc_now, with_retries
 
@@ -77,10 +73,7 @@ class CotArchive:
 
     def read(self) -> bytes:
         """The bytes, compared with the hash under which they were kept."""
-        body = self.path.read_bytes()
-        if hashlib.sha256(body).hexdigest() != self.sha256:
-            raise CorruptionError(f"{self.path}: the archive is not the one that was downloaded; delete it to fetch it again")
-        return body
+        return read_kept(self.path, self.sha256, "archive")
 
 
 class CftcSource:
@@ -110,6 +103,7 @@ class CftcSource:
         now: Callable[[], dt.datetime] = utc_now,
     ) -> None:
         self.folder = archives / "cftc"
+        self.archive = Archive(self.folder, ".zip")
         self.base_url = base_url
         self.max_attempts = max_attempts
         self.report: Callable[[str], None] = lambda line: None
@@ -141,19 +135,18 @@ class CftcSource:
             return held
         with disk_errors(self.folder):
             make_folder(self.folder, 0o700)
-        with disk_errors(self.folder), tempfile.TemporaryDirectory(prefix=FETCH_PREFIX, dir=self.folder) as empty:
-            answer = self._ask(year if name == str(year) else None, held, Path(empty))
+        with disk_errors(self.folder), fetch_folder(self.folder) as empty:
+            answer = self._ask(year if name == str(year) else None, held, empty)
             if answer["kind"] != "ok":
                 raise self._error(answer, year)
-            return self._keep(name, Path(empty) / ARCHIVE, answer)
+            return self._keep(name, empty / ARCHIVE, answer)
 
     def held(self, name: str) -> CotArchive | None:
         """The newest archive of *name* on disk, whole; one that is damaged is fetched again, at no charge."""
-        for line in reversed(self._ledger_lines()):
-            row = json.loads(line)
-            path = self.folder / f"{row['sha256']}.zip"
-            if row["name"] == name and path.exists() and hashlib.sha256(path.read_bytes()).hexdigest() == row["sha256"]:
-                return CotArchive(name, path, row["sha256"], dt.datetime.fromisoformat(row["seen_at"]), row["last_modified"], row["rows"])
+        for row in self.archive.looks():
+            if row["name"] == name and self.archive.holds(row["sha256"]):
+                path, seen_at = self.archive.path(row["sha256"]), dt.datetime.fromisoformat(row["seen_at"])
+                return CotArchive(name, path, row["sha256"], seen_at, row["last_modified"], row["rows"])
         return None
 
     def _closed_at(self, name: str) -> dt.datetime:
@@ -215,41 +208,23 @@ class CftcSource:
         return self._calendar.release(reports[0]).available_at
 
     def _keep(self, name: str, fetched: Path, answer: dict[str, Any]) -> CotArchive:
-        """Move the bytes under their hash, then write the ledger's line: a line always has its file."""
-        sha256 = hashlib.sha256(fetched.read_bytes()).hexdigest()
-        path = self.folder / f"{sha256}.zip"
-        if not path.exists() or hashlib.sha256(path.read_bytes()).hexdigest() != sha256:
-            descriptor = os.open(fetched, os.O_RDONLY)
-            os.fchmod(descriptor, FILE_MODE)
-            os.fsync(descriptor)
-            os.close(descriptor)
-            fetched.replace(path)
-        seen_at = self._now()
-        row = {
-            "name": name,
-            "sha256": sha256,
-            "bytes": path.stat().st_size,
-            "last_modified": answer["last_modified"],
-            "seen_at": seen_at.isoformat(),
-            "rows": answer["rows"],
-            "columns": answer["columns"],
-            "status": answer["status"],
-            **({"note": answer["note"]} if answer["note"] else {}),
-        }
-        make_file(self.folder / "ledger.jsonl")
-        with (self.folder / "ledger.jsonl").open("a", encoding="utf-8") as ledger:
-            fcntl.flock(ledger, fcntl.LOCK_EX)
-            ledger.write(json.dumps(row) + "\n")
-            ledger.flush()
-            os.fsync(ledger.fileno())
+        """Keep the file, then write the ledger's line."""
+        sha256 = self.archive.keep_file(fetched)
+        path, seen_at = self.archive.path(sha256), self._now()
+        self.archive.note(
+            {
+                "name": name,
+                "sha256": sha256,
+                "bytes": path.stat().st_size,
+                "last_modified": answer["last_modified"],
+                "seen_at": seen_at.isoformat(),
+                "rows": answer["rows"],
+                "columns": answer["columns"],
+                "status": answer["status"],
+                **({"note": answer["note"]} if answer["note"] else {}),
+            }
+        )
         return CotArchive(name, path, sha256, seen_at, answer["last_modified"], answer["rows"])
-
-    def _ledger_lines(self) -> list[str]:
-        try:
-            text = (self.folder / "ledger.jsonl").read_text(encoding="utf-8")
-        except FileNotFoundError:
-            return []
-        return [line for line in text.split("\n")[:-1] if line.startswith("{") and line.endswith("}")]
 
 
 def _archive_name(year: int) -> str:

@@ -2,9 +2,7 @@
 
 import dataclasses
 import datetime as dt
-import os
 import shutil
-import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -14,12 +12,12 @@ from databento_dbn import DBNError
 
 from hydra_assets.disk_errors import disk_errors
 from hydra_assets.errors import CorruptionError, StorageError, VendorContentError, VendorError, VendorRefusedError, VendorUnavailableError
-from hydra_assets.private_files import FILE_MODE, make_folder
-from hydra_assets.sources.archive import FETCH_PREFIX
+from hydra_assets.private_files import make_folder
+from hydra_assets.sources.archive import fetch_folder, move_durably, sha256_of
 from hydra_assets.sources.databento_batch import BatchJobs, Report
 from hydra_assets.sources.databento_client import Limits, client, mapped_errors
 from hydra_assets.sources.databento_judge import judge
-from hydra_assets.sources.databento_request import Condition, Payload, Quote, Request, sha256_of
+from hydra_assets.sources.databento_request import Condition, Payload, Quote, Request
 from hydra_assets.sources.http import utc_now, with_retries
 from hydra_assets.sources.ledger import Budget, Job, Ledger
 
@@ -185,8 +183,8 @@ class DatabentoSource:
         )
         try:
             make_folder(self.folder, 0o700)
-            with disk_errors(self.folder), tempfile.TemporaryDirectory(prefix=FETCH_PREFIX, dir=self.folder) as empty:
-                got = Path(empty) / "answer.dbn.zst"
+            with disk_errors(self.folder), fetch_folder(self.folder) as empty:
+                got = empty / "answer.dbn.zst"
                 messages = self._download(request, quote, got)
                 sha256 = self._keep(got, number)
         except VendorRefusedError as error:
@@ -227,10 +225,7 @@ class DatabentoSource:
         """Move a downloaded file, which is paid for, into the archive under the hash of its bytes, durably; the hash."""
         sha256 = sha256_of(got)
         self.ledger.received(number, sha256)
-        with got.open("rb") as written:
-            os.fchmod(written.fileno(), FILE_MODE)
-            os.fsync(written.fileno())
-        got.replace(self._path(sha256))
+        move_durably(got, self._path(sha256))
         return sha256
 
     def _is_whole(self, sha256: str) -> bool:

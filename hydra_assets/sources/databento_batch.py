@@ -16,8 +16,9 @@ import pandas as pd
 
 from hydra_assets.errors import RequestRefusedError, VendorContentError, VendorRefusedError, VendorUnavailableError
 from hydra_assets.private_files import make_folder
+from hydra_assets.sources.archive import sha256_of
 from hydra_assets.sources.databento_client import Limits, mapped_errors
-from hydra_assets.sources.databento_request import Quote, Request, sha256_of
+from hydra_assets.sources.databento_request import Quote, Request
 from hydra_assets.sources.ledger import Budget, Job, Ledger
 
 LISTED_WITHIN = dt.timedelta(minutes=1)  # a job that was taken and is not in the vendor's list by then was not taken

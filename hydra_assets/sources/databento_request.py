@@ -1,7 +1,6 @@
 """A request to Databento, its price, and its answer."""
 
 import datetime as dt
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,6 +8,7 @@ from typing import Any
 from databento.common.dbnstore import DBNStore
 
 from hydra_assets.errors import CorruptionError
+from hydra_assets.sources.archive import sha256_of
 
 
 @dataclass(frozen=True)
@@ -81,9 +81,3 @@ class Condition:
 
     status: str
     last_modified: dt.date | None
-
-
-def sha256_of(path: Path) -> str:
-    """Hash of a file that may be larger than memory."""
-    with path.open("rb") as opened:
-        return hashlib.file_digest(opened, "sha256").hexdigest()

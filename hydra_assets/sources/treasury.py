@@ -1,11 +1,6 @@
 """The US Treasury's daily par yields: one CSV file a calendar year, kept by hash as it came, with a ledger of looks."""
 
 import datetime as dt
-import fcntl
-import hashlib
-import json
-import os
-import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,9 +9,8 @@ from pathlib import Path
 import requests
 
 from hydra_assets.core.treasury import FIRST_YEAR
-from hydra_assets.errors import CorruptionError, NotPublishedError, VendorContentError, VendorRefusedError, VendorUnavailableError
-from hydra_assets.private_files import make_file, make_folder, write_file
-from hydra_assets.sources.archive import FETCH_PREFIX
+from hydra_assets.errors import NotPublishedError, VendorContentError, VendorRefusedError, VendorUnavailableError
+from hydra_assets.sources.archive import Archive, read_kept
 from hydra_assets.sources.http import retry_after_seconds, utc_now, with_retries
 
 PATH = "/resource-center/data-chart-center/interest-rates/daily-treasury-rates.csv/{year}/all"
@@ -56,10 +50,7 @@ class RateFile:
 
     def read(self) -> bytes:
         """The bytes, compared with the hash under which they were kept."""
-        body = self.path.read_bytes()
-        if hashlib.sha256(body).hexdigest() != self.sha256:
-            raise CorruptionError(f"{self.path}: the file is not the one that was downloaded; delete it to fetch it again")
-        return body
+        return read_kept(self.path, self.sha256, "file")
 
 
 class TreasurySource:
@@ -86,7 +77,7 @@ class TreasurySource:
         user_agent: str = "hydra-assets",
         now: Callable[[], dt.datetime] = utc_now,
     ) -> None:
-        self.folder = archives / "treasury"
+        self.archive = Archive(archives / "treasury", ".csv")
         self.base_url = base_url
         self.max_attempts = max_attempts
         self.report: Callable[[str], None] = lambda line: None
@@ -120,9 +111,8 @@ class TreasurySource:
 
     def held(self, year: int) -> RateFile | None:
         """The newest file of *year* on disk."""
-        for line in reversed(self._ledger_lines()):
-            row = json.loads(line)
-            path = self.folder / f"{row['sha256']}.csv"
+        for row in self.archive.looks():
+            path = self.archive.path(row["sha256"])
             if row["year"] == year and path.exists():
                 return RateFile(year, path, row["sha256"], dt.datetime.fromisoformat(row["seen_at"]))
         return None
@@ -160,26 +150,7 @@ class TreasurySource:
         raise VendorRefusedError(f"{url}: HTTP {status}{hint}")
 
     def _keep(self, year: int, body: bytes) -> RateFile:
-        """The bytes under their hash, then the ledger's line: a line always has its file."""
-        sha256, seen_at = hashlib.sha256(body).hexdigest(), self._now()
-        path = self.folder / f"{sha256}.csv"
-        make_folder(self.folder, 0o700)
-        if not path.exists() or hashlib.sha256(path.read_bytes()).hexdigest() != sha256:
-            with tempfile.TemporaryDirectory(prefix=FETCH_PREFIX, dir=self.folder) as unfinished:
-                write_file(Path(unfinished) / "year.csv", body)
-                (Path(unfinished) / "year.csv").replace(path)
-        row = {"year": year, "sha256": sha256, "bytes": len(body), "seen_at": seen_at.isoformat()}
-        make_file(self.folder / "ledger.jsonl")
-        with (self.folder / "ledger.jsonl").open("a", encoding="utf-8") as ledger:
-            fcntl.flock(ledger, fcntl.LOCK_EX)
-            ledger.write(json.dumps(row) + "\n")
-            ledger.flush()
-            os.fsync(ledger.fileno())
-        return RateFile(year, path, sha256, seen_at)
-
-    def _ledger_lines(self) -> list[str]:
-        try:
-            text = (self.folder / "ledger.jsonl").read_text(encoding="utf-8")
-        except FileNotFoundError:
-            return []
-        return [line for line in text.split("\n")[:-1] if line.startswith("{") and line.endswith("}")]
+        """Keep the bytes, then write the ledger's line."""
+        sha256, seen_at = self.archive.keep(body), self._now()
+        self.archive.note({"year": year, "sha256": sha256, "bytes": len(body), "seen_at": seen_at.isoformat()})
+        return RateFile(year, self.archive.path(sha256), sha256, seen_at)

@@ -1,24 +1,18 @@
 """The USDA's market news reports: asked for by ranges of report dates, every answer kept by hash, every look written down."""
 
 import datetime as dt
-import fcntl
-import hashlib
 import json
-import os
-import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 from urllib.parse import quote, urlencode
 
 import requests
 
-from hydra_assets.errors import CorruptionError, VendorContentError, VendorRefusedError, VendorUnavailableError
-from hydra_assets.private_files import FILE_MODE, make_file, make_folder
-from hydra_assets.sources.archive import FETCH_PREFIX
+from hydra_assets.errors import VendorContentError, VendorRefusedError, VendorUnavailableError
+from hydra_assets.sources.archive import Archive, read_kept
 from hydra_assets.sources.http import retry_after_seconds, utc_now, with_retries
 
 # Report to its number and section in the data mart.
@@ -73,10 +67,7 @@ class UsdaAnswer:
 
     def read(self) -> bytes:
         """The bytes, compared with the hash under which they were kept."""
-        body = self.path.read_bytes()
-        if hashlib.sha256(body).hexdigest() != self.sha256:
-            raise CorruptionError(f"{self.path}: the answer is not the one that was downloaded; delete it to fetch it again")
-        return body
+        return read_kept(self.path, self.sha256, "answer")
 
 
 class UsdaSource:
@@ -90,7 +81,7 @@ class UsdaSource:
     """
 
     def __init__(self, archives: Path, settings: UsdaSettings, now: Callable[[], dt.datetime] = utc_now) -> None:
-        self.folder, self.settings = archives / "usda", settings
+        self.archive, self.settings = Archive(archives / "usda", ".json"), settings
         self.max_attempts = settings.max_attempts
         self.report: Callable[[str], None] = lambda line: None
         self._now = now
@@ -122,9 +113,9 @@ class UsdaSource:
     def held(self, report: str, first: dt.date, last: dt.date) -> UsdaAnswer | None:
         """The newest answer on disk that covers the dates and was seen when they were corrected no more; None without one."""
         closed = dt.datetime.combine(last, dt.time(), dt.UTC) + CLOSED_AFTER
-        for row in reversed(list(self._looks())):
+        for row in self.archive.looks():
             begin, end = dt.date.fromisoformat(row["first"]), dt.date.fromisoformat(row["last"])
-            seen_at, path = dt.datetime.fromisoformat(row["seen_at"]), self.folder / f"{row['sha256']}.json"
+            seen_at, path = dt.datetime.fromisoformat(row["seen_at"]), self.archive.path(row["sha256"])
             if row["report"] == report and begin <= first and last <= end and seen_at >= closed and path.exists():
                 return UsdaAnswer(report, begin, end, path, row["sha256"], seen_at, row["rows"])
         return None
@@ -191,46 +182,20 @@ class UsdaSource:
         return bytes(body)
 
     def _keep(self, body: bytes, report: str, first: dt.date, last: dt.date, rows: int) -> UsdaAnswer:
-        """Write the bytes under their hash, then the ledger's line: a line always has its file."""
-        make_folder(self.folder, 0o700)
-        sha256 = hashlib.sha256(body).hexdigest()
-        path = self.folder / f"{sha256}.json"
-        if not path.exists() or path.read_bytes() != body:
-            with tempfile.TemporaryDirectory(prefix=FETCH_PREFIX, dir=self.folder) as folder:
-                part = Path(folder) / path.name
-                with part.open("wb") as kept:
-                    os.fchmod(kept.fileno(), FILE_MODE)
-                    kept.write(body)
-                    kept.flush()
-                    os.fsync(kept.fileno())
-                part.replace(path)
-        answer = UsdaAnswer(report, first, last, path, sha256, self._now(), rows)
-        line = {
-            "report": report,
-            "first": first.isoformat(),
-            "last": last.isoformat(),
-            "sha256": sha256,
-            "bytes": len(body),
-            "rows": rows,
-            "seen_at": answer.seen_at.isoformat(),
-        }
-        ledger = self.folder / "ledger.jsonl"
-        make_file(ledger)
-        with ledger.open("a", encoding="utf-8") as looks:
-            fcntl.flock(looks, fcntl.LOCK_EX)
-            looks.write(json.dumps(line) + "\n")
-            looks.flush()
-            os.fsync(looks.fileno())
-        return answer
-
-    def _looks(self) -> Iterator[dict[str, Any]]:
-        try:
-            text = (self.folder / "ledger.jsonl").read_text(encoding="utf-8")
-        except FileNotFoundError:
-            return
-        for line in text.split("\n")[:-1]:
-            if line.startswith("{") and line.endswith("}"):  # a killed writer leaves half a line
-                yield json.loads(line)
+        """Keep the bytes, then write the ledger's line."""
+        sha256, seen_at = self.archive.keep(body), self._now()
+        self.archive.note(
+            {
+                "report": report,
+                "first": first.isoformat(),
+                "last": last.isoformat(),
+                "sha256": sha256,
+                "bytes": len(body),
+                "rows": rows,
+                "seen_at": seen_at.isoformat(),
+            }
+        )
+        return UsdaAnswer(report, first, last, self.archive.path(sha256), sha256, seen_at, rows)
 
 
 def results_of(body: bytes, place: str) -> list[object]:
