@@ -165,7 +165,7 @@ class CftcSource:
         }
         if held is not None:
             held.read()  # a damaged copy must not come back as "not modified"
-        limit = self._limits["deadline_s"] + 5.0  # the child keeps the deadline itself; this ends a body that drips below its chunk size
+        limit = self._limits["deadline_s"] + 5.0  # the child keeps the deadline itself; this ends one that hangs elsewhere
         # The library needs no secret, so none reaches its process.
         environment = {name: value for name, value in os.environ.items() if not _SECRET.search(name)}
         try:

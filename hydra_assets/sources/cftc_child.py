@@ -24,14 +24,13 @@ from urllib.parse import urljoin, urlsplit
 import requests
 
 from hydra_assets.errors import VendorContentError
-from hydra_assets.sources.http import retry_after_seconds
+from hydra_assets.sources.http import TRANSIENT, chunks_before, retry_after_seconds
 
 REPORT = "disaggregated_fut"
 LIBRARY_BASE = "https://cftc.gov"
 ARCHIVE = "archive.zip"
 MAX_RATIO, MAX_UNPACKED = 100, 512 * 2**20
 MAX_REDIRECTS = 3
-TRANSIENT = (408, 429, 500, 502, 503, 504)
 
 
 class Refusal(Exception):
@@ -111,12 +110,16 @@ class CheckedRequests:
 
     def _read(self, answer: requests.Response, url: str, end: float) -> bytes:
         body = bytearray()
-        for chunk in answer.iter_content(2**16):
-            body += chunk
-            if len(body) > self.max_bytes:
-                raise Refusal("content", f"{url}: more than the {self.max_bytes:,} bytes allowed; see cftc.max_zip_mb in the settings")
-            if time.monotonic() > end:
-                raise Refusal("unavailable", f"{url}: not finished after {self.deadline_s:.0f} s ({len(body):,} bytes)")
+        try:
+            with chunks_before(answer, end) as chunks:
+                for chunk in chunks:
+                    body += chunk
+                    if len(body) > self.max_bytes:
+                        raise Refusal(
+                            "content", f"{url}: more than the {self.max_bytes:,} bytes allowed; see cftc.max_zip_mb in the settings"
+                        )
+        except TimeoutError as error:
+            raise Refusal("unavailable", f"{url}: not finished after {self.deadline_s:.0f} s ({len(body):,} bytes)") from error
         return bytes(body)  # fewer bytes than announced have raised: urllib3 counts them
 
 

@@ -8,7 +8,6 @@ read, has no end to a drip, and follows wherever it is sent. Plain http is for l
 import datetime as dt
 import json
 import re
-import threading
 import time
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
@@ -40,14 +39,12 @@ from hydra_assets.errors import (
     VendorRefusedError,
     VendorUnavailableError,
 )
-from hydra_assets.sources.http import retry_after_seconds
+from hydra_assets.sources.http import TRANSIENT, chunks_before, retry_after_seconds
 
-_CHUNK = 1 << 16
 _AFTER = re.compile(r"\bafter '?(\d{4}-\d\d-\d\d[T ]\d\d:\d\d(?::\d\d(?:\.\d{1,6})?)?)\d*(?:Z|\+00:00)")
 _ZSTD, _DBN = b"\x28\xb5\x2f\xfd", b"DBN"
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _FAMILY = ".databento.com"  # jobs are submitted at hist.databento.com, their files lie with api.databento.com
-_TRANSIENT = (408, 429, 500, 502, 503, 504)
 _OF_THE_REQUEST = (400, 404, 413, 422)
 
 
@@ -112,33 +109,21 @@ class _Bounded:
 
     def _receive(self, response: requests.Response, kept: IO[bytes], url: str, begun: float, most: int) -> None:
         """Write the body to *kept*; raise where it breaks off, takes longer than the deadline, or is larger than *most* bytes."""
-        late = threading.Event()
-
-        def end() -> None:
-            late.set()
-            response.raw.shutdown()  # a read that drips below its timeout is ended from here
-
-        watch = threading.Timer(max(self.limits.deadline_s - (time.monotonic() - begun), 0.1), end)
-        watch.start()
         got = 0
         try:
-            for chunk in response.iter_content(chunk_size=_CHUNK):
-                got += len(chunk)
-                if got > most:
-                    raise VendorContentError(f"{_place(url)}: more than the {most:,} bytes that were announced")
+            with chunks_before(response, begun + self.limits.deadline_s) as chunks:
+                for chunk in chunks:
+                    got += len(chunk)
+                    if got > most:
+                        raise VendorContentError(f"{_place(url)}: more than the {most:,} bytes that were announced")
+                    with disk_errors(Path(kept.name)):
+                        kept.write(chunk)
                 with disk_errors(Path(kept.name)):
-                    kept.write(chunk)
-            with disk_errors(Path(kept.name)):
-                kept.flush()
-        except (requests.RequestException, OSError) as error:
-            if isinstance(error, HydraError):
-                raise
-            if not late.is_set():
-                raise BrokenOffError(f"{_place(url)}: the answer broke off") from error
-        finally:
-            watch.cancel()
-        if late.is_set():
-            raise VendorUnavailableError(f"{_place(url)}: not whole within {self.limits.deadline_s:.0f} s")
+                    kept.flush()
+        except TimeoutError:
+            raise VendorUnavailableError(f"{_place(url)}: not whole within {self.limits.deadline_s:.0f} s") from None
+        except requests.RequestException as error:
+            raise BrokenOffError(f"{_place(url)}: the answer broke off") from error
 
 
 class _Timeseries(_Bounded, TimeseriesHttpAPI):
@@ -220,7 +205,7 @@ def _of_status(error: Any, what: str) -> VendorError:
     detail = (error.json_body or {}).get("detail") if isinstance(error.json_body, dict) else None
     reason = detail.get("message") if isinstance(detail, dict) else detail if isinstance(detail, str) else None
     message = f"{what}: HTTP {status}{f', {reason}' if reason else ''}"
-    if status in _TRANSIENT:
+    if status in TRANSIENT:
         seconds = retry_after_seconds((error.headers or {}).get("Retry-After"), dt.datetime.now(dt.UTC))
         return VendorUnavailableError(message, retry_after=None if seconds is None else dt.timedelta(seconds=seconds))
     after = _AFTER.search(str(reason)) if status == requests.codes.forbidden and "live" in str(reason) else None

@@ -1,17 +1,23 @@
-"""The clock of the sources, and their retries: which faults are worth another try, and how long to wait before it."""
+"""The clock of the sources, the deadline of a body, and retries: which faults are worth another try, and how long to wait before it."""
 
 import datetime as dt
 import email.utils
 import random
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager, suppress
 from typing import TypeVar
 
-from hydra_assets.errors import VendorContentError, VendorUnavailableError
+import requests
+
+from hydra_assets.errors import HydraError, VendorContentError, VendorUnavailableError
 
 FIRST_WAIT_S, LONGEST_WAIT_S = 2.0, 60.0
 LONGEST_RETRY_AFTER_S = 900.0
 CONTENT_ATTEMPTS = 2  # a body that arrived whole and wrong is asked for once more, not five times
+TRANSIENT = frozenset({408, 429, 500, 502, 503, 504})  # HTTP statuses of a server that may answer soon
+_CHUNK = 2**16
 Answer = TypeVar("Answer")
 
 
@@ -60,3 +66,48 @@ def retry_after_seconds(header: str | None, now: dt.datetime) -> float | None:
     except ValueError:
         return None
     return float(max(0.0, (when.astimezone(dt.UTC) - now).total_seconds()))
+
+
+def refuse_transient(response: requests.Response, place: str, now: dt.datetime, statuses: Collection[int] = TRANSIENT) -> None:
+    """
+    Refuse an answer whose status is one of *statuses*.
+
+    Raises:
+        VendorUnavailableError: it is, with the vendor's Retry-After.
+    """
+    if response.status_code in statuses:
+        wait = retry_after_seconds(response.headers.get("Retry-After"), now)
+        retry_after = None if wait is None else dt.timedelta(seconds=wait)
+        raise VendorUnavailableError(f"{place}: HTTP {response.status_code}", retry_after=retry_after)
+
+
+@contextmanager
+def chunks_before(response: requests.Response, ends_at: float) -> Iterator[Iterator[bytes]]:
+    """
+    The chunks of a body, for as long as the block runs; a body that drips below its read timeout is ended too.
+
+    Args:
+        response: an answer to a request with ``stream``.
+        ends_at: reading of `time.monotonic` by which the body is to be whole.
+
+    Raises:
+        TimeoutError: it was not.
+    """
+    late = threading.Event()
+
+    def end() -> None:
+        late.set()
+        with suppress(RuntimeError, ValueError):  # the body ended meanwhile
+            response.raw.shutdown()
+
+    watch = threading.Timer(max(ends_at - time.monotonic(), 0.0), end)
+    watch.start()
+    try:
+        yield response.iter_content(_CHUNK)
+    except (requests.RequestException, OSError) as error:
+        if isinstance(error, HydraError) or not late.is_set():
+            raise
+    finally:
+        watch.cancel()
+    if late.is_set() or time.monotonic() > ends_at:
+        raise TimeoutError

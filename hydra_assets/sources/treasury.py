@@ -11,13 +11,13 @@ import requests
 from hydra_assets.core.treasury import FIRST_YEAR
 from hydra_assets.errors import NotPublishedError, VendorContentError, VendorRefusedError, VendorUnavailableError
 from hydra_assets.sources.archive import Archive, read_kept
-from hydra_assets.sources.http import retry_after_seconds, utc_now, with_retries
+from hydra_assets.sources.http import TRANSIENT, chunks_before, refuse_transient, utc_now, with_retries
 
 PATH = "/resource-center/data-chart-center/interest-rates/daily-treasury-rates.csv/{year}/all"
 QUERY = "?type=daily_treasury_yield_curve&field_tdr_date_value={year}&page&_format=csv"
 # A year is closed when its last curve has been out this long: figures are restated now and then.
 CLOSED_AFTER = dt.timedelta(days=60)
-_TRANSIENT = frozenset({206, 408, 425, 429, 500, 502, 503, 504})
+_TRANSIENT = TRANSIENT | {206, 425}
 
 
 @dataclass(frozen=True)
@@ -123,12 +123,15 @@ class TreasurySource:
         try:
             with requests.get(url, headers=headers, stream=True, allow_redirects=False, timeout=self._timeout) as answer:
                 self._check_status(answer, url, year)
-                for chunk in answer.iter_content(2**14):
-                    body += chunk
-                    if len(body) > self._max_bytes:
-                        raise VendorContentError(f"{url}: more than {self._max_bytes:,} bytes; see treasury.max_file_mb in the settings")
-                    if time.monotonic() > end:
-                        raise VendorUnavailableError(f"{url}: not finished after {self._deadline_s:.0f} s ({len(body):,} bytes)")
+                with chunks_before(answer, end) as chunks:
+                    for chunk in chunks:
+                        body += chunk
+                        if len(body) > self._max_bytes:
+                            raise VendorContentError(
+                                f"{url}: more than {self._max_bytes:,} bytes; see treasury.max_file_mb in the settings"
+                            )
+        except TimeoutError as error:
+            raise VendorUnavailableError(f"{url}: not finished after {self._deadline_s:.0f} s ({len(body):,} bytes)") from error
         except requests.RequestException as error:
             raise VendorUnavailableError(f"{url}: {type(error).__name__}: {error}") from error
         return bytes(body)  # fewer bytes than announced have raised: urllib3 counts them
@@ -139,9 +142,7 @@ class TreasurySource:
             return
         if status == 404 and year >= now.year:
             raise NotPublishedError(f"{url}: HTTP 404; the Treasury has not published it yet")
-        if status in _TRANSIENT:
-            wait = retry_after_seconds(answer.headers.get("Retry-After"), now)
-            raise VendorUnavailableError(f"{url}: HTTP {status}", retry_after=None if wait is None else dt.timedelta(seconds=wait))
+        refuse_transient(answer, url, now, _TRANSIENT)
         hint = ""
         if status == 403:
             hint = f"; it may refuse the name {self._user_agent!r}: set treasury.user_agent in the settings"

@@ -2,7 +2,6 @@
 
 import datetime as dt
 import json
-import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,15 +12,13 @@ import requests
 
 from hydra_assets.errors import VendorContentError, VendorRefusedError, VendorUnavailableError
 from hydra_assets.sources.archive import Archive, read_kept
-from hydra_assets.sources.http import retry_after_seconds, utc_now, with_retries
+from hydra_assets.sources.http import chunks_before, refuse_transient, utc_now, with_retries
 
 # Report to its number and section in the data mart.
 REPORTS = {"LM_HG201": ("2511", "Barrows/Gilts")}
 PATH = "/services/v1.1/reports"
 # Corrections come within days; an answer seen so long after its last report date is not asked for again.
 CLOSED_AFTER = dt.timedelta(days=60)
-_TRANSIENT = frozenset({408, 429, 500, 502, 503, 504})
-_CHUNK = 2**16
 
 
 @dataclass(frozen=True)
@@ -148,37 +145,23 @@ class UsdaSource:
         status = response.status_code
         if status == 200:
             return
-        if status in _TRANSIENT:
-            wait = retry_after_seconds(response.headers.get("Retry-After"), self._now())
-            raise VendorUnavailableError(f"{place}: HTTP {status}", retry_after=None if wait is None else dt.timedelta(seconds=wait))
+        refuse_transient(response, place, self._now())
         moved = f", to {response.headers.get('Location')}" if response.is_redirect else ""
         raise VendorRefusedError(f"{place}: HTTP {status}{moved}; see usda.base_url in the settings")
 
     def _body(self, response: requests.Response, place: str, begun: float) -> bytes:
         """The body; raise where it breaks off, is larger than the settings allow, or takes longer than the deadline."""
-        late, most = threading.Event(), round(self.settings.max_answer_mb * 2**20)
-
-        def end() -> None:
-            late.set()
-            response.raw.shutdown()  # ends a read that drips below its timeout
-
-        watch = threading.Timer(max(self.settings.deadline_s - (time.monotonic() - begun), 0.1), end)
-        watch.start()
-        body = bytearray()
+        body, most = bytearray(), round(self.settings.max_answer_mb * 2**20)
         try:
-            for chunk in response.iter_content(_CHUNK):
-                body += chunk
-                if len(body) > most:
-                    break
-        except (requests.RequestException, OSError) as error:
-            why = f"not whole within {self.settings.deadline_s:.0f} s" if late.is_set() else "the answer broke off"
-            raise VendorUnavailableError(f"{place}: {why}") from error
-        finally:
-            watch.cancel()
-        if late.is_set():
-            raise VendorUnavailableError(f"{place}: not whole within {self.settings.deadline_s:.0f} s")
-        if len(body) > most:
-            raise VendorContentError(f"{place}: more than the {most:,} bytes of usda.max_answer_mb")
+            with chunks_before(response, begun + self.settings.deadline_s) as chunks:
+                for chunk in chunks:
+                    body += chunk
+                    if len(body) > most:
+                        raise VendorContentError(f"{place}: more than the {most:,} bytes of usda.max_answer_mb")
+        except TimeoutError as error:
+            raise VendorUnavailableError(f"{place}: not whole within {self.settings.deadline_s:.0f} s") from error
+        except requests.RequestException as error:
+            raise VendorUnavailableError(f"{place}: the answer broke off") from error
         return bytes(body)
 
     def _keep(self, body: bytes, report: str, first: dt.date, last: dt.date, rows: int) -> UsdaAnswer:

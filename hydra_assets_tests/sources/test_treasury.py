@@ -1,9 +1,7 @@
 """The Treasury's yearly files: fetched with every fault of a server, kept by hash, read by column name, bad rows apart."""
 
 import datetime as dt
-import threading
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+import time
 
 import pytest
 
@@ -22,6 +20,7 @@ from hydra_assets.sources.sample.treasury import REAL, FakeTreasury, year_file
 from hydra_assets.sources.treasury import TreasurySource
 from hydra_assets.sources.treasury_parse import parse_rates
 from hydra_assets_tests.conftest import at
+from hydra_assets_tests.sources.test_cftc_source import drips, sends, vendor
 
 NOW = at("2026-10-03 12:00")
 # The Treasury's own lines.
@@ -31,31 +30,8 @@ BEFORE = "10/01/2026,4.06,4.10,4.13,4.17,4.26,4.27,4.44,4.78,4.91,5.01,5.12,5.24
 GOOD = "\r\n".join([HEADER, NEWEST, BEFORE, ""]).encode()
 
 
-@contextmanager
-def server(status=200, body=GOOD, length=None, **headers):
-    asked = []
-
-    class Handler(BaseHTTPRequestHandler):
-        def log_message(self, *_):
-            pass
-
-        def do_GET(self):
-            asked.append(self.path)
-            self.send_response(status)
-            for name, value in headers.items():
-                self.send_header(name.replace("_", "-"), value)
-            self.send_header("Content-Length", str(length or len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-    running = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    running.daemon_threads = True
-    threading.Thread(target=running.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
-    try:
-        yield f"http://127.0.0.1:{running.server_address[1]}", asked
-    finally:
-        running.shutdown()
-        running.server_close()
+def server(body=GOOD, **answer):
+    return vendor(sends(body=body, **answer))
 
 
 def source(tmp_path, url, **settings):
@@ -110,6 +86,14 @@ def test_a_past_year_that_is_absent_is_refused_and_a_slow_answer_ends(tmp_path):
         source(tmp_path, url, deadline_s=0.0).fetch_once(2026)
     with pytest.raises(VendorUnavailableError, match="ConnectionError"):
         source(tmp_path, "http://127.0.0.1:9").fetch_once(2026)
+
+
+def test_a_body_that_drips_ends_at_the_deadline(tmp_path):
+    begun = time.monotonic()
+    with vendor(drips) as (url, _), pytest.raises(VendorUnavailableError, match="not finished after 1 s"):
+        source(tmp_path, url, deadline_s=1.0).fetch_once(2026)
+    assert time.monotonic() - begun < 5
+    assert not (tmp_path / "treasury").exists()
 
 
 def test_columns_are_found_by_name_and_tenors_that_are_absent_or_empty_are_null():

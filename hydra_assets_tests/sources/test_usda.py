@@ -2,7 +2,6 @@
 
 import datetime as dt
 import json
-import time
 
 import pytest
 
@@ -18,7 +17,7 @@ from hydra_assets.sources.sample.usda import FakeUsda
 from hydra_assets.sources.usda import UsdaSettings, UsdaSource, results_of
 from hydra_assets.sources.usda_parse import parse_hogs
 from hydra_assets_tests.conftest import at
-from hydra_assets_tests.sources.test_cftc_source import sends, vendor
+from hydra_assets_tests.sources.test_cftc_source import drips, sends, vendor
 
 D = dt.date
 OPEN = load_release_calendar().is_business_day
@@ -231,15 +230,6 @@ def test_what_is_no_whole_answer_is_refused_and_not_kept(tmp_path, answer, reaso
 
 
 def test_a_body_that_drips_ends_at_the_deadline(tmp_path):
-    def drips(handler):
-        handler.send_response(200)
-        handler.send_header("Content-Length", "1000")
-        handler.end_headers()
-        for _ in range(60):
-            handler.wfile.write(b" ")
-            handler.wfile.flush()
-            time.sleep(0.1)
-
     with vendor(drips) as (url, _), pytest.raises(VendorUnavailableError, match="not whole within 1 s"):
         source(tmp_path, url, deadline_s=1.0).fetch("LM_HG201", D(2019, 2, 1), D(2019, 2, 28), once=True)
 
