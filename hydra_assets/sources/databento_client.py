@@ -31,7 +31,6 @@ from hydra_assets.disk_errors import disk_errors
 from hydra_assets.errors import (
     BrokenOffError,
     ConfigError,
-    HydraError,
     LiveLicenceError,
     RequestRefusedError,
     VendorContentError,
