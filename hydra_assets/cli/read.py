@@ -94,7 +94,7 @@ def explain(
                 f" available since {instant(served['available_at'])}"
             )
             if served["value"] is None:
-                for reason in Reasons(view_of(desk, market, when)).of(feature, served["as_of"].date()):
+                for reason in Reasons(view_of(desk, market, when)).of(feature, served["as_of"].date(), served["quality"]):
                     console.print(f"  because   {reason}", soft_wrap=True)
         for row in answer["withheld"]:
             console.print(

@@ -15,8 +15,9 @@ from hydra_assets.core.tables.registry import FEATURE_TABLES
 from hydra_assets.defs.check_result import check_result, months_to_check
 from hydra_assets.defs.resources import FeatureStoreResource, FindingsResource, LakeResource
 from hydra_assets.features import of_family
-from hydra_assets.features.compute import INPUTS
+from hydra_assets.features.compute import INPUTS, is_shipped
 from hydra_assets.flow.publish import evidence_of
+from hydra_assets.flow.suspension import suspend
 from hydra_assets.proof.child import fresh_interpreter
 from hydra_assets.proof.excuses import MonthExcuses
 from hydra_assets.proof.poison import AHEAD, BEFORE, poison
@@ -125,9 +126,19 @@ def proof_check(name: str, judge: Judge, family: str) -> dg.AssetChecksDefinitio
         with store.open() as feature_store:
             for market, months in scope.items():
                 report.looked_at = judge(report, opened, feature_store, family, market, months, seed)
+                failed = _failed_of_third_parties(report, family, market)
+                if failed:
+                    suspend(feature_store, opened, family, market, months, failed)
+                    report.looked_at += f"; suspended, null in store and lake until proven: {', '.join(failed)}"
         return check_result(report, findings, scope, asset=asset, check=name, severity=dg.AssetCheckSeverity.ERROR)
 
     return check
+
+
+def _failed_of_third_parties(report: CheckReport, family: str, market: str) -> list[str]:
+    """Features of third parties that the report's failures of *market* name."""
+    theirs = {feature.name for feature in of_family(family) if not is_shipped(feature)}
+    return sorted(theirs & {str(failure.get("feature_name")) for failure in report.failures if failure["market"] == market})
 
 
 PROOFS = [

@@ -14,7 +14,8 @@ import pyarrow.compute as pc
 
 from hydra_assets import log
 from hydra_assets.config.load import load_config
-from hydra_assets.core.audit import lookahead_audit
+from hydra_assets.core.audit import early_rows, lookahead_audit
+from hydra_assets.core.calendar import Calendar
 from hydra_assets.core.feature import Feature, Window
 from hydra_assets.core.instants import EPOCH
 from hydra_assets.core.months import Month
@@ -23,8 +24,9 @@ from hydra_assets.core.rows import rows_between
 from hydra_assets.core.tables.registry import FEATURE_TABLES, TABLES
 from hydra_assets.errors import PluginError
 from hydra_assets.features import ALL, compute, of_family
-from hydra_assets.features.compute import INPUTS, evidence
+from hydra_assets.features.compute import INPUTS, evidence, is_shipped
 from hydra_assets.flow.batch import Batch
+from hydra_assets.flow.suspension import suspended
 from hydra_assets.storage.lake import ParquetLake
 from hydra_assets.storage.store import FeatureStore
 
@@ -105,11 +107,13 @@ def compute_months(
         # Watermarks before rows: a row that arrives between the two makes the watermark too old, never too new.
         watermarks = {name: lake.watermarks(name, market, chunk[0].first - before, chunk[-1].last) for name, before in reach.items()}
         read = _read(lake, family, market, chunk, reach)
-        audit = lookahead_audit({name: read[name] for name in evidence(family)}, of_family(family), calendar=calendar)
+        proof_of = {name: read[name] for name in evidence(family)}
+        audit = lookahead_audit(proof_of, of_family(family), calendar=calendar)
         inputs = {name: read[name] for name in INPUTS[family]}
         recorded = max((at for found in watermarks.values() for at in found.values()), default=None)
         bounds = {"start": chunk[0].first, "end": chunk[-1].last}
         rows, faults = _computed(family, inputs, market=market, rules=rules, calendar=calendar, known_at=recorded, **bounds)
+        rows = _without_early(rows, family, proof_of, calendar)
         for month in chunk:
             used = {
                 key: at
@@ -132,6 +136,20 @@ def _computed(family: str, inputs: Mapping[str, pa.Table], **bounds: Any) -> tup
                 raise
             faults[error.feature] = error
             log.get("features").warning("a feature of a third party is left out", feature=error.feature, error=str(error))
+
+
+def _without_early(rows: pa.Table, family: str, inputs: Mapping[str, pa.Table], calendar: Calendar) -> pa.Table:
+    """*rows* with those of third parties suspended that the audit objects to, which would else refuse the whole family's months."""
+    theirs = [feature for feature in of_family(family) if not is_shipped(feature)]
+    if not theirs or not rows.num_rows:
+        return rows
+    mine = rows.filter(pc.is_in(rows["feature_name"], pa.array([feature.name for feature in theirs], pa.string())))
+    first: dict[str, str] = {}
+    for row in early_rows(mine, inputs, theirs, calendar=calendar).to_pylist():
+        first.setdefault(row["feature_name"], f"as of {row['as_of']}: {row['reason']}")
+    for name, reason in first.items():
+        log.get("features").warning("a feature of a third party looks ahead; its values are suspended", feature=name, reason=reason)
+    return suspended(rows, first)
 
 
 def publish_month(store: FeatureStore, family: str, market: str, computed: FeatureMonth, *, allow_retract: bool = False) -> int:

@@ -6,9 +6,10 @@ import pyarrow as pa
 
 from hydra_assets.core.feature import Feature, Window
 from hydra_assets.core.tables.options import OPTION_SMILES
-from hydra_assets.core.tables.registry import TABLES
-from hydra_assets.features import ALL
+from hydra_assets.core.tables.registry import FEATURE_TABLES, TABLES
+from hydra_assets.features.compute import registered
 from hydra_assets.features.missing import first_day, thin_windows, unread_smiles
+from hydra_assets.flow.suspension import is_suspended
 from hydra_assets.report.view import View
 
 
@@ -22,10 +23,20 @@ class Reasons:
 
     def __init__(self, view: View) -> None:
         self._view = view
-        self._features = {feature.name: feature for feature in ALL}
+        self._features = {feature.name: feature for feature in registered()}
 
-    def of(self, name: str, as_of: dt.date) -> list[str]:
-        """Sentences on the null of feature *name* that describes *as_of*; the formula itself where every input was there."""
+    def of(self, name: str, as_of: dt.date, quality: str) -> list[str]:
+        """
+        Sentences on a null; the formula itself where every input was there.
+
+        Args:
+            name: feature.
+            as_of: the day that the row describes.
+            quality: of the row.
+        """
+        if is_suspended(None, quality):
+            table = FEATURE_TABLES[self._features[name].family].name if name in self._features else "its table"
+            return [f"suspended: its code failed a proof ({table}: replay, poison or no_lookahead); mend it and publish the month again"]
         feature = self._features.get(name)
         if feature is None:
             return ["its code is not installed here"]

@@ -115,7 +115,7 @@ def state_at(desk: Desk, view: View) -> DeskState:
                 available_at=served["available_at"] if served else None,
                 age_days=(at.astimezone(view.calendar.zone).date() - as_of.date()).days if as_of else None,
                 synthetic=bool(as_of and synthetic(name, as_of)),
-                reasons=tuple(reasons.of(name, as_of.date())) if as_of and value is None else (),
+                reasons=tuple(reasons.of(name, as_of.date(), served["quality"])) if served and as_of and value is None else (),
                 withheld=len(answer["withheld"]),
             )
         )
