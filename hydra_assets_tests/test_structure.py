@@ -242,7 +242,7 @@ def whole_vintages():
 
 
 def test_each_read_of_whole_vintages_says_why_and_their_number_is_known():
-    assert len(whole_vintages()) == 17
+    assert len(whole_vintages()) == 18
 
 
 def test_in_defs_only_builders_and_checks_read_whole_vintages():
