@@ -105,8 +105,9 @@ def test_ticks_and_a_backfill_that_is_killed_and_ends_with_every_partition_once(
 
             assert wait_for(ended, 300, every=1)["status"].startswith("COMPLETED")
             wait_for(lambda: all(run.is_finished for run in instance.get_runs(mine)), 120)
-            # A schedule's tick by the daemon, and its run.
-            wait_for(lambda: (TickStatus.SUCCESS, None) in ticks(instance, InstigatorType.SCHEDULE, "every_minute"), 120)
+            # A schedule's tick by the daemon, and its run, which is asked for: a kill between the two leaves no tick that succeeded.
+            scheduled = dg.RunsFilter(tags={"dagster/schedule_name": "every_minute"}, statuses=[dg.DagsterRunStatus.SUCCESS])
+            wait_for(lambda: instance.get_runs(scheduled), 180)
         runs = instance.get_runs(mine)
         ended = collections.Counter(place for run in runs if run.is_success for place in places_of(run.tags))
         assert ended == {(market, month): 1 for market in MARKETS for month in MONTHS}
