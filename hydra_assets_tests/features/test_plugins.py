@@ -28,8 +28,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from hydra_assets.core.feature import Answer, Feature, Window
-from hydra_assets.core.sealed.arrow import arrow_watched
+from hydra_assets.core.sealed.arrow import ARROW
 from hydra_assets.core.sealed.seal import sealed_import
+from hydra_assets.core.sealed.watch import watched
 from hydra_assets.errors import ImpureFeatureError, PluginError
 from hydra_assets.features import compute, of_family
 from hydra_assets.features.compute import FAMILIES, plugin_faults
@@ -291,31 +292,50 @@ def test_beside_other_threads_the_same_is_refused(name):
         computed(mine(IMPURE[name]))
 
 
-def test_openers_of_arrow_are_back_once_the_last_thread_has_left():
-    before = pa.OSFile, pa.memory_map, pyarrow.csv.read_csv, pyarrow.fs.LocalFileSystem
-    both, first_left = threading.Barrier(2), threading.Event()
-    refused = []
-
-    def refuse(name, _):
-        refused.append(name)
+@contextlib.contextmanager
+def outlasting_another(block):
+    """A block of this thread that begins inside of an equal one of another thread; what it surrounds runs once that one has ended."""
+    first_began, both, first_left = threading.Event(), threading.Barrier(2), threading.Event()
 
     def first():
-        with arrow_watched(refuse):
+        with block():
+            first_began.set()
             both.wait(10)
         first_left.set()
 
     thread = threading.Thread(target=first)
     thread.start()
-    with arrow_watched(refuse):
+    assert first_began.wait(10)
+    with block():
         both.wait(10)
         assert first_left.wait(10)
+        yield
+    thread.join()
+
+
+def test_openers_of_arrow_are_back_once_the_last_thread_has_left():
+    before = pa.OSFile, pa.memory_map, pyarrow.csv.read_csv, pyarrow.fs.LocalFileSystem
+    refused = []
+
+    def refuse(name, _):
+        refused.append(name)
+
+    with outlasting_another(lambda: ARROW.watched(refuse)):
         pa.memory_map(__file__)
         with ThreadPoolExecutor(1) as pool:
             assert pool.submit(lambda: pa.OSFile(__file__).readable()).result()  # a thread in no block opens as before
         assert isinstance(before[3](), pyarrow.fs.LocalFileSystem)
-    thread.join()
     assert refused == ["pyarrow.memory_map"]
     assert (pa.OSFile, pa.memory_map, pyarrow.csv.read_csv, pyarrow.fs.LocalFileSystem) == before
+
+
+def test_the_clock_of_pandas_is_back_once_the_last_thread_has_left():
+    before = vars(pd.Timestamp)["now"]
+    refused = []
+    with outlasting_another(lambda: watched(refused.append, lambda: None)):
+        pd.Timestamp.now()
+    assert "Timestamp.now" in refused
+    assert vars(pd.Timestamp)["now"] is before
 
 
 @pytest.mark.usefixtures("other_thread")

@@ -1,21 +1,13 @@
-"""
-Openers of Arrow that neither an audit hook nor a profile is told of, refused beside other threads, too.
-
-Each is another object for as long as a block runs. The replacement asks the thread that calls it, and opens as before in any thread that
-is in no block; so it does no harm to other threads, nor where a package that is imported in a block keeps it.
-"""
+"""Openers of Arrow that neither an audit hook nor a profile is told of, refused beside other threads, too."""
 
 import importlib
-import sys
-import threading
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from functools import cache, wraps
 from typing import Any
 
 from hydra_assets.core.sealed.frames import is_path
+from hydra_assets.core.sealed.replacement import Place, Replacement
 
-Refuses = Callable[[str, tuple[Any, ...]], None]
 _IN_MEMORY = {  # position and name of the argument that may be a buffer or an open file as well; the other openers take nothing but a path
     "read_csv": (0, "input_file"),
     "open_csv": (0, "input_file"),
@@ -43,58 +35,6 @@ _OPENERS = {
 _FACTORIES = ("create", "from_uri")
 
 
-class _Thread(threading.local):
-    """
-    State of the thread.
-
-    Attributes:
-        refuses: called with the name and the arguments of each opener; None outside of a block.
-    """
-
-    refuses: Refuses | None = None
-
-
-class _Replacement:
-    """Exchange of the openers, once for all threads that are in a block: the last to leave puts them back."""
-
-    def __init__(self) -> None:
-        self._lock, self._blocks = threading.Lock(), 0
-
-    def enter(self) -> None:
-        """Put the replacements in place for the first block."""
-        with self._lock:
-            self._blocks += 1
-            if self._blocks == 1:
-                self._put(1)
-
-    def leave(self) -> None:
-        """Put the openers back after the last block."""
-        with self._lock:
-            self._blocks -= 1
-            if self._blocks == 0:
-                self._put(0)
-
-    @staticmethod
-    def _put(which: int) -> None:
-        for module, name, *pair in _places():
-            setattr(sys.modules[module], name, pair[which])
-
-
-_THREAD, _REPLACEMENT = _Thread(), _Replacement()
-
-
-@contextmanager
-def arrow_watched(refuses: Refuses) -> Iterator[None]:
-    """A block in which *refuses* is called with the name and the arguments of each opener that the thread calls; it raises."""
-    before, _THREAD.refuses = _THREAD.refuses, refuses
-    _REPLACEMENT.enter()
-    try:
-        yield
-    finally:
-        _REPLACEMENT.leave()
-        _THREAD.refuses = before
-
-
 def opens_by_path(name: str, args: tuple[Any, ...], keywords: Mapping[str, Any]) -> bool:
     """Whether a call of an opener opens a file, rather than reads or writes what is open or in memory already."""
     if name not in _IN_MEMORY:
@@ -105,12 +45,12 @@ def opens_by_path(name: str, args: tuple[Any, ...], keywords: Mapping[str, Any])
 
 
 @cache
-def _places() -> tuple[tuple[str, str, Any, Any], ...]:
-    """Module, name, opener and replacement, of all openers that this build of Arrow has."""
+def _places() -> tuple[Place, ...]:
+    """All openers that this build of Arrow has."""
     modules = {name: importlib.import_module(name) for name in _OPENERS}
     replaced: dict[int, Any] = {}
     return tuple(
-        (module, name, opener, replaced.setdefault(id(opener), _refusing(opener, name)))
+        (modules[module], name, replaced.setdefault(id(opener), _refusing(opener, name)))
         for module, names in _OPENERS.items()
         for name in names
         if (opener := vars(modules[module]).get(name)) is not None
@@ -149,5 +89,8 @@ def _refusing_class(opener: type, name: str) -> type:
 
 
 def _ask(name: str, args: tuple[Any, ...], keywords: Mapping[str, Any]) -> None:
-    if _THREAD.refuses is not None and opens_by_path(name, args, keywords):
-        _THREAD.refuses(f"pyarrow.{name}", (*args, *keywords.values()))
+    if opens_by_path(name, args, keywords):
+        ARROW.ask(f"pyarrow.{name}", (*args, *keywords.values()))
+
+
+ARROW = Replacement(_places)

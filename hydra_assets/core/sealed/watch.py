@@ -7,13 +7,14 @@ only while code of a third party runs.
 
 import datetime as dt
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
-from hydra_assets.core.sealed.arrow import arrow_watched
+from hydra_assets.core.sealed.arrow import ARROW
 from hydra_assets.core.sealed.frames import is_path, reads_code
+from hydra_assets.core.sealed.replacement import Place, Replacement
 
 Refuse = Callable[[str], None]
 _CLOCKS = {"time": {"time", "time_ns", "clock_gettime", "clock_gettime_ns", "localtime", "gmtime", "ctime"}}
@@ -50,7 +51,11 @@ def watched(refuse: Refuse, step: Callable[[], None]) -> Iterator[None]:
             return _of(called, names) or _now(called) or _native(called, frame)
         return _reader(frame) if event == "call" else ""
 
-    with _profile(outside, refuse), _pandas_clock(refuse), _duckdb(refuse), arrow_watched(lambda name, _: refuse(name)):
+    def replaced(name: str, _: tuple[Any, ...]) -> None:
+        refuse(name)
+
+    # The profile last: it would look at the exchange of the attributes, too, which takes it longer than the exchange itself.
+    with _PANDAS_CLOCK.watched(replaced), _DUCKDB.watched(replaced), ARROW.watched(replaced), _profile(outside, refuse):
         yield
 
 
@@ -68,7 +73,7 @@ def watched_import(refuse: Refuse) -> Iterator[None]:
         if any(map(_is_data, given)):
             refuse(name)
 
-    with _profile(outside, refuse), _duckdb(refuse), arrow_watched(arrow):
+    with _DUCKDB.watched(lambda name, _: refuse(name)), ARROW.watched(arrow), _profile(outside, refuse):
         yield
 
 
@@ -118,50 +123,40 @@ def _now(called: Any) -> str:
     return f"{owner.__name__}.{name}" if name in _NOW and isinstance(owner, type) and issubclass(owner, dt.date) else ""
 
 
-@contextmanager
-def _pandas_clock(refuse: Refuse) -> Iterator[None]:
-    """``Timestamp.now`` is compiled in a way that no profile is told of: it is another function for as long as the block runs."""
+def _pandas_clock() -> Iterator[Place]:
+    """``Timestamp.now``, which is compiled in a way that no profile is told of."""
     pandas = sys.modules.get("pandas")
-    before = {name: vars(pandas.Timestamp)[name] for name in _NOW} if pandas else {}
-
-    def refusing(name: str) -> Any:
-        def now(cls: type, *args: Any, **keywords: Any) -> Any:
-            refuse(f"Timestamp.{name}")
-            return before[name].__get__(None, cls)(*args, **keywords)
-
-        return classmethod(now)
-
-    with _replaced(pandas and pandas.Timestamp, {name: refusing(name) for name in before}):
-        yield
+    if pandas is None:
+        return
+    for name in _NOW:
+        yield pandas.Timestamp, name, _asking_clock(name, vars(pandas.Timestamp)[name])
 
 
-@contextmanager
-def _duckdb(refuse: Refuse) -> Iterator[None]:
-    """Functions of DuckDB that no profile is told of are others for as long as the block runs, also for who imports them in it."""
+def _asking_clock(name: str, before: Any) -> Any:
+    def now(cls: type, *args: Any, **keywords: Any) -> Any:
+        _PANDAS_CLOCK.ask(f"Timestamp.{name}", args)
+        return before.__get__(None, cls)(*args, **keywords)
+
+    return classmethod(now)
+
+
+def _duckdb() -> Iterator[Place]:
+    """Functions of DuckDB that no profile is told of."""
     module = sys.modules.get("duckdb")
-    native = {name: function for name, function in vars(module).items() if type(function).__name__ == "nb_func"} if module else {}
-
-    def refusing(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
-        def called(*args: Any, **keywords: Any) -> Any:
-            refuse(f"duckdb.{name}")
-            return function(*args, **keywords)
-
-        return called
-
-    with _replaced(module, {name: refusing(name, function) for name, function in native.items()}):
-        yield
+    for name, function in list(vars(module).items()) if module else ():
+        if type(function).__name__ == "nb_func":
+            yield module, name, _asking_duckdb(name, function)
 
 
-@contextmanager
-def _replaced(owner: Any, attributes: Mapping[str, Any]) -> Iterator[None]:
-    before = {name: vars(owner)[name] for name in attributes}
-    for name, value in attributes.items():
-        setattr(owner, name, value)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            setattr(owner, name, value)
+def _asking_duckdb(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+    def called(*args: Any, **keywords: Any) -> Any:
+        _DUCKDB.ask(f"duckdb.{name}", args)
+        return function(*args, **keywords)
+
+    return called
+
+
+_PANDAS_CLOCK, _DUCKDB = Replacement(_pandas_clock), Replacement(_duckdb)
 
 
 def _is_data(value: object) -> bool:
