@@ -21,6 +21,16 @@ def same_number(a: float | None, b: float | None) -> bool:
     return a == b or math.isclose(a, b, rel_tol=RELATIVE, abs_tol=ABSOLUTE)
 
 
+def noise_around_zero(largest: float) -> float:
+    """
+    Absolute tolerance of a series whose *largest* number is known: 1e-15 of it, at most of 1, so that a tiny series has a scale too.
+
+    >>> noise_around_zero(250.0), noise_around_zero(1e-9)
+    (1e-15, 1e-24)
+    """
+    return ABSOLUTE * min(1.0, largest)
+
+
 def same_numbers(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """
     `same_number` of floats element by element, NaN for None.

@@ -14,6 +14,7 @@ from hydra_assets.features.futures.events import KINDS, STATISTICS
 from hydra_assets.features.futures.panel import PAD
 from hydra_assets.features.futures.readiness import Readiness
 
+FARTHEST = 5_000  # periods, a century of weeks: every table is read as far back as the widest window of the family reaches
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 
 
@@ -133,8 +134,9 @@ def _window_faults(window: Window, family: Family) -> Iterator[str]:
     units = {each.unit for feature in family.features for each in feature.windows}
     if window.unit not in units:
         yield f"counts {window.unit}; the family counts {', '.join(sorted(units))}"
-    if family.name == "futures" and window.first < -PAD:
-        yield f"reaches back {-window.first} sessions; the engine keeps {PAD}"
+    farthest = PAD if family.name == "futures" else FARTHEST
+    if window.first < -farthest:
+        yield f"reaches back {-window.first} {window.unit}; the engine keeps {farthest}"
     if any(not window.first <= offset <= window.last for offset in window.required if window.required != (0,)):
         yield f"requires offsets {window.required} outside of itself"
     if window.at_least > window.last - window.first + 1:

@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from hydra_assets.core.instants import DAY_US, column_us, instants
+from hydra_assets.core.tolerance import noise_around_zero
 from hydra_assets.errors import UnknownFeatureError
 from hydra_assets.proof.early_cells import CellColumns, EarlyCells
 from hydra_assets.proof.naive import NaivePick, naive_pick
@@ -16,7 +17,6 @@ from hydra_assets.proof.user_frame import UserFrame, feature_columns, user_frame
 from hydra_assets.storage.store import FeatureStore
 
 TOLERANCE = 1e-9
-_NOISE = 1e-15  # absolute tolerance around zero
 FAR = 60  # days described: the farthest lag or lead that may explain a column
 Verdict = Literal["passed", "failed", "unproven"]
 
@@ -160,7 +160,8 @@ def _audited(
             progress(name)
         numbers, precision = rows.numbers(name)
         right = served[name].to_numpy(zero_copy_only=False).astype(float)
-        margin = _Margin(max(tolerance, precision), last_digit(numbers) / 2 if tolerance > TOLERANCE else 0.0)
+        rounding = last_digit(numbers) / 2 if tolerance > TOLERANCE else 0.0
+        margin = _Margin(max(tolerance, precision), rounding * (1 + 1e-9) + noise_around_zero(_largest(numbers, right)))
         columns = []
         for symbol, at in places.items():
             columns.append((rows.times[at], _column(store, symbol, name, rows.times[at], numbers[at], right[at], at, margin)))
@@ -172,13 +173,17 @@ def _audited(
 
 @dataclass(frozen=True)
 class _Margin:
-    """Tolerance between two equal numbers: a share of them, half of a last digit, and the noise around zero."""
+    """Tolerance between two equal numbers: a share of them; and half of a last digit, with the noise around zero."""
 
     relative: float
     absolute: float
 
     def around(self, numbers: np.ndarray) -> np.ndarray:
-        return np.asarray(self.relative * np.abs(numbers) + self.absolute * (1 + 1e-9) + _NOISE)
+        return np.asarray(self.relative * np.abs(numbers) + self.absolute)
+
+
+def _largest(*columns: np.ndarray) -> float:
+    return max(float(np.abs(column[np.isfinite(column)]).max(initial=0.0)) for column in columns)
 
 
 def last_digit(numbers: np.ndarray) -> float:
@@ -187,7 +192,7 @@ def last_digit(numbers: np.ndarray) -> float:
     if not len(finite):
         return 0.0
     for decimals in range(10):
-        if np.all(np.abs(finite - np.round(finite, decimals)) <= 1e-12 * np.abs(finite) + 1e-15):
+        if np.all(np.abs(finite - np.round(finite, decimals)) <= 1e-12 * np.abs(finite)):
             return 10.0**-decimals
     exponent = np.floor(np.log10(np.abs(finite)))
     scaled = finite / 10.0**exponent

@@ -24,6 +24,7 @@ from hydra_assets.core.market import calendar_of
 from hydra_assets.core.names import names_of
 from hydra_assets.core.option_rules import OptionRules
 from hydra_assets.core.rows import rows_between
+from hydra_assets.core.tolerance import noise_around_zero
 from hydra_assets.features import of_family
 from hydra_assets.features.compute import compute_isolated, is_shipped
 from hydra_assets.features.family import Request
@@ -33,7 +34,6 @@ Verdict = Literal["passed", "failed", "unproven"]
 Row = dict[str, Any]
 Instant = tuple[int, int]  # as_of, available_at
 TOLERANCE = 1e-9  # relative
-NOISE = 1e-15  # of a series' largest number, at most of 1
 OTHERS = 10  # of a sample, one further instant at which only siblings have a row for so many rows
 GAPS = 3  # most nulls and absent rows between values that a sample adds for each feature
 _IDENTITY = ("instrument", "instrument_id", "cftc_code", "stat", "feature_name", "value")
@@ -154,7 +154,7 @@ class _Board:
             if name in largest:
                 self._rows.setdefault((name, row["as_of"]), []).append(row)
                 largest[name] = max(largest[name], abs(row["value"] or 0.0))
-        self.noise = {name: NOISE * min(1.0, most) for name, most in largest.items()}
+        self.noise = {name: noise_around_zero(most) for name, most in largest.items()}
 
     def standing(self, name: str, as_of: int, at: int) -> Row | None:
         """The newest row of the day that was known at the instant."""
@@ -200,7 +200,7 @@ class _Recomputation:
         for feature in (group[0] for group in self._groups(names) if not is_shipped(group[0])):
             both = [self._compute([feature], self.inputs, days[0], days[-1], None, windowed) for windowed in (True, False)]
             inside, outside = ({(row["as_of"], row["available_at"]): row for row in fact_rows(rows)} for rows in both)
-            noise = NOISE * min(1.0, max((abs(row["value"] or 0.0) for row in inside.values()), default=0.0))
+            noise = noise_around_zero(max((abs(row["value"] or 0.0) for row in inside.values()), default=0.0))
             for place in sorted(inside.keys() | outside.keys()) if feature.name not in self.faults else ():
                 a, b = (_answer(rows.get(place)) for rows in (inside, outside))
                 if a[1] != b[1] or not _close(a[0], b[0], noise):

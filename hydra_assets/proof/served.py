@@ -13,7 +13,7 @@ from hydra_assets.core.instants import to_us
 from hydra_assets.core.months import Month, months_between
 from hydra_assets.core.names import names_of
 from hydra_assets.core.option_rules import OptionRules
-from hydra_assets.core.tolerance import ABSOLUTE
+from hydra_assets.core.tolerance import noise_around_zero
 from hydra_assets.features import of_family
 from hydra_assets.features.compute import INPUTS
 from hydra_assets.flow.publish import compute_months
@@ -124,9 +124,10 @@ def served_versus_recomputed(
                 {(market, name): frontier_of(rows.get(name, [])) for name in names},
             )
             for name in names:
-                for vector, again in zip(alike, answers[name].to_pylist(), strict=True):
-                    served = vector.values.get(name)
-                    fault = _fault(served, again, tolerance)
+                pairs = [(vector.values.get(name), again) for vector, again in zip(alike, answers[name].to_pylist(), strict=True)]
+                noise = noise_around_zero(max((abs(number or 0.0) for pair in pairs for number in pair), default=0.0))
+                for vector, (served, again) in zip(alike, pairs, strict=True):
+                    fault = _fault(served, again, tolerance, noise)
                     count = counts.setdefault(name, Counter())
                     count["compared"] += 1
                     count["values"] += served is not None or again is not None
@@ -168,7 +169,7 @@ def _recomputed(
     return rows
 
 
-def _fault(served: float | None, again: float | None, tolerance: float) -> Fault | None:
+def _fault(served: float | None, again: float | None, tolerance: float, noise: float) -> Fault | None:
     if served is None or again is None:
         return None if served is again else "missing" if served is None else "extra"
-    return None if abs(served - again) <= tolerance * max(abs(served), abs(again)) + ABSOLUTE else "mismatch"
+    return None if abs(served - again) <= tolerance * max(abs(served), abs(again)) + noise else "mismatch"

@@ -207,6 +207,7 @@ WEEK = (Window("cot_disaggregated", 0),)
         ({"windows": (Window("cot_disaggregated", -1, -3),)}, "begins"),
         ({"windows": (Window("cot_disaggregated", -3, unit="sessions"),)}, "counts sessions"),
         ({"windows": (Window("futures_statistics", 0),)}, "no input of the family"),
+        ({"windows": (Window("cot_disaggregated", -(10**6)),)}, "reaches back 1000000 weeks"),
         ({"windows": (Window("cot_disaggregated", 0, at_least=9),)}, "needs 9 periods"),
         ({"windows": WEEK * 2}, "one window"),
         ({"family": "futures", "windows": (Window("futures_statistics", 0, unit="sessions"),)}, "Readiness"),

@@ -186,6 +186,22 @@ def test_the_tolerance_is_relative_and_single_precision_is_known(known, honest):
     assert (column.right, column.unknown) == (len(TIMES), 0)
 
 
+@pytest.mark.parametrize("scale", [1.0, 1e-17])
+def test_a_tiny_series_is_judged_at_its_own_scale(store, scale):
+    """A leak in numbers smaller than the noise around zero of others is a leak."""
+    values = (np.random.default_rng(4).standard_normal(60) * scale).tolist()
+    days = [at("2024-01-01") + i * DAY for i in range(60)]
+    store.write_features(
+        {"market": "HE", "feature_name": "f", "as_of": day, "available_at": day + DAY / 2, "value": value}
+        for day, value in zip(days, values, strict=True)
+    )
+    times = [day + DAY * 0.75 for day in days[20:40]]
+    for tolerance in (1e-9, 1e-4):
+        leaking = hydra_assets.proof.audit(pd.DataFrame({"time": times, "f": values[21:41]}), store, market="HE", tolerance=tolerance)
+        assert (leaking.verdict, leaking.features[0].early) == ("failed", 20)
+    assert hydra_assets.proof.audit(pd.DataFrame({"time": times, "f": values[20:40]}), store, market="HE").verdict == "passed"
+
+
 def test_the_market_is_a_column_or_the_market_of_all_rows(known, honest):
     alone = honest.drop(columns="market")
     assert hydra_assets.proof.audit(alone, known, market="LE").verdict == "passed"

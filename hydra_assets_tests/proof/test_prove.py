@@ -36,7 +36,7 @@ from hydra_assets_tests.defs.test_checks import check_alone
 from hydra_assets_tests.proof.test_poison import beside_the_average, fill, published, theirs
 from hydra_assets_tests.support.cot_history import revised, weeks
 from hydra_assets_tests.support.dagster_runs import materializations, run, verdicts
-from hydra_assets_tests.support.entry_points import only
+from hydra_assets_tests.support.entry_points import only, registered
 from hydra_assets_tests.support.futures_history import history
 from hydra_assets_tests.support.option_history import History, realised
 
@@ -120,8 +120,17 @@ def test_a_value_withheld_on_some_days_is_seen_by_a_sample_of_any_seed(seed):
 
 
 def test_a_tiny_series_is_compared_at_its_own_scale():
-    tiny = changed(ROWS, "cot_mm_pct_52", lambda v: v and v * 1e-12)
-    assert replayed(tiny, names=["cot_mm_pct_52"]).verdict == "failed"
+    """Numbers below the noise around zero of others: ten times as large is another number, a last bit is none."""
+    honest = next(feature for feature in of_family("cot") if feature.name == "cot_mm_pct_52")
+
+    def tiny(cot):
+        answer = honest.function(cot)
+        return replace(answer, value=answer.value * 1e-17)
+
+    with registered(replace(honest, name="tiny", function=tiny)):
+        rows = compute("cot", INPUTS, market="LE", start=D(2024, 7, 1), end=D(2024, 12, 31))
+        for factor, verdict in ((1 + 1e-15, "passed"), (10.0, "failed")):
+            assert replayed(changed(rows, "tiny", lambda v, by=factor: v and v * by), names=["tiny"]).verdict == verdict
 
 
 def changed(rows, name, change, column="value"):

@@ -21,6 +21,7 @@ from hydra_assets.storage.sqlite.served import SqliteServedLog
 from hydra_assets.storage.store import FeatureStore
 from hydra_assets_tests.conftest import at
 from hydra_assets_tests.support.cot_history import weeks
+from hydra_assets_tests.support.entry_points import registered
 
 DAY = dt.timedelta(1)
 MONTHS = months_between("2024-06", "2024-12")
@@ -205,6 +206,31 @@ def test_any_one_fault_fails_and_without_a_number_nothing_is_proven():
     assert verdict() == "passed"
     assert {verdict(**{fault: 1}) for fault in ("mismatch", "missing", "extra")} == {"failed"}
     assert verdict(values=0) == "unproven"
+
+
+def test_numbers_of_a_tiny_series_are_compared_at_their_own_scale(stocked):
+    """Numbers below the noise around zero of others: a series ten times as large is a mismatch, a last bit is none."""
+    lake, store = stocked
+    honest = next(feature for feature in of_family("cot") if feature.name == "cot_mm_net_oi")
+
+    def tiny(cot):
+        answer = honest.function(cot)
+        return replace(answer, value=answer.value * 1e-17)
+
+    feature = replace(honest, name="tiny", function=tiny)
+    with registered(feature):
+        publish(lake, store)
+        serve(store)
+        assert compared(store, lake, families=["cot"]).verdict == "passed"
+    with SqliteServedLog(store.served_path) as log:
+        vectors = log.read()
+    for factor, fault in ((1 + 1e-15, None), (10.0, len(TIMES))):
+        changed = [
+            replace(v, values={"tiny": v.values["tiny"] * factor, **{n: x for n, x in v.values.items() if n != "tiny"}}) for v in vectors
+        ]
+        with registered(feature):
+            found = served_versus_recomputed(changed, lake)
+        assert rates(found).get("tiny") == (None if fault is None else (fault, 0, 0))
 
 
 def test_a_vector_served_before_its_rows_were_published_is_missing_them(lake, store, history):

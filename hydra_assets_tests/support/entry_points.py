@@ -7,6 +7,7 @@ from contextlib import contextmanager
 import pytest
 
 from hydra_assets.core.feature import Feature
+from hydra_assets.flow import publish
 
 ROOM = importlib.import_module("hydra_assets.features.compute")  # the package's own name is the function
 
@@ -37,5 +38,6 @@ def only(*features: Feature) -> Iterator[None]:
     """*features* and no others, as if they were shipped, for as long as the block runs."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ROOM, "registered", lambda: features)
-        patch.setattr(ROOM, "is_shipped", lambda feature: True)
+        for room in (ROOM, publish):
+            patch.setattr(room, "is_shipped", lambda feature: True)
         yield

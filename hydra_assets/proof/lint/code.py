@@ -117,9 +117,24 @@ def _filled(cell: Any) -> bool:
 
 
 def _file_of(function: Callable[..., Any]) -> Path | None:
+    """The file that defines the function; None where its code names a file that does not, as code made by ``exec`` may."""
     code = getattr(function, "__code__", None)
     path = Path(code.co_filename) if code is not None else None
-    return path if path is not None and path.suffix == ".py" and path.is_file() else None
+    if code is None or path is None or path.suffix != ".py" or not path.is_file():
+        return None
+    return path if (code.co_name, code.co_firstlineno) in _definitions(path, *_version(path)) else None
+
+
+@functools.lru_cache(maxsize=256)
+def _definitions(path: Path, _modified: int, _size: int) -> frozenset[tuple[str, int]]:
+    """Name and first line, decorators included, of every function that a file defines."""
+    try:
+        nodes = list(ast.walk(ast.parse(path.read_bytes())))
+    except (SyntaxError, ValueError):
+        return frozenset()
+    named = [node for node in nodes if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
+    lambdas = {("<lambda>", node.lineno) for node in nodes if isinstance(node, ast.Lambda)}
+    return frozenset({(node.name, min([node.lineno, *(each.lineno for each in node.decorator_list)])) for node in named} | lambdas)
 
 
 def _named(function: Callable[..., Any]) -> str:
