@@ -113,7 +113,8 @@ def compute_months(
         recorded = max((at for found in watermarks.values() for at in found.values()), default=None)
         bounds = {"start": chunk[0].first, "end": chunk[-1].last}
         rows, faults = _computed(family, inputs, market=market, rules=rules, calendar=calendar, known_at=recorded, **bounds)
-        rows = _without_early(rows, family, proof_of, calendar)
+        rows, stamped_early = _without_early(rows, family, proof_of, calendar)
+        faults |= stamped_early
         for month in chunk:
             used = {
                 key: at
@@ -138,18 +139,31 @@ def _computed(family: str, inputs: Mapping[str, pa.Table], **bounds: Any) -> tup
             log.get("features").warning("a feature of a third party is left out", feature=error.feature, error=str(error))
 
 
-def _without_early(rows: pa.Table, family: str, inputs: Mapping[str, pa.Table], calendar: Calendar) -> pa.Table:
-    """*rows* with those of third parties suspended that the audit objects to, which would else refuse the whole family's months."""
+def _without_early(
+    rows: pa.Table, family: str, inputs: Mapping[str, pa.Table], calendar: Calendar
+) -> tuple[pa.Table, dict[str, PluginError]]:
+    """
+    *rows* with those of third parties suspended that the audit objects to, which would else refuse the whole family's months.
+
+    Where it objects to the stamps themselves, so that a null is refused too, the feature is left out; its error is the second answer.
+    """
     theirs = [feature for feature in of_family(family) if not is_shipped(feature)]
     if not theirs or not rows.num_rows:
-        return rows
+        return rows, {}
     mine = rows.filter(pc.is_in(rows["feature_name"], pa.array([feature.name for feature in theirs], pa.string())))
-    first: dict[str, str] = {}
-    for row in early_rows(mine, inputs, theirs, calendar=calendar).to_pylist():
-        first.setdefault(row["feature_name"], f"as of {row['as_of']}: {row['reason']}")
+
+    def objections(to: pa.Table) -> dict[str, str]:
+        early = early_rows(to, inputs, theirs, calendar=calendar).to_pylist()
+        return {row["feature_name"]: f"as of {row['as_of']}: {row['reason']}" for row in reversed(early)}
+
+    first = objections(mine)
+    stamps = objections(suspended(mine, first)) if first else {}
     for name, reason in first.items():
-        log.get("features").warning("a feature of a third party looks ahead; its values are suspended", feature=name, reason=reason)
-    return suspended(rows, first)
+        done = "it is left out, since its windows must hold what a row waits for" if name in stamps else "its values are suspended"
+        log.get("features").warning(f"a feature of a third party looks ahead; {done}", feature=name, reason=reason)
+    sound = pc.invert(pc.is_in(rows["feature_name"], pa.array(list(stamps), pa.string())))
+    faults = {name: PluginError(f"{name} looks ahead, {reason}", feature=name) for name, reason in stamps.items()}
+    return suspended(rows.filter(sound), first), faults
 
 
 def publish_month(store: FeatureStore, family: str, market: str, computed: FeatureMonth, *, allow_retract: bool = False) -> int:
