@@ -9,7 +9,7 @@ from hydra_assets.closing import Closing
 from hydra_assets.config.home import Home, resolve_home
 from hydra_assets.config.load import Config, config_text, load_config
 from hydra_assets.core.tables.futures import FUTURES_CONTINUOUS
-from hydra_assets.errors import StorageError
+from hydra_assets.errors import InvalidTimeError, StorageError
 from hydra_assets.features.futures.continuous import Method, adjusted
 from hydra_assets.sqlite_errors import rebuild_remedy
 from hydra_assets.storage.lake import ParquetLake
@@ -111,4 +111,11 @@ def continuous(
 
 
 def _day(day: dt.date | str) -> dt.date:
-    return dt.date.fromisoformat(day) if isinstance(day, str) else day
+    if isinstance(day, str):
+        try:
+            return dt.date.fromisoformat(day)
+        except ValueError as error:
+            raise InvalidTimeError(f"{day!r} is not a day; write YYYY-MM-DD") from error
+    if isinstance(day, dt.datetime) or not isinstance(day, dt.date):
+        raise InvalidTimeError(f"a day of the exchange must be a date or YYYY-MM-DD, not {day!r}")
+    return day

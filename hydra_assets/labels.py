@@ -52,7 +52,9 @@ def forward_returns(market: str, times: Sequence[dt.datetime], horizons: Sequenc
     counts = labels.session_counts(horizons)
     requested = [from_us(us) for us in instants_us(times, what="times", rounding="floor").tolist()]
     if requested:
-        first, last = min(requested).date() - _BEFORE, max(requested).date() + dt.timedelta(2 * max(counts, default=1)) + _AFTER
+        after = dt.timedelta(2 * max(counts, default=1)) + _AFTER
+        first = max(min(requested).date(), dt.date.min + _BEFORE) - _BEFORE
+        last = min(max(requested).date(), dt.date.max - after) + after
         name = FUTURES_STATISTICS.name
         rows = lake.read_vintages(name, market, first, last)  # lookahead-ok: labels, each with its own available_at
     return labels.forward_returns({FUTURES_STATISTICS.name: rows}, market=market, times=requested, horizons=counts, calendar=calendar)

@@ -181,6 +181,8 @@ class Config:
 
     def market(self, symbol: str) -> Market:
         """The market of *symbol*; ConfigError naming the configured ones."""
+        if not isinstance(symbol, str):
+            raise ConfigError(f"market {symbol!r} is no symbol; configured are {', '.join(sorted(self.markets))}")
         if symbol not in self.markets:
             near = difflib.get_close_matches(symbol.upper(), self.markets, 1)
             hint = f"did you mean {near[0]}? " if near else ""

@@ -48,6 +48,38 @@ def to_us(when: object, *, what: str = "instant", rounding: Rounding = "exact") 
     return _within(us, what)
 
 
+def span_us(span: object, what: str) -> int | None:
+    """
+    A span of time as whole microseconds; None stays None, and one longer than all of time is as long as that.
+
+    Args:
+        span: a ``timedelta`` of 0 or more.
+        what: the argument's name, for the message.
+
+    Raises:
+        InvalidTimeError: no timedelta, or a negative one.
+
+    >>> span_us(dt.timedelta(milliseconds=1), "max_age")
+    1000
+    """
+    if span is None:
+        return None
+    if not isinstance(span, dt.timedelta) or span != span:  # NaT differs from itself
+        raise InvalidTimeError(f"{what} must be a timedelta, not {span!r}")
+    if span < dt.timedelta(0):
+        raise InvalidTimeError(f"{what} {span} is negative; give a span of 0 or more")
+    return min(int(span // dt.timedelta(microseconds=1)), LAST_US - FIRST_US)
+
+
+def utc_day(day: dt.date, what: str) -> dt.date:
+    """The UTC day of a date or an aware datetime; InvalidTimeError naming *what*."""
+    if isinstance(day, dt.datetime):
+        return from_us(to_us(day, what=what, rounding="floor")).date()
+    if isinstance(day, dt.date):
+        return day
+    raise InvalidTimeError(f"{what} must be a date or an aware datetime, not {day!r}")
+
+
 def instants_us(times: object, *, what: str, rounding: Rounding = "exact") -> np.ndarray:
     """
     One instant or several, as callers hold them, as an ``int64`` array of microseconds UTC.

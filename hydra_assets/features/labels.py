@@ -21,6 +21,7 @@ from hydra_assets.features.family import Inputs
 from hydra_assets.features.futures.events import Events, apply, panel_and_events
 from hydra_assets.features.futures.panel import SETTLEMENT, Panel
 
+LONGEST_HORIZON = 2_520  # sessions; no contract of these markets lives longer
 _TAILS = {"": pa.float64(), "__contract": pa.string(), "__known_at": INSTANT}
 
 
@@ -31,11 +32,17 @@ def session_counts(horizons: object) -> list[int]:
     Raises:
         InvalidValueError: none of these, or one is below 1.
     """
+    if hasattr(horizons, "to_pylist"):  # of Arrow
+        horizons = horizons.to_pylist()
+    elif isinstance(horizons, np.ndarray):
+        horizons = np.atleast_1d(horizons)
     given = horizons if isinstance(horizons, Iterable) and not isinstance(horizons, str) else [horizons]
     counts = []
     for horizon in given:
         if not isinstance(horizon, numbers.Integral) or isinstance(horizon, bool) or int(horizon) < 1:
             raise InvalidValueError(f"horizons: {horizon!r} is no number of sessions ahead, 1 or more")
+        if int(horizon) > LONGEST_HORIZON:
+            raise InvalidValueError(f"horizons: {horizon} sessions are longer than {LONGEST_HORIZON}, some ten years")
         counts.append(int(horizon))
     return counts
 

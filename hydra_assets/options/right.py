@@ -13,7 +13,10 @@ def right_sign(right: ArrayLike) -> NDArray[np.float64]:
     The sign of each right.
 
     Args:
-        right: numbers, which stay as they are, or texts: ``C``, ``P``, ``call``, ``put``, in either case.
+        right: +1 and -1, or texts: ``C``, ``P``, ``call``, ``put``, in either case.
+
+    Returns:
+        +1 or -1; NaN for any other number.
 
     Raises:
         InvalidValueError: another text, or no text and no number.
@@ -22,10 +25,10 @@ def right_sign(right: ArrayLike) -> NDArray[np.float64]:
     [1.0, -1.0]
     """
     given = np.asarray(right)
-    if given.dtype.kind in "iuf":
-        return np.asarray(given, dtype=float)
-    signs = [_sign(each) for each in given.ravel().tolist()]
-    return np.array(signs, dtype=float).reshape(given.shape)
+    if given.dtype.kind not in "iuf":
+        given = np.array([_sign(each) for each in given.ravel().tolist()], dtype=float).reshape(given.shape)
+    signs = given.astype(float)
+    return np.where(np.abs(signs) == 1.0, signs, np.nan)
 
 
 def _sign(right: object) -> float:

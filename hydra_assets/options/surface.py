@@ -1,5 +1,6 @@
 """Readings of smiles: volatility at the money and at a delta, risk reversal and butterfly, constant maturities between slices."""
 
+import numbers
 from dataclasses import dataclass
 
 import numpy as np
@@ -7,6 +8,7 @@ from numpy.typing import ArrayLike
 from scipy.special import ndtri
 
 from hydra_assets.core.arrays import Floats
+from hydra_assets.errors import InvalidValueError
 from hydra_assets.options.right import right_sign
 from hydra_assets.options.svi import Chosen, RawSvi, Smile
 
@@ -67,13 +69,21 @@ def strike_of_delta(smile: Smile, *, delta: float, right: int | str) -> Floats:
 
     Args:
         delta: in (0, 0.5].
-        right: +1 or ``C`` call, -1 or ``P`` put.
+        right: +1 or ``C`` call, -1 or ``P`` put; one for all slices.
+
+    Raises:
+        InvalidValueError: another right, or a delta outside (0, 0.5].
 
     Returns:
         Shape (slices,); found by Newton's steps within a bracket. -d1 grows with log-moneyness on every slice without butterflies; one that
         has them may hold several such strikes.
     """
-    right = int(right_sign(right))
+    signs = right_sign(right)
+    if signs.size != 1 or np.isnan(signs).any():
+        raise InvalidValueError(f"right {right!r} must be one of +1, -1, C and P")
+    if not isinstance(delta, numbers.Real) or not 0 < delta <= 0.5:
+        raise InvalidValueError(f"delta {delta!r} must be a number above 0 and up to 0.5, of a put too")
+    right = int(signs.item())
     target = -right * ndtri(delta)  # what k / sqrt(w) - sqrt(w) / 2 is to be, up to the right's sign
     sd = np.sqrt(smile.total_variance(np.zeros((smile.size, 1)))[:, 0])
     low, high = np.minimum(-right * sd, right * (8 * sd + 1)), np.maximum(-right * sd, right * (8 * sd + 1))

@@ -107,7 +107,10 @@ def rows_in_time(data: Any, time: Any) -> RowsInTime:
     if len(times) != n:
         raise SchemaError(f"{len(times)} times for {n} rows; give one a row")
     if times.dtype.kind == "O":
-        times = pd.to_datetime(pd.Series(times), utc=True).dt.tz_localize(None).to_numpy()
+        try:
+            times = pd.to_datetime(pd.Series(times), utc=True).dt.tz_localize(None).to_numpy()
+        except (ValueError, TypeError, OverflowError) as error:
+            raise InvalidTimeError(f"the times of the rows are no instants: {error}") from error
     if pd.isna(times).any():
         raise InvalidTimeError("a row has no time; leave such rows out")
     return RowsInTime(data, times, name)

@@ -16,6 +16,13 @@ def plain_type(kind: pa.DataType) -> pa.DataType:
     return kind
 
 
+def says_its_type(kind: pa.DataType) -> bool:
+    """Whether a column of *kind* says of which type its values are; one without any, or a list of nothing, does not."""
+    if pa.types.is_null(kind):
+        return False
+    return all(says_its_type(kind.field(i).type) for i in range(kind.num_fields))
+
+
 def plain_types(table: pa.Table) -> pa.Table:
     """
     *table* with every column in its plain type.

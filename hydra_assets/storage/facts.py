@@ -84,10 +84,7 @@ def facts_of(rows: Any, *, market: str | None = None) -> list[Fact]:
     Raises:
         ConflictError: two values for one vintage.
     """
-    if isinstance(rows, pd.DataFrame):
-        rows = pa.Table.from_pandas(rows, preserve_index=False)
-    elif not isinstance(rows, pa.Table) and hasattr(rows, "__arrow_c_stream__"):
-        rows = pa.table(rows)  # polars, DuckDB
+    rows = _as_arrow(rows)
     if isinstance(rows, pa.Table):
         well_formed = _well_formed(rows, market)
         if well_formed is not None:
@@ -113,6 +110,24 @@ def facts_of(rows: Any, *, market: str | None = None) -> list[Fact]:
                 f" one batch says {other.value} ({other.quality}) and {fact.value} ({fact.quality})"
             )
     return list(seen.values())
+
+
+def _as_arrow(rows: Any) -> Any:
+    """A frame of any library as an Arrow table; mappings as they are."""
+    try:
+        if isinstance(rows, pd.DataFrame):
+            rows = pa.Table.from_pandas(rows, preserve_index=False)
+        elif not isinstance(rows, pa.Table) and hasattr(rows, "__arrow_c_stream__"):
+            rows = pa.table(rows)  # polars, DuckDB
+        elif hasattr(rows, "collect_schema"):
+            raise ValueError("a lazy frame has no rows yet; collect it")
+    except (pa.ArrowException, ValueError) as error:
+        raise InvalidValueError(f"the rows are no table: {error}") from error
+    if isinstance(rows, pa.Table):
+        duplicates = sorted({name for name in rows.column_names if rows.column_names.count(name) > 1})
+        if duplicates:
+            raise InvalidValueError(f"duplicate columns {duplicates} in the rows; give each a name of its own")
+    return rows
 
 
 def _well_formed(table: pa.Table, market: str | None) -> list[Fact] | None:
@@ -142,7 +157,9 @@ def _well_formed(table: pa.Table, market: str | None) -> list[Fact] | None:
     return found if len({fact.vintage for fact in found}) == len(found) else None
 
 
-def _mappings(rows: Iterable[Any]) -> Iterable[Mapping[str, Any]]:
+def _mappings(rows: Any) -> Iterable[Mapping[str, Any]]:
+    if not isinstance(rows, Iterable):
+        raise InvalidValueError(f"rows must be a table or mappings, not {type(rows).__name__}")
     for row in rows:
         if not isinstance(row, Mapping):
             raise InvalidValueError(f"a row must be a mapping, not {type(row).__name__}")

@@ -1,6 +1,5 @@
 """The training frame: for each market and time, what was known then, by a plain search on the visible frontier."""
 
-import datetime as dt
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -9,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from hydra_assets.core.instants import INSTANT, instants
+from hydra_assets.core.instants import INSTANT, instants, span_us
 from hydra_assets.core.tables.table import QUALITIES
 from hydra_assets.storage.mirror import Frontier, frontier_of
 from hydra_assets.storage.question import Question
@@ -28,9 +27,7 @@ def training_frame(question: Question, frontiers: Mapping[tuple[str, str], Front
     Args:
         frontiers: of the markets' features; a market that never had a feature has none of it.
     """
-    micro = dt.timedelta(microseconds=1)
-    late = 0 if question.delay is None else question.delay // micro
-    oldest = None if question.max_age is None else question.max_age // micro
+    late, oldest = span_us(question.delay, "delay") or 0, span_us(question.max_age, "max_age")
     markets, rows = pa.array(question.markets, pa.string()), len(question.times)
     columns: dict[str, Any] = {"market": markets, "time": instants(question.times)}
     searches = [_Search(place, question.times[place], late, oldest) for place in _places(markets)]

@@ -19,12 +19,14 @@ def key_codes(table: pa.Table, columns: Sequence[str]) -> np.ndarray:
         int64; combinations are numbered by the order in which the values of each column first come.
 
     Raises:
-        SchemaError: a column is missing.
+        SchemaError: a column is missing, or holds lists or structures.
     """
     code, size = np.zeros(table.num_rows, dtype=np.int64), 1
     for name in columns:
         if name not in table.column_names:
             raise SchemaError(f"key column {name!r} is not in the table; it has {without_hidden(table).column_names}")
+        if pa.types.is_nested(table.schema.field(name).type):
+            raise SchemaError(f"key column {name!r} is {table.schema.field(name).type}; a key is a text, a number or an instant")
         encoded = table[name].combine_chunks().dictionary_encode(null_encoding="encode")
         values = len(encoded.dictionary) + 1
         if size * values > _ROOM:

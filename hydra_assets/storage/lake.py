@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from hydra_assets import log
-from hydra_assets.core.instants import INSTANT, column_us, from_us, now_us, to_us
+from hydra_assets.core.instants import INSTANT, column_us, from_us, now_us, span_us, to_us, utc_day
 from hydra_assets.core.names import names_of
 from hydra_assets.core.point_in_time import known_vintages, recordings_that_count
 from hydra_assets.core.tables.registry import TABLES
@@ -41,7 +41,7 @@ from hydra_assets.storage.look_log import log_look, looks_of
 from hydra_assets.storage.names import adopt_world, checked_name
 from hydra_assets.storage.restamp import restamped
 from hydra_assets.storage.unknown_table import unknown_table, warn_of
-from hydra_assets.storage.validate import read_schema, row_days, stamped, utc_day, validated
+from hydra_assets.storage.validate import read_schema, row_days, stamped, validated
 
 __all__ = ["Folder", "Look", "ParquetLake", "WriteInfo"]
 
@@ -125,6 +125,8 @@ class ParquetLake:
             RetractionError: see *allow_retract*.
         """
         folder = self._folder(data_type, market, utc_day(date, "date"))
+        if not isinstance(look, Look):
+            raise InvalidValueError(f"{folder.key}: look must be a Look, the request to the source and its instant, not {look!r}")
         table = validated(table, folder, self._storage)
         names = [name for name in names_of(key, "key") if name != "as_of"]
         for name in (*names, "as_of", "available_at"):
@@ -341,6 +343,7 @@ class ParquetLake:
         Returns:
             The files deleted.
         """
+        span_us(older_than, "older_than")
         self._storage.sweep()
         deleted = []
         for folder in self.folders():
@@ -419,6 +422,8 @@ class ParquetLake:
 
     def looks(self, source: str | None = None) -> pa.Table:
         """Every logged look: folder, source, start, end, symbols, seen_at."""
+        if source is not None:
+            checked_name(source, "source")
         rows = [
             {"folder": folder.key, **look.as_dict()}
             for folder in self.folders()

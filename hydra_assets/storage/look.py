@@ -8,7 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from hydra_assets.core.instants import DAY_US, day_us, from_us, to_us
+from hydra_assets.core.instants import DAY_US, day_us, from_us, to_us, utc_day
+from hydra_assets.core.names import names_of
+from hydra_assets.errors import InvalidNameError
 
 
 @dataclass(frozen=True)
@@ -40,9 +42,12 @@ class Look:
         to_us(self.seen_at, what="Look.seen_at", rounding="ceil")
         for name in ("start", "end"):
             day = getattr(self, name)
-            if isinstance(day, dt.datetime):
-                object.__setattr__(self, name, from_us(to_us(day, what=f"Look.{name}", rounding="floor")).date())
-        object.__setattr__(self, "symbols", (self.symbols,) if isinstance(self.symbols, str) else tuple(self.symbols))
+            object.__setattr__(self, name, utc_day(day, f"Look.{name}"))
+        object.__setattr__(self, "symbols", tuple(names_of(self.symbols, "Look.symbols")))
+        days = [self.unpublished] if isinstance(self.unpublished, str | dt.date) else self.unpublished
+        object.__setattr__(self, "unpublished", tuple(utc_day(day, "Look.unpublished") for day in days))
+        if not isinstance(self.source, str):
+            raise InvalidNameError(f"Look.source {self.source!r} is not a name")
 
     @property
     def seen_us(self) -> int:

@@ -26,7 +26,7 @@ def adopt_world(storage: Storage, world: str | None, what: str) -> str:
     Raises:
         WorldError: *world* is another one.
     """
-    if world is not None and not NAME.fullmatch(world):
+    if world is not None and (not isinstance(world, str) or not NAME.fullmatch(world)):
         raise WorldError(f"world {world!r} is not a name")
     named = named_world(storage)
     if named is None:

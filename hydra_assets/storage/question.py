@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from hydra_assets.core.instants import column_us, instants_us, iso, to_us
+from hydra_assets.core.instants import column_us, instants_us, iso, span_us, to_us
 from hydra_assets.core.names import names_of
 from hydra_assets.errors import InvalidTimeError, SchemaError
 
@@ -40,8 +40,8 @@ class Question:
     with_meta: bool = False
 
     def __post_init__(self) -> None:
-        checked_span(self.max_age, "max_age")
-        checked_span(self.delay, "delay")
+        span_us(self.max_age, "max_age")
+        span_us(self.delay, "delay")
 
     @classmethod
     def of(cls, markets: Any, times: Iterable[dt.datetime] | None, features: Sequence[str] | None = None, **cuts: Any) -> "Question":
@@ -64,9 +64,9 @@ class Question:
         elif not isinstance(markets, pa.Table) and hasattr(markets, "columns") and hasattr(markets, "__arrow_c_stream__"):
             markets = pa.table(markets)  # polars, DuckDB
         if isinstance(markets, pa.Table):
-            if times is not None or not {"market", "time"} <= set(markets.column_names):
+            if times is not None or any(markets.column_names.count(name) != 1 for name in ("market", "time")):
                 raise SchemaError(
-                    f"a table of pairs needs the columns market and time and no times beside it; it has {markets.column_names}"
+                    f"a table of pairs needs the columns market and time, each once, and no times beside it; it has {markets.column_names}"
                 )
             symbols = names_of(markets["market"], "column market")
             return cls(symbols, column_us(markets["time"], what="time", rounding="floor"), names, **cuts)
@@ -100,8 +100,8 @@ class Question:
         return {
             **self._rows(),
             "features": list(self.features or ()),
-            "max_age_us": _us(self.max_age),
-            "delay_us": _us(self.delay),
+            "max_age_us": span_us(self.max_age, "max_age"),
+            "delay_us": span_us(self.delay, "delay"),
             "recorded_by": by,
             "with_meta": self.with_meta,
         }
@@ -113,20 +113,6 @@ class Question:
         if list(self.markets) == [market for market in markets for _ in range(each)] and times == times[:each] * len(markets):
             return {"markets": markets, "times": times[:each]}
         return {"pairs": {"market": list(self.markets), "time": times}}
-
-
-def checked_span(span: object, what: str) -> None:
-    """Refuse with InvalidTimeError a span that is no timedelta, or a negative one."""
-    if span is None:
-        return
-    if not isinstance(span, dt.timedelta) or span != span:  # NaT differs from itself
-        raise InvalidTimeError(f"{what} must be a timedelta, not {span!r}")
-    if span < dt.timedelta(0):
-        raise InvalidTimeError(f"{what} {span} is negative; nothing is younger than now, or delivered before it exists")
-
-
-def _us(span: dt.timedelta | None) -> int | None:
-    return None if span is None else span // _MICROSECOND
 
 
 def _span(us: int | None) -> dt.timedelta | None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from hydra_assets.core.instants import from_us, iso, to_us
+from hydra_assets.core.instants import from_us, iso, span_us, to_us
 from hydra_assets.errors import CorruptionError
 
 
@@ -78,9 +78,17 @@ def answer_row(
         last: number and ``served_at`` of the row before; (0, 0) for the first.
         now: the writer's clock; ``served_at`` is later than the row before whatever it says.
     """
-    age = None if max_age is None else max_age // dt.timedelta(microseconds=1)
     number, before = last
-    return (number + 1, max(now, before + 1), market, query_time, recorded_by, age, json.dumps(values, allow_nan=False, sort_keys=True))
+    age = span_us(max_age, "max_age")
+    return (
+        number + 1,
+        max(now, before + 1),
+        market,
+        query_time,
+        recorded_by,
+        age,
+        json.dumps(values, allow_nan=False, sort_keys=True),
+    )
 
 
 def seal(row: Sequence[object], before: str) -> str:

@@ -1,5 +1,6 @@
 """The feature store: vintages in a `FactTable`, served by the point-in-time rule."""
 
+import calendar
 import dataclasses
 import datetime as dt
 import os
@@ -12,10 +13,11 @@ from typing import Any, Self
 import pyarrow as pa
 
 from hydra_assets.closing import Closing
-from hydra_assets.core.instants import DAY_US, INSTANT, day_us, from_us, iso, now_us, to_us
+from hydra_assets.core.instants import DAY_US, INSTANT, day_us, from_us, iso, now_us, span_us, to_us, utc_day
 from hydra_assets.core.label import is_label
 from hydra_assets.core.names import names_of
 from hydra_assets.errors import (
+    InvalidNameError,
     InvalidTimeError,
     InvalidValueError,
     LabelError,
@@ -32,7 +34,7 @@ from hydra_assets.storage.health import StoreHealth
 from hydra_assets.storage.mirror import Frontier, Mirror, frontier_of
 from hydra_assets.storage.names import checked_name
 from hydra_assets.storage.publishes import publish_rows, publishes_table, refuse_stale
-from hydra_assets.storage.question import Question, checked_span
+from hydra_assets.storage.question import Question
 from hydra_assets.storage.served import ServedVector
 from hydra_assets.storage.sqlite.fact_table import SqliteFactTable
 from hydra_assets.storage.unclaimed import unclaimed_names
@@ -184,6 +186,10 @@ class FeatureStore(Closing):
                 raise InvalidValueError(
                     f"publish of {market} {month}: the row {fact.market} {fact.feature_name} as_of {iso(fact.as_of)} lies outside its scope"
                 )
+        if not isinstance(inputs, Mapping) or not all(isinstance(folder, str) for folder in inputs):
+            raise InvalidValueError(f"publish of {market} {month}: inputs must map folders of the lake to instants, not {inputs!r}")
+        if not callable(audit):
+            raise InvalidValueError(f"publish of {market} {month}: audit must be a function of the rows, not {audit!r}")
         used = {folder: to_us(at, what=f"inputs[{folder}]", rounding="floor") for folder, at in inputs.items()}
         scope = ",".join(wanted)
         with self._table.transaction() as stamp:
@@ -243,10 +249,9 @@ class FeatureStore(Closing):
             Name to value; None is a known null or too old. A feature of which nothing was known yet is absent.
         """
         checked_name(market, "market")
-        checked_span(max_age, "max_age")
-        cut = to_us(query_time, what="query_time", rounding="floor")
+        cut, age = to_us(query_time, what="query_time", rounding="floor"), span_us(max_age, "max_age")
         by = self._recorded_by(recorded_by)
-        oldest = None if max_age is None else cut - max_age // dt.timedelta(microseconds=1)
+        oldest = None if age is None else cut - age
         with self._table.snapshot():
             known = self._table.known(market, cut, by)
         answer = {name: row["value"] if oldest is None or row["as_of"] >= oldest else None for name, row in known.items()}
@@ -266,6 +271,11 @@ class FeatureStore(Closing):
         Raises:
             CorruptionError: a row was changed, or one before the last is gone.
         """
+        if market is not None:
+            checked_name(market, "market")
+        for name, bound in (("start", start), ("end", end)):
+            if bound is not None:
+                to_us(bound, what=name, rounding="floor")
         return self._table.served.read(market, start, end)
 
     def get_feature_history(self, market: str, feature_name: str, start: dt.datetime, end: dt.datetime) -> list[dict[str, Any]]:
@@ -358,6 +368,8 @@ class FeatureStore(Closing):
             UnknownFeatureError: nothing of it was ever held.
         """
         checked_name(market, "market")
+        if not isinstance(feature_name, str):
+            raise InvalidNameError(f"feature_name must be one name, not {feature_name!r}")
         cut = to_us(query_time, what="query_time", rounding="floor")
         with self._table.snapshot():
             if (market, feature_name) not in self._table.series(market):
@@ -399,8 +411,8 @@ class FeatureStore(Closing):
         """Every vintage that stands today, for checks and audits; *start* and *end* are inclusive UTC days of ``as_of``."""
         checked_name(market, "market")
         wanted = None if features is None else set(names_of(features, "features"))
-        first = None if start is None else _day_us(start)
-        last = None if end is None else _day_us(end) + DAY_US - 1
+        first = None if start is None else day_us(utc_day(start, "start"))
+        last = None if end is None else day_us(utc_day(end, "end")) + DAY_US - 1
         with self._table.snapshot():
             found = [
                 (name, self._table.vintages(market, name, first, last))
@@ -501,16 +513,10 @@ def _month_bounds(month: str) -> tuple[int, int]:
     if not isinstance(month, str) or not _MONTH.fullmatch(month):
         raise InvalidTimeError(f"month {month!r} is not YYYY-MM")
     year, number = int(month[:4]), int(month[5:])
-    following = (year + 1, 1) if number == 12 else (year, number + 1)
-    return _day_us(dt.date(year, number, 1)), _day_us(dt.date(*following, 1))
-
-
-def _day_us(day: dt.date) -> int:
-    if isinstance(day, dt.datetime):
-        day = from_us(to_us(day, what="day", rounding="floor")).date()
-    if not isinstance(day, dt.date):
-        raise InvalidTimeError(f"a day must be a date or an aware datetime, not {day!r}")
-    return day_us(day)
+    if year < 1:
+        raise InvalidTimeError(f"month {month!r} lies outside the years 1 to 9999")
+    last = dt.date(year, number, calendar.monthrange(year, number)[1])
+    return day_us(dt.date(year, number, 1)), day_us(last) + DAY_US
 
 
 def _as_table(batch: Sequence[Fact]) -> pa.Table:

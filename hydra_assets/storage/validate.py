@@ -1,15 +1,14 @@
 """Validation of a table on its way into the lake: UTC microseconds, rows of the folder's own month, one type a column."""
 
-import datetime as dt
-
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
-from hydra_assets.core.instants import INSTANT, column_us, from_us, instants, to_us
+from hydra_assets.core.instants import INSTANT, column_us, instants
 from hydra_assets.errors import CorruptionError, InvalidTimeError, SchemaError, StorageError
 from hydra_assets.storage.backend import Storage
-from hydra_assets.storage.column_types import plain_type, plain_types
+from hydra_assets.storage.column_types import plain_type, plain_types, says_its_type
 from hydra_assets.storage.folder import HIDDEN, WRITTEN, Folder
 
 SCHEMA_FILE = "_schema.arrow"
@@ -56,21 +55,28 @@ def _instants_of(column: pa.ChunkedArray) -> pa.ChunkedArray:
 def _refuse_contradicting(table: pa.Table, folder: Folder) -> None:
     """Refuse a column that is named like a part of the path and says something else: other engines read the path."""
     parts = {"data_type": folder.data_type, "market": folder.market, "year": folder.year, "month": folder.month}
-    for name in parts.keys() & set(table.column_names):
-        values = pc.unique(table[name]).to_pylist()
+    for column in table.column_names:
+        name = column.lower()  # DuckDB tells no letters' case apart
+        if name not in parts:
+            continue
+        values = pc.unique(table[column]).to_pylist()
         right = {parts[name], str(parts[name]), f"{parts[name]:02d}"} if isinstance(parts[name], int) else {parts[name]}
         wrong = [value for value in values if value not in right]
         if wrong:
-            raise SchemaError(f"{folder.key}: column {name!r} says {wrong[0]!r} against its folder; leave the column out")
+            raise SchemaError(f"{folder.key}: column {column!r} says {wrong[0]!r} against its folder; leave the column out")
 
 
 def _agreed(table: pa.Table, folder: Folder, storage: Storage) -> pa.Table:
     """*table* with one type a column over the whole data type; a column without a value takes the type that is known."""
     known = read_schema(storage, folder.data_type)
     for i, field in enumerate(table.schema):
-        if pa.types.is_null(field.type) and field.name in known.names:
+        if not says_its_type(field.type) and field.name in known.names:
             kind = known.field(field.name).type
-            table = table.set_column(i, field.with_type(kind), pa.nulls(table.num_rows, kind))
+            try:
+                column = table.column(i).cast(kind)
+            except pa.ArrowException as error:
+                raise SchemaError(f"{folder.key}: column {field.name!r} is {field.type}; the lake holds it as {kind}") from error
+            table = table.set_column(i, field.with_type(kind), column)
     _agree_on_schema(table.schema, known, folder, storage)
     return table
 
@@ -84,23 +90,26 @@ def _agree_on_schema(schema: pa.Schema, known: pa.Schema, folder: Folder, storag
         known = read_schema(storage, folder.data_type)
         fields = _new_columns(known, schema, folder)
         if fields:
+            _refuse_unwritable(fields, folder)
             grown = pa.schema([*known, *(field.with_nullable(True).remove_metadata() for field in fields)])
             storage.replace(f"{home}/{SCHEMA_FILE}", grown.serialize().to_pybytes())
 
 
-def utc_day(date: dt.date, what: str) -> dt.date:
-    """The UTC day of a date or an aware datetime; InvalidTimeError naming *what*."""
-    if isinstance(date, dt.datetime):
-        return from_us(to_us(date, what=what, rounding="floor")).date()
-    if isinstance(date, dt.date):
-        return date
-    raise InvalidTimeError(f"{what} must be a date or an aware datetime, not {date!r}")
+def _refuse_unwritable(fields: list[pa.Field], folder: Folder) -> None:
+    """Refuse a type that Parquet has no place for, before the data type is said to have it."""
+    for field in fields:
+        try:
+            pq.ParquetWriter(pa.BufferOutputStream(), pa.schema([field])).close()
+        except pa.ArrowException as error:
+            raise SchemaError(f"{folder.key}: column {field.name!r} is {field.type}, which a file cannot hold: {error}") from error
 
 
 def _utc(table: pa.Table, place: str) -> pa.Table:
     """Every instant as UTC microseconds; ``stamped_at`` keeps the vendor's nanoseconds."""
     for i, field in enumerate(table.schema):
         if not pa.types.is_timestamp(field.type):
+            if field.name == "stamped_at" and not pa.types.is_null(field.type):
+                raise SchemaError(f"{place}: column 'stamped_at' is {field.type}, no instant with a zone")
             continue
         if field.type.tz is None:
             raise SchemaError(f"{place}: column {field.name!r} is {field.type}, an instant without a zone; localise it first")
@@ -167,14 +176,14 @@ def read_schema(storage: Storage, data_type: str) -> pa.Schema:
             raise
         remedy = "move it away: the next write makes it anew"
         raise CorruptionError(f"{storage.path(key)}: not the schema that was written: {error}; {remedy}") from error
-    return pa.schema([field.with_type(plain_type(field.type)) for field in found if not pa.types.is_null(field.type)])
+    return pa.schema([field.with_type(plain_type(field.type)) for field in found if says_its_type(field.type)])
 
 
 def _new_columns(known: pa.Schema, schema: pa.Schema, folder: Folder) -> list[pa.Field]:
     fresh = []
     for field in schema:
-        if pa.types.is_null(field.type):
-            continue  # without a value it says nothing of its type
+        if not says_its_type(field.type):
+            continue
         if field.name not in known.names:
             fresh.append(field)
         elif known.field(field.name).type != field.type:

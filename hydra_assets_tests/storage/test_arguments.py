@@ -11,7 +11,7 @@ import pytest
 import hydra_assets
 from hydra_assets.core.instants import INSTANT, column_us, from_us, instants_us, iso, to_us
 from hydra_assets.core.names import names_of
-from hydra_assets.errors import CorruptionError, HydraError, InvalidNameError, InvalidTimeError, InvalidValueError, SchemaError
+from hydra_assets.errors import ConfigError, CorruptionError, HydraError, InvalidNameError, InvalidTimeError, InvalidValueError, SchemaError
 from hydra_assets.features import labels
 from hydra_assets.storage.capture import Look
 from hydra_assets_tests.conftest import at
@@ -151,18 +151,72 @@ def test_an_age_is_a_span_from_zero_on(store, age):
     assert store.get_features_at("HE", LATER, max_age=pd.Timedelta(days=30))["cot_mm_net"] == 1.0
 
 
+def test_a_span_longer_than_all_of_time_is_as_long_as_that(store):
+    assert store.get_features_at("HE", LATER, max_age=dt.timedelta.max, log=True)["cot_mm_net"] == 1.0
+    assert store.get_training_frame("HE", LATER, "cot_mm_net", max_age=dt.timedelta.max)["cot_mm_net"].to_pylist() == [1.0]
+    assert store.get_training_frame("HE", LATER, "cot_mm_net", delay=dt.timedelta.max)["cot_mm_net"].to_pylist() == [None]
+    assert store.served("HE")[0].max_age > dt.timedelta(365 * 9998)
+
+
+def test_what_looks_around_refuses_what_it_cannot_ask_for(store, lake):
+    for ask in (
+        lambda: store.served(["HE"]),
+        lambda: store.explain("HE", None, LATER),
+        lambda: store.explain("HE", pd.Series(["cot_mm_net"]), LATER),
+        lambda: lake.looks(3),
+        lambda: Look(None, DAY.date(), DAY.date()),
+        lambda: Look("test", DAY.date(), DAY.date(), None),
+    ):
+        with pytest.raises(InvalidNameError):
+            ask()
+    for ask in (
+        lambda: store.served("HE", "2025-01-10"),
+        lambda: store.served("HE", None, LATER.replace(tzinfo=None)),
+        lambda: store.vintages("HE", start="2025-01-10"),
+        lambda: store.publish("HE", "0000-01", [], features=["a"], inputs={}, audit=lambda _rows: None),
+        lambda: lake.vacuum(-dt.timedelta(1)),
+        lambda: lake.vacuum(3600),
+        lambda: Look("test", None, DAY.date()),
+        lambda: Look("test", DAY.date(), DAY.date(), unpublished="2025-01-07"),
+    ):
+        with pytest.raises(InvalidTimeError):
+            ask()
+    for inputs, audit in ((None, lambda _rows: None), ({1: LATER}, lambda _rows: None), ({}, None)):
+        with pytest.raises(InvalidValueError, match="2025-01"):
+            store.publish("HE", "2025-01", [], features=["a"], inputs=inputs, audit=audit)
+    assert store.publish("HE", "9999-12", [], features=["a"], inputs={}, audit=lambda _rows: None) == 0
+
+
+@pytest.mark.parametrize("day", ["x", "2025-01-06T00:00", None, 5, at("2025-01-06"), np.datetime64("2025-01-06")])
+def test_a_day_of_sessions_is_a_date(day):
+    with pytest.raises(InvalidTimeError, match="day"):
+        hydra_assets.sessions("HE", day, "2025-01-10")
+
+
+@pytest.mark.parametrize("market", [None, 5, ["HE"]])
+def test_what_is_no_symbol_is_no_configured_market(market):
+    with pytest.raises(ConfigError, match="no symbol"):
+        hydra_assets.sessions(market, "2025-01-06", "2025-01-10")
+
+
+@pytest.mark.parametrize("when", [dt.datetime(1, 1, 1, tzinfo=dt.UTC), dt.datetime(9999, 12, 31, tzinfo=dt.UTC)])
+def test_labels_at_the_ends_of_time_are_unknown(tmp_path, monkeypatch, when):
+    monkeypatch.setenv("HYDRA_HOME", str(tmp_path))
+    assert hydra_assets.labels.forward_returns("HE", when, [5])["label_fwd_5d"].to_pylist() == [None]
+
+
 @pytest.mark.parametrize("clock", ["18:30Z", "18:30+02:00", "", "25:00", None, 18])
 def test_a_wall_clock_time_of_sessions_has_no_zone_of_its_own(clock):
     with pytest.raises(InvalidTimeError, match="HH:MM"):
         hydra_assets.sessions("HE", "2025-01-06", "2025-01-10", at=clock)
 
 
-@pytest.mark.parametrize("horizons", [5, [5], np.array([5]), pd.Series([5]), range(5, 6), np.int64(5)])
+@pytest.mark.parametrize("horizons", [5, [5], np.array([5]), pd.Series([5]), range(5, 6), np.int64(5), np.array(5), pa.array([5])])
 def test_horizons_are_one_number_or_whatever_holds_numbers(horizons):
     assert labels.session_counts(horizons) == [5]
 
 
-@pytest.mark.parametrize("horizons", [0, [True], ["5"], "5", 2.0, [None], [-1]])
+@pytest.mark.parametrize("horizons", [0, [True], ["5"], "5", 2.0, [None], [-1], 10**6, 10**30, pa.array([None, 5])])
 def test_what_are_no_horizons_is_refused(horizons):
     with pytest.raises(InvalidValueError, match="horizon"):
         labels.session_counts(horizons)
@@ -218,6 +272,47 @@ def test_a_column_without_a_value_says_nothing_of_its_type(lake, nulls):
         lake.write(table(v=["text"]), "x", "HE", DAY)
 
 
+@pytest.mark.parametrize(
+    "rows",
+    [None, 5, pd.Series([1.0]), pl.LazyFrame({"market": ["HE"]}), pd.DataFrame([[1, 2]], columns=["value", "value"]),
+     pa.table([pa.array([1.0]), pa.array([2.0])], names=["value", "value"]), pd.DataFrame({"value": [1, "2"]})],
+)  # fmt: skip
+def test_what_are_no_rows_of_the_store_is_refused(any_store, rows):
+    with pytest.raises(InvalidValueError, match="rows"):
+        any_store.write_features(rows)
+
+
+def test_pairs_have_each_column_once(store):
+    twice = pa.table([pa.array(["HE"]), pa.array(["LE"]), pa.array([LATER], INSTANT)], names=["market", "market", "time"])
+    with pytest.raises(SchemaError, match="each once"):
+        store.get_training_frame(twice)
+
+
+def test_lists_without_a_value_say_nothing_of_their_type(lake):
+    for month, lists in ((1, pa.array([[]], pa.list_(pa.null()))), (2, pa.array([[7]])), (3, pa.array([None], pa.list_(pa.null())))):
+        day = at(f"2025-0{month}-07")
+        lake.write(pa.table({"as_of": pa.array([day], INSTANT), "v": lists}), "x", "HE", day)
+    assert lake.read("x", "HE")["v"].to_pylist() == [[], [7], None]
+
+
+def test_a_type_that_no_file_can_hold_is_refused_and_leaves_the_column_free(lake):
+    with pytest.raises(SchemaError, match=r"'v' is month_day_nano_interval"):
+        lake.write(table(v=pa.array([pa.MonthDayNano([1, 2, 3])])), "x", "HE", DAY)
+    lake.write(table(v=[1.0]), "x", "HE", DAY)
+    assert lake.read("x", "HE")["v"].to_pylist() == [1.0]
+
+
+def test_a_key_of_lists_a_stamp_of_text_and_a_look_that_is_none_are_refused(lake):
+    for rows, options, message in (
+        (table(k=[["a"]]), {}, "key column 'k'"),
+        (table(k=["a"], stamped_at=["x"]), {}, "stamped_at"),
+        (table(k=["a"]), {"look": None}, "look must be a Look"),
+    ):
+        with pytest.raises(HydraError, match=message):
+            lake.append_new(rows, "x", "HE", DAY, **{"key": "k", "stamps": "ours", "look": LOOK, **options})
+    assert lake.read("x", "HE").num_rows == 0
+
+
 def test_a_number_larger_than_a_double_is_refused(any_store):
     with pytest.raises(InvalidValueError, match="larger"):
         any_store.write_feature("HE", "a", DAY, LATER, 10**400)
@@ -248,6 +343,7 @@ def test_what_is_written_in_any_year_is_read_back(lake, year):
     ("columns", "wrong"),
     [
         ({"market": ["LE"]}, "market"),
+        ({"Market": ["LE"]}, "Market"),
         ({"market": [None]}, "market"),
         ({"data_type": ["y"]}, "data_type"),
         ({"year": [2024]}, "year"),

@@ -283,6 +283,20 @@ def test_help_teaches(demo, words):
     assert len(said.split()) > 50
 
 
+def test_a_store_that_is_held_is_not_taken_for_an_empty_one(tmp_path, lake, monkeypatch):
+    monkeypatch.setattr(swap, "BUSY_S", 0.1)
+    path = tmp_path / "held.sqlite"
+    with FeatureStore(path) as store:
+        store.write_feature("HE", "by_hand", at("2025-01-07"), at("2025-01-10"), 1.0)
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("PRAGMA locking_mode=EXCLUSIVE")
+        other.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(LockTimeoutError, match=r"held\.sqlite.*another process"):
+            rebuild_store(lake, path, drop_others=True)
+    with pytest.raises(ConflictError, match="HE by_hand"):
+        rebuild_store(lake, path)
+
+
 def test_a_store_that_is_missing_beside_its_lake_is_not_begun_anew(mine, monkeypatch):
     monkeypatch.setenv("HYDRA_HOME", str(mine.home))
     path = mine.home / "sample" / "store.sqlite"

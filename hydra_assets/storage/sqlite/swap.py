@@ -9,18 +9,29 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from hydra_assets.errors import LockTimeoutError
+from hydra_assets.sqlite_errors import error_of
 
 SIDE_FILES = ("-wal", "-shm")
 BUSY_S = 2.0
 
 
 def series_and_publishes(db_path: Path) -> tuple[set[tuple[str, str]], list[tuple[object, ...]]]:
-    """Series and publishes of a store; none of a file that is absent or cannot be read."""
+    """
+    Series and publishes of a store; none of a file that is absent or damaged.
+
+    Raises:
+        LockTimeoutError: another process holds it, so that nobody knows what is in it.
+    """
     if not db_path.exists():
         return set(), []
-    with contextlib.suppress(sqlite3.DatabaseError), contextlib.closing(sqlite3.connect(db_path, timeout=BUSY_S)) as old:
-        return set(old.execute("SELECT market, feature_name FROM series")), old.execute("SELECT * FROM publishes").fetchall()
-    return set(), []
+    try:
+        with contextlib.closing(sqlite3.connect(db_path, timeout=BUSY_S)) as old:
+            return set(old.execute("SELECT market, feature_name FROM series")), old.execute("SELECT * FROM publishes").fetchall()
+    except sqlite3.DatabaseError as error:
+        failure = error_of(error, db_path)
+        if isinstance(failure, LockTimeoutError):
+            raise failure from error
+        return set(), []
 
 
 @contextlib.contextmanager
