@@ -8,16 +8,18 @@ from typing import Any, Literal
 import numpy as np
 import pyarrow as pa
 
-from hydra_assets.core.instants import DAY_US, column_us, instants
+from hydra_assets.core.instants import DAY_US, instants
 from hydra_assets.core.tolerance import noise_around_zero
 from hydra_assets.errors import UnknownFeatureError
 from hydra_assets.proof.early_cells import CellColumns, EarlyCells
 from hydra_assets.proof.naive import NaivePick, naive_pick
 from hydra_assets.proof.user_frame import UserFrame, feature_columns, user_frame
+from hydra_assets.storage.mirror import Series, series_of
 from hydra_assets.storage.store import FeatureStore
 
 TOLERANCE = 1e-9
 FAR = 60  # days described: the farthest lag or lead that may explain a column
+_NOTHING = series_of(())
 Verdict = Literal["passed", "failed", "unproven"]
 
 
@@ -151,6 +153,8 @@ def _audited(
             )
     names = feature_columns(rows, store.features(*markets) if markets else store.features(), features)
     places = {symbol: np.flatnonzero(np.array(rows.markets, dtype=object) == symbol) for symbol in markets}
+    held = {symbol: store.series(symbol) for symbol in markets}
+    days = np.unique(rows.times // DAY_US, return_inverse=True)[1]
     pairs = pa.table({"market": pa.array(rows.markets, pa.string()), "time": instants(rows.times)})
     served = store.get_training_frame(pairs, features=names)
     cells: list[CellColumns] = []
@@ -164,7 +168,8 @@ def _audited(
         margin = _Margin(max(tolerance, precision), rounding * (1 + 1e-9) + noise_around_zero(_largest(numbers, right)))
         columns = []
         for symbol, at in places.items():
-            columns.append((rows.times[at], _column(store, symbol, name, rows.times[at], numbers[at], right[at], at, margin)))
+            series = held[symbol].get(name, _NOTHING)
+            columns.append((days[at], _column(series, symbol, name, rows.times[at], numbers[at], right[at], at, margin)))
         cells += [column.cells for _, column in columns]
         counts.append(_counts(name, numbers, right, columns))
     ignored = [name for name in rows.names if name not in names and name not in beside]
@@ -183,7 +188,7 @@ class _Margin:
 
 
 def _largest(*columns: np.ndarray) -> float:
-    return max(float(np.abs(column[np.isfinite(column)]).max(initial=0.0)) for column in columns)
+    return max(float(np.abs(column).max(initial=0.0, where=np.isfinite(column))) for column in columns)
 
 
 def last_digit(numbers: np.ndarray) -> float:
@@ -214,7 +219,7 @@ class _Column:
 
 
 def _column(
-    store: FeatureStore,
+    series: Series,
     market: str,
     name: str,
     times: np.ndarray,
@@ -223,9 +228,7 @@ def _column(
     places: np.ndarray,
     margin: _Margin,
 ) -> _Column:
-    vintages = store.vintages(market, [name])
-    as_of, available = column_us(vintages["as_of"], what="as_of"), column_us(vintages["available_at"], what="available_at")
-    value = vintages["value"].to_numpy(zero_copy_only=False).astype(float)
+    as_of, available, value = series.as_of, series.available_at, series.value
     order = np.flatnonzero(np.isfinite(value))
     order = order[np.argsort(value[order], kind="stable")]
     held = value[order]
@@ -247,7 +250,7 @@ def _column(
     found = np.flatnonzero(early)
     at, v = wrong[found], first[found]
     cells = CellColumns(name, market, places[at], times[at], numbers[at], right[at], as_of[v], available[v])
-    return _Column(cells, int(fits.sum()), int(stale.sum()), ambiguous, naive_pick(vintages, times))
+    return _Column(cells, int(fits.sum()), int(stale.sum()), ambiguous, naive_pick(as_of, available, times))
 
 
 def _later_and_earlier(
@@ -296,10 +299,11 @@ def _best_distance(
 
 
 def _counts(name: str, numbers: np.ndarray, known: np.ndarray, looked: Sequence[tuple[np.ndarray, _Column]]) -> FeatureAudit:
+    """The counts of one feature; *looked* has each market's rows, by the number of their day, and its column."""
     columns = [column for _, column in looked]
     right, early, stale = (sum(c.right for c in columns), sum(len(c.cells.row) for c in columns), sum(c.stale for c in columns))
     cells, ambiguous = int((~np.isnan(numbers)).sum()), sum(c.ambiguous for c in columns)
-    cheated = [(times[column.naive.early_us > 0], column.naive.early_us) for times, column in looked]
+    cheated = np.concatenate([days[column.naive.early_us > 0] for days, column in looked] or [np.zeros(0, dtype=np.int64)])
     return FeatureAudit(
         feature=name,
         cells=cells,
@@ -310,7 +314,7 @@ def _counts(name: str, numbers: np.ndarray, known: np.ndarray, looked: Sequence[
         null=len(numbers) - cells,
         withheld=int((np.isnan(numbers) & np.isfinite(known)).sum()),
         ambiguous=ambiguous,
-        naive_values=sum(len(times) for times, _ in cheated),
-        naive_days=len(np.unique(np.concatenate([times // DAY_US for times, _ in cheated]))) if cheated else 0,
-        naive_worst_days=max((float(early_us.max(initial=0)) / DAY_US for _, early_us in cheated), default=0.0),
+        naive_values=len(cheated),
+        naive_days=int(np.count_nonzero(np.bincount(cheated))),
+        naive_worst_days=max((float(column.naive.early_us.max(initial=0)) / DAY_US for column in columns), default=0.0),
     )

@@ -51,22 +51,22 @@ class NaivePick:
     early_us: np.ndarray
 
 
-def naive_pick(vintages: pa.Table, times: np.ndarray) -> NaivePick:
+def naive_pick(as_of: np.ndarray, available: np.ndarray, times: np.ndarray) -> NaivePick:
     """
     Choose the row with the newest ``as_of <= t`` in its final revision, whenever that became available.
 
     Args:
-        vintages: ``as_of, available_at`` of one series.
-        times: int64 microseconds UTC.
+        as_of: int64 microseconds UTC of the vintages of one series, in any order.
+        available: their ``available_at``, likewise.
+        times: likewise.
     """
-    as_of, available = column_us(vintages["as_of"], what="as_of"), column_us(vintages["available_at"], what="available_at")
     if not len(as_of):
         return NaivePick(np.full(len(times), -1), np.zeros(len(times), dtype=np.int64))
     order = np.lexsort((available, as_of))
     final = order[np.r_[as_of[order][1:] != as_of[order][:-1], True]]
     found = np.searchsorted(as_of[final], times, side="right") - 1
-    row = np.where(found >= 0, final[np.maximum(found, 0)], -1)
-    return NaivePick(row, np.where(row >= 0, np.maximum(available[row] - times, 0), 0))
+    never = np.iinfo(np.int64).min // 2  # of no row, which is never too early
+    return NaivePick(np.append(final, -1)[found], np.maximum(np.append(available[final], never)[found] - times, 0))
 
 
 def compare_with_naive(store: FeatureStore, market: str, feature: str, times: Sequence[dt.datetime]) -> NaiveComparison:
@@ -77,9 +77,9 @@ def compare_with_naive(store: FeatureStore, market: str, feature: str, times: Se
     """
     instants = np.array([to_us(t, what="time", rounding="floor") for t in times], dtype=np.int64)
     rows = store.vintages(market, [feature])
-    pick = naive_pick(rows, instants)
-    has = pick.row >= 0
-    value, as_of = rows["value"].to_numpy(zero_copy_only=False).astype(float), column_us(rows["as_of"], what="as_of")
+    as_of, available = (column_us(rows[name], what=name) for name in ("as_of", "available_at"))
+    pick = naive_pick(as_of, available, instants)
+    has, value = pick.row >= 0, rows["value"].to_numpy(zero_copy_only=False).astype(float)
     frame = store.get_training_frame([market], list(times), [feature], with_meta=True)
     return NaiveComparison(
         feature=feature,

@@ -1,5 +1,5 @@
 """
-The mirror: the visible frontier of a store's series as memory-mapped columns, one Arrow file a market.
+The mirror: the vintages of a store's series as memory-mapped columns, one Arrow file a market; the visible frontier is marked in it.
 
 It answers as the store does, sooner. A file names its store and, for each series, a watermark: the newest recording it holds.
 Only rows newer than a series' watermark are read. A file that is absent, damaged or another store's is made anew. If the file
@@ -24,8 +24,9 @@ from hydra_assets.core.tables.table import QUALITIES
 from hydra_assets.private_files import FILE_MODE
 from hydra_assets.storage.fact_table import FactTable
 
-FORMAT = "2"
+FORMAT = "3"
 _ABOUT = b"hydra_mirror"
+_COLUMNS = {"as_of": np.int64, "available_at": np.int64, "value": np.float64, "quality": np.int8, "visible": np.bool_}
 
 
 @dataclass(frozen=True)
@@ -45,23 +46,51 @@ class Frontier:
     quality: np.ndarray
 
 
-def frontier_of(rows: Sequence[Mapping[str, Any]]) -> Frontier:
-    """The visible frontier: vintages that no later ``as_of``, available as early, supersedes."""
+@dataclass(frozen=True)
+class Series:
+    """
+    The vintages of one series that stand, by ``available_at`` and then ``as_of``; microseconds UTC.
+
+    Attributes:
+        value: NaN is null.
+        quality: index into QUALITIES.
+        visible: mask of the vintages that are ever served: no later ``as_of``, available as early, supersedes them.
+        frontier: these.
+    """
+
+    as_of: np.ndarray
+    available_at: np.ndarray
+    value: np.ndarray
+    quality: np.ndarray
+    visible: np.ndarray
+    frontier: Frontier
+
+
+def series_of(rows: Sequence[Mapping[str, Any]]) -> Series:
+    """The columns of rows ``as_of, available_at, value, quality``, in any order."""
     as_of, available = (np.array([row[name] for row in rows], dtype=np.int64) for name in ("as_of", "available_at"))
-    order = np.lexsort((as_of, available))
-    kept = order[visible_frontier(np.zeros(len(order), dtype=np.int64), as_of[order], available[order])]
     value = np.array([np.nan if row["value"] is None else row["value"] for row in rows], dtype=float)
     quality = np.array([QUALITIES.index(row["quality"]) for row in rows], dtype=np.int8)
-    return _frontier(as_of[kept], available[kept], value[kept], quality[kept])
+    order = np.lexsort((as_of, available))
+    columns: dict[str, np.ndarray] = {"as_of": as_of, "available_at": available, "value": value, "quality": quality}
+    columns = {name: column[order] for name, column in columns.items()}
+    visible = visible_frontier(np.zeros(len(order), dtype=np.int64), columns["as_of"], columns["available_at"])
+    axis = hashlib.sha256(columns["as_of"][visible].tobytes() + columns["available_at"][visible].tobytes()).hexdigest()[:16]
+    return _series(axis, visible=visible, **columns)
 
 
-def _frontier(as_of: np.ndarray, available_at: np.ndarray, value: np.ndarray, quality: np.ndarray) -> Frontier:
-    axis = hashlib.sha256(as_of.tobytes() + available_at.tobytes()).hexdigest()[:16]
-    return Frontier(axis, as_of, available_at, value, quality)
+def _series(axis: str, *, visible: np.ndarray, **columns: np.ndarray) -> Series:
+    shown = columns if visible.all() else {name: column[visible] for name, column in columns.items()}
+    return Series(**columns, visible=visible, frontier=Frontier(axis, **shown))
 
 
-def _rows(frontier: Frontier) -> Iterator[dict[str, Any]]:
-    columns = (frontier.as_of, frontier.available_at, frontier.value, frontier.quality)
+def frontier_of(rows: Sequence[Mapping[str, Any]]) -> Frontier:
+    """The visible frontier of rows."""
+    return series_of(rows).frontier
+
+
+def _rows(series: Series) -> Iterator[dict[str, Any]]:
+    columns = (series.as_of, series.available_at, series.value, series.quality)
     for as_of, available, value, quality in zip(*(column.tolist() for column in columns), strict=True):
         yield {"as_of": as_of, "available_at": available, "value": value, "quality": QUALITIES[quality]}
 
@@ -76,10 +105,10 @@ class Mirror:
 
     def __init__(self, facts: FactTable) -> None:
         self._facts = facts
-        self._held: dict[str, tuple[dict[str, int], dict[str, Frontier]]] = {}
+        self._held: dict[str, tuple[dict[str, int], dict[str, Series]]] = {}
 
-    def frontiers(self, market: str) -> Mapping[str, Frontier]:
-        """The frontier of every series of *market*; inside a snapshot of the facts."""
+    def series(self, market: str) -> Mapping[str, Series]:
+        """Every series of *market*; inside a snapshot of the facts."""
         watermarks = self._facts.watermarks(market)
         known, held = self._held.get(market, ({}, {}))
         if known != watermarks:
@@ -94,23 +123,19 @@ class Mirror:
         self._held[market] = (known, held)
         return held
 
-    def _refreshed(self, market: str, name: str, watermark: int | None, held: Mapping[str, Frontier]) -> Frontier:
-        """
-        Merge new recordings into the cached frontier; re-read everything after a retraction or a rollback of the store.
-
-        A vintage that another one supersedes stays so as long as that one is not withdrawn.
-        """
+    def _refreshed(self, market: str, name: str, watermark: int | None, held: Mapping[str, Series]) -> Series:
+        """Merge new recordings into the cached series; re-read everything after a retraction or a rollback of the store."""
         fresh = None if watermark is None else self._facts.since(market, name, watermark)
         if not fresh:
-            return frontier_of(self._facts.vintages(market, name))
+            return series_of(self._facts.vintages(market, name))
         newer = {(row["as_of"], row["available_at"]): row for row in fresh}
-        return frontier_of([*(row for row in _rows(held[name]) if (row["as_of"], row["available_at"]) not in newer), *newer.values()])
+        return series_of([*(row for row in _rows(held[name]) if (row["as_of"], row["available_at"]) not in newer), *newer.values()])
 
     def _path(self, market: str) -> Path | None:
         cache = self._facts.cache
         return None if cache is None else cache.with_name(f"{cache.name}.mirror-{market}.arrow")
 
-    def _loaded(self, market: str) -> tuple[dict[str, int], dict[str, Frontier]]:
+    def _loaded(self, market: str) -> tuple[dict[str, int], dict[str, Series]]:
         path = self._path(market)
         if path is None:
             return {}, {}
@@ -125,13 +150,14 @@ class Mirror:
                 return {}, {}
             held = {}
             for name, (start, stop) in about["series"].items():
-                part = {column: values[start:stop] for column, values in columns.items()}
-                held[name] = Frontier(about["axes"][name], part["as_of"], part["available_at"], part["value"], part["quality"])
+                held[name] = _series(
+                    about["axes"][name], **{column: columns[column][start:stop].view(kind) for column, kind in _COLUMNS.items()}
+                )
             return about["marks"], held
         except (OSError, KeyError, TypeError, ValueError, pa.ArrowException):
             return {}, {}  # absent or damaged: made anew
 
-    def _write(self, market: str, watermarks: Mapping[str, int], held: Mapping[str, Frontier]) -> None:
+    def _write(self, market: str, watermarks: Mapping[str, int], held: Mapping[str, Series]) -> None:
         path = self._path(market)
         if path is None:
             return
@@ -141,15 +167,16 @@ class Mirror:
             at = spans[name][1]
         columns = {
             column: np.concatenate([getattr(held[name], column) for name in names] or [np.zeros(0, dtype=kind)])
-            for column, kind in (("as_of", np.int64), ("available_at", np.int64), ("value", np.float64), ("quality", np.int8))
+            for column, kind in _COLUMNS.items()
         }
+        columns["visible"] = columns["visible"].view(np.int8)  # as Arrow keeps it without a copy
         about: dict[str, Any] = {
             "format": FORMAT,
             "store": self._facts.identity,
             "market": market,
             "marks": dict(watermarks),
             "series": spans,
-            "axes": {name: held[name].axis for name in names},
+            "axes": {name: held[name].frontier.axis for name in names},
         }
         about["crc"] = _crc(columns, about)
         table = pa.table(columns).replace_schema_metadata({_ABOUT: json.dumps(about).encode()})

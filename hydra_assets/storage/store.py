@@ -31,7 +31,7 @@ from hydra_assets.storage import facts, frame
 from hydra_assets.storage.fact_table import FactTable
 from hydra_assets.storage.facts import Fact
 from hydra_assets.storage.health import StoreHealth
-from hydra_assets.storage.mirror import Frontier, Mirror, frontier_of
+from hydra_assets.storage.mirror import Frontier, Mirror, Series, frontier_of
 from hydra_assets.storage.names import checked_name
 from hydra_assets.storage.publishes import publish_rows, publishes_table, refuse_stale
 from hydra_assets.storage.question import Question
@@ -429,6 +429,11 @@ class FeatureStore(Closing):
             }
         )
 
+    def series(self, market: str) -> Mapping[str, Series]:
+        """Every series of *market* in columns: the vintages of `vintages`, from the mirror."""
+        with self._table.snapshot():
+            return self._mirror.series(checked_name(market, "market"))
+
     def publishes(self, market: str | None = None) -> pa.Table:
         """Every publish: market, month, features, when, which folder as recorded when, how many facts."""
         with self._table.snapshot():
@@ -490,7 +495,7 @@ class FeatureStore(Closing):
     def _frontiers(self, market: str, names: Sequence[str], by: int | None) -> Mapping[str, Frontier]:
         """The visible frontier of each feature: from the mirror, or, as of an earlier recording, from the rows themselves."""
         if by is None:
-            return self._mirror.frontiers(market)
+            return {name: series.frontier for name, series in self._mirror.series(market).items()}
         return {name: frontier_of(self._table.vintages(market, name, recorded_by=by)) for name in names}
 
     def _recorded_by(self, recorded_by: dt.datetime | None) -> int | None:

@@ -12,6 +12,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from hydra_assets.core.instants import to_us
+from hydra_assets.core.tables.table import QUALITIES
 from hydra_assets.storage import frame, mirror
 from hydra_assets.storage.facts import Fact
 from hydra_assets.storage.mirror import frontier_of
@@ -49,6 +51,29 @@ def agree(store, markets=("HE", "LE"), times=TIMES, features=None):
         assert store.get_training_frame(list(markets), times, names, **question).equals(
             direct(store, list(markets), times, names, **question)
         )
+    for market in markets:
+        assert in_columns(store, market) == in_rows(store, market)
+
+
+def in_columns(store, market):
+    """Every vintage of each series, out of the mirror."""
+    found = {}
+    for name, series in store.series(market).items():
+        values = [None if np.isnan(value) else value for value in series.value.tolist()]
+        qualities = [QUALITIES[quality] for quality in series.quality]
+        rows = list(zip(series.available_at.tolist(), series.as_of.tolist(), values, qualities, strict=True))
+        assert [row[:2] for row in rows] == sorted(row[:2] for row in rows)
+        found |= {name: rows} if rows else {}
+    return found
+
+
+def in_rows(store, market):
+    """The same out of the table of facts."""
+    found = {}
+    for row in store.vintages(market).to_pylist():
+        stamps = (to_us(row["available_at"]), to_us(row["as_of"]))
+        found.setdefault(row["feature_name"], []).append((*stamps, row["value"], row["quality"]))
+    return {name: sorted(rows, key=lambda row: row[:2]) for name, rows in found.items()}
 
 
 @settings(max_examples=25, suppress_health_check=list(HealthCheck))
