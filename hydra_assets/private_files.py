@@ -15,6 +15,8 @@ def make_folder(path: Path, mode: int = FOLDER_MODE) -> None:
         make_folder(path.parent, mode)
     with contextlib.suppress(FileExistsError):
         path.mkdir(mode=mode)
+    if path.is_symlink() and not path.exists():
+        raise NotADirectoryError(20, "is a link to a folder that is not there (a disk that is not mounted?)", str(path))
     if not path.is_dir():
         raise NotADirectoryError(20, "is a file, and a folder is needed", str(path))
 

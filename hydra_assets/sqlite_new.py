@@ -28,9 +28,9 @@ def make_database(path: Path, tables: Callable[[sqlite3.Connection], None]) -> N
         StorageError: the disk does not let it be made, or a folder lies there.
         CorruptionError: the file is there, and empty or cut.
     """
-    if path.is_dir():
-        raise StorageError(f"{path}: is a folder; name the file")
     try:
+        if path.is_dir():
+            raise StorageError(f"{path}: is a folder; name the file")
         if os.path.lexists(path):
             refuse_stub(path)
             return
@@ -50,6 +50,8 @@ def make_database(path: Path, tables: Callable[[sqlite3.Connection], None]) -> N
         raise
     except OSError as error:
         raise StorageError(f"{path}: cannot be made: {error.strerror}; name a path that may be written, with room on the disk") from error
+    except ValueError as error:  # a zero byte
+        raise StorageError(f"{str(path)!r}: is no path: {error}; name a file") from error
 
 
 def refuse_stub(path: Path) -> None:

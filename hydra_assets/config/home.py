@@ -101,7 +101,11 @@ def put_dagster_yaml(folder: Path) -> None:
 
 def base_folder() -> Path:
     """``$HYDRA_HOME``, else the user's data folder."""
-    return Path(os.environ.get("HYDRA_HOME") or platformdirs.user_data_dir("hydra_assets")).expanduser().absolute()
+    named = os.environ.get("HYDRA_HOME") or platformdirs.user_data_dir("hydra_assets")
+    try:
+        return Path(named).expanduser().absolute()
+    except RuntimeError as error:
+        raise ConfigError(f"HYDRA_HOME={named!r}: {error} Name a folder by its whole path") from error
 
 
 def resolve_home(world: str | None = None) -> Home:

@@ -18,6 +18,7 @@ import yaml
 
 from hydra_assets.config.home import base_folder
 from hydra_assets.config.ranges import check_ranges
+from hydra_assets.config.user_file import read_user_file
 from hydra_assets.core.calendar import CALENDARS, Calendar, calendar_named
 from hydra_assets.core.known_holes import KnownHole
 from hydra_assets.core.market import Market, OptionRoot, calendar_of
@@ -298,11 +299,7 @@ def _merged(path: Path | None) -> tuple[dict[str, Any], str]:
         if path or os.environ.get("HYDRA_CONFIG"):
             raise ConfigError(f"{file}: there is no such configuration file")
         return defaults, "default.yaml"
-    try:
-        own = yaml.safe_load(file.read_text(encoding="utf-8")) or {}
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{file}: not valid YAML: {error}") from error
-    return _merge(defaults, _mapping(own, str(file), "the file")), str(file)
+    return _merge(defaults, _mapping(read_user_file(file), str(file), "the file")), str(file)
 
 
 def _merge(base: dict[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:

@@ -11,6 +11,7 @@ Range = tuple[float, float]
 # By the end of a key, which says its unit; both ends included.
 BY_UNIT: dict[str, Range] = {
     "_timeout_s": (0.001, 3_600),
+    "deadline_s": (0.001, 86_400),
     "_s": (0, 86_400),
     "_usd": (0, 1_000_000),
     "_days": (0, 36_600),
@@ -25,6 +26,7 @@ BY_UNIT: dict[str, Range] = {
 }
 BY_NAME: dict[str, Range] = {
     "databento.batch_above_mb": (0, 1_000_000),  # 0: everything is a batch job
+    "usda.max_range_days": (1, 36_600),
     "thresholds.min_liquid_strikes": (1, 10_000),
     "thresholds.min_oi": (0, 1_000_000_000),
     "options.max_spread_ticks": (0, 1_000_000),

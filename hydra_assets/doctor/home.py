@@ -88,8 +88,7 @@ def _unclaimed(home: Home) -> Iterator[Finding]:
 def _ledger(home: Home) -> Iterator[Finding]:
     health = ledger_health(home.ledger)
     if health is not None and health.fault:
-        remedy = "restore it from a backup: without it what is paid already is asked for again"
-        yield Finding("ledger", "problem", f"{home.ledger}: {health.fault}", remedy)
+        yield Finding("ledger", "problem", f"{home.ledger}: {health.fault}", health.remedy)
     elif health is not None:
         yield Finding("ledger", "ok", f"{health.requests} requests")
 

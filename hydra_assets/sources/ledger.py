@@ -12,6 +12,7 @@ from hydra_assets.core.instants import from_us, to_us
 from hydra_assets.errors import BudgetError
 from hydra_assets.sources.ledger_days import CapturedDays
 from hydra_assets.sources.ledger_tables import REQUESTS
+from hydra_assets.sqlite_errors import rebuild_remedy, remedy_of
 
 BUSY_S = 60.0
 # A request counts as spent until the vendor is known to have refused it: after a kill nobody knows.
@@ -87,11 +88,13 @@ class LedgerHealth:
 
     Attributes:
         requests: number of requests ever made.
-        fault: SQLite's message on a damaged file; empty for a sound one.
+        fault: SQLite's message on a file that is damaged or held; empty for a sound one.
+        remedy: what mends it.
     """
 
     requests: int = 0
     fault: str = ""
+    remedy: str = ""
 
 
 def ledger_health(path: Path) -> LedgerHealth | None:
@@ -103,8 +106,8 @@ def ledger_health(path: Path) -> LedgerHealth | None:
             verdict = str(db.execute("PRAGMA quick_check").fetchone()[0])
             count = int(db.execute("SELECT count(*) FROM requests").fetchone()[0])
     except sqlite3.DatabaseError as error:
-        return LedgerHealth(fault=str(error))
-    return LedgerHealth(count, "" if verdict == "ok" else verdict)
+        return LedgerHealth(fault=str(error), remedy=remedy_of(error, path))
+    return LedgerHealth(count) if verdict == "ok" else LedgerHealth(count, verdict, rebuild_remedy(path))
 
 
 class Ledger(CapturedDays):

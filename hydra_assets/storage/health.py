@@ -106,7 +106,11 @@ def lake_health(lake: str | os.PathLike[str] | Storage, world: str) -> LakeHealt
     storage = LocalStorage(lake) if isinstance(lake, str | os.PathLike) else lake
     if not storage.exists():
         return LakeHealth()
-    named = named_world(storage)
+    try:
+        named = named_world(storage)
+    except CorruptionError as error:
+        detail, _, remedy = str(error).partition("; ")
+        return LakeHealth(problems=(Problem("lake", str(storage.path("")), detail, remedy),))
     held = {folder: found for folder in _month_folders(storage) if (found := files.committed(storage, folder))}
     newest = {folder.partition("/")[0]: found[-1] for folder, found in held.items()}
     stamps = [stamp for folder in _month_folders(storage) if (stamp := storage.last_stamp(folder)) is not None]

@@ -20,7 +20,7 @@ import pyarrow as pa
 
 from hydra_assets.core.instants import now_us
 from hydra_assets.disk_errors import disk_errors
-from hydra_assets.errors import LockTimeoutError
+from hydra_assets.errors import InvalidValueError, LockTimeoutError, StorageError
 from hydra_assets.private_files import FILE_MODE, make_folder, sync, write_file
 from hydra_assets.storage.backend import ORPHAN_AGE_S
 
@@ -36,9 +36,14 @@ class LocalStorage:
     Args:
         root: the folder; made by the first write.
         lock_timeout_s: longest wait for another writer of one folder; None: `LOCK_TIMEOUT_S`.
+
+    Raises:
+        InvalidValueError: *root* is empty; it would be the folder in which the program happens to run.
     """
 
     def __init__(self, root: str | os.PathLike[str], *, lock_timeout_s: float | None = None) -> None:
+        if not os.fspath(root) or "\0" in str(root):
+            raise InvalidValueError(f"base_path {root!r} names no folder")
         self.root = Path(root).expanduser().absolute()
         self._lock_timeout_s = lock_timeout_s
 
@@ -46,6 +51,12 @@ class LocalStorage:
         """Whether the root is there."""
         with disk_errors(self.root):
             return self.root.exists()
+
+    def _make_root(self) -> None:
+        try:
+            make_folder(self.root)
+        except FileNotFoundError as error:
+            raise StorageError(f"{self.root}: cannot be made: {error.strerror}; name a folder that may be written") from error
 
     def path(self, key: str) -> Path:
         """The file of *key*."""
@@ -89,6 +100,7 @@ class LocalStorage:
         file = self.root / key
         temporary = file.with_name(f"{file.name}.{os.getpid()}")
         with disk_errors(file):
+            self._make_root()
             make_folder(file.parent)
             try:
                 write_file(temporary, body)

@@ -2,7 +2,7 @@
 
 import re
 
-from hydra_assets.errors import InvalidNameError, WorldError
+from hydra_assets.errors import CorruptionError, InvalidNameError, WorldError
 from hydra_assets.storage.backend import Storage
 
 WORLD_FILE = "WORLD"
@@ -40,6 +40,9 @@ def adopt_world(storage: Storage, world: str | None, what: str) -> str:
 def named_world(storage: Storage) -> str | None:
     """The world that the root names; None where it names none."""
     try:
-        return storage.read(WORLD_FILE).decode("utf-8").strip()
+        named = storage.read(WORLD_FILE).decode("utf-8", errors="replace").strip()
     except FileNotFoundError:
         return None
+    if not NAME.fullmatch(named):
+        raise CorruptionError(f"{storage.path(WORLD_FILE)}: names no world but {named!r}; write the right one into it: sample or live")
+    return named

@@ -96,6 +96,9 @@ def test_option_roots_are_names_or_blocks_with_a_first_day(home):
         ('cftc: {user_agent: "a\\nb"}', ["config.yaml", "cftc: user_agent", "one line of plain letters"]),
         ("vendors: {}", ["config.yaml", "'vendors'"]),
         ("a: [", ["not valid YAML"]),
+        ("options: {rate: 0.01}\ncftc: {max_attempts: 2}\noptions: {rate: 0.02}\n", ["the key 'options' stands twice", "line 3"]),
+        ("options:\n  rate: 0.01\n  rate: 0.02\n", ["the key 'rate' stands twice", "line 3"]),
+        ("x: " + "[" * 2000 + "]" * 2000, ["blocks within blocks"]),
         ("colour: red", ["config.yaml", "'colour'"]),
         ("known_holes: {}\n", ["config.yaml", "known_holes", "list"]),
         ("known_holes: [{vendor: databento, first: 2025-12-02}]\n", ["config.yaml", "known_holes", "missing key(s) last, reason, source"]),
@@ -123,6 +126,22 @@ def test_ones_own_known_holes_join_the_shipped_ones(home):
     *first, own_hole = own(home, f"known_holes: [{hole}]\n").known_holes
     assert tuple(first) == shipped != ()
     assert (own_hole.first, own_hole.markets, own_hole.tables) == (dt.date(2025, 12, 2), ("HE",), ("*",))
+
+
+def test_a_file_that_cannot_be_read_is_named(monkeypatch, tmp_path, home):
+    monkeypatch.setenv("HYDRA_CONFIG", str(tmp_path))
+    with pytest.raises(ConfigError, match="Is a directory"):
+        load_config()
+    (tmp_path / "own.yaml").write_bytes(b"\xff\xfe")
+    monkeypatch.setenv("HYDRA_CONFIG", str(tmp_path / "own.yaml"))
+    with pytest.raises(ConfigError, match=r"own\.yaml: not text in UTF-8"):
+        load_config()
+
+
+def test_a_home_of_nobody_is_named(monkeypatch):
+    monkeypatch.setenv("HYDRA_HOME", "~nobody-of-this-name/home")
+    with pytest.raises(ConfigError, match="HYDRA_HOME='~nobody-of-this-name/home'"):
+        resolve_home()
 
 
 def test_a_named_file_must_be_there(monkeypatch, tmp_path):

@@ -35,6 +35,8 @@ def test_every_shipped_number_has_a_range_and_lies_in_it(name):
         "cftc: {max_attempts: 0}",
         "cftc: {read_timeout_s: 0.0}",
         "cftc: {deadline_s: -.inf}",
+        "treasury: {deadline_s: 0.0}",
+        "usda: {max_range_days: 0}",
         "thresholds: {futures_stale_days: -1}",
         "storage: {busy_timeout_s: .inf}",
         "thresholds: {max_spread_pct: .nan}",

@@ -6,8 +6,9 @@ import os
 import resource
 import shutil
 import signal
-import sqlite3
 import stat
+import subprocess
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -16,9 +17,11 @@ import pyarrow as pa
 import pytest
 
 from hydra_assets.core.instants import INSTANT
-from hydra_assets.errors import CorruptionError, HydraError, LockTimeoutError, StorageError
-from hydra_assets.sources.ledger import Ledger
+from hydra_assets.errors import CorruptionError, HydraError, InvalidValueError, LockTimeoutError, StorageError
+from hydra_assets.sources.ledger import Ledger, ledger_health
+from hydra_assets.sources.publications import Publications
 from hydra_assets.storage.capture import Look
+from hydra_assets.storage.health import lake_health
 from hydra_assets.storage.lake import ParquetLake
 from hydra_assets.storage.sqlite.findings import Findings
 from hydra_assets.storage.store import FeatureStore
@@ -76,47 +79,102 @@ def file_size_limit(size):
 
 # ---------------------------------------------------------------- locked
 
+HOLDER = """
+import select, sqlite3, sys
+held = sqlite3.connect(sys.argv[1], isolation_level=None)
+if sys.argv[2] == "for itself":
+    held.execute("PRAGMA locking_mode=EXCLUSIVE")
+held.execute("BEGIN IMMEDIATE" if sys.argv[2] == "to write" else "BEGIN EXCLUSIVE")
+print("held", flush=True)
+select.select([sys.stdin], [], [], float(sys.argv[3]))
+"""
+WAIT_S, HELD_S = 0.2, 30.0  # who waits for longer than told is served once the holder lets go, and the test says so
 
-def test_a_file_that_another_process_holds_is_waited_for_no_longer_than_told(tmp_path):
+
+@contextlib.contextmanager
+def held(path, how):
+    """Another process that holds a SQLite file, for 30 s at most."""
+    command = [sys.executable, "-c", HOLDER, str(path), how, str(HELD_S)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as holder:
+        assert holder.stdout.readline() == "held\n"
+        yield
+        holder.stdin.close()
+
+
+def refused_in_time(act, path):
+    begun = time.monotonic()
+    with pytest.raises(LockTimeoutError, match=rf"{path.name}.*another process holds the file.*storage\.busy_timeout_s"):
+        act()
+    assert time.monotonic() - begun < HELD_S / 2
+
+
+@pytest.fixture
+def short_waits(monkeypatch):
+    from hydra_assets.sources import ledger, publications
+    from hydra_assets.storage.sqlite import file
+
+    monkeypatch.setattr(file, "BUSY_TIMEOUT_S", WAIT_S)
+    monkeypatch.setattr(ledger, "BUSY_S", WAIT_S)
+    monkeypatch.setattr(publications, "BUSY_S", WAIT_S)
+
+
+def test_a_store_that_another_process_holds_is_waited_for_no_longer_than_told(tmp_path):
     path = tmp_path / "store.sqlite"
-    with FeatureStore(path, busy_timeout_s=0.2) as store:
+    with FeatureStore(path, busy_timeout_s=WAIT_S) as store:
         store.write_feature("HE", "x", DAY, LATER, 1.0)
-        with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as other:
-            other.execute("BEGIN IMMEDIATE")
-            begun = time.monotonic()
-            with pytest.raises(LockTimeoutError, match=r"store\.sqlite.*another process"):
-                store.write_feature("HE", "x", DAY, LATER, 2.0)
-            assert time.monotonic() - begun < 5
+        with held(path, "to write"):
+            refused_in_time(lambda: store.write_feature("HE", "x", DAY, LATER, 2.0), path)
+            refused_in_time(lambda: store.retract("HE", "x", DAY, LATER), path)
+            refused_in_time(store.repair, path)
             assert store.get_features_at("HE", LATER) == {"x": 1.0}
         assert store.write_feature("HE", "x", DAY, LATER, 2.0) == 1
+    with held(path, "for itself"):
+        refused_in_time(lambda: FeatureStore(path, busy_timeout_s=WAIT_S), path)
+    with FeatureStore(path) as store:
+        assert store.get_features_at("HE", LATER) == {"x": 2.0}
 
 
-def test_opening_a_file_that_is_held_for_oneself_ends(tmp_path):
-    path = tmp_path / "store.sqlite"
-    FeatureStore(path).close()
-    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as other:
-        other.execute("PRAGMA locking_mode=EXCLUSIVE")
-        other.execute("BEGIN EXCLUSIVE")
-        begun = time.monotonic()
-        with pytest.raises(LockTimeoutError, match=r"store\.sqlite"):
-            FeatureStore(path, busy_timeout_s=0.2)
-        assert time.monotonic() - begun < 5
+def test_a_log_of_answers_that_another_process_holds_is_waited_for_no_longer_than_told(tmp_path, short_waits):
+    with FeatureStore(tmp_path / "store.sqlite") as store:
+        store.get_features_at("HE", LATER, log=True)
+        path = store.served_path
+        with held(path, "to write"):
+            refused_in_time(lambda: store.get_features_at("HE", LATER, log=True), path)
+            assert len(store.served()) == 1
+    with held(path, "for itself"), FeatureStore(tmp_path / "store.sqlite") as store:
+        refused_in_time(store.served, path)
 
 
-def test_a_ledger_that_is_held_or_full_says_so_and_goes_on(tmp_path, monkeypatch):
-    from hydra_assets.sources import ledger as module
-
-    monkeypatch.setattr(module, "BUSY_S", 0.2)
+@pytest.mark.parametrize("how", ["to write", "alone", "for itself"])
+def test_findings_and_ledger_that_another_process_holds_are_waited_for_no_longer_than_told(tmp_path, short_waits, how):
+    path = tmp_path / "findings.sqlite"
+    with Findings(path) as findings:
+        with held(path, how):
+            refused_in_time(lambda: findings.judge("a", "check", [("HE", "2025-01")], {}), path)
+            if how != "to write":  # readers and a writer go together until it commits
+                refused_in_time(lambda: findings.open_of("a"), path)
+                refused_in_time(lambda: Findings(path), path)
+        assert findings.open_of("a") == []
     path = tmp_path / "ledger.sqlite"
+    with Ledger(path) as ledger:
+        with held(path, how):
+            refused_in_time(lambda: ledger.capture("futures_bars", "HE", [(DAY.date(), DAY.date())], DAY), path)
+            refused_in_time(lambda: Ledger(path), path)
+            refused_in_time(lambda: Publications(path), path)
+            if how != "to write":
+                refused_in_time(lambda: ledger.captured("futures_bars", "HE"), path)
+                refused_in_time(ledger.spent, path)
+                health = ledger_health(path)
+                assert "locked" in health.fault
+                assert "another process holds the file" in health.remedy
+        assert ledger.captured("futures_bars", "HE") == {}
 
+
+def test_a_ledger_whose_disk_is_full_says_so_and_goes_on(tmp_path):
     def capture(opened, days):
         opened.capture("futures_bars", "HE", [(DAY.date() + dt.timedelta(n), DAY.date()) for n in range(days)], DAY)
 
-    with Ledger(path) as opened:
-        with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as other:
-            other.execute("BEGIN EXCLUSIVE")
-            with pytest.raises(LockTimeoutError, match=r"ledger\.sqlite.*another process"):
-                capture(opened, 1)
+    with Ledger(tmp_path / "ledger.sqlite") as opened:
         with file_size_limit(48 * 1024), pytest.raises(StorageError, match=r"ledger\.sqlite") as full:
             capture(opened, 3000)
         assert "rollback" not in str(full.value)
@@ -186,6 +244,36 @@ def test_a_folder_in_the_place_of_a_file_and_a_file_in_that_of_a_folder(tmp_path
     for opened in (lambda: FeatureStore(tmp_path / "file" / "store.sqlite"), lambda: ParquetLake(tmp_path / "file")):
         with pytest.raises(StorageError, match="file"):
             opened()
+
+
+@pytest.mark.parametrize("opened", [FeatureStore, Findings, Ledger, ParquetLake])
+def test_a_path_that_is_none_is_named(tmp_path, opened):
+    (tmp_path / "unmounted").symlink_to(tmp_path / "disk")
+    for path, reason in (
+        (tmp_path / ("a" * 300), "name too long"),
+        (tmp_path / "unmounted" / "b", "not mounted"),
+        (Path("/proc/nowhere/c"), "cannot be made"),
+        (Path("zero\0byte"), "zero"),
+    ):
+        with pytest.raises(HydraError, match=reason):
+            opened(path)
+
+
+def test_a_lake_has_a_place(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InvalidValueError, match="base_path"):
+        ParquetLake("")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("body", [b"", b"\xff\xfe", b"two worlds"])
+def test_a_damaged_name_of_the_world_is_named(tmp_path, body):
+    ParquetLake(tmp_path)
+    (tmp_path / "WORLD").write_bytes(body)
+    with pytest.raises(CorruptionError, match="WORLD: names no world"):
+        ParquetLake(tmp_path)
+    (problem,) = lake_health(tmp_path, "sample").problems
+    assert ("WORLD" in problem.detail, problem.remedy) == (True, "write the right one into it: sample or live")
 
 
 def test_no_right_is_no_damage_and_no_empty_lake(home):

@@ -63,16 +63,18 @@ def findings_health(db_path: str | os.PathLike[str]) -> FindingsHealth:
     path = Path(db_path)
     if not path.exists():
         return FindingsHealth()
-    count = 0
+    count, remedy = 0, rebuild_remedy(path)
     try:
         with _reading(path) as db:
             verdict = str(db.execute("PRAGMA quick_check").fetchone()[0])
             count = int(db.execute("SELECT count(*) FROM findings").fetchone()[0])
-    except (sqlite3.DatabaseError, CorruptionError) as error:
+    except sqlite3.DatabaseError as error:
+        verdict, remedy = str(error), remedy_of(error, path)
+    except CorruptionError as error:
         verdict = str(error)
     if verdict == "ok":
         return FindingsHealth(count)
-    return FindingsHealth(count, (Problem("findings", str(path), f"{path}: {verdict}", rebuild_remedy(path)),))
+    return FindingsHealth(count, (Problem("findings", str(path), f"{path}: {verdict}", remedy),))
 
 
 def _problems(path: Path, named: str | None, world: str, verdict: str) -> Iterator[Problem]:
