@@ -15,7 +15,7 @@ from hydra_assets.flow.batch import Batch
 from hydra_assets.flow.outdated import restamped_since_publish
 from hydra_assets.flow.publish import batch_of, compute_months, publish_month
 
-PICTURED = 12  # months of a run, the newest ones: which of them the overview shows as the latest, Dagster leaves to chance
+PICTURED = 3  # months of a run, the newest ones: ten years would be drawn for minutes, and the desk page draws any month
 
 
 class FeatureConfig(dg.Config):

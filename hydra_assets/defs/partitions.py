@@ -1,7 +1,8 @@
 """The one partition definition of every asset: a market and a month of ``as_of``, which is also the folder on disk."""
 
+import datetime as dt
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import dagster as dg
 
@@ -14,7 +15,19 @@ warnings.filterwarnings("ignore", category=dg.BetaWarning)
 # And its code server reads a property of every schedule that it has itself deprecated.
 warnings.filterwarnings("ignore", message=".*ScheduleDefinition.environment_vars")
 _config = load_config()
-MARKET_MONTH = dg.MultiPartitionsDefinition(
+
+
+class MarketMonths(dg.MultiPartitionsDefinition):
+    """Two dimensions whose keys are made once an hour: Dagster would make all of them anew at each of its many looks in a run."""
+
+    def _get_partition_keys(  # type: ignore[override]  # the one below is wrapped in a cache
+        self, _current_time: dt.datetime
+    ) -> Sequence[dg.MultiPartitionKey]:
+        # A month begins with an hour, so the keys are the same within it.
+        return super()._get_partition_keys(_current_time.replace(minute=0, second=0, microsecond=0))
+
+
+MARKET_MONTH = MarketMonths(
     {
         "market": dg.StaticPartitionsDefinition(sorted(_config.markets)),
         "month": dg.MonthlyPartitionsDefinition(start_date=_config.start_month, timezone="America/Chicago", fmt="%Y-%m", end_offset=1),

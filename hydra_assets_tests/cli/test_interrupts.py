@@ -51,8 +51,7 @@ def statuses(home):
     ("when", "wait_s"),
     [
         (has_started_dagster, 0.0),
-        (in_dagster, 0.7),
-        *(pytest.param(in_dagster, wait_s, marks=pytest.mark.slow) for wait_s in (0.0, 2.0, 4.0)),
+        *(pytest.param(in_dagster, wait_s, marks=pytest.mark.slow) for wait_s in (0.0, 0.7, 2.0, 4.0)),
     ],
 )
 def test_ctrl_c_ends_a_backfill_with_one_line_at_any_moment(when, wait_s, home):
@@ -128,12 +127,14 @@ def meeting_a_close(what):
     return subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
 
 
+@pytest.mark.slow
 def test_ctrl_c_while_a_connection_is_closed_is_one_line(home):
     stopped = meeting_a_close("signal.raise_signal(signal.SIGINT)")
     assert (stopped.returncode, stopped.stderr) == (130, "")
     assert stopped.stdout.count("Stopped.") == 1
 
 
+@pytest.mark.slow
 def test_a_connection_that_fails_to_close_without_ctrl_c_is_told(home):
     told = meeting_a_close("pass").stderr
     assert "ValueError: of a connection" in told
@@ -196,6 +197,7 @@ def on_a_terminal(words, columns=100):
     return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown.decode(errors="replace")), os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
 
+@pytest.mark.slow
 def test_a_bar_moves_with_each_month_and_check_while_dagster_works():
     shown, code = on_a_terminal(["backfill", "HE", "2025-07..2025-10", "--select", "cot_*"])
     assert code == 0, shown
@@ -207,6 +209,7 @@ def test_a_bar_moves_with_each_month_and_check_while_dagster_works():
     assert "cot_features" in shown
 
 
+@pytest.mark.slow
 def test_ctrl_c_in_the_demo_stops_it_as_it_stops_a_backfill(demo, home):
     laid_down.copy(demo.home, home)
     before = len(statuses(home))

@@ -44,8 +44,8 @@ def test_without_a_key_what_works_without_one_is_said(words, home):
     ("words", "key"),
     [
         (("quote", "HE", "2025-10"), KEY),
-        (("backfill", "HE", "2025-10", "--yes"), KEY),
-        (("backfill", "HE", "2025-10", "--select", "cot_*"), ""),
+        pytest.param(("backfill", "HE", "2025-10", "--yes"), KEY, marks=pytest.mark.slow),
+        pytest.param(("backfill", "HE", "2025-10", "--select", "cot_*"), "", marks=pytest.mark.slow),
     ],
 )
 def test_without_a_network_one_line_comes_at_once(words, key, unreachable):
@@ -60,6 +60,7 @@ def test_without_a_network_one_line_comes_at_once(words, key, unreachable):
     assert idle - started < 2 * (time.monotonic() - idle) + 5  # no wait for another try: those are of 2, 4, 8 and 16 s
 
 
+@pytest.mark.slow
 def test_a_market_without_options_is_one_line(home):
     home.mkdir()
     (home / "config.yaml").write_text(

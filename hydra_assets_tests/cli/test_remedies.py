@@ -14,7 +14,7 @@ UV = '#!/bin/sh\n[ "$1" = run ] || exit 64\nshift\nUV_RUN_RECURSION_DEPTH=1 PATH
 REMEDY = re.compile(r"(?:uv run |\S*/)?hydra-assets(?: [a-z][\w-]*)+(?: [A-Z]\w*)?(?: \d{4}-\d\d(?:\.\.\d{4}-\d\d)?)?(?: --world live)?")
 
 
-@pytest.fixture(params=["uv", *(pytest.param(way, marks=pytest.mark.slow) for way in ("on the path", "by its path"))])
+@pytest.fixture(params=["uv", "on the path", "by its path"])
 def shell(request, tmp_path):
     """A shell in which the program is started in one of the README's three ways; runs a line, gives its result."""
     bare = os.pathsep.join(folder for folder in os.environ["PATH"].split(os.pathsep) if not (Path(folder) / "hydra-assets").exists())
@@ -40,6 +40,7 @@ def remedies(done):
     return [match[0] for match in REMEDY.finditer(done.stdout + done.stderr)]
 
 
+@pytest.mark.slow
 def test_a_remedy_runs_in_the_shell_that_printed_it(shell):
     told = shell("$PROGRAM features LE")
     (fill,) = remedies(told)

@@ -68,6 +68,7 @@ def test_no_page_makes_a_browser_ask_another_host(site):
         assert [address for address in found.fetched if re.match(r"(https?:)?//", address)] == [], page.name
 
 
+@pytest.mark.slow
 def test_a_broken_link_fails_the_build(site, tmp_path):
     shutil.copytree(DOCS, tmp_path / "docs")
     (tmp_path / "docs" / "pages" / "axes.md").open("a").write("\n[nowhere](no-such-page.md)\n")

@@ -189,7 +189,8 @@ FAULTS = {
 }
 
 
-@pytest.mark.parametrize("name", sorted(FAULTS))
+# Each drip is waited for, ask by ask.
+@pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.slow) if n == "drip" else n for n in sorted(FAULTS)])
 def test_an_answer_that_does_not_arrive_names_its_setting(name, start, look):
     sizes, limits, fault, remedy = FAULTS[name]
     vendor = start(name, **sizes)

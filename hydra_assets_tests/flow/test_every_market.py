@@ -23,7 +23,7 @@ MONTH = Month(2025, 5)
 MARKETS = load_config().markets
 
 
-@pytest.mark.parametrize("symbol", [pytest.param(s, marks=[] if s in ("CL", "ZS") else pytest.mark.slow) for s in sorted(MARKETS)])
+@pytest.mark.parametrize("symbol", [pytest.param(s, marks=[] if s in ("CL",) else pytest.mark.slow) for s in sorted(MARKETS)])
 def test_a_month_gives_all_tables_and_features(symbol, tmp_path):
     place = Home("sample", tmp_path / "sample")
     place.create()

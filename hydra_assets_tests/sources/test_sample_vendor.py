@@ -19,6 +19,7 @@ from hydra_assets_tests.support.cftc_files import CALENDAR, CONTRACTS, HE, LE, M
 from hydra_assets_tests.support.rude_vendor import serving
 
 
+@pytest.mark.slow
 def test_the_real_client_reads_every_market_over_http(tmp_path):
     markets = load_config().markets
     contracts = [market.cftc_code for market in markets.values()]

@@ -69,7 +69,8 @@ def answers(path):
         return [ask() for ask in questions(store)]
 
 
-def test_one_changed_bit_of_a_journal_that_was_not_merged_is_never_silent(killed, tmp_path):
+@pytest.mark.parametrize("share", [10, pytest.param(1, marks=pytest.mark.slow)])
+def test_one_changed_bit_of_a_journal_that_was_not_merged_is_never_silent(share, killed, tmp_path):
     _, bodies = killed
     path = tmp_path / "store.sqlite"
     for name, body in bodies.items():
@@ -81,7 +82,7 @@ def test_one_changed_bit_of_a_journal_that_was_not_merged_is_never_silent(killed
     places = [rng.randrange(8 * size) for _ in range(100)] + [rng.randrange(256) for _ in range(10)]
     places += [8 * (size - 2 * 4120) - rng.randrange(8 * 3 * 4120) for _ in range(60)]  # the last acknowledged transaction
     places += [8 * (32 + 4120 * rng.randrange(size // 4120) + rng.randrange(24)) + rng.randrange(8) for _ in range(40)]  # heads of frames
-    assert list(faults(path, bodies, answers, right, [(journal, place) for place in places])) == []
+    assert list(faults(path, bodies, answers, right, [(journal, place) for place in places[::share]])) == []
 
 
 def test_a_journal_of_a_transaction_that_was_cut_off_is_no_fault(killed, tmp_path):
