@@ -233,6 +233,21 @@ def test_a_bad_byte_in_the_name_of_another_market_costs_no_row_of_ours(byte, pla
         assert parsed.quarantined == []
 
 
+def test_a_line_end_within_quotes_is_a_part_of_a_name():
+    parsed = parse(raw_lines(lambda line: b'"LEAN\rHOGS, FUTURES"' + line[line.index(b",25") :], of=HE))
+    assert parsed.table.equals(parse(archive()).table)
+    assert parsed.quarantined == []
+
+
+def test_a_cell_larger_than_a_reader_of_tables_takes_costs_its_own_line():
+    def swollen(line):
+        return b"L" * 200_000 + line[line.index(b",25") :]
+
+    assert parse(raw_lines(swollen)).table.equals(parse(archive()).table)
+    parsed = parse(raw_lines(swollen, of=HE))
+    assert (parsed.table.num_rows, len(parsed.quarantined)) == (51, 1)
+
+
 def test_a_bad_byte_in_a_row_of_ours_quarantines_it_alone_where_it_is_read():
     good = parse(archive())
     assert parse(raw_lines(lambda line: b"\xc9" + line[1:], of=HE)).table.equals(good.table)  # the name is not read

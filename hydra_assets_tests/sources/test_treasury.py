@@ -60,6 +60,25 @@ def test_a_closed_year_is_read_from_disk_and_an_altered_copy_is_refused(tmp_path
             vendor.fetch_once(2025)
 
 
+def test_a_year_is_closed_sixty_days_after_it_ends_and_an_altered_copy_is_replaced_by_the_next_look(tmp_path):
+    with server() as (url, asked):
+        source(tmp_path, url, now=lambda: at("2026-03-01 12:00")).fetch_once(2025)
+        later = source(tmp_path, url, now=lambda: at("2026-03-02 12:00"))
+        later.held(2025).path.write_bytes(b"Date,\n")
+        assert later.fetch_once(2025).read() == GOOD
+        assert len(asked) == 2
+        later.fetch_once(2025)
+        assert len(asked) == 2
+
+
+def test_a_byte_order_mark_is_no_page_and_no_year_before_the_first_is_asked_for(tmp_path):
+    with server(body=b"\xef\xbb\xbf" + GOOD) as (url, asked):
+        assert source(tmp_path, url).fetch_once(2026).read().endswith(GOOD)
+        with pytest.raises(VendorRefusedError, match="begins in 1990"):
+            source(tmp_path, url).fetch_once(1989)
+        assert len(asked) == 1
+
+
 @pytest.mark.parametrize(
     ("answer", "error", "message"),
     [

@@ -6,6 +6,7 @@ import os
 import resource
 import shutil
 import signal
+import sqlite3
 import stat
 import subprocess
 import sys
@@ -92,9 +93,9 @@ WAIT_S, HELD_S = 0.2, 30.0  # who waits for longer than told is served once the 
 
 
 @contextlib.contextmanager
-def held(path, how):
-    """Another process that holds a SQLite file, for 30 s at most."""
-    command = [sys.executable, "-c", HOLDER, str(path), how, str(HELD_S)]
+def held(path, how, seconds=HELD_S):
+    """Another process that holds a SQLite file, for so many seconds at most."""
+    command = [sys.executable, "-c", HOLDER, str(path), how, str(seconds)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as holder:
         assert holder.stdout.readline() == "held\n"
         yield
@@ -132,6 +133,15 @@ def test_a_store_that_another_process_holds_is_waited_for_no_longer_than_told(tm
         refused_in_time(lambda: FeatureStore(path, busy_timeout_s=WAIT_S), path)
     with FeatureStore(path) as store:
         assert store.get_features_at("HE", LATER) == {"x": 2.0}
+
+
+def test_a_store_is_opened_once_another_process_has_let_it_go(tmp_path):
+    path = tmp_path / "store.sqlite"
+    FeatureStore(path).close()
+    with contextlib.closing(sqlite3.connect(path)) as db:
+        db.execute("PRAGMA journal_mode=DELETE")  # as a copy or an older tool leaves it
+    with held(path, "alone", 1.0), FeatureStore(path, busy_timeout_s=HELD_S) as store:
+        assert store.write_feature("HE", "x", DAY, LATER, 1.0) == 1
 
 
 def test_a_log_of_answers_that_another_process_holds_is_waited_for_no_longer_than_told(tmp_path, short_waits):

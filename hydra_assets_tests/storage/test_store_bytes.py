@@ -11,7 +11,7 @@ import pytest
 from hydra_assets.core.instants import INSTANT, to_us
 from hydra_assets.errors import CorruptionError, HydraError
 from hydra_assets.storage.facts import Fact, crc
-from hydra_assets.storage.sqlite import seals
+from hydra_assets.storage.sqlite import blocks, seals
 from hydra_assets.storage.sqlite.seals import SealedFile, _schema, about_seal
 from hydra_assets.storage.store import FeatureStore
 from hydra_assets_tests.conftest import at
@@ -162,6 +162,47 @@ def test_a_lost_row_is_noticed_by_every_entry(filled, ask):
         ask(store)
 
 
+def test_a_line_that_is_lost_beside_an_open_store_is_noticed_at_the_next_write(filled):
+    path, _ = filled
+    with FeatureStore(path) as store, FeatureStore(path) as other:
+        store.get_features_at("HE", TIMES[-1])
+        with contextlib.closing(sqlite3.connect(path)) as db, db:
+            db.execute("DELETE FROM blocks WHERE series_id = 1 AND block = (SELECT max(block) FROM blocks WHERE series_id = 1)")
+        other.write_feature("HE", "other", FIRST, FIRST, 1.0)
+        with pytest.raises(CorruptionError, match="HE f0"):
+            store.get_features_at("HE", TIMES[-1])
+
+
+def test_a_block_that_is_lost_with_its_line_is_noticed_by_the_check(filled):
+    path, _ = filled
+    with contextlib.closing(sqlite3.connect(path)) as db, db:
+        (last,) = db.execute("SELECT max(block) FROM blocks WHERE series_id = 1").fetchone()
+        db.execute("DELETE FROM blocks WHERE series_id = 1 AND block = ?", (last,))
+        db.execute(f"DELETE FROM facts WHERE series_id = 1 AND as_of >> {blocks.SHIFT} = ?", (last,))
+    with FeatureStore(path) as store, pytest.raises(CorruptionError, match="the blocks of HE f0"):
+        store.check()
+
+
+def test_rows_are_added_to_no_line_that_does_not_fit(filled):
+    path, _ = filled
+    with contextlib.closing(sqlite3.connect(path)) as db, db:
+        found, known = blocks.found_blocks(db, 1), blocks.BlockSeals()
+        known.compare(db, 1, blocks.FIRST, blocks.LAST)
+        row = db.execute("SELECT * FROM facts WHERE series_id = 1 ORDER BY as_of DESC").fetchone()
+        block = blocks.block_of(row[1])
+        count, digest = found[block]
+        blocks.put_blocks(db, 1, {block: (count + 1, digest)})  # somebody else's line, whose row never came
+        added = (*row[:3], row[3] + 1, *row[4:])
+        db.execute(f"INSERT INTO facts VALUES ({', '.join('?' * len(added))})", added)
+        known.extend(db, 1, [added])
+        known.written()
+        with pytest.raises(blocks.DamageError):
+            known.compare(db, 1, block, block)
+        db.execute("UPDATE blocks SET rows = rows + 1 WHERE series_id = 1")
+        with pytest.raises(blocks.DamageError, match="line of block"):
+            known.extend(db, 1, [added])
+
+
 def test_what_others_write_is_compared_once_more_and_nothing_else_is(tmp_path):
     path = tmp_path / "store.sqlite"
     with FeatureStore(path, world="sample") as store, FeatureStore(path) as other:
@@ -232,6 +273,13 @@ def test_negative_zero_is_zero(any_store):
     any_store.write_features(rows)
     assert str(any_store.get_features_at("HE", FIRST)) == "{'a': 0.0, 'b': 0.0}"
     assert any_store.check() == 2
+
+
+def test_negative_zero_of_the_lake_is_zero_in_a_store_made_from_it(tmp_path):
+    with FeatureStore(tmp_path / "store.sqlite") as store:
+        store.restore([(Fact("HE", "a", to_us(FIRST), to_us(FIRST), -0.0), False, to_us(FIRST) + 1)])
+        assert str(store.get_features_at("HE", FIRST)) == "{'a': 0.0}"
+        assert store.check() == 1
 
 
 def as_of_version_three(path):
