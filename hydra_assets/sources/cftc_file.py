@@ -121,8 +121,8 @@ def _text(line: bytes) -> str:
 def _cells(line: bytes) -> list[str]:
     try:
         return next(csv.reader([_text(line)]), [])
-    except csv.Error:
-        return []
+    except csv.Error:  # a cell larger than the reader takes
+        return _text(line).split(",")
 
 
 def _unquoted(line: bytes, width: int) -> list[str] | None:

@@ -8,7 +8,7 @@ import sys
 import threading
 import time
 import zipfile
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
@@ -42,7 +42,8 @@ def vendor(answer, method="GET"):
 
     def do(handler):
         asked.append(handler.path)
-        answer(handler)
+        with suppress(ConnectionError):  # the client hung up
+            answer(handler)
 
     setattr(Handler, f"do_{method}", do)
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
