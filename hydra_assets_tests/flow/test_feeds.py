@@ -1,5 +1,6 @@
 """Feeds: each raw table has one, coverage day by day, and what is refused before it counts as captured."""
 
+import contextlib
 import dataclasses
 import datetime as dt
 import importlib
@@ -7,11 +8,12 @@ import pkgutil
 
 import pytest
 
+from hydra_assets.config.home import resolve_home
 from hydra_assets.config.load import load_config, vendor_blocks
 from hydra_assets.core.months import Month
 from hydra_assets.core.option_rules import OptionRules
 from hydra_assets.core.tables.registry import TABLES
-from hydra_assets.errors import ConfigError
+from hydra_assets.errors import ConfigError, VendorUnavailableError
 from hydra_assets.flow import feeds
 from hydra_assets.flow.batch import Batch, Captured
 from hydra_assets.flow.feed import Feed, Plan, keep
@@ -63,6 +65,23 @@ def test_every_feed_answers_in_the_sample_world(tmp_path):
     sides = [feed.sample(served(load_config(), cache=tmp_path)) for feed in FEEDS.values()]
     assert len({side.prefix for side in sides}) == len(FEEDS)
     assert not [(a.prefix, b.prefix) for a in sides for b in sides if a is not b and a.prefix.startswith(b.prefix)]
+
+
+@pytest.mark.parametrize("feed", FEEDS.values(), ids=list(FEEDS))
+def test_what_broke_off_is_whole_for_a_vendor_that_is_started_again(feed, lake):
+    """Each try of a run starts the embedded vendor anew: what breaks off once must not break off at each of them."""
+    place, config = resolve_home("sample"), load_config()
+    place.create()
+    config = dataclasses.replace(config, sample=dataclasses.replace(config.sample, rude=("breaks_off",)))
+
+    def fetch():
+        with feed.open(place, config) as source:
+            plans = [feed.plan(source, lake, table, HE, [Month(2025, 9)], config, at("2026-01-05")) for table in feed.tables[:1]]
+            feed.fetch(source, plans, once=True)
+
+    with contextlib.suppress(VendorUnavailableError):
+        fetch()
+    fetch()
 
 
 def test_every_feed_of_a_module_is_registered():

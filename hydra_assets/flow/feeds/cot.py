@@ -112,10 +112,10 @@ class CotFeed(Feed[CftcSource, Plan, CotFetched]):
             return
         # The embedded vendor serves the configured markets: with another set of them its archives are other archives.
         contracts = sorted((market.cftc_code, market.name) for market in config.markets.values())
-        facts = served(config)
+        facts = served(config, cache=home.cache)
         identity = repr((contracts, facts.rude.on) if facts.rude.on else contracts)
         folder = home.archives / f"sample-{hashlib.sha256(identity.encode()).hexdigest()[:12]}"
-        with SampleVendor([self.sample(facts)], rude=facts.rude) as vendor:
+        with SampleVendor([self.sample(facts)], rude=facts.rude, cache=facts.cache) as vendor:
             yield CftcSource(folder, calendar, **{**settings, "base_url": vendor.url})
 
     def plan(

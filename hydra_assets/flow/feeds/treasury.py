@@ -80,8 +80,8 @@ class TreasuryFeed(Feed[TreasurySource, Plan, RatesFetched]):
         if home.world == "live":
             yield TreasurySource(home.archives, **settings)
             return
-        facts = served(config)
-        with SampleVendor([self.sample(facts)], rude=facts.rude) as vendor:
+        facts = served(config, cache=home.cache)
+        with SampleVendor([self.sample(facts)], rude=facts.rude, cache=facts.cache) as vendor:
             yield TreasurySource(home.archives / "sample", **{**settings, "base_url": vendor.url})
 
     def plan(

@@ -77,8 +77,8 @@ class UsdaFeed(Feed[UsdaSource, Plan, UsdaFetched]):
         if home.world == "live":
             yield UsdaSource(home.archives, settings)
             return
-        facts = served(config)
-        with SampleVendor([self.sample(facts)], rude=facts.rude) as vendor:
+        facts = served(config, cache=home.cache)
+        with SampleVendor([self.sample(facts)], rude=facts.rude, cache=facts.cache) as vendor:
             yield UsdaSource(home.archives / "sample", replace(settings, base_url=vendor.url))
 
     def absence(self, table: Table, market: Market, config: Config) -> str:
