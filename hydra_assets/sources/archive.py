@@ -71,12 +71,16 @@ class Archive:
     def looks(self) -> Iterator[dict[str, Any]]:
         """The ledger's lines, newest first."""
         try:
-            text = self._ledger.read_text(encoding="utf-8")
+            text = self._ledger.read_text(encoding="utf-8", errors="replace")
         except FileNotFoundError:
             return
         for line in reversed(text.split("\n")[:-1]):
             if line.startswith("{") and line.endswith("}"):  # a killed writer leaves half a line
-                yield json.loads(line)
+                try:
+                    look = json.loads(line)
+                except ValueError:  # damaged: its answer is asked for again, at no charge
+                    continue
+                yield look
 
 
 def read_kept(path: Path, sha256: str, noun: str) -> bytes:

@@ -19,15 +19,17 @@ _DATES = (
     re.compile(r"(?P<year>\d{4})-(?P<month>\d\d?)-(?P<day>\d\d?)"),
 )
 _CLOCK = re.compile(r"(?P<hour>\d\d?):(?P<minute>\d\d)(:(?P<second>\d\d))?( ?(?P<half>[AaPp][Mm]))?")
-_NUMBERS = (
-    "base_price",
-    "avg_net_price",
-    "lowest_net_price",
-    "highest_net_price",
-    "avg_live_weight",
-    "avg_carcass_weight",
-    "avg_lean_percent",
-)
+_PRICE, _WEIGHT = (5.0, 400.0), (50.0, 600.0)  # cents per lb: 14 in 1998 and 134 in 2014 are the extremes so far; lb of a hog
+_RANGES = {
+    "base_price": _PRICE,
+    "avg_net_price": _PRICE,
+    "lowest_net_price": _PRICE,
+    "highest_net_price": _PRICE,
+    "avg_live_weight": _WEIGHT,
+    "avg_carcass_weight": _WEIGHT,
+    "avg_lean_percent": (1.0, 100.0),
+}
+_MOST_HEAD = 5_000_000  # ten days of all hogs slaughtered
 _LATEST_REPORT = dt.timedelta(days=14)  # after the slaughter day; a report over the longest run of holidays comes sooner
 
 
@@ -102,12 +104,14 @@ def _row(result: object, is_business_day: IsBusinessDay) -> dict[str, Any]:
         raise ValueError(f"for_date_begin {day} is no weekday")
     if not day < report_date <= day + _LATEST_REPORT:
         raise ValueError(f"report_date {report_date} does not follow for_date_begin {day}")
-    numbers = {name: _number(result, name) for name in _NUMBERS}
-    for name, value in numbers.items():
-        if value is not None and value <= 0:
-            raise ValueError(f"{name} of {day}, {kind}, is {value}")
+    numbers = {name: _number(result, name) for name in _RANGES}
+    for name, (low, high) in _RANGES.items():
+        value = numbers[name]
+        if value is not None and not low <= value <= high:
+            raise ValueError(f"{name} of {day}, {kind}, is {value}, outside {low:g} to {high:g}")
+    _refuse_disorder(numbers, f"of {day}, {kind}")
     head = _number(result, "head_count")
-    if head is not None and (head < 0 or head != int(head)):
+    if head is not None and (not 0 <= head <= _MOST_HEAD or head != int(head)):
         raise ValueError(f"head_count of {day}, {kind}, is {head}")
     stamp = _stamp(result.get("published_date"), report_date)
     return {
@@ -121,6 +125,13 @@ def _row(result: object, is_business_day: IsBusinessDay) -> dict[str, Any]:
         "synthetic": str(result.get("synthetic", "0")) == "1",
         "stamped": stamp is not None,
     }
+
+
+def _refuse_disorder(numbers: Mapping[str, float | None], place: str) -> None:
+    """Refuse an average price that does not lie between the lowest and the highest."""
+    low, mean, high = (numbers[name] for name in ("lowest_net_price", "avg_net_price", "highest_net_price"))
+    if mean is not None and ((low is not None and mean < low) or (high is not None and mean > high)):
+        raise ValueError(f"avg_net_price {place}, is {mean}, not between the lowest, {low}, and the highest, {high}")
 
 
 def _date(result: Mapping[object, object], name: str) -> dt.date:

@@ -6,8 +6,9 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from hydra_assets.core import report_dates
 from hydra_assets.core.releases import NEW_YORK
-from hydra_assets.core.report_dates import COLD_STORAGE, COT, DATES, HOGS_AND_PIGS, WASDE, next_release
+from hydra_assets.core.report_dates import COLD_STORAGE, COT, DATES, HOGS_AND_PIGS, WASDE, ReportDate, next_release
 
 D = dt.date
 
@@ -61,6 +62,18 @@ def test_what_is_announced_later_changes_no_earlier_day():
     for day in (D(2025, 10, 20) + dt.timedelta(n) for n in range(30)):
         if dt.datetime.combine(day, dt.time(), dt.UTC) < announced:
             assert next_day(WASDE, day) != moved
+
+
+def test_of_two_announcements_the_later_counts_whatever_their_order(monkeypatch):
+    first, moved = D(2031, 5, 12), D(2031, 5, 20)
+    early, late = (dt.datetime(2031, 1, day, tzinfo=dt.UTC) for day in (5, 9))
+    shared = {"report": WASDE, "clock": dt.time(12), "verified": False, "source": "https://example.org", "period": "2031-05"}
+    dates = [ReportDate(day=moved, announced=late, **shared), ReportDate(day=first, announced=early, **shared)]
+    for order in (dates, dates[::-1]):
+        monkeypatch.setattr(report_dates, "DATES", tuple(order))
+        report_dates._of.cache_clear()
+        assert [next_day(WASDE, D(2031, 1, day)) for day in (4, 5, 9)] == [None, first, moved]
+    report_dates._of.cache_clear()
 
 
 def test_the_cots_rule_gives_a_release_within_the_next_days_on_every_day():

@@ -109,6 +109,12 @@ BAD = {
     "infinite": ({"avg_net_price": "inf"}, "is no number"),
     "negative": ({"avg_net_price": "-1.0"}, "is -1.0"),
     "weight": ({"avg_carcass_weight": "0"}, "is 0.0"),
+    "lost point": ({"avg_net_price": "5326"}, "is 5326.0, outside 5 to 400"),
+    "lost digits": ({"avg_carcass_weight": "2.05"}, "outside 50 to 600"),
+    "lean": ({"avg_lean_percent": "555"}, "outside 1 to 100"),
+    "below the lowest": ({"lowest_net_price": "54.00", "highest_net_price": "60.00"}, "not between the lowest, 54.0, and the highest"),
+    "above the highest": ({"highest_net_price": "50.00"}, "not between"),
+    "all hogs": ({"head_count": "12,771,000"}, "head_count"),
     "head": ({"head_count": "1.5"}, "head_count"),
     "no hogs": ({"head_count": "-3"}, "head_count"),
 }
@@ -195,7 +201,7 @@ def test_recent_dates_are_asked_for_again_and_half_a_line_of_the_ledger_is_no_an
         usda.fetch("LM_HG201", D(2019, 2, 1), D(2019, 2, 28))
         assert len(asked) == 2
         with (tmp_path / "archives/usda/ledger.jsonl").open("a") as ledger:
-            ledger.write('{"report": "LM_HG201", "fir')
+            ledger.write('{"report": "LM_HG201", "fir\n{"report": LM_HG201}\n{"report": "LM_HG201", "fir')
         assert usda.held("LM_HG201", D(2019, 2, 1), D(2019, 2, 28)) is None
 
 
