@@ -25,6 +25,7 @@ from dagster_webserver.app import create_app_from_workspace_process_context
 
 from hydra_assets.host.desk_pages import DeskPages
 from hydra_assets.host.guard import LoopbackGuard
+from hydra_assets.host.landing import Landing
 from hydra_assets.host.orphans import fail_orphans
 
 POLL_MS = 2000
@@ -62,7 +63,7 @@ def serve(port: int, *, read_only: bool, module: str = DEFINITIONS) -> int:
             ) as context,
         ):
             dagster = create_app_from_workspace_process_context(context, live_data_poll_rate=POLL_MS)
-            app = LoopbackGuard(DeskPages(dagster, instance), port=port)
+            app = LoopbackGuard(DeskPages(Landing(dagster), instance), port=port)
             server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=port, log_level="warning", timeout_graceful_shutdown=2))
             if daemon is not None:
                 threading.Thread(target=_stop_with_daemon, args=(daemon, server), daemon=True).start()
