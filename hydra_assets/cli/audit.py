@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-from rich.table import Table
 
 from hydra_assets import log
 from hydra_assets.cli.console import JsonOption, StoreOption, WorldOption, console, errors, instant, number, opened_store, print_json
+from hydra_assets.cli.tables import show_table
 from hydra_assets.errors import HydraError
 
 if TYPE_CHECKING:
@@ -85,30 +85,29 @@ def audit(
 
 
 def _show(found: "FrameAudit", title: str) -> None:
-    table = Table(title=title, title_justify="left")
-    for heading in ("feature", "cells", "right", "early", "stale", "unknown", "naive: values", "days", "worst", "verdict"):
-        table.add_column(heading, justify="left" if heading == "feature" else "right", no_wrap=heading == "feature")
+    headings, rows = ("feature", "cells", "right", "early", "stale", "unknown", "naive: values", "days", "worst", "verdict"), []
     for column in found.features:
         counts = (column.cells, column.right, column.early, column.stale, column.unknown, column.naive_values, column.naive_days)
         texts = [f"{count:,}" for count in counts]
         texts[2] = f"[red]{texts[2]}[/]" if column.early else texts[2]
-        table.add_row(column.feature, *texts, f"{column.naive_worst_days:.1f} d", column.verdict)
-    console.print(table)
+        rows.append((column.feature, *texts, f"{column.naive_worst_days:.1f} d", column.verdict))
+    show_table(title, headings, rows, left=["feature"], least=["days", "worst", "naive: values", "cells", "unknown", "stale", "right"])
     withheld = {column.feature: column.withheld for column in found.features if column.withheld}
     if withheld:
         counts_of = ", ".join(f"{name} {count:,}" for name, count in withheld.items())
         console.print(f"Empty where a value was known: {counts_of}.", highlight=False)
     if found.cells:
-        early = Table(
-            title=f"Used before they existed: the first {min(SHOWN, len(found.cells))} of {len(found.cells):,}", title_justify="left"
-        )
-        for heading in ("row", "time", "market", "feature", "value", "right", "available at", "early"):
-            early.add_column(heading, justify="right" if heading in ("row", "value", "right", "early") else "left")
+        rows = []
         for cell in found.cells[:SHOWN]:
             known = instant(cell.available_at)
             texts = [f"{cell.row}", instant(cell.time), cell.market, cell.feature, number(cell.value), number(cell.right), known]
-            early.add_row(*texts, f"{cell.early_days:.1f} d")
-        console.print(early)
+            rows.append((*texts, f"{cell.early_days:.1f} d"))
+        title = f"Used before they existed: the first {min(SHOWN, len(found.cells))} of {len(found.cells):,}"
+        headings, least = (
+            ("row", "time", "market", "feature", "value", "right", "available at", "early"),
+            ["market", "row", "right", "early"],
+        )
+        show_table(title, headings, rows, left=["time", "market", "feature", "available at"], least=least)
     if found.ignored:
         console.print(f"Not looked at, since they are no features of this store: {', '.join(found.ignored)}.", highlight=False)
     colour = {"failed": "red", "passed": "green", "unproven": "yellow"}[found.verdict]

@@ -5,7 +5,6 @@ import time
 from typing import Annotated, Any
 
 import typer
-from rich.table import Table
 
 from hydra_assets.cli.console import (
     JsonOption,
@@ -21,6 +20,7 @@ from hydra_assets.cli.console import (
     stopping,
 )
 from hydra_assets.cli.quote import AgainOption, Price, lacking, price_of, show_price
+from hydra_assets.cli.tables import show_table
 from hydra_assets.command import INTERRUPTED, command
 from hydra_assets.config.home import Home, resolve_home
 from hydra_assets.config.load import Config, load_config
@@ -138,9 +138,7 @@ def _report(outcome: RunOutcome, home: Home, market: str, months: str, seconds: 
 
 def _print(outcome: RunOutcome, home: Home, market: str, months: str) -> None:
     empty = _without_options(market)
-    table = Table(title=f"{market} {months} ({home.world} world)", title_justify="left")
-    for heading in ("table", "status", "months", "new rows", "gaps", "paid $", "passed"):
-        table.add_column(heading, justify="left" if heading in ("table", "status") else "right", no_wrap=True)
+    rows = []
     for row in outcome.tables:
         checks = [check for check in outcome.checks if check.asset == row.table]
         passed = sum(check.passed for check in checks)
@@ -152,8 +150,9 @@ def _print(outcome: RunOutcome, home: Home, market: str, months: str) -> None:
             f"{row.paid_usd:,.4f}",
             f"{passed} of {len(checks)}" if checks else "-",
         )
-        table.add_row(row.table, f"[{colour}]{row.status}[/]", *counts)
-    console.print(table)
+        rows.append((row.table, f"[{colour}]{row.status}[/]", *counts))
+    headings, least = ("table", "status", "months", "new rows", "gaps", "paid $", "passed"), ["months", "paid $", "passed", "new rows"]
+    show_table(f"{market} {months} ({home.world} world)", headings, rows, left=headings[:2], least=least)
     if empty & {row.table for row in outcome.tables}:
         named = ", ".join(row.table for row in outcome.tables if row.table in empty)
         console.print(

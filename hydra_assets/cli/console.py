@@ -2,6 +2,7 @@
 
 import datetime as dt
 import json
+import os
 import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -9,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
+from rich.console import Console, ConsoleDimensions
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from hydra_assets.command import INTERRUPTED
@@ -23,8 +24,21 @@ _RANGE = re.compile(r"(\d{4}-\d{2})(?:\.\.(\d{4}-\d{2}))?")
 
 BAR_CHARACTERS = 65  # bar, counts and clock beside the description
 
-console = Console()
-errors = Console(stderr=True)
+UNLIMITED = 10_000  # characters
+
+
+class WideConsole(Console):
+    """A console without a width where its output is no terminal and ``COLUMNS`` asks for none: what goes into a file is never cut."""
+
+    @property
+    def size(self) -> ConsoleDimensions:
+        """Columns and lines."""
+        held = super().size
+        return held if self.is_terminal or os.environ.get("COLUMNS") else ConsoleDimensions(UNLIMITED, held.height)
+
+
+console = WideConsole()
+errors = WideConsole(stderr=True)
 
 WorldOption = Annotated[
     str | None,

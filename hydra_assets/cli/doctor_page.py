@@ -8,6 +8,7 @@ from typing import Any
 from rich.table import Table
 
 from hydra_assets.cli.console import console, plain
+from hydra_assets.cli.tables import show_table
 from hydra_assets.config.home import Home
 from hydra_assets.doctor.reading import Reading
 from hydra_assets.doctor.vendors import Page
@@ -109,9 +110,4 @@ def _show_prices(page: Page) -> None:
                 "  ".join(f"{text:<20}" if n < 3 else f"{text:>10}" for n, text in enumerate(row)), soft_wrap=True, highlight=False
             )
         return
-    table = Table(title=title, title_justify="left")
-    for n, heading in enumerate(columns):
-        table.add_column(heading, justify="left" if n < 3 else "right", no_wrap=True)
-    for row in rows:
-        table.add_row(*row)
-    console.print(table)
+    show_table(title, columns, rows, left=columns[:3], least=["symbols", "MB", "records", "schema"])

@@ -4,11 +4,10 @@ import datetime as dt
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich import box
-from rich.table import Table
 
 from hydra_assets.cli.console import JsonOption, WorldOption, bar, console, errors, print_json
 from hydra_assets.cli.filling import how_to_fill
+from hydra_assets.cli.tables import PLAIN, show_table
 from hydra_assets.command import command
 from hydra_assets.errors import ConfigError, InvalidTimeError
 
@@ -53,14 +52,12 @@ def ls(data_type: DataType = None, market: MarketOption = None, world: WorldOpti
     if not found:
         console.print(f"The {lake.world} lake holds nothing of that. Fill it: [bold]{how_to_fill(lake.world, market)}[/]", soft_wrap=True)
         return
-    table = Table(title=f"lake of the {lake.world} world", title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False)
-    for heading in ("table", "market", "months", "files", "replaced", "rows", "MB"):
-        table.add_column(heading, justify="left" if heading in ("table", "market", "months") else "right", no_wrap=True)
+    rows = []
     for (name, symbol), row in found.items():
-        months = f"{row['first']}..{row['last']}"
         counts = [f"{row[key]:,}" for key in ("files", "replaced", "rows")]
-        table.add_row(name, symbol, months, *counts, f"{row['bytes'] / 1e6:,.1f}")
-    console.print(table)
+        rows.append((name, symbol, f"{row['first']}..{row['last']}", *counts, f"{row['bytes'] / 1e6:,.1f}"))
+    headings, least = ("table", "market", "months", "files", "replaced", "rows", "MB"), ["replaced", "files", "MB", "rows"]
+    show_table(f"lake of the {lake.world} world", headings, rows, left=["table", "market", "months"], least=least, **PLAIN)
     loose = sum(row["files"] - row["months"] for row in found.values())
     if loose > 0:
         console.print(f"{loose:,} files more than months; {command('lake compact', world=lake.world)} merges them.", soft_wrap=True)

@@ -5,12 +5,11 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich import box
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-from rich.table import Table
 
 from hydra_assets.cli.console import JsonOption, WorldOption, console, print_json
+from hydra_assets.cli.tables import PLAIN, show_table
 from hydra_assets.command import command
 
 if TYPE_CHECKING:
@@ -65,7 +64,7 @@ def prove(
         facts = {"world": name, "market": market, "full": full, "seed": seed, "features": rows, "failed": len(failed)}
         print_json({**facts, "left_out": left_out})
     else:
-        console.print(_table(market, name, found))
+        _show(market, name, found)
         for proof in failed:
             console.print(f"[red]{proof.feature}[/] {escape(proof.first)}", soft_wrap=True, highlight=False)
         for proof in found:
@@ -87,24 +86,21 @@ def prove(
         raise typer.Exit(1)
 
 
-def _table(market: str, world: str, proofs: "Sequence[Proof]") -> Table:
-    title = f"Proofs of {market} ({world} world)"
-    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False)
-    for heading, side in (
-        *(("feature", "left"), ("replay", "right"), ("bits", "right"), ("poison", "right"), ("lint", "right")),
-        *(("coverage", "right"), ("verdict", "left")),
-    ):
-        table.add_column(heading, justify="right" if side == "right" else "left", no_wrap=True)
+def _show(market: str, world: str, proofs: "Sequence[Proof]") -> None:
+    headings, rows = ("feature", "replay", "bits", "poison", "lint", "coverage", "verdict"), []
     colours = {"proven": "green", "unproven": "yellow", "failed": "red"}
     for proof in proofs:
         right = proof.replayed - proof.differing
-        table.add_row(
-            proof.feature,
-            f"{right:,}/{proof.replayed:,}",
-            f"{proof.exact:,}",
-            f"{proof.poisoned - proof.moved:,}/{proof.poisoned:,}",
-            str(proof.lint) if proof.lint else "not read" if proof.unread or proof.family == "-" else "ok",
-            f"{proof.coverage:.1%} of {proof.stored:,}",
-            f"[{colours[proof.verdict]}]{proof.verdict}[/]",
+        rows.append(
+            (
+                proof.feature,
+                f"{right:,}/{proof.replayed:,}",
+                f"{proof.exact:,}",
+                f"{proof.poisoned - proof.moved:,}/{proof.poisoned:,}",
+                str(proof.lint) if proof.lint else "not read" if proof.unread or proof.family == "-" else "ok",
+                f"{proof.coverage:.1%} of {proof.stored:,}",
+                f"[{colours[proof.verdict]}]{proof.verdict}[/]",
+            )
         )
-    return table
+    least, title = ["bits", "lint", "coverage", "poison", "replay"], f"Proofs of {market} ({world} world)"
+    show_table(title, headings, rows, left=["feature", "verdict"], least=least, **PLAIN)

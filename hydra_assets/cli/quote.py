@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 from typing import Annotated, Any
 
 import typer
-from rich.table import Table
 
 from hydra_assets.cli.console import JsonOption, MarketArgument, MonthsArgument, WorldOption, console, parse_months, print_json
+from hydra_assets.cli.tables import show_table
 from hydra_assets.config.home import Home, resolve_home
 from hydra_assets.config.load import Config, load_config, user_config_path
 from hydra_assets.core.months import Month
@@ -69,20 +69,15 @@ def price_of(
     home: Home, config: Config, market: str, months: Sequence[Month], tables: Sequence[str] | None = None, *, again: bool = False
 ) -> Price:
     """The price of what is missing of *months*, in *tables* that cost (default all of them), of all days if *again*; quotes are free."""
-    from hydra_assets.cli.reach import refuse_without_network  # Arrow takes a second to load; --help needs neither
-    from hydra_assets.flow.feeds.databento import open_databento
+    from hydra_assets.flow.feeds.databento import open_databento  # Arrow takes a second to load; --help needs neither
     from hydra_assets.flow.feeds.databento_plan import SCHEMAS, plan_of, quote_plan
-    from hydra_assets.keys import key_of_feed, require_keys
     from hydra_assets.storage.lake import ParquetLake
 
     rows: list[dict[str, Any]] = []
     wanted = [name for name in SCHEMAS if tables is None or name in tables]
     if not wanted:
         return Price(rows, 0.0)
-    if home.world == "live":
-        require_keys(wanted, home, f"{market} {months[0]}..{months[-1]}")
-        refuse_without_network(config, wanted)
-    with open_databento(home, config, key=key_of_feed("databento", home)) as source:
+    with open_databento(home, config, key=_key(home, config, wanted, f"{market} {months[0]}..{months[-1]}")) as source:
         lake, today = ParquetLake(home.lake, world=home.world), dt.datetime.now(dt.UTC).date()
         source.again_since = today if again else None
         for data_type in wanted:
@@ -107,6 +102,18 @@ def price_of(
         return Price(rows, source.ledger.spent(), source.ledger.spent_on(today))
 
 
+def _key(home: Home, config: Config, tables: list[str], example: str) -> str:
+    """The key in the live world, where the vendors of *tables* can be reached; the sample world needs none, nor the other feeds' code."""
+    if home.world != "live":
+        return ""
+    from hydra_assets.cli.reach import refuse_without_network
+    from hydra_assets.keys import key_of_feed, require_keys
+
+    require_keys(tables, home, example)
+    refuse_without_network(config, tables)
+    return key_of_feed("databento", home)
+
+
 def lacking(price: Price, home: Home, config: Config) -> list[str]:
     """The budgets that do not hold *price*, each with its setting, the value that it needs and the file; none in the sample world."""
     from hydra_assets.flow.feeds.databento import DatabentoSettings
@@ -126,13 +133,13 @@ def lacking(price: Price, home: Home, config: Config) -> list[str]:
 def show_price(price: Price, home: Home, config: Config, what: str) -> None:
     """The price as a table, and what may be spent."""
     prices = ", synthetic prices" if home.world == "sample" else ""
-    table = Table(title=f"{what} from Databento ({home.world} world{prices})", title_justify="left")
-    for heading in ("table", "days", "requests", "records", "MB", "$"):
-        table.add_column(heading, justify="left" if heading == "table" else "right", no_wrap=True)
+    rows = []
     for row in price.rows:
         counts = [f"{row['days_missing'] + row['days_again']:,}", f"{row['requests']:,}", f"{row['records']:,}"]
-        table.add_row(row["table"], *counts, f"{row['bytes'] / 1e6:,.1f}", f"{row['usd']:,.4f}")
-    console.print(table)
+        rows.append((row["table"], *counts, f"{row['bytes'] / 1e6:,.1f}", f"{row['usd']:,.4f}"))
+    headings = ("table", "days", "requests", "records", "MB", "$")
+    title = f"{what} from Databento ({home.world} world{prices})"
+    show_table(title, headings, rows, left=["table"], least=["records", "requests", "MB", "days"])
     held, early = (sum(row[name] for row in price.rows) for name in ("days_held", "days_not_out"))
     if held or early:
         absent = f"{early:,} whose last record is not out yet, or that the vendor does not have"

@@ -4,11 +4,10 @@ import datetime as dt
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich import box
-from rich.table import Table
 
 from hydra_assets.cli.console import JsonOption, MarketArgument, WorldOption, console, instant, number, parse_day, parse_instant, print_json
 from hydra_assets.cli.filling import how_to_fill
+from hydra_assets.cli.tables import PLAIN, show_table
 from hydra_assets.errors import UnknownFeatureError
 
 if TYPE_CHECKING:
@@ -35,29 +34,30 @@ def features(market: MarketArgument, at: At = None, world: WorldOption = None, a
         explained = [desk.store.explain(market, name, when) for name in desk.store.features(market)]
         synthetic = synthetic_inputs(desk.lake, market)
         if as_json:
-            rows = {}
+            known = {}
             for row in explained:
                 name, served = row["feature_name"], row["served"]
-                rows[name] = served and {**served, "synthetic": synthetic(name, served["as_of"]), "withheld": len(row["withheld"])}
-            print_json({"world": desk.world, "market": market, "at": when, "features": rows})
+                known[name] = served and {**served, "synthetic": synthetic(name, served["as_of"]), "withheld": len(row["withheld"])}
+            print_json({"world": desk.world, "market": market, "at": when, "features": known})
             return
         if not explained:
             fill = how_to_fill(desk.world, market)
             console.print(f"The {desk.world} world holds no features of {market} yet. Make some: [bold]{fill}[/]", soft_wrap=True)
             return
         title = f"{market} as known at {instant(when)} ({desk.world} world)"
-        table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False, pad_edge=False)
-        for heading in ("feature", "value", "quality", "input", "as of", "available at"):
-            table.add_column(heading, justify="right" if heading == "value" else "left", no_wrap=True)
+        rows = []
         for row in explained:
             served = row["served"]
             if served is None:
-                table.add_row(row["feature_name"], "-", "not yet", "-", "-", "-")
+                rows.append((row["feature_name"], "-", "not yet", "-", "-", "-"))
                 continue
             origin = "[yellow]synthetic[/]" if synthetic(row["feature_name"], served["as_of"]) else "real"
             when_known = (f"{served['as_of']:%Y-%m-%d}", instant(served["available_at"], to_the_minute=True))
-            table.add_row(row["feature_name"], number(served["value"]), served["quality"], origin, *when_known)
-        console.print(table)
+            rows.append((row["feature_name"], number(served["value"]), served["quality"], origin, *when_known))
+        headings, least = ("feature", "value", "quality", "input", "as of", "available at"), ["input", "as of", "quality"]
+        show_table(
+            title, headings, rows, left=[heading for heading in headings if heading != "value"], least=least, **PLAIN, pad_edge=False
+        )
         withheld = max(len(row["withheld"]) for row in explained)
         if withheld:
             console.print(f"{withheld} later rows that describe this time or earlier are withheld; the command explain says which.")
@@ -122,14 +122,13 @@ def history(
         if as_json:
             print_json({"world": desk.world, "market": market, "feature": feature, "vintages": rows})
             return
-        table = Table(title=f"{market} {feature}: {len(rows)} vintages ({desk.world} world)", title_justify="left")
-        for heading in ("as of", "value", "quality", "available at", "recorded at"):
-            table.add_column(heading, justify="right" if heading == "value" else "left", no_wrap=True)
-        for row in rows:
-            table.add_row(
-                f"{row['as_of']:%Y-%m-%d}", number(row["value"]), row["quality"], instant(row["available_at"]), instant(row["recorded_at"])
-            )
-        console.print(table)
+        cells = [
+            (f"{row['as_of']:%Y-%m-%d}", number(row["value"]), row["quality"], instant(row["available_at"]), instant(row["recorded_at"]))
+            for row in rows
+        ]
+        headings = ("as of", "value", "quality", "available at", "recorded at")
+        title = f"{market} {feature}: {len(rows)} vintages ({desk.world} world)"
+        show_table(title, headings, cells, left=[name for name in headings if name != "value"], least=["recorded at", "quality"])
 
 
 def _known(desk: "Desk", market: str, feature: str) -> None:
