@@ -140,7 +140,7 @@ def _print(outcome: RunOutcome, home: Home, market: str, months: str) -> None:
     empty = _without_options(market)
     rows = []
     for row in outcome.tables:
-        checks = [check for check in outcome.checks if check.asset == row.table]
+        checks = [check for check in outcome.checks if check.asset == row.table and check.applies]
         passed = sum(check.passed for check in checks)
         colour = {"done": "green", "failed": "red"}.get(row.status, "yellow")
         counts = (
@@ -163,6 +163,12 @@ def _print(outcome: RunOutcome, home: Home, market: str, months: str) -> None:
     for check in (*outcome.failed_checks, *(warning for warning in outcome.warnings if warning.asset not in empty)):
         status = "[yellow]warning[/] " if check.warning else "[bold red]failed[/]  "
         console.print(f"{status} {check.asset} {check.name}: {check.verdict}; {check.looked_at}", highlight=False, soft_wrap=True)
+    idle: dict[tuple[str, str], list[str]] = {}
+    for check in outcome.checks:
+        if not check.applies:
+            idle.setdefault((check.name, check.looked_at), []).append(check.asset)
+    for (name, looked_at), assets in idle.items():
+        console.print(f"[dim]not applicable[/] {name} of {', '.join(assets)}: {looked_at}", highlight=False, soft_wrap=True)
     for row in outcome.tables:
         if row.table not in empty:
             _print_gaps(row.table, row.gaps)

@@ -1,7 +1,12 @@
-"""The check of vectors served with a log, against what the lake gives for the same instants today."""
+"""
+The check of vectors served with a log, against what the lake gives for the same instants today.
+
+Where nothing was handed out the check says nothing: Dagster shows it as skipped, neither passed nor a warning.
+"""
 
 import datetime as dt
 import random
+from collections.abc import Iterator
 
 import dagster as dg
 
@@ -14,6 +19,8 @@ from hydra_assets.proof.served import Fault, ServedComparison, served_versus_rec
 
 SAMPLE = 50  # vectors of a market
 REACH = dt.timedelta(120)  # a shutdown can hold a report back by two months
+NAME = "served"
+NOTHING_SERVED = "nothing was handed out with a log: get_features_at(…, log=True) keeps one"
 _FAULTS: tuple[Fault, ...] = ("mismatch", "missing", "extra")
 
 
@@ -21,17 +28,19 @@ def served(family: str) -> dg.AssetChecksDefinition:
     """Vectors handed out with a log are what the lake gives for their instants today; mismatch, missing and extra by feature."""
     asset = FEATURE_TABLES[family].name
 
-    @dg.asset_check(asset=asset, name="served", blocking=False, description=served.__doc__)
+    @dg.multi_asset_check(
+        name=step_of(asset), specs=[dg.AssetCheckSpec(NAME, asset=asset, blocking=False, description=served.__doc__)], can_subset=True
+    )
     def check(
         context: dg.AssetCheckExecutionContext, lake: LakeResource, store: FeatureStoreResource, findings: FindingsResource
-    ) -> dg.AssetCheckResult:
+    ) -> Iterator[dg.AssetCheckResult]:
         opened, report, settings = lake.open(), CheckReport(), load_config()
         scope = months_to_check(context, opened, asset)
         with store.open() as feature_store:
             handed_out = feature_store.served()
         if not handed_out:
-            nothing = "nothing was handed out with a log: get_features_at(…, log=True) keeps one"
-            return dg.AssetCheckResult(passed=True, description=nothing, metadata={"verdict": "nothing_served", "looked_at": nothing})
+            context.log.info(f"not applicable: {NOTHING_SERVED}")
+            return
         compared: list[ServedComparison] = []
         for market, months in scope.items():
             first, last = months[0].first, months[-1].last
@@ -44,10 +53,16 @@ def served(family: str) -> dg.AssetChecksDefinition:
             for fault in found.violations:
                 report.add_failure(market, fault["query_time"], **{name: fact for name, fact in fault.items() if name != "market"})
         report.looked_at = f"{report.rows} vectors handed out, {report.values} values of them and of the lake"
-        result = check_result(report, findings, scope, asset=asset, check="served", severity=dg.AssetCheckSeverity.WARN)
-        return result._replace(metadata={**result.metadata, "rates": _rates(compared)})
+        result = check_result(report, findings, scope, asset=asset, check=NAME, severity=dg.AssetCheckSeverity.WARN)
+        place = {"asset_key": dg.AssetKey(asset), "check_name": NAME}
+        yield result._replace(**place, metadata={**result.metadata, "rates": _rates(compared)})
 
     return check
+
+
+def step_of(asset: str) -> str:
+    """Name of the step of the check on *asset*."""
+    return f"{asset}_{NAME}"
 
 
 def _rates(compared: list[ServedComparison]) -> dg.TableMetadataValue:
@@ -67,3 +82,4 @@ def _rates(compared: list[ServedComparison]) -> dg.TableMetadataValue:
 
 
 SERVED = [served(family) for family in FEATURE_TABLES]
+STEPS = {step_of(table.name): table.name for table in FEATURE_TABLES.values()}

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+NOT_APPLICABLE = "nothing_served"  # verdict of a check that had nothing to speak of: it counts neither as passed nor as a warning
+
 
 @dataclass(frozen=True)
 class CheckVerdict:
@@ -13,6 +15,11 @@ class CheckVerdict:
     passed: bool
     warning: bool
     looked_at: str
+
+    @property
+    def applies(self) -> bool:
+        """Whether there was anything that the check speaks of."""
+        return self.verdict != NOT_APPLICABLE
 
 
 @dataclass(frozen=True)

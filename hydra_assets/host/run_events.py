@@ -6,7 +6,8 @@ from typing import Any
 import dagster as dg
 
 from hydra_assets.defs.partitions import parts_of
-from hydra_assets.host.outcome import CheckVerdict, Gap, RunOutcome, TableOutcome
+from hydra_assets.defs.served_check import NAME, NOTHING_SERVED, STEPS, step_of
+from hydra_assets.host.outcome import NOT_APPLICABLE, CheckVerdict, Gap, RunOutcome, TableOutcome
 
 _CHECK_FAILED = "DagsterAssetCheckFailedError"
 _INTERRUPTS = ("DagsterExecutionInterruptedError", "KeyboardInterrupt")
@@ -35,7 +36,7 @@ def outcome_of(run_id: str, events: Sequence[dg.DagsterEvent], tables: Sequence[
     return RunOutcome(
         run_id,
         tuple(_table_outcome(name, months, status.get(name, "not run"), failed.get(name, "")) for name, months in made.items()),
-        _verdicts([event.asset_check_evaluation_data for event in of_type[Kind.ASSET_CHECK_EVALUATION]]),
+        _verdicts([event.asset_check_evaluation_data for event in of_type[Kind.ASSET_CHECK_EVALUATION]], status),
         tuple(failures),
         interrupted,
     )
@@ -55,8 +56,15 @@ def _failed_steps(events: Sequence[dg.DagsterEvent]) -> tuple[dict[str, str], se
     return failed, stopped
 
 
-def _verdicts(evaluations: Sequence[dg.AssetCheckEvaluation]) -> tuple[CheckVerdict, ...]:
+def _verdicts(evaluations: Sequence[dg.AssetCheckEvaluation], status: Mapping[str, str]) -> tuple[CheckVerdict, ...]:
+    """The evaluations, and the checks whose step ended well without one."""
+    evaluated = {step_of(e.asset_key.path[-1]) for e in evaluations if e.check_name == NAME}
     found = [
+        CheckVerdict(asset, NAME, NOT_APPLICABLE, passed=True, warning=False, looked_at=NOTHING_SERVED)
+        for step, asset in STEPS.items()
+        if status.get(step) == "done" and step not in evaluated
+    ]
+    found += [
         CheckVerdict(
             asset=e.asset_key.path[-1],
             name=e.check_name,

@@ -27,6 +27,7 @@ from hydra_assets.definitions import ASSETS, definitions_for
 from hydra_assets.defs.partitions import MARKET_MONTH, key_of, parts_of
 from hydra_assets.defs.progress import month_in
 from hydra_assets.defs.raw import AGAIN_SINCE, UP_TO_BUDGET
+from hydra_assets.defs.served_check import NAME, STEPS
 from hydra_assets.errors import ConfigError, InvalidTimeError
 from hydra_assets.host.interrupts import noticed_interrupts
 from hydra_assets.host.outcome import RunOutcome
@@ -157,6 +158,8 @@ class MarketRun:
         elif event.event_type is dg.DagsterEventType.ASSET_CHECK_EVALUATION:
             check = event.asset_check_evaluation_data
             self._done.add((check.asset_key.path[-1], check.check_name))
+        elif event.event_type is dg.DagsterEventType.STEP_SUCCESS and event.step_key in STEPS:  # perhaps without an evaluation
+            self._done.add((STEPS[event.step_key], NAME))
         elif event.event_type is not dg.DagsterEventType.STEP_START:
             return
         self._report(str(event.step_key or ""))

@@ -30,7 +30,8 @@ def newest_verdicts(instance: dg.DagsterInstance, market: str) -> list[VerdictLi
 
 
 def _newest(instance: dg.DagsterInstance, key: dg.AssetCheckKey, market: str) -> VerdictLine | None:
-    for record in instance.event_log_storage.get_asset_check_execution_history(key, limit=LOOKED_THROUGH):
+    records = instance.event_log_storage.get_asset_check_execution_history(key, limit=LOOKED_THROUGH)
+    for record in records:
         event = record.event.dagster_event if record.event else None
         evaluation: Any = event.event_specific_data if event else None
         if not isinstance(evaluation, dg.AssetCheckEvaluation):
@@ -48,11 +49,16 @@ def _newest(instance: dg.DagsterInstance, key: dg.AssetCheckKey, market: str) ->
             partition=partitions or "every market",
             when=dt.datetime.fromtimestamp(record.create_timestamp, dt.UTC),
         )
+    from hydra_assets.defs.served_check import NAME, NOTHING_SERVED
+
+    if records and key.name == NAME:  # it ran, and had nothing to speak of
+        when = dt.datetime.fromtimestamp(records[0].create_timestamp, dt.UTC)
+        return VerdictLine(key.asset_key.path[-1], NAME, "not applicable", "soft", NOTHING_SERVED, "every market", when)
     return None
 
 
 def _kind(evaluation: dg.AssetCheckEvaluation, metadata: Mapping[str, object]) -> str:
-    """``passed``, ``warning`` or ``failed``, the page's three colours."""
+    """``passed``, ``warning`` or ``failed``: the page's colours of a verdict."""
     if evaluation.passed:
         return "passed"
     return "warning" if evaluation.severity is dg.AssetCheckSeverity.WARN and metadata.get("verdict") != "failed" else "failed"

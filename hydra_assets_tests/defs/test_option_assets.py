@@ -77,7 +77,7 @@ def in_order(table, name):
 def test_from_bytes_to_features_and_every_check_passes(made, shared):
     _, first = made
     told = verdicts(first)
-    assert {key: word for key, word in told.items() if word not in ("passed", "nothing_served")} == {}
+    assert {key: word for key, word in told.items() if word != "passed"} == {}
     assert {(table, check) for table in ("option_features", "divergence_features") for check in ("no_lookahead", "replay")} <= set(told)
     for table in EVERY:
         metas = materializations(first, table)
@@ -237,7 +237,7 @@ def test_a_corrected_settlement_makes_vintages_of_everything_and_answers_before_
         old = {table: vintages(desk, table) for table in DERIVED}
     assert arrive("futures_statistics", with_columns(row, value=value, stamped_at=corrected, available_at=corrected), corrected) == 1
     result = run(first="2025-11", last="2025-12", only=DERIVED)
-    assert set(verdicts(result).values()) == {"passed", "nothing_served"}
+    assert set(verdicts(result).values()) == {"passed"}
     fresh = {table: stamped_then(table, corrected) for table in DERIVED}
     chain = [r for r in fresh["option_chain"] if r["underlying"] == "HEZ5"]
     assert chain
