@@ -2,6 +2,7 @@
 
 import dataclasses
 import time
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import typer
@@ -26,9 +27,9 @@ from hydra_assets.config.home import Home, resolve_home
 from hydra_assets.config.load import Config, load_config
 from hydra_assets.core.tables.registry import TABLES
 from hydra_assets.errors import BudgetError, ConfigError
-from hydra_assets.host.outcome import Gap, RunOutcome
+from hydra_assets.host.outcome import GapGroup, RunOutcome
 
-SHOWN = 6  # gaps of one table
+SHOWN = 6  # reasons of one table's gaps
 
 
 @stopping()
@@ -118,7 +119,9 @@ def _report(outcome: RunOutcome, home: Home, market: str, months: str, seconds: 
             "interrupted": outcome.interrupted,
             "new_rows": outcome.new_rows,
             "paid_usd": sum(table.paid_usd for table in outcome.tables),
-            "tables": [dataclasses.asdict(table) for table in outcome.tables],
+            "tables": [
+                {**dataclasses.asdict(table), "gaps_by_reason": [str(group) for group in table.gaps_by_reason]} for table in outcome.tables
+            ],
             "checks": [dataclasses.asdict(check) for check in outcome.checks],
             "failures": outcome.failures,
         }
@@ -171,7 +174,7 @@ def _print(outcome: RunOutcome, home: Home, market: str, months: str) -> None:
         console.print(f"[dim]not applicable[/] {name} of {', '.join(assets)}: {looked_at}", highlight=False, soft_wrap=True)
     for row in outcome.tables:
         if row.table not in empty:
-            _print_gaps(row.table, row.gaps)
+            _print_gaps(row.table, row.gaps_by_reason)
 
 
 def _without_options(market: str) -> set[str]:
@@ -179,8 +182,9 @@ def _without_options(market: str) -> set[str]:
     return set() if load_config().market(market).option_roots else {table.name for table in TABLES.values() if table.needs_options}
 
 
-def _print_gaps(table: str, gaps: tuple[Gap, ...]) -> None:
-    for gap in gaps[:SHOWN]:
-        console.print(f"[dim]gap[/]      {table} {gap.when}: {gap.reason}", highlight=False, soft_wrap=True)
-    if len(gaps) > SHOWN:
-        console.print(f"[dim]gap[/]      {table}: {len(gaps) - SHOWN:,} more, until {gaps[-1].when}; --json lists all", highlight=False)
+def _print_gaps(table: str, groups: Sequence[GapGroup]) -> None:
+    for group in groups[:SHOWN]:
+        console.print(f"[dim]gap[/]      {table} {group}", highlight=False, soft_wrap=True)
+    if len(groups) > SHOWN:
+        more, last = sum(group.count for group in groups[SHOWN:]), max(group.last for group in groups)
+        console.print(f"[dim]gap[/]      {table}: {more:,} more, until {last}; --json lists all", highlight=False)

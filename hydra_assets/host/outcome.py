@@ -31,6 +31,20 @@ class Gap:
 
 
 @dataclass(frozen=True)
+class GapGroup:
+    """Gaps of one table with the same reason: the first, the last and their number."""
+
+    reason: str
+    first: str
+    last: str
+    count: int
+
+    def __str__(self) -> str:
+        days = self.first if self.count == 1 else f"{self.first}..{self.last} ({self.count:,})"
+        return f"{days}: {self.reason}"
+
+
+@dataclass(frozen=True)
 class TableOutcome:
     """
     Outcome for one table.
@@ -50,6 +64,14 @@ class TableOutcome:
     gaps: tuple[Gap, ...]
     paid_usd: float
     reason: str = ""
+
+    @property
+    def gaps_by_reason(self) -> tuple[GapGroup, ...]:
+        """The gaps, those of one reason together, in order of their first."""
+        groups: dict[str, list[str]] = {}
+        for gap in self.gaps:
+            groups.setdefault(gap.reason, []).append(gap.when)
+        return tuple(GapGroup(reason, min(days), max(days), len(days)) for reason, days in groups.items())
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from hydra_assets.cli.main import app
 from hydra_assets.config.home import Home, resolve_home
 from hydra_assets.core.months import Month
 from hydra_assets.errors import BudgetError, ConfigError, HydraError, InvalidTimeError
+from hydra_assets.host.outcome import Gap, TableOutcome
 from hydra_assets.host.run_locks import dead_runs
 from hydra_assets.host.runs import selected
 from hydra_assets.sources.ledger import Ledger
@@ -82,8 +83,19 @@ def test_what_it_did_is_told_table_by_table_and_a_day_that_is_not_out_is_a_gap_w
     # The last session's open interest comes the next morning, so there is always a day to wait for.
     assert re.search(r"gap +futures_statistics 2\d\d\d-\d\d-\d\d: its last record can come until", done.stdout)
     told = json.loads(run("HE", this_month, "--select", "futures_statistics", "--json").stdout)
-    assert told["tables"][0]["gaps"][-1]["reason"].startswith("its last record can come until")
+    gap = told["tables"][0]["gaps"][-1]
+    assert gap["reason"].startswith("its last record can come until")
+    assert told["tables"][0]["gaps_by_reason"][-1] == f"{gap['when']}: {gap['reason']}"
     assert told["ok"]
+
+
+def test_gaps_of_one_reason_are_one_line():
+    gaps = tuple(Gap(f"2025-10-{day:02}", "no listed options" if day < 30 else "not out yet") for day in range(1, 31))
+    outcome = TableOutcome("option_quotes", "done", 1, 0, gaps, 0.0)
+    assert [str(group) for group in outcome.gaps_by_reason] == [
+        "2025-10-01..2025-10-29 (29): no listed options",
+        "2025-10-30: not out yet",
+    ]
 
 
 def test_ctrl_c_keeps_what_it_had_and_the_same_command_goes_on_from_there():
