@@ -97,17 +97,17 @@ def _show(found: "FrameAudit", title: str) -> None:
         counts_of = ", ".join(f"{name} {count:,}" for name, count in withheld.items())
         console.print(f"Empty where a value was known: {counts_of}.", highlight=False)
     if found.cells:
-        rows = []
+        early = []
         for cell in found.cells[:SHOWN]:
             known = instant(cell.available_at)
             texts = [f"{cell.row}", instant(cell.time), cell.market, cell.feature, number(cell.value), number(cell.right), known]
-            rows.append((*texts, f"{cell.early_days:.1f} d"))
+            early.append((*texts, f"{cell.early_days:.1f} d"))
         title = f"Used before they existed: the first {min(SHOWN, len(found.cells))} of {len(found.cells):,}"
         headings, least = (
             ("row", "time", "market", "feature", "value", "right", "available at", "early"),
             ["market", "row", "right", "early"],
         )
-        show_table(title, headings, rows, left=["time", "market", "feature", "available at"], least=least)
+        show_table(title, columns, early, left=["time", "market", "feature", "available at"], least=least)
     if found.ignored:
         console.print(f"Not looked at, since they are no features of this store: {', '.join(found.ignored)}.", highlight=False)
     colour = {"failed": "red", "passed": "green", "unproven": "yellow"}[found.verdict]

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from hydra_assets.cli.console import (
+    STOPPED,
     JsonOption,
     MarketArgument,
     MonthsArgument,
@@ -129,7 +130,7 @@ def _report(outcome: RunOutcome, home: Home, market: str, months: str, seconds: 
     else:
         _print(outcome, home, market, months)
         if outcome.interrupted:
-            console.print("[yellow]Stopped.[/] What had been appended is kept; the same command goes on from there.")
+            console.print(STOPPED)
         else:
             ui = command("ui", world=home.world)
             console.print(f"Done in {seconds:,.0f} s. The run is in the UI too ({ui}): {outcome.run_id[:8]}", soft_wrap=True)

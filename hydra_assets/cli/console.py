@@ -14,6 +14,7 @@ from rich.console import Console, ConsoleDimensions
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from hydra_assets.command import INTERRUPTED
+from hydra_assets.core.instants import rounded_up
 from hydra_assets.core.months import Month, months_between
 from hydra_assets.errors import InvalidTimeError
 
@@ -24,13 +25,14 @@ _RANGE = re.compile(r"(\d{4}-\d{2})(?:\.\.(\d{4}-\d{2}))?")
 
 BAR_CHARACTERS = 65  # bar, counts and clock beside the description
 
+STOPPED = "[yellow]Stopped.[/] What had been appended is kept; the same command goes on from there."
 UNLIMITED = 10_000  # characters
 
 
 class WideConsole(Console):
     """A console without a width where its output is no terminal and ``COLUMNS`` asks for none: what goes into a file is never cut."""
 
-    @property
+    @property  # type: ignore[misc]  # nothing here sets it
     def size(self) -> ConsoleDimensions:
         """Columns and lines."""
         held = super().size
@@ -124,10 +126,7 @@ def instant(when: Any, *, to_the_minute: bool = False) -> str:
     """An instant as text in UTC, rounded up to the second or minute, so that it never shows too early."""
     if when is None:
         return "-"
-    exact: dt.datetime = when.astimezone(dt.UTC)
-    utc = exact.replace(second=0, microsecond=0) if to_the_minute else exact.replace(microsecond=0)
-    if utc < exact:
-        utc += dt.timedelta(minutes=1) if to_the_minute else dt.timedelta(seconds=1)
+    utc = rounded_up(when, dt.timedelta(minutes=1) if to_the_minute else dt.timedelta(seconds=1))
     return utc.strftime("%Y-%m-%d %H:%MZ" if not utc.second else "%Y-%m-%d %H:%M:%SZ")
 
 
@@ -150,7 +149,7 @@ def stopping() -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        errors.print("[yellow]Stopped.[/] What had been appended is kept; the same command goes on from there.")
+        errors.print(STOPPED)
         raise typer.Exit(INTERRUPTED) from None
 
 

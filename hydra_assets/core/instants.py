@@ -112,6 +112,18 @@ def from_us(us: int) -> dt.datetime:
     return EPOCH + dt.timedelta(microseconds=int(us))
 
 
+def rounded_up(when: dt.datetime, step: dt.timedelta) -> dt.datetime:
+    """
+    An aware instant in UTC at a whole *step*, rounded up, so that a text never shows it too early.
+
+    >>> rounded_up(dt.datetime(2025, 10, 3, 19, 30, 0, 1, tzinfo=dt.UTC), dt.timedelta(minutes=1)).minute
+    31
+    """
+    exact = when.astimezone(dt.UTC)
+    rest = (exact - EPOCH) % step
+    return exact + (step - rest) if rest else exact
+
+
 def iso(us: int) -> str:
     """Fixed-width ISO 8601 UTC text, sortable as text: ``2025-10-03T19:30:00.000000Z``."""
     return from_us(us).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"

@@ -54,7 +54,9 @@ def feature_table(family: str) -> dg.AssetsDefinition:
                         # The store first: it refuses lookahead, and then nothing reaches the lake either.
                         facts = publish_month(feature_store, family, market, computed, allow_retract=allow)
                         key = key_of(market, computed.month)
-                        context.add_asset_metadata({"published_facts": facts, "inputs": len(computed.watermarks)}, partition_key=key)
+                        context.add_asset_metadata(
+                            {"published_facts": facts, "inputs": f"{len(computed.watermarks):,} folders"}, partition_key=key
+                        )
                         yield key, batch_of(family, market, computed, allow_retract=allow)
                     if dataset.name in PICTURES:
                         for month in months[-PICTURED:]:

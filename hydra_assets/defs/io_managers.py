@@ -63,20 +63,21 @@ class HiveParquetIOManager(dg.ConfigurableIOManager):
         for (market, month), key in keys.items():
             if (market, month) not in counts:
                 files = len(lake.files(table.name, market, month.first, month.last))
-                context.step_context.add_asset_metadata({"new_rows": 0, "files": files}, partition_key=key)
+                context.step_context.add_asset_metadata({"new_rows": 0, "files": str(files)}, partition_key=key)
         newest = sorted(keys)[-SUMMARY_MONTHS:]
         facts: dict[str, Any] = {
             "months": dg.MetadataValue.table(
                 [_record(lake, table, *place, *counts.get(place, (0, 0))) for place in newest], schema=_SUMMARY
             ),
-            "run_rows": sum(rows for rows, _ in counts.values()),
-            "run_new_rows": sum(new for _, new in counts.values()),
+            # Text: Dagster would plot a number over the partitions, and these are of the whole run.
+            "run_rows": f"{sum(rows for rows, _ in counts.values()):,}",
+            "run_new_rows": f"{sum(new for _, new in counts.values()):,}",
             "world": lake.world,
             "dagster/table_name": table.name,
             "dagster/uri": str(lake.base_path / f"data_type={table.name}"),
         }
         if table.group == "raw":
-            facts["rows_of_other_months"] = sum(new for place, (_, new) in counts.items() if place not in keys)
+            facts["rows_of_other_months"] = f"{sum(new for place, (_, new) in counts.items() if place not in keys):,}"
         context.add_output_metadata(facts)
 
     def load_input(self, context: dg.InputContext) -> pa.Table:
@@ -126,7 +127,7 @@ def _batches(obj: Any, table: Table, keys: list[str]) -> Iterator[Batch]:
 
 def _facts(batch: Batch, lake: ParquetLake, rows: int, new_rows: int) -> dict[str, Any]:
     files = len(lake.files(batch.table.name, batch.market, batch.month.first, batch.month.last))
-    facts = {"dagster/partition_row_count": rows, "new_rows": new_rows, "files": files, "preview": _preview(batch.rows)}
+    facts = {"dagster/partition_row_count": rows, "new_rows": new_rows, "files": str(files), "preview": _preview(batch.rows)}
     if "synthetic" in batch.rows.column_names:
         facts["synthetic_rows"] = f"{pc.sum(batch.rows['synthetic']).as_py() or 0} of {batch.rows.num_rows} rows are synthetic"
     return facts

@@ -54,8 +54,8 @@ def served(family: str) -> dg.AssetChecksDefinition:
                 report.add_failure(market, fault["query_time"], **{name: fact for name, fact in fault.items() if name != "market"})
         report.looked_at = f"{report.rows} vectors handed out, {report.values} values of them and of the lake"
         result = check_result(report, findings, scope, asset=asset, check=NAME, severity=dg.AssetCheckSeverity.WARN)
-        place = {"asset_key": dg.AssetKey(asset), "check_name": NAME}
-        yield result._replace(**place, metadata={**result.metadata, "rates": _rates(compared)})
+        rates = {**result.metadata, "rates": _rates(compared)}
+        yield result._replace(asset_key=dg.AssetKey(asset), check_name=NAME, metadata=rates)
 
     return check
 

@@ -6,10 +6,19 @@ from typing import Any
 
 import numpy as np
 
+from hydra_assets.core.tables.table import QUALITIES
 from hydra_assets.plots.plot import Plot, figure_of
 
-STATES = ("not due", "missing", "degraded", "partial", "normal")  # from worst to best, after days on which nothing is due
-_COLOURS = ("#00000000", "#d62728", "#ff7f0e", "#f2c744", "#4c9f70")
+_COLOURS_OF = {
+    "not due": "#00000000",
+    "missing": "#d62728",
+    "stale": "#9467bd",
+    "degraded": "#ff7f0e",
+    "partial": "#f2c744",
+    "normal": "#4c9f70",
+}
+STATES = ("not due", *reversed(QUALITIES))  # from worst to best, after days on which nothing is due
+_COLOURS = [_COLOURS_OF[state] for state in STATES]
 
 
 def coverage_heat_map(market: str, days: Sequence[dt.date], states: Mapping[str, Sequence[str]]) -> Plot | None:
@@ -46,7 +55,7 @@ def coverage_heat_map(market: str, days: Sequence[dt.date], states: Mapping[str,
         axes.tick_params(which="minor", length=0)
         axes.set_title(f"{market}: coverage by session")
         patches = [Patch(color=_COLOURS[i], label=STATES[i]) for i in range(len(STATES) - 1, 0, -1)]
-        axes.legend(handles=patches, ncols=4, loc="upper left", bbox_to_anchor=(0, -0.2), frameon=False)
+        axes.legend(handles=patches, ncols=len(STATES) - 1, loc="upper left", bbox_to_anchor=(0, -0.2), frameon=False)
         axes.figure.subplots_adjust(left=0.17, bottom=0.26)
 
     return Plot("coverage", rows, {"table": "string", **dict.fromkeys(STATES[1:], "int")}, figure_of(draw))

@@ -1,13 +1,14 @@
 """The desk page: one self-contained HTML file of a market as known at an instant."""
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 
 import jinja2
 
-from hydra_assets.core.instants import from_us, to_us
+from hydra_assets.core.instants import from_us, rounded_up, to_us
+from hydra_assets.core.market import Market
 from hydra_assets.desk import Desk
 from hydra_assets.report.pictures import pictures
 from hydra_assets.report.state import state_at
@@ -15,6 +16,7 @@ from hydra_assets.report.view import View
 from hydra_assets.version import __version__
 
 TEMPLATE = "page.html.j2"
+INDEX = "index.html.j2"
 REACH = dt.timedelta(380)  # a year of pictures, and the weeks before it that some of them look at
 
 
@@ -48,13 +50,28 @@ def render(desk: Desk, market: str, at: dt.datetime, verdicts: Sequence[VerdictL
         ConfigError: no such market.
         InvalidTimeError: *at* is naive.
     """
-    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters |= {"number": number, "utc": utc}
-    template = environment.from_string(files("hydra_assets.report").joinpath(TEMPLATE).read_text(encoding="utf-8"))
     view = view_of(desk, market, at, reach=REACH)
-    return template.render(
+    return _template(TEMPLATE).render(
         state=state_at(desk, view), pictures=pictures(desk, view), verdicts=verdicts, version=__version__, home=desk.home.root
     )
+
+
+def render_index(path: str, markets: Mapping[str, Market], message: str = "") -> str:
+    """
+    Build the list of markets, each with a link to its page.
+
+    Args:
+        path: of the pages, without a slash at its end.
+        markets: symbol to its settings.
+        message: shown in the place of the list, for example the reason why a page cannot be shown.
+    """
+    return _template(INDEX).render(path=path, markets=markets, message=message)
+
+
+def _template(name: str) -> jinja2.Template:
+    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment.filters |= {"number": number, "utc": utc}
+    return environment.from_string(files("hydra_assets.report").joinpath(name).read_text(encoding="utf-8"))
 
 
 def view_of(desk: Desk, market: str, at: dt.datetime, *, reach: dt.timedelta = dt.timedelta(0)) -> View:
@@ -79,6 +96,4 @@ def number(value: float | None) -> str:
 
 def utc(when: dt.datetime) -> str:
     """An instant in UTC to the second, rounded up, so that it never shows too early."""
-    exact = when.astimezone(dt.UTC)
-    whole = exact.replace(microsecond=0)
-    return f"{whole if whole == exact else whole + dt.timedelta(seconds=1):%Y-%m-%d %H:%M:%S}Z"
+    return f"{rounded_up(when, dt.timedelta(seconds=1)):%Y-%m-%d %H:%M:%S}Z"

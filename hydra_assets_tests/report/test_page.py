@@ -14,6 +14,7 @@ import hydra_assets
 from hydra_assets.cli.main import app
 from hydra_assets.core.calendar import DEFAULT_CALENDAR
 from hydra_assets.core.feature import Feature, Window
+from hydra_assets.core.tables.table import QUALITIES
 from hydra_assets.errors import ConfigError, InvalidTimeError
 from hydra_assets.features.missing import first_day, thin_windows, unread_smiles
 from hydra_assets.host.desk_pages import DeskPages
@@ -194,6 +195,9 @@ def test_the_heat_map_counts_the_days_of_each_state():
     assert plot.rows[0] == {"table": "futures_bars", "missing": 1, "degraded": 0, "partial": 0, "normal": 1}
     assert plot.rows[1]["partial"] == 1
     assert coverage_heat_map("HE", days, {}) is None
+    for quality in QUALITIES:
+        ((row),) = coverage_heat_map("HE", days, {"futures_bars": [quality, quality]}).rows
+        assert row[quality] == 2
 
 
 # ---------------------------------------------------------------- served beside Dagster
