@@ -103,10 +103,8 @@ def _show(found: "FrameAudit", title: str) -> None:
             texts = [f"{cell.row}", instant(cell.time), cell.market, cell.feature, number(cell.value), number(cell.right), known]
             early.append((*texts, f"{cell.early_days:.1f} d"))
         title = f"Used before they existed: the first {min(SHOWN, len(found.cells))} of {len(found.cells):,}"
-        headings, least = (
-            ("row", "time", "market", "feature", "value", "right", "available at", "early"),
-            ["market", "row", "right", "early"],
-        )
+        columns = ("row", "time", "market", "feature", "value", "right", "available at", "early")
+        least = ["market", "row", "right", "early"]
         show_table(title, columns, early, left=["time", "market", "feature", "available at"], least=least)
     if found.ignored:
         console.print(f"Not looked at, since they are no features of this store: {', '.join(found.ignored)}.", highlight=False)
