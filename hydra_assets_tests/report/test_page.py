@@ -192,7 +192,7 @@ def test_the_naive_plot_needs_a_value():
 def test_the_heat_map_counts_the_days_of_each_state():
     days = [FRIDAY, FRIDAY + dt.timedelta(3)]
     plot = coverage_heat_map("HE", days, {"futures_bars": ["normal", "missing"], "option_quotes": ["not due", "partial"]})
-    assert plot.rows[0] == {"table": "futures_bars", "missing": 1, "degraded": 0, "partial": 0, "normal": 1}
+    assert plot.rows[0] == {"table": "futures_bars", "missing": 1, "stale": 0, "degraded": 0, "partial": 0, "normal": 1}
     assert plot.rows[1]["partial"] == 1
     assert coverage_heat_map("HE", days, {}) is None
     for quality in QUALITIES:
