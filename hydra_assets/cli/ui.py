@@ -34,10 +34,11 @@ def ui(
         raise ConfigError(f"port {port} on 127.0.0.1 is taken; choose another with --port")
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a service manager's stop is a Ctrl-C
     with contextlib.nullcontext() if read_only else only_one_daemon(home) as lock, readable_dagster(home) as folder:
-        process = start_dagster(home, port, read_only=read_only, lock=lock, folder=folder)
+        process, is_up = start_dagster(home, port, read_only=read_only, lock=lock, folder=folder), False
         try:
             with console.status("starting Dagster ..."):
                 wait_until_up(process, port)
+            is_up = True
             console.print(f"[bold]http://127.0.0.1:{port}[/]  world [bold]{home.world}[/], home {home.root}", soft_wrap=True)
             console.print(f"Desk pages, each market as known at an instant: http://127.0.0.1:{port}/desk", soft_wrap=True)
             if read_only:
@@ -48,4 +49,4 @@ def ui(
         except KeyboardInterrupt:
             console.print("stopping ...")
         finally:
-            stop(process)
+            stop(process, is_up=is_up)

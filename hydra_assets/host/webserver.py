@@ -101,9 +101,17 @@ def wait_until_up(process: "subprocess.Popen[bytes]", port: int) -> None:
     raise ConfigError(f"Dagster did not answer on port {port} within {START_TIMEOUT_S} s")
 
 
-def stop(process: "subprocess.Popen[bytes]") -> None:
-    """Interrupt the process group; kill it if it still runs after STOP_TIMEOUT_S."""
-    if process.poll() is None:
+def stop(process: "subprocess.Popen[bytes]", *, is_up: bool = True) -> None:
+    """
+    Interrupt the process group; kill it if it still runs after STOP_TIMEOUT_S.
+
+    Args:
+        process: of `start_dagster`.
+        is_up: whether it has answered; one that only loads its code has nothing to finish, and is killed before it prints where it was.
+    """
+    if not is_up and process.poll() is None:
+        os.killpg(process.pid, signal.SIGKILL)
+    if process.poll() is None and is_up:
         process.send_signal(signal.SIGINT)
         try:
             process.wait(STOP_TIMEOUT_S)

@@ -5,6 +5,7 @@ import os
 import pty
 import re
 import signal
+import socket
 import sqlite3
 import subprocess
 import sys
@@ -68,6 +69,13 @@ def test_ctrl_c_ends_a_backfill_with_one_line_at_any_moment(when, wait_s, home):
     assert {"STARTED", "STARTING", "NOT_STARTED"}.isdisjoint(left)
     done = subprocess.run([PROGRAM, *WORDS, "--json"], capture_output=True, text=True, check=True)
     assert json.loads(done.stdout)["ok"]
+
+
+def test_ctrl_c_while_the_ui_starts_prints_no_traceback_of_what_loads(home):
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    stopped = interrupted(("ui", "--port", str(port)), home, when=has_started_dagster, wait_s=2.0)  # it takes longer to come up
+    assert (stopped.returncode, stopped.stdout.strip(), stopped.stderr) == (0, "stopping ...", "")
 
 
 def test_ctrl_c_before_anything_is_imported_is_one_line():
