@@ -33,7 +33,10 @@ from hydra_assets.core.tables.registry import FEATURE_TABLES
 from hydra_assets.features import of_family
 from hydra_assets.features.compute import INPUTS
 
-ENGINES = [f"hydra_assets.features.{family}.engine.run_sealed" for family in INPUTS]
+ENGINES = [
+    *(f"hydra_assets.features.{family}.engine.run_sealed" for family in ("futures", "options", "divergence")),
+    "hydra_assets.features.periods.run_sealed",
+]
 
 
 def publish(market: str, month: str) -> None:

@@ -3,7 +3,7 @@
 import datetime as dt
 from bisect import bisect_left, bisect_right
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
@@ -51,6 +51,7 @@ class Calendar:
         opened: sessions that `sessions_from` leaves out.
         delivery_lag: months from the one of a contract's last trade to the one of its delivery, which its symbol names.
         utc_bars_from: the first day from which on all of a session trades on its own UTC date; None where that is never so.
+        listed: sessions of years that are known without `pandas_market_calendars`, which takes half a second to load; see `with_listed`.
     """
 
     name: str
@@ -63,6 +64,7 @@ class Calendar:
     opened: frozenset[dt.date] = frozenset()
     delivery_lag: int = 0
     utc_bars_from: dt.date | None = None
+    listed: tuple[tuple[int, frozenset[dt.date]], ...] = ()
 
     @property
     def zone(self) -> ZoneInfo:
@@ -73,7 +75,7 @@ class Calendar:
         """Whether the market trades and settles on *day*; early closes are sessions."""
         if day in self.closed or day in self.opened:
             return day in self.opened
-        return day in exchange_days.session_days(self.sessions_from, day.year)
+        return day in self._exchange_days(day.year)
 
     def bar_is_session(self, day: dt.date) -> bool:
         """Whether a bar of the UTC date *day* holds one whole session and nothing else."""
@@ -82,6 +84,14 @@ class Calendar:
     def closes_early(self, day: dt.date) -> bool:
         """Whether *day* is a session that ends before its usual hour."""
         return self.is_session(day) and day in exchange_days.early_closes(self.early_closes_from, day.year)
+
+    def _exchange_days(self, year: int) -> frozenset[dt.date]:
+        found = next((days for each, days in self.listed if each == year), None)
+        return exchange_days.session_days(self.sessions_from, year) if found is None else found
+
+    def with_listed(self, first: int, last: int) -> "Calendar":
+        """The same calendar, with the sessions of the years from *first* to *last* in it."""
+        return replace(self, listed=tuple((year, self._exchange_days(year)) for year in range(first, last + 1)))
 
     def session_days(self, start: dt.date, end: dt.date) -> list[dt.date]:
         """All sessions from *start* to *end*, both included."""
@@ -130,7 +140,7 @@ class Calendar:
 
 @lru_cache(maxsize=512)
 def _sessions_of(calendar: Calendar, year: int) -> tuple[dt.date, ...]:
-    days = exchange_days.session_days(calendar.sessions_from, year) | {day for day in calendar.opened if day.year == year}
+    days = calendar._exchange_days(year) | {day for day in calendar.opened if day.year == year}
     return tuple(sorted(days - calendar.closed))
 
 

@@ -4,7 +4,7 @@ import bisect
 import datetime as dt
 import hashlib
 import math
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import groupby
 from typing import Any
@@ -25,15 +25,13 @@ from hydra_assets.core.tables.registry import FEATURE_TABLES, TABLES
 from hydra_assets.errors import PluginError
 from hydra_assets.features import ALL, compute, of_family
 from hydra_assets.features.compute import INPUTS, evidence, is_shipped
+from hydra_assets.features.look_back import DAYS_PER_SESSION, look_back
 from hydra_assets.flow.batch import Batch
 from hydra_assets.flow.suspension import suspended
 from hydra_assets.storage.lake import ParquetLake
 from hydra_assets.storage.store import FeatureStore
 
-# A window counts weeks from the Tuesday of a report; one week more covers a report moved to its Monday.
-_SPARE_DAYS = 7
 SETTINGS = "settings="  # a publish keeps the hash of its settings beside the folders that it used
-_DAYS_PER_SESSION = 366 / 249  # fewer sessions than any year has
 
 
 @dataclass(frozen=True)
@@ -60,18 +58,6 @@ class FeatureMonth:
 def settings_hash(rules: OptionRules | None) -> str:
     """Short hash of the settings that decide the values of features."""
     return hashlib.sha256(repr(rules or OptionRules()).encode()).hexdigest()[:16]
-
-
-def look_back(family: str, dataset: str, *, features: Collection[Feature] | None = None) -> dt.timedelta:
-    """Reach of the widest window of a family, or of *features* of it, into *dataset* before the month."""
-    windows = [
-        window
-        for feature in (of_family(family) if features is None else features)
-        for window in feature.windows
-        if window.dataset == dataset
-    ]
-    days = [-window.first * (7 if window.unit == "weeks" else _DAYS_PER_SESSION) for window in windows]
-    return dt.timedelta(days=math.ceil(max(days, default=0)) + _SPARE_DAYS)
 
 
 def reach_of(family: str) -> dict[str, dt.timedelta]:
@@ -227,7 +213,7 @@ def _reach(window: Window, day: dt.date) -> tuple[dt.date, dt.date]:
     if window.unit == "weeks":
         monday = day - dt.timedelta(day.weekday())
         return monday + dt.timedelta(weeks=window.first), monday + dt.timedelta(weeks=window.last + 1) - dt.timedelta(1)
-    return day - dt.timedelta(math.ceil(-window.first * _DAYS_PER_SESSION)), day + dt.timedelta(window.last)
+    return day - dt.timedelta(math.ceil(-window.first * DAYS_PER_SESSION)), day + dt.timedelta(window.last)
 
 
 def _holds(days: Sequence[dt.date], first: dt.date, last: dt.date) -> bool:

@@ -20,14 +20,14 @@ from collections.abc import Callable, Iterator
 from functools import cache
 from typing import Any, BinaryIO
 
-from hydra_assets.core.calendar import DEFAULT_CALENDAR
+from hydra_assets.core.calendar import Calendar
 from hydra_assets.core.feature import Feature
 from hydra_assets.core.sealed.seal import sealed_import
 from hydra_assets.errors import HydraError
 from hydra_assets.features.compute import is_shipped, registered
 from hydra_assets.features.futures import readiness
 
-YEARS = 4  # of the calendar, that the template loads
+YEARS = range(-4, 2)  # around today, whose sessions a task is told: else each loads the package of calendars
 _HEAD = struct.Struct(">Q")
 _READINESS = {id(value): name for name, value in vars(readiness).items() if isinstance(value, readiness.Readiness)}
 
@@ -54,6 +54,9 @@ class FreshInterpreter:
         Raises:
             HydraError: as the function raised it, or the process ended early.
         """
+        if isinstance(calendar := arguments.get("calendar"), Calendar):
+            today = dt.datetime.now(dt.UTC).year
+            arguments["calendar"] = calendar.with_listed(today + YEARS[0], today + YEARS[-1])
         task = pickle.dumps((list(sys.path), _pickled((function, step is not None, arguments))))
         with self._lock, self._ended_if_cut_short():
             assert self._process.stdin is not None  # noqa: S101  for the type
@@ -156,10 +159,12 @@ def _pickled(value: Any) -> bytes:
 
 def serve() -> None:
     """Answer tasks from standard input until it ends, each in a fork."""
+    import pyarrow.dataset
+    import pyarrow.parquet  # noqa: F401  cannot be loaded while the seal holds Arrow's openers
+
     import hydra_assets.proof.poison
     import hydra_assets.proof.replay  # noqa: F401  loaded before the first task
 
-    _load_calendar()
     tasks, answers = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what code of others prints is no answer
     while (message := _receive(tasks)) is not None:
@@ -170,12 +175,6 @@ def serve() -> None:
         _, status = os.waitpid(child, 0)
         if status:
             _send(answers, pickle.dumps(("raised", HydraError(f"the process of the proofs ended early, with status {status}"))))
-
-
-def _load_calendar() -> None:
-    """Load the newest years of the default exchange, which every task would load again; they are nobody's values."""
-    year = dt.datetime.now(dt.UTC).year
-    DEFAULT_CALENDAR.session_numbers(dt.date(year - YEARS, 1, 1), dt.date(year, 12, 31))
 
 
 def _answer(message: bytes, answers: BinaryIO) -> None:

@@ -9,7 +9,7 @@ import datetime as dt
 import random
 import struct
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -28,7 +28,7 @@ from hydra_assets.core.tolerance import noise_around_zero
 from hydra_assets.features import of_family
 from hydra_assets.features.compute import compute_isolated, is_shipped
 from hydra_assets.features.family import Request
-from hydra_assets.flow.publish import look_back
+from hydra_assets.features.look_back import look_back
 
 Verdict = Literal["passed", "failed", "unproven"]
 Row = dict[str, Any]
@@ -108,17 +108,20 @@ def replay(
     declared = {feature.name: feature for feature in (of_family(family) if features is None else features)}
     again = _Recomputation(inputs, family, market, rules or OptionRules(), calendar or calendar_of(market), declared)
     days = sorted({int(row["as_of"]) for row in stored})
-    should = _unserved(inputs, days)
-    if days and sample is None:
-        should |= {(row["as_of"], row["available_at"]) for row in fact_rows(again.everything(days, wanted))}
-    if days:
-        again.look_outside(days, wanted)
     board = _Board(stored, wanted)
-    instants = _drawn(stored, should, wanted, sample, seed)
+    drawn = _drawn(stored, _unserved(inputs, days), wanted, sample, seed)
+
+    def instants() -> Iterator[Instant]:
+        """Those drawn; then, of a full replay, those that all rows give beside them: what code keeps in memory of that comes too late."""
+        yield from drawn
+        if days and sample is None:
+            every = {(row["as_of"], row["available_at"]) for row in fact_rows(again.everything(days, wanted))}
+            yield from _by_arrival(every - set(drawn))
+
     known = Counter(str(row["feature_name"]) for row in stored if row["value"] is not None and row["feature_name"] in wanted)
     differing: dict[tuple[str, int, int | None], Row] = {}
-    values, exact, compared = Counter[str](), Counter[str](), 0
-    for as_of, at in instants:
+    values, exact, compared, looked_at = Counter[str](), Counter[str](), 0, 0
+    for as_of, at in instants():
         answers = again.standing(as_of, at, wanted)
         count = 0
         for name in sorted(wanted - again.faults.keys()):
@@ -134,13 +137,19 @@ def replay(
                 place = {"feature_name": name, "as_of": iso(as_of)[:10], "available_at": iso(at)}
                 texts = {"stored": f"{held} ({held_quality})", "recomputed": f"{value} ({quality})", "explained_by": explanation}
                 differing.setdefault((name, as_of, None if row is None else row["available_at"]), {**place, **texts})
-        compared += count
+        compared, looked_at = compared + count, looked_at + 1
         if step is not None:
             step(count)
+    if days:
+        again.look_outside(days, wanted)
+    differences = tuple(row for row in differing.values() if row["feature_name"] not in again.faults)
     by_feature = {name: (values[name], exact[name], known[name]) for name in sorted(wanted & {str(row["feature_name"]) for row in stored})}
-    return Replay(
-        compared, values.total(), exact.total(), known.total(), tuple(differing.values()), by_feature, len(instants), dict(again.faults)
-    )
+    return Replay(compared, values.total(), exact.total(), known.total(), differences, by_feature, looked_at, dict(again.faults))
+
+
+def _by_arrival(instants: Collection[Instant]) -> list[Instant]:
+    """In ascending order of arrival, so that what code keeps from one to the next was known before."""
+    return sorted(instants, key=lambda instant: (instant[1], instant[0]))
 
 
 class _Board:
@@ -283,10 +292,10 @@ def _unserved(inputs: Mapping[str, pa.Table], days: Sequence[int]) -> set[Instan
 
 
 def _drawn(stored: Sequence[Row], should: Collection[Instant], wanted: Collection[str], sample: int | None, seed: int) -> list[Instant]:
-    """Instants in ascending order of arrival, so that what code keeps from one to the next was known before."""
+    """The instants to look at, by arrival."""
     every = sorted({*((int(row["as_of"]), int(row["available_at"])) for row in stored), *should})
     if sample is None:
-        return sorted(every, key=lambda instant: (instant[1], instant[0]))
+        return _by_arrival(every)
     rng = random.Random(seed)  # noqa: S311  a reproducible sample, not a secret
     mine = [row for row in stored if row["feature_name"] in wanted]
     rows = Counter((int(row["as_of"]), int(row["available_at"])) for row in mine)
@@ -309,7 +318,7 @@ def _drawn(stored: Sequence[Row], should: Collection[Instant], wanted: Collectio
                 chosen.add(rng.choice(valued[name]))
             gaps = _between(valued[name], every)
             chosen.update(rng.sample(gaps, min(GAPS, len(gaps))))
-    return sorted(chosen, key=lambda instant: (instant[1], instant[0]))
+    return _by_arrival(chosen)
 
 
 def _between(valued: Sequence[Instant], every: Sequence[Instant]) -> list[Instant]:

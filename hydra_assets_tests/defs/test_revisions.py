@@ -18,10 +18,11 @@ from hydra_assets.core.tables.registry import FEATURE_TABLES
 from hydra_assets.defs import revisions
 from hydra_assets.defs.partitions import key_of, parts_of
 from hydra_assets.defs.revisions import FIRST_TAG, LAST_TAG, ONE_TAG, REVISION_TAG, revision_of, revision_sensor
+from hydra_assets.features.look_back import look_back
 from hydra_assets.flow.derive import DERIVATIONS
 from hydra_assets.flow.feeds import cot
 from hydra_assets.flow.outdated import outdated_months, restamped_since_publish
-from hydra_assets.flow.publish import compute_months, look_back, publish_month
+from hydra_assets.flow.publish import compute_months, publish_month
 from hydra_assets.sources.databento import DatabentoSource
 from hydra_assets.sources.sample.records import Publisher
 from hydra_assets.storage.capture import Look
