@@ -42,7 +42,7 @@ def definitions_for(home: Home) -> dg.Definitions:
         resources={
             "lake": lake,
             "lake_io": HiveParquetIOManager(lake=lake, ledger_path=str(home.ledger)),
-            "store": FeatureStoreResource(db_path=str(home.store), world=home.world),
+            "store": FeatureStoreResource(db_path=str(home.store), world=home.world, lake_path=str(home.lake)),
             "findings": FindingsResource(db_path=str(home.findings)),
             **{
                 name: FeedResource(feed=name, base=str(home.base), world=home.world, api_key=secret(feed.secret) if live else "")

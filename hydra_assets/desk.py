@@ -9,11 +9,10 @@ from hydra_assets.closing import Closing
 from hydra_assets.config.home import Home, resolve_home
 from hydra_assets.config.load import Config, config_text, load_config
 from hydra_assets.core.tables.futures import FUTURES_CONTINUOUS
-from hydra_assets.errors import InvalidTimeError, StorageError
+from hydra_assets.errors import InvalidTimeError
 from hydra_assets.features.futures.continuous import Method, adjusted
-from hydra_assets.sqlite_errors import rebuild_remedy
 from hydra_assets.storage.lake import ParquetLake
-from hydra_assets.storage.rebuild import feature_folders
+from hydra_assets.storage.rebuild import refuse_lost_store
 from hydra_assets.storage.store import FeatureStore
 
 
@@ -57,8 +56,7 @@ def open(world: str | None = None) -> Desk:
     home.create()
     config = load_config()
     lake = ParquetLake(home.lake, world=home.world, lock_timeout_s=config.storage.busy_timeout_s)
-    if not home.store.exists() and feature_folders(lake):
-        raise StorageError(f"{home.store}: is missing, and {home.lake} holds the features that it served; {rebuild_remedy(home.store)}")
+    refuse_lost_store(home.store, lake)
     return Desk(
         home=home,
         config=config,

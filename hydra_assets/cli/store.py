@@ -25,19 +25,21 @@ def check(
     """
     from hydra_assets.config.home import resolve_home
     from hydra_assets.storage.lake import ParquetLake
-    from hydra_assets.storage.rebuild import differences
+    from hydra_assets.storage.rebuild import differences, refuse_lost_store
     from hydra_assets.storage.store import FeatureStore
     from hydra_assets.storage.unclaimed import unclaimed_series
 
     home = resolve_home(world)
     home.create()
+    lake = ParquetLake(home.lake, world=home.world)
+    refuse_lost_store(home.store, lake)
     rows, mended, wrong, unproven = 0, 0, [], []
     try:
         with bar("reading every row, then the lake's", 2) as step, FeatureStore(home.store, world=home.world) as store:
             mended = store.repair() if repair else 0
             rows = store.check()
             step(store)
-            wrong = differences(ParquetLake(home.lake, world=home.world), store)
+            wrong = differences(lake, store)
             if store.has_publishes():
                 unproven = [f"{market} {name}" for market in store.markets() for name in unclaimed_series(store, market)]
     except CorruptionError as error:

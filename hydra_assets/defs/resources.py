@@ -13,6 +13,7 @@ from hydra_assets.flow.alerts import Alert, notify
 from hydra_assets.flow.feeds.registry import FEEDS
 from hydra_assets.log import mask
 from hydra_assets.storage.lake import ParquetLake
+from hydra_assets.storage.rebuild import refuse_lost_store
 from hydra_assets.storage.sqlite.findings import Findings
 from hydra_assets.storage.store import FeatureStore
 
@@ -39,14 +40,16 @@ class LakeResource(SecretlessResource):
 
 
 class FeatureStoreResource(SecretlessResource):
-    """The point-in-time store of one world."""
+    """The point-in-time store of one world, and the lake that its features are in, too."""
 
     db_path: str
     world: str
+    lake_path: str
 
     @contextmanager
     def open(self) -> Iterator[FeatureStore]:
-        """The store, closed at the end of the block."""
+        """The store, closed at the end of the block; StorageError where it is missing and the lake holds what it served."""
+        refuse_lost_store(Path(self.db_path), ParquetLake(self.lake_path, world=self.world))
         with FeatureStore(self.db_path, world=self.world, busy_timeout_s=load_config().storage.busy_timeout_s) as store:
             yield store
 

@@ -9,7 +9,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from hydra_assets.core.tables.registry import TABLES
-from hydra_assets.errors import ConflictError, CorruptionError
+from hydra_assets.errors import ConflictError, CorruptionError, StorageError
+from hydra_assets.sqlite_errors import rebuild_remedy
 from hydra_assets.storage.facts import Fact, Vintage
 from hydra_assets.storage.folder import RECORDED, RETRACTED, Folder
 from hydra_assets.storage.lake import ParquetLake
@@ -42,6 +43,17 @@ class Rebuilt:
 def feature_folders(lake: ParquetLake) -> list[Folder]:
     """The lake's folders that hold features."""
     return [folder for name, dataset in TABLES.items() if dataset.group == "features" for folder in lake.folders(name)]
+
+
+def refuse_lost_store(db_path: Path, lake: ParquetLake) -> None:
+    """
+    Refuse to begin a new store in the place of one that served what *lake* holds.
+
+    Raises:
+        StorageError: the file *db_path* is missing, and the lake has features.
+    """
+    if not db_path.exists() and feature_folders(lake):
+        raise StorageError(f"{db_path}: is missing, and {lake.base_path} holds the features that it served; {rebuild_remedy(db_path)}")
 
 
 def rebuild_store(

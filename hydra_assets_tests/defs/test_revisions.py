@@ -3,6 +3,7 @@
 import datetime as dt
 import hashlib
 from functools import lru_cache
+from pathlib import Path
 
 import dagster as dg
 import pyarrow as pa
@@ -18,6 +19,7 @@ from hydra_assets.core.tables.registry import FEATURE_TABLES
 from hydra_assets.defs import revisions
 from hydra_assets.defs.partitions import key_of, parts_of
 from hydra_assets.defs.revisions import FIRST_TAG, LAST_TAG, ONE_TAG, REVISION_TAG, revision_of, revision_sensor
+from hydra_assets.errors import StorageError
 from hydra_assets.features.look_back import look_back
 from hydra_assets.flow.derive import DERIVATIONS
 from hydra_assets.flow.feeds import cot
@@ -142,6 +144,18 @@ def outdated():
         load(desk.lake, table, [month for month in LOADED if month != Month(2024, 6)])
         publish(desk.store, desk.lake, LOADED)
         load(desk.lake, table, [Month(2024, 6)])
+
+
+def test_a_store_that_is_missing_beside_its_lake_is_not_begun_anew_by_dagster(instance, outdated):
+    with hydra_assets.open() as desk:
+        look = Look("asset", day("2024-12-01"), day("2024-12-31"), (), at("2026-06-01"))
+        month = next(compute_months(desk.lake, "cot", "LE", [Month(2024, 12)])).rows
+        desk.lake.append_new(month, "cot_features", "LE", day("2024-12-01"), key=("feature_name",), stamps="derived", look=look)
+    path = Path(resources()["store"].db_path)
+    path.unlink()
+    with pytest.raises(StorageError, match=r"is missing.*store rebuild"):
+        tick(instance)
+    assert not path.exists()
 
 
 def test_the_sensor_asks_for_one_range_a_market_and_is_shipped_stopped(instance, outdated):

@@ -303,6 +303,8 @@ def test_a_store_that_is_missing_beside_its_lake_is_not_begun_anew(mine, monkeyp
     path.unlink()
     with pytest.raises(StorageError, match=r"store\.sqlite: is missing.*store rebuild"):
         hydra_assets.open()
+    checked = mine.run("store", "check", check=False)
+    assert checked.returncode != 0
     assert not path.exists()
     assert "rebuilt from the lake" in mine.run("store", "rebuild").stdout
     with hydra_assets.open() as desk:
