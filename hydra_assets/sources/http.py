@@ -11,7 +11,7 @@ from typing import TypeVar
 
 import requests
 
-from hydra_assets.errors import HydraError, VendorContentError, VendorUnavailableError
+from hydra_assets.errors import BrokenOffError, HydraError, VendorContentError, VendorUnavailableError
 
 FIRST_WAIT_S, LONGEST_WAIT_S = 2.0, 60.0
 LONGEST_RETRY_AFTER_S = 900.0
@@ -38,6 +38,14 @@ def wait_before_retry(error: Exception, attempt: int, max_attempts: int) -> floa
     wait: float = min(FIRST_WAIT_S * 2.0 ** (attempt - 1), LONGEST_WAIT_S) * (1 + random.random() / 4)  # noqa: S311  jitter is no secret
     asked: dt.timedelta | None = getattr(error, "retry_after", None)
     return max(wait, min(asked.total_seconds(), LONGEST_RETRY_AFTER_S)) if asked else wait
+
+
+def whole(ask: Callable[[], Answer]) -> Answer:
+    """*ask*'s answer; where it broke off, that of a second try at once: the tries of a step are few, and its requests many."""
+    try:
+        return ask()
+    except BrokenOffError:
+        return ask()
 
 
 def with_retries(ask: Callable[[], Answer], *, max_attempts: int, sleep: Callable[[float], None] = time.sleep) -> Answer:
@@ -97,7 +105,7 @@ def chunks_before(response: requests.Response, ends_at: float) -> Iterator[Itera
 
     def end() -> None:
         late.set()
-        with suppress(RuntimeError, ValueError):  # the body ended meanwhile
+        with suppress(RuntimeError, ValueError, OSError):  # the body ended meanwhile
             response.raw.shutdown()
 
     watch = threading.Timer(max(ends_at - time.monotonic(), 0.0), end)

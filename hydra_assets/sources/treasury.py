@@ -9,9 +9,9 @@ from pathlib import Path
 import requests
 
 from hydra_assets.core.treasury import FIRST_YEAR
-from hydra_assets.errors import NotPublishedError, VendorContentError, VendorRefusedError, VendorUnavailableError
+from hydra_assets.errors import BrokenOffError, NotPublishedError, VendorContentError, VendorRefusedError, VendorUnavailableError
 from hydra_assets.sources.archive import Archive, read_kept
-from hydra_assets.sources.http import TRANSIENT, chunks_before, refuse_transient, utc_now, with_retries
+from hydra_assets.sources.http import TRANSIENT, chunks_before, refuse_transient, utc_now, whole, with_retries
 
 PATH = "/resource-center/data-chart-center/interest-rates/daily-treasury-rates.csv/{year}/all"
 QUERY = "?type=daily_treasury_yield_curve&field_tdr_date_value={year}&page&_format=csv"
@@ -103,7 +103,7 @@ class TreasurySource:
             held.read()
             return held
         url = f"{self.base_url.rstrip('/')}{PATH.format(year=year)}{QUERY.format(year=year)}"
-        body = self._download(url, year)
+        body = whole(lambda: self._download(url, year))
         if not body.lstrip(b"\xef\xbb\xbf").startswith((b"Date,", b'"Date",')):
             start = bytes(byte for byte in body[:60] if 32 <= byte < 127).decode()
             raise VendorContentError(f"{url}: no table of yields but {len(body):,} bytes that begin {start!r}")
@@ -132,6 +132,8 @@ class TreasurySource:
                             )
         except TimeoutError as error:
             raise VendorUnavailableError(f"{url}: not finished after {self._deadline_s:.0f} s ({len(body):,} bytes)") from error
+        except requests.exceptions.ChunkedEncodingError as error:
+            raise BrokenOffError(f"{url}: the answer broke off after {len(body):,} bytes") from error
         except requests.RequestException as error:
             raise VendorUnavailableError(f"{url}: {type(error).__name__}: {error}") from error
         return bytes(body)  # fewer bytes than announced have raised: urllib3 counts them

@@ -10,9 +10,9 @@ from urllib.parse import quote, urlencode
 
 import requests
 
-from hydra_assets.errors import VendorContentError, VendorRefusedError, VendorUnavailableError
+from hydra_assets.errors import BrokenOffError, VendorContentError, VendorRefusedError, VendorUnavailableError
 from hydra_assets.sources.archive import Archive, read_kept
-from hydra_assets.sources.http import chunks_before, refuse_transient, utc_now, with_retries
+from hydra_assets.sources.http import chunks_before, refuse_transient, utc_now, whole, with_retries
 
 # Report to its number and section in the data mart.
 REPORTS = {"LM_HG201": ("2511", "Barrows/Gilts")}
@@ -105,7 +105,7 @@ class UsdaSource:
         held = self.held(report, first, last)
         if held is not None:
             return held
-        return with_retries(lambda: self._ask(report, first, last), max_attempts=1 if once else self.max_attempts)
+        return with_retries(lambda: whole(lambda: self._ask(report, first, last)), max_attempts=1 if once else self.max_attempts)
 
     def held(self, report: str, first: dt.date, last: dt.date) -> UsdaAnswer | None:
         """The newest answer on disk that covers the dates and was seen when they were corrected no more; None without one."""
@@ -161,7 +161,7 @@ class UsdaSource:
         except TimeoutError as error:
             raise VendorUnavailableError(f"{place}: not whole within {self.settings.deadline_s:.0f} s") from error
         except requests.RequestException as error:
-            raise VendorUnavailableError(f"{place}: the answer broke off") from error
+            raise BrokenOffError(f"{place}: the answer broke off") from error
         return bytes(body)
 
     def _keep(self, body: bytes, report: str, first: dt.date, last: dt.date, rows: int) -> UsdaAnswer:

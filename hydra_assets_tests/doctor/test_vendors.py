@@ -16,7 +16,7 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from hydra_assets.cli import doctor as cli_doctor
-from hydra_assets.cli import doctor_page
+from hydra_assets.cli import doctor_page, tables
 from hydra_assets.cli.main import app
 from hydra_assets.config.home import Home
 from hydra_assets.config.load import load_config
@@ -400,7 +400,8 @@ def test_a_terminal_gets_tables_and_a_pipe_gets_lines(start, look, monkeypatch):
     shown = {}
     for terminal in (True, False):
         out = io.StringIO()
-        monkeypatch.setattr(doctor_page, "console", Console(file=out, force_terminal=terminal, width=160, color_system=None))
+        for module in (doctor_page, tables):
+            monkeypatch.setattr(module, "console", Console(file=out, force_terminal=terminal, width=160, color_system=None))
         doctor_page.show_page(page, home, "HE")
         shown[terminal] = out.getvalue()
     assert "│" in shown[True]

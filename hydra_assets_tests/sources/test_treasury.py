@@ -88,7 +88,7 @@ def test_a_byte_order_mark_is_no_page_and_no_year_before_the_first_is_asked_for(
         ({"status": 302, "Location": "https://elsewhere.example/"}, VendorRefusedError, "set treasury.base_url"),
         ({"status": 404}, NotPublishedError, "not published it yet"),
         ({"body": b"<!DOCTYPE html><html>"}, VendorContentError, "no table of yields but 21 bytes that begin '<!DOCTYPE html>"),
-        ({"length": len(GOOD) + 100}, VendorUnavailableError, "IncompleteRead"),
+        ({"length": len(GOOD) + 100}, VendorUnavailableError, "broke off after"),
         ({"body": GOOD * 20_000}, VendorContentError, "treasury.max_file_mb"),
     ],
 )
@@ -105,6 +105,15 @@ def test_a_past_year_that_is_absent_is_refused_and_a_slow_answer_ends(tmp_path):
         source(tmp_path, url, deadline_s=0.0).fetch_once(2026)
     with pytest.raises(VendorUnavailableError, match="ConnectionError"):
         source(tmp_path, "http://127.0.0.1:9").fetch_once(2026)
+
+
+def test_a_file_that_broke_off_is_asked_for_again_at_once(tmp_path):
+    answers = [sends(body=GOOD, length=100_000), sends(body=GOOD)]
+    with vendor(lambda handler: answers.pop(0)(handler)) as (url, _):
+        assert source(tmp_path, url).fetch_once(2026).read() == GOOD
+    with vendor(sends(body=GOOD, length=100_000)) as (url, asked), pytest.raises(VendorUnavailableError, match="broke off after"):
+        source(tmp_path / "other", url).fetch_once(2026)
+    assert len(asked) == 2
 
 
 def test_a_body_that_drips_ends_at_the_deadline(tmp_path):

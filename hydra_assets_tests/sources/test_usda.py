@@ -219,6 +219,15 @@ def test_transient_faults_are_tried_again_and_others_are_not(tmp_path):
     assert len(asked) == 1
 
 
+def test_an_answer_that_broke_off_is_asked_for_again_at_once_also_where_a_step_tries_once(tmp_path):
+    answers = [sends(200, body(ROW), length=10_000), sends(body=body(ROW))]
+    with vendor(lambda handler: answers.pop(0)(handler)) as (url, _):
+        assert source(tmp_path, url).fetch("LM_HG201", D(2019, 2, 1), D(2019, 2, 28), once=True).rows == 1
+    with vendor(sends(200, body(ROW), length=10_000)) as (url, asked), pytest.raises(VendorUnavailableError, match="broke off"):
+        source(tmp_path, url).fetch("LM_HG201", D(2019, 3, 1), D(2019, 3, 28), once=True)
+    assert len(asked) == 2
+
+
 @pytest.mark.parametrize(
     ("answer", "reason"),
     [

@@ -20,7 +20,7 @@ from hydra_assets.core.rows import rows_between
 from hydra_assets.core.tables.futures import FUTURES_DEFINITIONS, FUTURES_STATISTICS
 from hydra_assets.core.tables.registry import TABLES
 from hydra_assets.core.tables.table import Table
-from hydra_assets.errors import BrokenOffError, BudgetError, LiveLicenceError, RequestRefusedError, VendorContentError, VendorError
+from hydra_assets.errors import BudgetError, LiveLicenceError, RequestRefusedError, VendorContentError, VendorError
 from hydra_assets.flow.batch import Batch, Captured
 from hydra_assets.flow.feed import CoverageDay, Due, Fact, Feed, Fetched
 from hydra_assets.flow.feeds.databento_plan import SCHEMAS, DatabentoPlan, DayRange, complete_at, plan_of
@@ -33,6 +33,7 @@ from hydra_assets.sources.databento_parse import parse_bars, parse_definitions
 from hydra_assets.sources.databento_records import Parsed, Within
 from hydra_assets.sources.databento_request import Payload, Request
 from hydra_assets.sources.databento_statistics import parse_statistics
+from hydra_assets.sources.http import whole
 from hydra_assets.sources.ledger import Budget, Ledger
 from hydra_assets.sources.sample.server import SampleVendor
 from hydra_assets.sources.sample.side import Served, Side
@@ -334,12 +335,8 @@ def _prepare(source: DatabentoSource, plan: DatabentoPlan, place: int) -> None:
 
 
 def _once(source: DatabentoSource, request: Request, *, seen_since: dt.date) -> Payload:
-    """One attempt, and at once a second where the answer broke off: the tries of a step are few, and its requests many."""
-    try:
-        return source.fetch_once(request, seen_since=seen_since)
-    except BrokenOffError as broken:
-        source.report(f"{request}: {broken}; asking again")
-        return source.fetch_once(request, seen_since=seen_since)
+    """One attempt, and at once a second where the answer broke off."""
+    return whole(lambda: source.fetch_once(request, seen_since=seen_since))
 
 
 def _batches(plan: DatabentoPlan, wanted: DayRange, payload: Payload, rows: pa.Table, *, without: Collection[dt.date]) -> Iterator[Batch]:
