@@ -25,8 +25,8 @@ def noise_around_zero(largest: float) -> float:
     """
     Absolute tolerance of a series whose *largest* number is known: 1e-15 of it, at most of 1, so that a tiny series has a scale too.
 
-    >>> noise_around_zero(250.0), noise_around_zero(1e-9)
-    (1e-15, 1e-24)
+    >>> noise_around_zero(250.0), noise_around_zero(0.5)
+    (1e-15, 5e-16)
     """
     return ABSOLUTE * min(1.0, largest)
 

@@ -14,7 +14,7 @@ from hydra_assets.sqlite_errors import rebuild_remedy
 from hydra_assets.storage.facts import Fact, Vintage
 from hydra_assets.storage.folder import RECORDED, RETRACTED, Folder
 from hydra_assets.storage.lake import ParquetLake
-from hydra_assets.storage.sqlite.swap import beside, series_and_publishes, swap
+from hydra_assets.storage.sqlite.swap import beside, is_there, series_and_publishes, swap
 from hydra_assets.storage.store import FeatureStore
 
 _COMPARED = ["feature_name", "as_of", "available_at", "value", "quality"]
@@ -52,7 +52,7 @@ def refuse_lost_store(db_path: Path, lake: ParquetLake) -> None:
     Raises:
         StorageError: the file *db_path* is missing, and the lake has features.
     """
-    if not db_path.exists() and feature_folders(lake):
+    if not is_there(db_path) and feature_folders(lake):
         raise StorageError(f"{db_path}: is missing, and {lake.base_path} holds the features that it served; {rebuild_remedy(db_path)}")
 
 

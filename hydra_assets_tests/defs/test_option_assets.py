@@ -293,8 +293,8 @@ def _liquid_quotes(quotes):
 
 
 def without_features(desk_home):
-    """The copied home's inputs of features: no feature table of the options, no store."""
-    for path in desk_home.glob("sample/lake/data_type=option_features"):
+    """The copied home's inputs of features: no feature table, no store."""
+    for path in desk_home.glob("sample/lake/data_type=*_features"):
         shutil.rmtree(path)
     for path in desk_home.glob("sample/store.sqlite*"):
         path.unlink()

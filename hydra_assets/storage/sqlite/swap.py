@@ -15,6 +15,11 @@ SIDE_FILES = ("-wal", "-shm")
 BUSY_S = 2.0
 
 
+def is_there(db_path: Path) -> bool:
+    """Whether there is a store, whole or not."""
+    return db_path.exists()
+
+
 def series_and_publishes(db_path: Path) -> tuple[set[tuple[str, str]], list[tuple[object, ...]]]:
     """
     Series and publishes of a store; none of a file that is absent or damaged.
@@ -22,7 +27,7 @@ def series_and_publishes(db_path: Path) -> tuple[set[tuple[str, str]], list[tupl
     Raises:
         LockTimeoutError: another process holds it, so that nobody knows what is in it.
     """
-    if not db_path.exists():
+    if not is_there(db_path):
         return set(), []
     try:
         with contextlib.closing(sqlite3.connect(db_path, timeout=BUSY_S)) as old:
@@ -48,7 +53,7 @@ def beside(db_path: Path) -> Iterator[Path]:
 
 def swap(fresh: Path, db_path: Path) -> Path | None:
     """Put *fresh* in the place of *db_path*; the path of the old file, which stays under another name, or None where there was none."""
-    if not db_path.exists():
+    if not is_there(db_path):
         fresh.replace(db_path)
         return None
     backup = db_path.with_name(f"{db_path.name}.before-{dt.datetime.now(dt.UTC):%Y%m%dT%H%M%S%fZ}")
