@@ -70,12 +70,16 @@ class Fetched:
         return "; ".join(self.refused) + "; what came is in the archive, and these days are not captured" if self.refused else None
 
 
+DayState = Literal["held", "degraded", "gap", "to come", "not published"]
+_ABSENT = "the vendor's answer has no row of it"
+
+
 @dataclass(frozen=True)
 class CoverageDay:
     """A day on which a row is due, and what became of it."""
 
     day: dt.date
-    state: Literal["held", "degraded", "gap", "to come", "not published"]
+    state: DayState
     note: str = ""
 
 
@@ -208,7 +212,8 @@ class Feed(ABC, Generic[SourceT, PlanT, FetchedT]):
         held, days = held_days(lake, plan.table, plan.market.symbol, month.first, month.last), []
         for day in expected_days(plan.table, plan.market.calendar, month):
             out = self.complete_at(plan.table, plan.market.calendar, day, rules) <= now
-            days.append(CoverageDay(day, "held" if day in held else "gap" if out else "to come", self.note(plan.table, day)))
+            state: DayState = "held" if day in held else "gap" if out else "to come"
+            days.append(CoverageDay(day, state, self.note(plan.table, day) or (_ABSENT if state == "gap" else "")))
         return days
 
     def note(self, table: Table, day: dt.date) -> str:

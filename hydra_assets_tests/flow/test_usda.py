@@ -6,6 +6,7 @@ import hashlib
 
 import pytest
 
+from hydra_assets.config.home import resolve_home
 from hydra_assets.config.load import load_config
 from hydra_assets.core.months import Month, months_between
 from hydra_assets.core.option_rules import OptionRules
@@ -14,6 +15,7 @@ from hydra_assets.flow import absence
 from hydra_assets.flow.derive import derived_months
 from hydra_assets.flow.feed import Plan, fetch_all, keep
 from hydra_assets.flow.feeds.usda import USDA, _ranges
+from hydra_assets.sources.ledger import Ledger
 from hydra_assets.sources.usda import UsdaAnswer
 from hydra_assets_tests.conftest import at
 from hydra_assets_tests.sources.test_cftc_source import sends, vendor
@@ -149,11 +151,23 @@ def test_bad_rows_are_counted_one_by_one_and_mostly_bad_answers_are_refused(tmp_
 
 def test_days_are_held_a_gap_or_to_come_by_the_reports_own_instant(tmp_path, lake):
     take(tmp_path, lake, day(D(2019, 2, 1), D(2019, 2, 4), "53.26"), "2019-02-06 18:00")
-    days = {each.day: each.state for each in USDA.coverage(Plan(HOGS, HE, [FEBRUARY]), lake, FEBRUARY, RULES, at("2019-02-06 18:00"))}
-    assert [days[D(2019, 2, n)] for n in (1, 4, 5, 6)] == ["held", "gap", "gap", "to come"]
+    days = {each.day: each for each in USDA.coverage(Plan(HOGS, HE, [FEBRUARY]), lake, FEBRUARY, RULES, at("2019-02-06 18:00"))}
+    assert [days[D(2019, 2, n)].state for n in (1, 4, 5, 6)] == ["held", "gap", "gap", "to come"]
+    assert days[D(2019, 2, 4)].note == "the vendor's answer has no row of it"
     due = USDA.due(None, lake, HOGS, HE, [FEBRUARY], CONFIG, at("2019-02-06 18:00"))
     assert sorted(due.days) == [D(2019, 2, 4), D(2019, 2, 5)]
     assert due.waiting == {D(2019, 2, 6): "its last record can come until 2019-02-07 17:00Z"}
+
+
+def test_the_embedded_vendor_has_every_session_also_one_on_an_observed_new_years_day(home, lake):
+    place, config, december = resolve_home("sample"), load_config(), Month(2021, 12)
+    place.create()
+    with USDA.open(place, config) as vendor, Ledger(place.ledger) as ledger:
+        (plan,), fetched = fetch_all(USDA, vendor, lake, HOGS, {HE: [december]}, config)
+        for batch in USDA.batches(fetched, lake):
+            keep(batch, lake, ledger)
+    states = {each.state for each in USDA.coverage(plan, lake, december, RULES, at("2022-03-01"))}
+    assert states == {"held"}
 
 
 def test_a_market_without_a_cash_price_is_a_gap_that_is_told_and_asks_nothing(tmp_path, lake):

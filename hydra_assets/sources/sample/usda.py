@@ -130,8 +130,8 @@ def _slaughter_days(first: dt.date, last: dt.date) -> Iterator[dt.date]:
 
 
 def _is_kept(day: dt.date) -> bool:
-    """Whether *day* is a federal holiday on which no hogs are slaughtered; they are on Martin Luther King and Veterans Day."""
-    others = (day.month == 1 and 15 <= day.day <= 21) or (day.month == 11 and day.day < 22)
+    """Whether *day* is a federal holiday without slaughter; there is some on Martin Luther King, Veterans Day and a 31 December."""
+    others = (day.month == 1 and 15 <= day.day <= 21) or (day.month == 11 and day.day < 22) or (day.month, day.day) == (12, 31)
     return day.month in _KEPT and not others and day in federal_holidays(day.year)
 
 
