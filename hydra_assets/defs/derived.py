@@ -7,9 +7,9 @@ import dagster as dg
 
 from hydra_assets.config.load import load_config
 from hydra_assets.core.tables.registry import TABLES
-from hydra_assets.defs.features import PICTURED, FeatureConfig
+from hydra_assets.defs.features import FeatureConfig
 from hydra_assets.defs.partitions import MARKET_MONTH, key_of, months_by_market
-from hydra_assets.defs.pictures import PICTURES
+from hydra_assets.defs.pictures import add_pictures
 from hydra_assets.defs.resources import LakeResource
 from hydra_assets.flow.batch import Batch
 from hydra_assets.flow.derive import DERIVATIONS, derived_months
@@ -36,9 +36,7 @@ def derived_table(name: str) -> dg.AssetsDefinition:
             for market, wanted in requested.items():
                 for batch in derived_months(opened, name, market, wanted, rules, allow_retract=config.allow_retract):
                     yield key_of(market, batch.month), batch
-                for month in wanted[-PICTURED:] if name in PICTURES else ():
-                    picture = PICTURES[name](opened, market, month)
-                    context.add_asset_metadata(picture, partition_key=str(key_of(market, month)))
+                add_pictures(context, name, opened, market, wanted)
 
         return dg.Output(months())
 

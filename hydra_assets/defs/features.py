@@ -8,14 +8,12 @@ import dagster as dg
 from hydra_assets.config.load import load_config
 from hydra_assets.core.tables.registry import FEATURE_TABLES
 from hydra_assets.defs.partitions import MARKET_MONTH, key_of, months_by_market
-from hydra_assets.defs.pictures import PICTURES
+from hydra_assets.defs.pictures import add_pictures
 from hydra_assets.defs.resources import FeatureStoreResource, LakeResource
 from hydra_assets.features.compute import INPUTS
 from hydra_assets.flow.batch import Batch
 from hydra_assets.flow.outdated import restamped_since_publish
 from hydra_assets.flow.publish import batch_of, compute_months, publish_month
-
-PICTURED = 3  # months of a run, the newest ones: ten years would be drawn for minutes, and the desk page draws any month
 
 
 class FeatureConfig(dg.Config):
@@ -58,10 +56,7 @@ def feature_table(family: str) -> dg.AssetsDefinition:
                             {"published_facts": facts, "inputs": f"{len(computed.watermarks):,} folders"}, partition_key=key
                         )
                         yield key, batch_of(family, market, computed, allow_retract=allow)
-                    if dataset.name in PICTURES:
-                        for month in months[-PICTURED:]:
-                            picture = PICTURES[dataset.name](opened, market, month)
-                            context.add_asset_metadata(picture, partition_key=str(key_of(market, month)))
+                    add_pictures(context, dataset.name, opened, market, months)
 
         return dg.Output(published())
 

@@ -3,12 +3,13 @@
 import base64
 import datetime as dt
 import io
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import dagster as dg
 
 from hydra_assets.config.load import load_config
 from hydra_assets.core.months import Month
+from hydra_assets.defs.partitions import key_of
 from hydra_assets.plots.plot import Plot
 from hydra_assets.report import drawings
 from hydra_assets.report.view import View
@@ -17,6 +18,7 @@ from hydra_assets.storage.lake import ParquetLake
 Facts = Mapping[str, dg.MetadataValue]
 Drawing = Callable[[View, dt.date], Plot | None]
 _YEAR = dt.timedelta(363)
+PICTURED = 3  # months of a run, the newest ones: ten years would be drawn for minutes, and the desk page draws any month
 
 
 def _attached(*draws: Drawing, reach: dt.timedelta | None = None) -> Callable[[ParquetLake, str, Month], Facts]:
@@ -51,3 +53,9 @@ PICTURES: Mapping[str, Callable[[ParquetLake, str, Month], Facts]] = {
     "option_smiles": _attached(drawings.smiles),
     "option_features": _attached(drawings.volatility),
 }
+
+
+def add_pictures(context: dg.AssetExecutionContext, table: str, lake: ParquetLake, market: str, months: Sequence[Month]) -> None:
+    """Put the pictures of *table*, if it has any, beside the newest of a run's months."""
+    for month in months[-PICTURED:] if table in PICTURES else ():
+        context.add_asset_metadata(PICTURES[table](lake, market, month), partition_key=str(key_of(market, month)))

@@ -40,11 +40,12 @@ def wait_before_retry(error: Exception, attempt: int, max_attempts: int) -> floa
     return max(wait, min(asked.total_seconds(), LONGEST_RETRY_AFTER_S)) if asked else wait
 
 
-def whole(ask: Callable[[], Answer]) -> Answer:
+def whole(ask: Callable[[], Answer], report: Callable[[str], None] = lambda line: None) -> Answer:
     """*ask*'s answer; where it broke off, that of a second try at once: the tries of a step are few, and its requests many."""
     try:
         return ask()
-    except BrokenOffError:
+    except BrokenOffError as broken:
+        report(f"{broken}; asking again")
         return ask()
 
 

@@ -105,7 +105,9 @@ class UsdaSource:
         held = self.held(report, first, last)
         if held is not None:
             return held
-        return with_retries(lambda: whole(lambda: self._ask(report, first, last)), max_attempts=1 if once else self.max_attempts)
+        return with_retries(
+            lambda: whole(lambda: self._ask(report, first, last), self.report), max_attempts=1 if once else self.max_attempts
+        )
 
     def held(self, report: str, first: dt.date, last: dt.date) -> UsdaAnswer | None:
         """The newest answer on disk that covers the dates and was seen when they were corrected no more; None without one."""

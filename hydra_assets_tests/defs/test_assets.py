@@ -51,8 +51,8 @@ def test_a_range_goes_from_bytes_to_the_store_and_every_check_passes():
     assert result.success
     assert set(verdicts(result).values()) == {"passed"}
     assert set(verdicts(result)) == checks_of(COT)
-    told = list(materializations(result, "cot_features"))
-    assert told == sorted(told)  # the UI calls the last one the latest
+    partitions = list(materializations(result, "cot_features"))
+    assert partitions == sorted(partitions)  # the UI calls the last one the latest
     with hydra_assets.open("sample") as desk:
         assert desk.lake.read("cot_disaggregated", "HE").num_rows == 52
         assert desk.lake.read("cot_features", "HE").num_rows == 52 * len(of_family("cot"))

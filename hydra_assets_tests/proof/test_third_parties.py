@@ -56,8 +56,8 @@ def test_an_odd_window_of_a_third_party_accuses_no_feature_shipped(lake, store, 
         published(lake, store, family, market, months)
         assert ("odd" in store.features(market)) is (name != "of the past alone")
         rows, given = store.vintages(market, shipped), evidence_of(lake, family, market, months)
-        told = replay(rows, given, family=family, market=market, sample=200, seed=1, names=shipped, features=of_family(family))
-        assert (told.verdict, told.differing, dict(told.faults)) == ("passed", (), {})
+        result = replay(rows, given, family=family, market=market, sample=200, seed=1, names=shipped, features=of_family(family))
+        assert (result.verdict, result.differing, dict(result.faults)) == ("passed", (), {})
         assert early_rows(rows, given, of_family(family)).num_rows == 0
         noon = int(at(f"{months[-1]}-20 12:00").timestamp() * 1e6)
         assert not poison(given, family=family, market=market, at=noon, seed=1, names=shipped).moved

@@ -283,9 +283,9 @@ def test_what_are_no_rows_of_the_store_is_refused(any_store, rows):
 
 
 def test_pairs_have_each_column_once(store):
-    twice = pa.table([pa.array(["HE"]), pa.array(["LE"]), pa.array([LATER], INSTANT)], names=["market", "market", "time"])
+    duplicates = pa.table([pa.array(["HE"]), pa.array(["LE"]), pa.array([LATER], INSTANT)], names=["market", "market", "time"])
     with pytest.raises(SchemaError, match="each once"):
-        store.get_training_frame(twice)
+        store.get_training_frame(duplicates)
 
 
 def test_lists_without_a_value_say_nothing_of_their_type(lake):

@@ -336,7 +336,7 @@ def _prepare(source: DatabentoSource, plan: DatabentoPlan, place: int) -> None:
 
 def _once(source: DatabentoSource, request: Request, *, seen_since: dt.date) -> Payload:
     """One attempt, and at once a second where the answer broke off."""
-    return whole(lambda: source.fetch_once(request, seen_since=seen_since))
+    return whole(lambda: source.fetch_once(request, seen_since=seen_since), lambda line: source.report(f"{request}: {line}"))
 
 
 def _batches(plan: DatabentoPlan, wanted: DayRange, payload: Payload, rows: pa.Table, *, without: Collection[dt.date]) -> Iterator[Batch]:
