@@ -1,7 +1,7 @@
 """
 The audit of a frame against timefence's, in one process, alternated; what counts is the ratio.
 
-    uv run --group bench python benchmarks/audit.py [--rows 100000] [--features 10] [--days 2600] [--rounds 5]
+    uv run --group bench python -m benchmarks.audit [--rows 100000] [--features 10] [--days 2600] [--rounds 5]
 
 Synthetic numbers in a store that is thrown away: a value a day of every feature, known in the evening or the next morning. Two frames are
 audited, an honest one, and one in which every tenth row holds the number of a later day. timefence rebuilds the frame from Parquet files
@@ -10,16 +10,15 @@ of the same vintages and compares; it is given one vintage a day, since it knows
 
 import argparse
 import datetime as dt
-import statistics
 import tempfile
-import time
-from collections.abc import Callable
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import timefence
 
+from benchmarks.table import Row, alternated, drawn
 from hydra_assets.core.instants import DAY_US, to_us
 from hydra_assets.proof import audit
 from hydra_assets.storage.facts import Fact
@@ -64,25 +63,14 @@ def sources(folder: Path, held: dict[str, tuple[np.ndarray, np.ndarray, np.ndarr
     return features
 
 
-def timed(function: Callable[[], object]) -> float:
-    """Seconds of one call."""
-    start = time.perf_counter()
-    function()
-    return time.perf_counter() - start
-
-
-def main() -> None:
-    """Print medians and ratios."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    for name, default in (("rows", 100_000), ("features", 10), ("days", 2600), ("rounds", 5)):
-        parser.add_argument(f"--{name}", type=int, default=default)
-    args = parser.parse_args()
-    names = [f"f{i:02d}" for i in range(args.features)]
-    held = vintages(names, args.days)
+def rows(*, rounds: int, long: bool = False, size: int = 100_000, features: int = 10, days: int = 2600) -> Iterator[Row]:
+    """The audit of an honest and of a leaking frame of *size* rows."""
+    names = [f"f{i:02d}" for i in range(features)]
+    held = vintages(names, days)
     with tempfile.TemporaryDirectory() as folder, FeatureStore(Path(folder) / "s.sqlite", world="sample") as store:
         fill(store, held)
         theirs = sources(Path(folder), held)
-        for kind, frame in frames(store, names, args.rows, args.days).items():
+        for kind, frame in frames(store, names, size, days).items():
             naive = frame.assign(time=frame["time"].dt.tz_localize(None)).rename(columns={name: f"{name}__{name}" for name in names})
 
             def by_hydra(frame: pd.DataFrame = frame) -> str:
@@ -93,15 +81,18 @@ def main() -> None:
                     naive, theirs, keys=["market"], label_time="time", max_lookback="3650d", join="inclusive"
                 ).has_leakage
 
-            print(f"{kind}: hydra_assets {by_hydra()}, timefence {'leakage' if by_timefence() else 'no leakage'}")
-            spent: dict[str, list[float]] = {"hydra_assets": [], "timefence": []}
-            for _ in range(args.rounds):
-                spent["hydra_assets"].append(timed(by_hydra))
-                spent["timefence"].append(timed(by_timefence))
-            ours, other = (statistics.median(spent[name]) for name in ("hydra_assets", "timefence"))
-            ratios = sorted(a / b for a, b in zip(*spent.values(), strict=True))
-            print(f"  {args.rows:,} rows x {args.features} features: hydra_assets {ours:.3f} s, timefence {other:.3f} s;", end=" ")
-            print(f"ratio {ours / other:.3f}, of single rounds {ratios[0]:.3f} to {ratios[-1]:.3f}")
+            assert by_timefence() == (by_hydra() == "failed") == (kind == "leaking")
+            ours, other = alternated(rounds, by_hydra, by_timefence)
+            yield Row(f"frame audit, {size:,} x {features}, {kind}", ours, "timefence", other, most=0.25)
+
+
+def main() -> None:
+    """Print the table of these rows."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    for name, default in (("rows", 100_000), ("features", 10), ("days", 2600), ("rounds", 5)):
+        parser.add_argument(f"--{name}", type=int, default=default)
+    given = parser.parse_args()
+    print(drawn(rows(rounds=given.rounds, size=given.rows, features=given.features, days=given.days)))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """
 Options math beside vollib and QuantLib, and its own rates: CPU seconds of one process, rivals alternated, medians.
 
-    uv run --group oracles python benchmarks/options.py [--rounds 5]
+    uv run --group bench python -m benchmarks.options [--rounds 5]
 
 Implied volatility: one call here; a loop over the same numbers, as plain floats, there. De-Americanisation: one call here; QuantLib's
 own implied volatility of an American option (Leisen-Reimer, 101 steps) in a loop there. All data are synthetic; a ratio above 1 says
@@ -10,13 +10,13 @@ how many times less time ours takes.
 
 import argparse
 import math
-import time
-from collections.abc import Callable
+from collections.abc import Iterator
 
 import numpy as np
 import QuantLib as ql  # noqa: N813
 from vollib.black.implied_volatility import implied_volatility
 
+from benchmarks.table import Row, alternated, drawn
 from hydra_assets.options.american import european_vol
 from hydra_assets.options.black76 import Floats, price
 from hydra_assets.options.density import moments
@@ -29,19 +29,6 @@ from hydra_assets.options.svi_fit import fit_svi
 FORWARD, RATE = 85.0, 0.04
 
 
-def medians(rounds: int, *works: Callable[[], object]) -> list[float]:
-    """CPU seconds of each, in turns, so that a slow minute is slow for all."""
-    spent: list[list[float]] = [[] for _ in works]
-    for _ in range(rounds):
-        for work, seconds in zip(works, spent, strict=True):
-            begun, times = time.process_time(), 0
-            while times == 0 or time.process_time() - begun < 0.05:  # short work is repeated until the clock can see it
-                work()
-                times += 1
-            seconds.append((time.process_time() - begun) / times)
-    return [float(np.median(seconds)) for seconds in spent]
-
-
 def quotes(n: int) -> dict[str, Floats]:
     """Out-of-the-money options as a year of chains holds them, |ln(K/F)| <= .4, each worth a hundredth of a tick and more."""
     dice = np.random.default_rng(n)
@@ -52,7 +39,8 @@ def quotes(n: int) -> dict[str, Floats]:
     return {"paid": paid[worth], "strike": strike[worth], "tau": tau[worth], "right": right[worth], "vol": vol[worth]}
 
 
-def volatilities(n: int, rounds: int) -> None:
+def volatilities(n: int, rounds: int) -> Iterator[Row]:
+    """Implied volatility beside two loops."""
     data = quotes(n)
     paid, strike, tau, vol = (data[name].tolist() for name in ("paid", "strike", "tau", "vol"))
     flags = ["c" if right > 0 else "p" for right in data["right"]]
@@ -72,13 +60,14 @@ def volatilities(n: int, rounds: int) -> None:
         ]
 
     errors = [float(np.abs(np.asarray(work()) / vol - 1).max()) for work in (ours, vollib, quantlib)]
-    own, first, second = medians(rounds, ours, vollib, quantlib)
-    told = f"{own / n * 1e6:8.2f} us each   vollib loop {first / own:7.1f}x   QuantLib loop {second / own:6.1f}x"
-    print(f"implied volatility, n = {n:>6,}: {told}   largest relative error {errors[0]:.0e}, {errors[1]:.0e}, {errors[2]:.0e}")
+    assert errors[0] <= 1e-12, errors
+    own, first, second = alternated(rounds, ours, vollib, quantlib)
+    yield Row(f"implied volatility, {n:,}, error {errors[0]:.0e}", own, "vollib loop", first, most=0.01 if n == 20_000 else None)
+    yield Row(f"implied volatility, {n:,}, error of theirs {errors[2]:.0e}", own, "QuantLib loop", second)
 
 
-def de_americanised(n: int, rounds: int, rivals: int = 100) -> None:
-    """The rival's loop runs over the first hundred: it is timed per option."""
+def de_americanised(n: int, rounds: int, rivals: int = 100) -> Iterator[Row]:
+    """De-Americanisation beside a loop. The rival's loop runs over the first hundred: it is timed per option."""
     data = quotes(n)
     today = ql.Date(2, 1, 2026)
     ql.Settings.instance().evaluationDate = today
@@ -99,9 +88,9 @@ def de_americanised(n: int, rounds: int, rivals: int = 100) -> None:
     def quantlib() -> list[float]:
         return [option.impliedVolatility(worth, process, 1e-6, 100, 1e-4, 4.0) for option, worth in options if worth > 2.5e-4]
 
-    own, other = medians(rounds, ours, quantlib)
+    own, other = alternated(rounds, ours, quantlib)
     per = other / sum(worth > 2.5e-4 for _, worth in options)
-    print(f"de-Americanisation, n = {n:>6,}: {own / n * 1e6:8.2f} us each   QuantLib loop {per / (own / n):7.1f}x")
+    yield Row(f"de-Americanisation, {n:,}", own, "QuantLib loop", per * n)
 
 
 def smiles(slices: int, strikes: int, rounds: int) -> None:
@@ -119,7 +108,7 @@ def smiles(slices: int, strikes: int, rounds: int) -> None:
         risk_reversal_and_butterfly(fit.svi, tau=0.2)
         standard_errors(fit.svi, covariance=fit.raw_covariance, tau=0.2)
 
-    fitted, five, told = medians(
+    fitted, five, told = alternated(
         rounds,
         lambda: fit_smiles(k, total_variance=w, standard_error=se),
         lambda: fit_svi(k, total_variance=w, standard_error=se),
@@ -131,14 +120,20 @@ def smiles(slices: int, strikes: int, rounds: int) -> None:
     )
 
 
+def rows(*, rounds: int, long: bool = False) -> Iterator[Row]:
+    """Implied volatility and de-Americanisation."""
+    for n in (160, 3_000, 20_000):
+        yield from volatilities(n, rounds)
+    for n in (160, 3_000):
+        yield from de_americanised(n, rounds)
+
+
 def main() -> None:
+    """Print these rows, and the rates of the smile's fits."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5)
     rounds = parser.parse_args().rounds
-    for n in (160, 3_000, 20_000):
-        volatilities(n, rounds)
-    for n in (160, 3_000):
-        de_americanised(n, rounds)
+    print(drawn(rows(rounds=rounds)))
     for slices, strikes in ((1, 9), (6, 9), (240, 9), (6, 18), (240, 18)):
         smiles(slices, strikes, rounds)
 

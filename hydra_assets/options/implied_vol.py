@@ -2,7 +2,7 @@
 Black-76 implied volatility: vectorised, to the last digits, over the whole domain; NaN and a status where there is no answer.
 
 The normalised time value is inverted on two branches that meet where it is steepest, at s = sqrt(2|x|): below it by its reciprocal
-logarithm, above it by the logarithm of what is left to its upper bound. On both the function is nearly straight, and two
+logarithm, above it by the logarithm of what is left to its upper bound. On both the function is nearly straight, and one or two
 third-order Householder steps from a start of our own reach full precision. Source: Jaeckel (2017), "Let's be rational", for the
 branches and objectives; Corrado & Miller (1996) for the problem.
 """
@@ -20,9 +20,9 @@ from hydra_assets.core.arrays import Floats
 from hydra_assets.options.black76 import INV_SQRT_2PI, SQRT2, minus_distance, time_value_and_slope
 from hydra_assets.options.right import right_sign
 
-MOST_STEPS = 8  # two do, but for the ends of the domain
+MOST_STEPS = 8  # one or two do, but for the ends of the domain
 CHUNK = 32768  # elements at once: larger pieces leave the cache, smaller ones pay for the calls
-_SETTLED = 1e-5
+_SETTLED = 1e-4
 _LEAST = 1e-16
 
 
@@ -93,28 +93,63 @@ def _total(beta: Floats, x: Floats, bound: Floats) -> Floats:
     """Total standard deviation of each normalised value."""
     steepest = np.sqrt(2 * np.abs(x))
     at_steepest = 0.5 * bound * (1 - erfcx(np.sqrt(np.abs(x))))  # the value there, in closed form
-    low = beta < at_steepest
+    is_low = beta < at_steepest
+    low, high = np.flatnonzero(is_low), np.flatnonzero(~is_low)
     s = np.empty_like(beta)
     s[low] = _low(beta[low], x[low], steepest[low])
-    high = ~low
     s[high] = _high(beta[high], x[high], bound[high], at_steepest[high], steepest[high])
     return s
 
 
+@dataclass(frozen=True)
+class _Bachelier:
+    """
+    The limit of small |x|, in which s Y'(h) phi(h) is the normalised value, and the next term of its series; Y = Phi / phi, h = |x| / s.
+
+    Evenly spaced in ``-ln(value / |x|)``, so that no place has to be searched.
+
+    Attributes:
+        first: where the table begins.
+        per_unit: places in a unit.
+        log_h: ln h.
+        rise: of *log_h* to the next place.
+        pull: rise of ln s with s^2, to first order.
+    """
+
+    first: float
+    per_unit: float
+    log_h: Floats
+    rise: Floats
+    pull: Floats
+
+
 @lru_cache(maxsize=1)
-def _bachelier() -> tuple[Floats, Floats]:
-    """ln h against -ln(phi(h)/h - Phi(-h)): the normalised value in the limit of small |x|, to be read backwards."""
-    h = np.geomspace(1e-3, 45.0, 4096)
-    return 0.5 * h * h - np.log(INV_SQRT_2PI / h - 0.5 * erfcx(h / SQRT2)), np.log(h)
+def _bachelier() -> _Bachelier:
+    places = 16384
+    h = np.geomspace(1e-3, 45.0, places)
+    given = 0.5 * h * h - np.log(INV_SQRT_2PI / h - 0.5 * erfcx(h / SQRT2))
+    even = np.linspace(given[0], given[-1], places + 1)
+    log_h = np.interp(even, given, np.log(h))
+    h = np.exp(log_h)
+    y = erfcx(h / SQRT2) / (2 * INV_SQRT_2PI)  # Y(-h)
+    third_by_first = (h * h + 2 - y * h * (h * h + 3)) / (1 - h * y)  # Y'''(-h) / Y'(-h)
+    per_unit = places / (even[-1] - even[0])
+    rise = np.diff(log_h)
+    return _Bachelier(even[0], per_unit, log_h, rise, rise * per_unit * (3 - third_by_first[:-1]) / 24)
+
+
+def _start(beta: Floats, x: Floats) -> tuple[Floats, Floats]:
+    """A first guess of s below the steepest place, and ln(beta)."""
+    table, size, target = _bachelier(), np.abs(x), np.log(beta)
+    place = np.fmin(np.fmax((np.log(size) - target - table.first) * table.per_unit, 0.0), len(table.rise) - 1e-6)  # 0 for NaN
+    whole = place.astype(np.int32)
+    s = size / np.exp(table.log_h[whole] + (place - whole) * table.rise[whole])
+    moved = np.minimum(table.pull[whole] * s * s, 0.2)  # ln s = ln s0 + pull s^2, solved to third order
+    return s * (1 + moved / (1 - 2 * moved)), target
 
 
 def _low(beta: Floats, x: Floats, steepest: Floats) -> Floats:
-    size, target = np.abs(x), np.log(beta)
-    table = _bachelier()
-    s = steepest
-    for correction in (0.0, 0.125):  # the limit first, then with its exp(-s^2/8)
-        h = np.exp(np.interp(np.log(size) - target - correction * s * s, *table))
-        s = np.minimum(size / h, steepest)
+    s, target = _start(beta, x)
 
     def step(s: Floats, x: Floats, target: Floats) -> Floats:
         b, slope, second, third = _derivatives(x, s)
@@ -126,7 +161,7 @@ def _low(beta: Floats, x: Floats, steepest: Floats) -> Floats:
         newton = (target - log_b) * log_b / (target * ratio)
         return _householder(newton, l2 - 2 * q, l3 - 6 * q * l2 + 6 * q * q)
 
-    return _approach(step, s, x, target)
+    return _approach(step, np.minimum(s, steepest), x, target)
 
 
 def _high(beta: Floats, x: Floats, bound: Floats, at_steepest: Floats, steepest: Floats) -> Floats:
@@ -161,7 +196,7 @@ def _approach(step: Callable[..., Floats], s: Floats, *given: Floats) -> Floats:
     """
     *s* after as many steps as each element needs, each down by half or up to three times at most.
 
-    The order is four: after a step of one part in a hundred thousand nothing is left to do.
+    The order is four: after a step of one part in ten thousand nothing is left to do.
     """
     left = np.arange(len(s))
     for _ in range(MOST_STEPS):
