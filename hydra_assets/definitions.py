@@ -2,7 +2,6 @@
 
 import dagster as dg
 
-from hydra_assets import log
 from hydra_assets.config.home import Home, resolve_home
 from hydra_assets.defs.alerting import alert_on_failure
 from hydra_assets.defs.asset_docs import documented
@@ -63,5 +62,4 @@ def secret(variable: str) -> str:
     return dg.EnvVar(variable) if variable and dg.EnvVar(variable).get_value("") else ""
 
 
-log.configure()
 defs = definitions_for(resolve_home())

@@ -7,8 +7,6 @@ import sys
 from collections.abc import MutableMapping
 from typing import Any
 
-import structlog
-
 # A Databento key, Basic credentials, and whatever stands behind a name that says it is secret.
 _SECRETS = (
     re.compile(r"db-[A-Za-z0-9]{20,}"),
@@ -56,6 +54,8 @@ def configure(*, json: bool | None = None, level: str | None = None) -> None:
         json: one JSON object a line instead of console text; default from ``HYDRA_LOG_FORMAT=json``.
         level: ``debug``, ``info``, ``warning`` or ``error``; default from ``HYDRA_LOG_LEVEL``, else ``warning``.
     """
+    import structlog  # a tenth of a second, for what few commands say
+
     as_json = os.environ.get("HYDRA_LOG_FORMAT", "console").lower() == "json" if json is None else json
     wanted = (level or os.environ.get("HYDRA_LOG_LEVEL", "warning")).upper()
     threshold = logging.getLevelNamesMapping().get(wanted, logging.WARNING)
@@ -77,4 +77,8 @@ def configure(*, json: bool | None = None, level: str | None = None) -> None:
 
 def get(name: str) -> Any:
     """A logger whose events carry *name* as ``logger``."""
+    import structlog
+
+    if not structlog.is_configured():
+        configure()
     return structlog.get_logger().bind(logger=name)

@@ -25,7 +25,7 @@ ALLOWED = {
     "abc", "bisect", "collections", "contextlib", "dataclasses", "datetime", "enum", "functools", "hashlib", "heapq", "itertools", "math",
     "numbers", "operator", "random", "re", "statistics", "struct", "typing", "warnings", "zoneinfo", "numpy", "pandas", "pyarrow",
     "pyarrow.compute",
-    "scipy", "hydra_assets.errors", "hydra_assets.core", "hydra_assets.options", "hydra_assets.features",
+    "scipy", "hydra_assets.errors", "hydra_assets.lazy", "hydra_assets.core", "hydra_assets.options", "hydra_assets.features",
 }  # fmt: skip
 # Which features there are is looked up among the installed packages, and so are the exchanges' days; nothing of it is data.
 ALSO_ALLOWED = {
@@ -133,8 +133,10 @@ def test_a_feature_table_depends_on_its_inputs_and_its_features_see_no_others():
 
 
 def imports(module):
-    """Full names of what a module imports."""
+    """Full names of what a module imports, at once or when it is first used."""
     for node in ast.walk(module.tree):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "lazy":
+            yield from (str(ast.literal_eval(argument)) for argument in node.args)
         if isinstance(node, ast.Import):
             yield from (name.name for name in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -175,6 +177,7 @@ READING_IMPORTS = [
     "from pyarrow import fs",
     "import hydra_assets.storage.lake",
     "from hydra_assets.storage import lake",
+    'sql = lazy("sqlite3")',
 ]
 
 

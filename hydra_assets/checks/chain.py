@@ -1,21 +1,26 @@
 """Checks of the option chain and its smiles: units of strikes, strikes without a quote, prices with arbitrage, parity."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 
 from hydra_assets.checks.check import Scope, check, only
 from hydra_assets.checks.report import CheckReport
 from hydra_assets.core.tables.options import OPTION_CHAIN, OPTION_SMILES
 from hydra_assets.core.tables.table import Table
+from hydra_assets.lazy import lazy
+
+if TYPE_CHECKING:
+    import pandas as pd
+else:
+    pd = lazy("pandas")
 
 NEAR = 0.1  # |ln(K/F)|
 MIN_OPTIONS = 4  # options near the money; an expiration with fewer is not judged
 
 
-def _newest(rows: pa.Table, table: Table) -> pd.DataFrame:
+def _newest(rows: pa.Table, table: Table) -> "pd.DataFrame":
     """The newest vintage of each row of *table*."""
     frame: pd.DataFrame = rows.to_pandas()
     return frame.sort_values("available_at", kind="stable").drop_duplicates([*table.key, "as_of"], keep="last")

@@ -3,7 +3,7 @@
 import dataclasses
 import time
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -25,10 +25,11 @@ from hydra_assets.cli.quote import AgainOption, Price, lacking, price_of, show_p
 from hydra_assets.cli.tables import show_table
 from hydra_assets.command import INTERRUPTED, command
 from hydra_assets.config.home import Home, resolve_home
-from hydra_assets.config.load import Config, load_config
-from hydra_assets.core.tables.registry import TABLES
 from hydra_assets.errors import BudgetError, ConfigError
 from hydra_assets.host.outcome import GapGroup, RunOutcome
+
+if TYPE_CHECKING:
+    from hydra_assets.config.load import Config
 
 SHOWN = 6  # reasons of one table's gaps
 
@@ -65,6 +66,8 @@ def backfill(
 
     Exit code 0 also with warnings, which are listed; 1 where a step or a blocking check failed.
     """
+    from hydra_assets.config.load import load_config  # numpy and Arrow take a while to load; --help needs neither
+
     config, home, wanted = load_config(), resolve_home(world), parse_months(months)
     config.market(market)
     home.create_to_write()
@@ -93,7 +96,7 @@ def backfill(
     _report(run.result(), home, market, months, time.monotonic() - started, as_json=as_json)
 
 
-def _ask_first(price: Price, home: Home, config: Config, what: str, *, up_to_budget: bool, yes: bool, quiet: bool) -> None:
+def _ask_first(price: Price, home: Home, config: "Config", what: str, *, up_to_budget: bool, yes: bool, quiet: bool) -> None:
     """
     Show what the whole costs and ask whether to pay it.
 
@@ -180,6 +183,9 @@ def _print(outcome: RunOutcome, home: Home, market: str, months: str) -> None:
 
 def _without_options(market: str) -> set[str]:
     """The tables that stay empty for a market without listed options."""
+    from hydra_assets.config.load import load_config
+    from hydra_assets.core.tables.registry import TABLES
+
     return set() if load_config().market(market).option_roots else {table.name for table in TABLES.values() if table.needs_options}
 
 

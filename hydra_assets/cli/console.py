@@ -14,7 +14,6 @@ from rich.console import Console, ConsoleDimensions
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from hydra_assets.command import INTERRUPTED
-from hydra_assets.core.instants import rounded_up
 from hydra_assets.core.months import Month, months_between
 from hydra_assets.errors import InvalidTimeError
 
@@ -126,6 +125,8 @@ def instant(when: Any, *, to_the_minute: bool = False) -> str:
     """An instant as text in UTC, rounded up to the second or minute, so that it never shows too early."""
     if when is None:
         return "-"
+    from hydra_assets.core.instants import rounded_up  # Arrow takes long to load; --help needs none of it
+
     utc = rounded_up(when, dt.timedelta(minutes=1) if to_the_minute else dt.timedelta(seconds=1))
     return utc.strftime("%Y-%m-%d %H:%MZ" if not utc.second else "%Y-%m-%d %H:%M:%SZ")
 

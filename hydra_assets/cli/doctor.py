@@ -9,7 +9,6 @@ import typer
 
 from hydra_assets.cli.console import JsonOption, WorldOption, console, parse_day, plain, print_json
 from hydra_assets.config.home import Home, resolve_home
-from hydra_assets.config.load import load_config
 from hydra_assets.errors import ConfigError
 from hydra_assets.log import mask
 
@@ -54,6 +53,7 @@ def doctor(
 
 def _look_at_vendors(world: str | None, market: str | None, day: str | None, spend: float, keep: bool, as_json: bool) -> None:
     from hydra_assets.cli.doctor_page import page_as_json, show_page
+    from hydra_assets.config.load import load_config
     from hydra_assets.doctor.vendors import Probe, examine_vendors
     from hydra_assets.flow.feeds.databento import DATABENTO
     from hydra_assets.keys import key_of_feed

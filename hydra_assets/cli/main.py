@@ -73,7 +73,8 @@ def _root(
     _version_flag: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")] = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log what happens to standard error.")] = False,
 ) -> None:
-    log.configure(level="info" if verbose else None)
+    if verbose or "structlog" in sys.modules:  # else it is set up by whoever first has something to say
+        log.configure(level="info" if verbose else None)
 
 
 def main() -> None:

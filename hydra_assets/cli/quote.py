@@ -4,15 +4,17 @@ import datetime as dt
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from hydra_assets.cli.console import JsonOption, MarketArgument, MonthsArgument, WorldOption, console, parse_months, print_json
 from hydra_assets.cli.tables import show_table
 from hydra_assets.config.home import Home, resolve_home
-from hydra_assets.config.load import Config, load_config, user_config_path
 from hydra_assets.core.months import Month
+
+if TYPE_CHECKING:
+    from hydra_assets.config.load import Config
 
 AgainOption = Annotated[
     bool, typer.Option("--again", help="Days that are held too: asked for and paid again, unless they were seen today already.")
@@ -53,6 +55,8 @@ def quote(
     Only what is not captured yet is priced; what the archive holds is free. With --again, days that are held have a line of their
     own. Quotes cost nothing. In the sample world the prices are as synthetic as the data, and nothing is ever charged.
     """
+    from hydra_assets.config.load import load_config  # numpy and Arrow take a while to load; --help needs neither
+
     config, home, wanted = load_config(), resolve_home(world), parse_months(months)
     config.market(market)
     home.create_to_write()
@@ -66,7 +70,7 @@ def quote(
 
 
 def price_of(
-    home: Home, config: Config, market: str, months: Sequence[Month], tables: Sequence[str] | None = None, *, again: bool = False
+    home: Home, config: "Config", market: str, months: Sequence[Month], tables: Sequence[str] | None = None, *, again: bool = False
 ) -> Price:
     """The price of what is missing of *months*, in *tables* that cost (default all of them), of all days if *again*; quotes are free."""
     from hydra_assets.flow.feeds.databento import open_databento  # Arrow takes a second to load; --help needs neither
@@ -102,7 +106,7 @@ def price_of(
         return Price(rows, source.ledger.spent(), source.ledger.spent_on(today))
 
 
-def _key(home: Home, config: Config, tables: list[str], example: str) -> str:
+def _key(home: Home, config: "Config", tables: list[str], example: str) -> str:
     """The key in the live world, where the vendors of *tables* can be reached; the sample world needs none, nor the other feeds' code."""
     if home.world != "live":
         return ""
@@ -114,8 +118,9 @@ def _key(home: Home, config: Config, tables: list[str], example: str) -> str:
     return key_of_feed("databento", home)
 
 
-def lacking(price: Price, home: Home, config: Config) -> list[str]:
+def lacking(price: Price, home: Home, config: "Config") -> list[str]:
     """The budgets that do not hold *price*, each with its setting, the value that it needs and the file; none in the sample world."""
+    from hydra_assets.config.load import user_config_path
     from hydra_assets.flow.feeds.databento import DatabentoSettings
 
     limits, file = config.vendor("databento", DatabentoSettings), user_config_path()
@@ -130,7 +135,7 @@ def lacking(price: Price, home: Home, config: Config) -> list[str]:
     ]
 
 
-def show_price(price: Price, home: Home, config: Config, what: str) -> None:
+def show_price(price: Price, home: Home, config: "Config", what: str) -> None:
     """The price as a table, and what may be spent."""
     prices = ", synthetic prices" if home.world == "sample" else ""
     rows = []

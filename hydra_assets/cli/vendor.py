@@ -7,7 +7,6 @@ import typer
 
 from hydra_assets.cli.console import console
 from hydra_assets.config.home import resolve_home
-from hydra_assets.config.load import load_config
 from hydra_assets.errors import ConfigError
 from hydra_assets.sources.sample.rude import ALL, POLITE, Rudeness, behaviours
 
@@ -30,6 +29,7 @@ def sample_vendor(
     max_days: Annotated[int, typer.Option(help="Days above which too_large answers 504.")] = POLITE.max_days,
     max_bytes: Annotated[int, typer.Option(help="Bytes above which too_large answers 504.")] = POLITE.max_bytes,
 ) -> None:
+    from hydra_assets.config.load import load_config
     from hydra_assets.flow.feeds.registry import FEEDS
     from hydra_assets.flow.feeds.sample import served
     from hydra_assets.sources.sample.databento import SAMPLE_KEY

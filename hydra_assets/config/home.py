@@ -5,8 +5,6 @@ from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 
-import platformdirs
-
 from hydra_assets.command import WORLDS
 from hydra_assets.config.writable import Obstacle, obstacle_among
 from hydra_assets.errors import ConfigError, StorageError
@@ -101,7 +99,11 @@ def put_dagster_yaml(folder: Path) -> None:
 
 def base_folder() -> Path:
     """``$HYDRA_HOME``, else the user's data folder."""
-    named = os.environ.get("HYDRA_HOME") or platformdirs.user_data_dir("hydra_assets")
+    named = os.environ.get("HYDRA_HOME")
+    if not named:
+        import platformdirs
+
+        named = platformdirs.user_data_dir("hydra_assets")
     try:
         return Path(named).expanduser().absolute()
     except RuntimeError as error:

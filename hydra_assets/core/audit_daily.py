@@ -13,7 +13,7 @@ from hydra_assets.core.feature import Feature, Window
 from hydra_assets.core.instants import DAY_US, EPOCH, iso
 
 NEVER = np.iinfo(np.int64).max
-_NO_ROWS = pa.table({name: pa.array([], pa.timestamp("us", tz="UTC")) for name in ("as_of", "available_at")})
+_NO_ROWS = pa.schema([(name, pa.timestamp("us", tz="UTC")) for name in ("as_of", "available_at")])
 _CELLS = 4_000_000  # of rows and sessions looked at at once
 
 
@@ -85,8 +85,8 @@ class DailyPrints:
     def _prints(self, window: Window) -> "_Prints":
         key = (window.dataset, window.unit, window.where)
         if key not in self._seen:
-            table = self._tables.get(window.dataset, _NO_ROWS)
-            table = table if table.num_rows else _NO_ROWS  # one that was never written has no columns
+            table = self._tables.get(window.dataset)
+            table = table if table is not None and table.num_rows else _NO_ROWS.empty_table()  # one that was never written has no columns
             for column, value in window.where if table.num_rows else ():
                 table = table.filter(pc.fill_null(pc.equal(table[column], pa.scalar(value, table.schema.field(column).type)), False))
             days, at = (utc_us(table[name]) for name in ("as_of", "available_at"))

@@ -15,9 +15,6 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from zoneinfo import ZoneInfo
 
-import pandas as pd
-from pandas.tseries.holiday import USFederalHolidayCalendar
-
 from hydra_assets.errors import ConfigError, InvalidTimeError
 
 NEW_YORK = ZoneInfo("America/New_York")
@@ -55,6 +52,9 @@ class Release:
 @lru_cache(maxsize=64)
 def federal_holidays(year: int) -> frozenset[dt.date]:
     """Federal holidays of *year*, on the weekdays on which they are kept."""
+    import pandas as pd  # half a second to load, for what few commands need
+    from pandas.tseries.holiday import USFederalHolidayCalendar
+
     days = USFederalHolidayCalendar().holidays(pd.Timestamp(year - 1, 12, 1), pd.Timestamp(year + 1, 1, 31))
     return frozenset(day.date() for day in days if day.year == year)
 

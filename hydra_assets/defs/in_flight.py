@@ -4,7 +4,6 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 import dagster as dg
-from dagster._core.execution.backfill import BulkActionsFilter, BulkActionStatus
 
 from hydra_assets.core.months import Month, months_between
 from hydra_assets.defs.jobs import JOBS
@@ -17,7 +16,6 @@ ACTIVE = [
     dg.DagsterRunStatus.STARTED,
     dg.DagsterRunStatus.CANCELING,
 ]
-_OPEN = [BulkActionStatus.REQUESTED, BulkActionStatus.CANCELING]
 _RANGE = ("dagster/asset_partition_range_start", "dagster/asset_partition_range_end")
 Place = tuple[str, Month]
 
@@ -42,6 +40,8 @@ class InFlight:
 
 def in_flight(instance: dg.DagsterInstance, job: str, tables: Collection[str]) -> InFlight:
     """Runs and backfills in flight on any of *tables*, which are *job*'s."""
+    from dagster._core.execution.backfill import BulkActionsFilter, BulkActionStatus  # a tenth of a second, for sensors alone
+
     wanted, found = {dg.AssetKey(name) for name in tables}, InFlight()
     for run in instance.get_runs(dg.RunsFilter(statuses=ACTIVE)):
         selected = run.asset_selection
@@ -52,7 +52,8 @@ def in_flight(instance: dg.DagsterInstance, job: str, tables: Collection[str]) -
             found.everywhere = name
         else:
             found.places.update(dict.fromkeys(places, name))
-    for backfill in instance.get_backfills(filters=BulkActionsFilter(statuses=_OPEN)):
+    open_ones = BulkActionsFilter(statuses=[BulkActionStatus.REQUESTED, BulkActionStatus.CANCELING])
+    for backfill in instance.get_backfills(filters=open_ones):
         target = backfill.asset_backfill_data.target_subset if backfill.asset_backfill_data else None
         name = f"backfill {backfill.backfill_id}"
         if target is None:

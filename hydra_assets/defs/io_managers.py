@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
-import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 from dagster._core.definitions.partitions.subset import DefaultPartitionsSubset
@@ -21,8 +20,11 @@ from hydra_assets.defs.resources import LakeResource
 from hydra_assets.errors import SchemaError
 from hydra_assets.flow.batch import Batch
 from hydra_assets.flow.feed import keep
+from hydra_assets.lazy import lazy
 from hydra_assets.sources.ledger import Ledger
 from hydra_assets.storage.lake import ParquetLake
+
+pd = lazy("pandas")
 
 PREVIEW_ROWS = 5
 PREVIEW_COLUMNS = 8

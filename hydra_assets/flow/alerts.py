@@ -15,13 +15,14 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import requests
-import structlog
-
+from hydra_assets import log
 from hydra_assets.config.home import Home
 from hydra_assets.config.load import AlertSettings
 from hydra_assets.errors import ConfigError
+from hydra_assets.lazy import lazy
 from hydra_assets.log import mask
+
+requests = lazy("requests")
 
 GROUP = "hydra_assets.notifiers"
 TIMEOUT_S = 30
@@ -61,7 +62,7 @@ def notify(alert: Alert, settings: AlertSettings, *, home: Home, webhook: str = 
         ConfigError: no such notifier, or it has no target. Errors of a notifier pass through, without secrets.
     """
     message = alert.masked()
-    structlog.get_logger("hydra_assets.alerts").error("run failed", **message)
+    log.get("alerts").error("run failed", **message)
     if settings.notifier == "log":
         return
     target = webhook if settings.notifier == "webhook" else settings.target

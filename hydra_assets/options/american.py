@@ -11,12 +11,14 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import gammaln
 
 from hydra_assets.core.arrays import Floats
+from hydra_assets.lazy import lazy
 from hydra_assets.options.black76 import price
 from hydra_assets.options.implied_vol import Status, implied_vol
 from hydra_assets.options.right import right_sign
+
+special = lazy("scipy.special")
 
 STEPS = (33, 65)
 MOST_PASSES = 6  # two do for most quotes out of the money
@@ -132,7 +134,7 @@ def _tree(f: Floats, k: Floats, t: Floats, r: Floats, v: Floats, cp: Floats, n: 
         level = np.arange(n + 1.0)[:, None]
         future = cp * f * np.exp(level * up + (n - level) * down)
         american = np.maximum(future - cp * k, 0.0)
-        paths = gammaln(n + 1) - gammaln(level + 1) - gammaln(n - level + 1)
+        paths = special.gammaln(n + 1) - special.gammaln(level + 1) - special.gammaln(n - level + 1)
         likely = np.exp(paths + level * np.log(share) + (n - level) * np.log1p(-share))
         european = np.exp(-r * t) * (likely * american).sum(axis=0)
         discount = np.exp(-r * t / n)

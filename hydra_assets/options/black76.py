@@ -8,10 +8,12 @@ complementary error function, so that nothing cancels in the wings. Source: Blac
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.special import erfcx, ndtr
 
 from hydra_assets.core.arrays import Floats
+from hydra_assets.lazy import lazy
 from hydra_assets.options.right import right_sign
+
+special = lazy("scipy.special")
 
 SQRT2 = float(np.sqrt(2.0))
 INV_SQRT_2PI = float(1 / np.sqrt(2 * np.pi))
@@ -45,10 +47,10 @@ def time_value_and_slope(x: Floats, s: Floats) -> tuple[Floats, Floats]:
         h, t = x / s, 0.5 * s
         slope = np.exp(-0.5 * (h * h + t * t))
         upper = h + t
-        value = 0.5 * slope * (erfcx(np.maximum(upper / -SQRT2, _SAFE_ERFCX)) - erfcx((t - h) / SQRT2))
+        value = 0.5 * slope * (special.erfcx(np.maximum(upper / -SQRT2, _SAFE_ERFCX)) - special.erfcx((t - h) / SQRT2))
         # Deep in high vol the scaled form multiplies 0 by infinity; there the plain one is exact.
         if (far := upper > 5.0).any():
-            value[far] = np.exp(0.5 * x[far]) * ndtr(upper[far]) - np.exp(-0.5 * x[far]) * ndtr((h - t)[far])
+            value[far] = np.exp(0.5 * x[far]) * special.ndtr(upper[far]) - np.exp(-0.5 * x[far]) * special.ndtr((h - t)[far])
         # For tiny total vol the difference cancels: use its Taylor series.
         if (close := (t < 0.02) & (x > -1.0)).any():
             value[close] = slope[close] * INV_SQRT_2PI * _mills_difference(h[close], t[close])
@@ -57,7 +59,7 @@ def time_value_and_slope(x: Floats, s: Floats) -> tuple[Floats, Floats]:
 
 def _mills_difference(h: Floats, t: Floats) -> Floats:
     """Y(h + t) - Y(h - t) for small t, where Y = Phi / phi and so Y' = 1 + h Y, Y^(n+1) = h Y^(n) + n Y^(n-1)."""
-    before = erfcx(h / -SQRT2) / (2 * INV_SQRT_2PI)
+    before = special.erfcx(h / -SQRT2) / (2 * INV_SQRT_2PI)
     here = 1 + h * before
     total, power = t * here, t.copy()
     for n in range(1, 7):

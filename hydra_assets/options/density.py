@@ -10,11 +10,13 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.special import ndtr
 
 from hydra_assets.core.arrays import Floats
+from hydra_assets.lazy import lazy
 from hydra_assets.options.black76 import INV_SQRT_2PI
 from hydra_assets.options.svi import REACH, Smile, density_factor
+
+special = lazy("scipy.special")
 
 NODES = 401
 CHUNK = 32  # slices at once, whose nodes stay in the cache
@@ -68,7 +70,7 @@ def cumulative(smile: Smile, log_moneyness: ArrayLike) -> Floats:
     w, slope, _ = smile.derivatives(k)
     s = np.sqrt(w)
     d = -k / s - s / 2
-    return np.asarray(ndtr(-d) + INV_SQRT_2PI * np.exp(-d * d / 2) * slope / (2 * s))
+    return np.asarray(special.ndtr(-d) + INV_SQRT_2PI * np.exp(-d * d / 2) * slope / (2 * s))
 
 
 def quantile(smile: Smile, probability: float) -> Floats:

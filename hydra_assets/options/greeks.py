@@ -9,11 +9,13 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.special import ndtr
 
 from hydra_assets.core.arrays import Floats
+from hydra_assets.lazy import lazy
 from hydra_assets.options.black76 import INV_SQRT_2PI
 from hydra_assets.options.right import right_sign
+
+special = lazy("scipy.special")
 
 
 @dataclass(frozen=True)
@@ -57,8 +59,8 @@ def greeks(forward: ArrayLike, *, strike: ArrayLike, tau: ArrayLike, rate: Array
         density = INV_SQRT_2PI * np.exp(-0.5 * d1 * d1) * discount
         # Without time or vol the option is the future or nothing, at the money half of it.
         exercised = np.where(cp * (f - k) > 0, 1.0, np.where(f == k, 0.5, 0.0))
-        delta = cp * discount * np.where(alive, ndtr(cp * d1), exercised)
-        value = cp * discount * (f * ndtr(cp * d1) - k * ndtr(cp * d2))
+        delta = cp * discount * np.where(alive, special.ndtr(cp * d1), exercised)
+        value = cp * discount * (f * special.ndtr(cp * d1) - k * special.ndtr(cp * d2))
         years = np.where(t > 0, t, np.nan)
 
         def living(number: Floats) -> Floats:

@@ -14,11 +14,13 @@ from functools import lru_cache
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import erfcx, ndtr, ndtri
 
 from hydra_assets.core.arrays import Floats
+from hydra_assets.lazy import lazy
 from hydra_assets.options.black76 import INV_SQRT_2PI, SQRT2, minus_distance, time_value_and_slope
 from hydra_assets.options.right import right_sign
+
+special = lazy("scipy.special")
 
 MOST_STEPS = 8  # one or two do, but for the ends of the domain
 CHUNK = 32768  # elements at once: larger pieces leave the cache, smaller ones pay for the calls
@@ -92,7 +94,7 @@ def _invert(p: Floats, f: Floats, k: Floats, t: Floats, r: Floats, cp: Floats) -
 def _total(beta: Floats, x: Floats, bound: Floats) -> Floats:
     """Total standard deviation of each normalised value."""
     steepest = np.sqrt(2 * np.abs(x))
-    at_steepest = 0.5 * bound * (1 - erfcx(np.sqrt(np.abs(x))))  # the value there, in closed form
+    at_steepest = 0.5 * bound * (1 - special.erfcx(np.sqrt(np.abs(x))))  # the value there, in closed form
     is_low = beta < at_steepest
     low, high = np.flatnonzero(is_low), np.flatnonzero(~is_low)
     s = np.empty_like(beta)
@@ -127,11 +129,11 @@ class _Bachelier:
 def _bachelier() -> _Bachelier:
     places = 16384
     h = np.geomspace(1e-3, 45.0, places)
-    given = 0.5 * h * h - np.log(INV_SQRT_2PI / h - 0.5 * erfcx(h / SQRT2))
+    given = 0.5 * h * h - np.log(INV_SQRT_2PI / h - 0.5 * special.erfcx(h / SQRT2))
     even = np.linspace(given[0], given[-1], places + 1)
     log_h = np.interp(even, given, np.log(h))
     h = np.exp(log_h)
-    y = erfcx(h / SQRT2) / (2 * INV_SQRT_2PI)  # Y(-h)
+    y = special.erfcx(h / SQRT2) / (2 * INV_SQRT_2PI)  # Y(-h)
     third_by_first = (h * h + 2 - y * h * (h * h + 3)) / (1 - h * y)  # Y'''(-h) / Y'(-h)
     per_unit = places / (even[-1] - even[0])
     rise = np.diff(log_h)
@@ -174,7 +176,7 @@ def _high(beta: Floats, x: Floats, bound: Floats, at_steepest: Floats, steepest:
         newton = -np.log1p(np.maximum((b - beta) / rest, -1 + 1e-16)) / ratio
         return _householder(newton, second + ratio, third + 3 * ratio * second + 2 * ratio * ratio)
 
-    return _approach(step, np.maximum(-2 * ndtri(left * ndtr(-0.5 * steepest)), _LEAST), x, beta, bound)
+    return _approach(step, np.maximum(-2 * special.ndtri(left * special.ndtr(-0.5 * steepest)), _LEAST), x, beta, bound)
 
 
 def _derivatives(x: Floats, s: Floats) -> tuple[Floats, Floats, Floats, Floats]:

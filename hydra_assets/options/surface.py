@@ -5,12 +5,14 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.special import ndtri
 
 from hydra_assets.core.arrays import Floats
 from hydra_assets.errors import InvalidValueError
+from hydra_assets.lazy import lazy
 from hydra_assets.options.right import right_sign
 from hydra_assets.options.svi import Chosen, RawSvi, Smile
+
+special = lazy("scipy.special")
 
 MOST_STEPS = 60
 NEAR_DAYS = 15.0
@@ -84,7 +86,7 @@ def strike_of_delta(smile: Smile, *, delta: float, right: int | str) -> Floats:
     if not isinstance(delta, numbers.Real) or not 0 < delta <= 0.5:
         raise InvalidValueError(f"delta {delta!r} must be a number above 0 and up to 0.5, of a put too")
     right = int(signs.item())
-    target = -right * ndtri(delta)  # what k / sqrt(w) - sqrt(w) / 2 is to be, up to the right's sign
+    target = -right * special.ndtri(delta)  # what k / sqrt(w) - sqrt(w) / 2 is to be, up to the right's sign
     sd = np.sqrt(smile.total_variance(np.zeros((smile.size, 1)))[:, 0])
     low, high = np.minimum(-right * sd, right * (8 * sd + 1)), np.maximum(-right * sd, right * (8 * sd + 1))
     k = np.clip(target * sd, low, high)

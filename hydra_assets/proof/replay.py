@@ -221,7 +221,9 @@ class _Recomputation:
 
     def everything(self, days: Sequence[int], names: Collection[str]) -> pa.Table:
         """All vintages of the days, from all rows."""
-        return pa.concat_tables([self._compute(group, self.inputs, days[0], days[-1], None) for group in self._groups(names)] or [_NOTHING])
+        return pa.concat_tables(
+            [self._compute(group, self.inputs, days[0], days[-1], None) for group in self._groups(names)] or [_NOTHING.empty_table()]
+        )
 
     def standing(self, as_of: int, at: int, names: Collection[str]) -> dict[object, tuple[float | None, object]]:
         """Value and quality of each feature's newest row of the day, from what was known at the instant and lies in its windows."""
@@ -241,14 +243,14 @@ def _answer(row: Row | None) -> tuple[float | None, object]:
     return (None, "absent") if row is None else (row["value"], row["quality"])
 
 
-_NOTHING = pa.table(
-    {
-        "feature_name": pa.array([], pa.string()),
-        "as_of": pa.array([], pa.int64()),
-        "available_at": pa.array([], pa.int64()),
-        "value": pa.array([], pa.float64()),
-        "quality": pa.array([], pa.string()),
-    }
+_NOTHING = pa.schema(
+    [
+        ("feature_name", pa.string()),
+        ("as_of", pa.int64()),
+        ("available_at", pa.int64()),
+        ("value", pa.float64()),
+        ("quality", pa.string()),
+    ]
 )
 
 

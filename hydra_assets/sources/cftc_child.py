@@ -18,13 +18,18 @@ import time
 import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin, urlsplit
 
-import requests
-
 from hydra_assets.errors import VendorContentError
+from hydra_assets.lazy import lazy
 from hydra_assets.sources.http import TRANSIENT, chunks_before, retry_after_seconds
+
+if TYPE_CHECKING:
+    import requests
+else:
+    requests = lazy("requests")
+
 
 REPORT = "disaggregated_fut"
 LIBRARY_BASE = "https://cftc.gov"
@@ -97,7 +102,7 @@ class CheckedRequests:
             raise Refusal("unavailable", f"{url}: {type(error).__name__}: {error}") from error
         raise Refusal("refused", f"{url}: more than {MAX_REDIRECTS} redirects")
 
-    def _check_status(self, answer: requests.Response, url: str) -> None:
+    def _check_status(self, answer: "requests.Response", url: str) -> None:
         status = answer.status_code
         if status == 200 or (status == 304 and self.held):
             return
@@ -108,7 +113,7 @@ class CheckedRequests:
             raise Refusal("unavailable", f"{url}: HTTP {status}", retry_after=wait)
         raise Refusal("forbidden" if status == 403 else "refused", f"{url}: HTTP {status}")
 
-    def _read(self, answer: requests.Response, url: str, end: float) -> bytes:
+    def _read(self, answer: "requests.Response", url: str, end: float) -> bytes:
         body = bytearray()
         try:
             with chunks_before(answer, end) as chunks:

@@ -2,10 +2,12 @@
 
 from dataclasses import dataclass
 
-import requests
-
 from hydra_assets.errors import VendorUnavailableError
+from hydra_assets.lazy import lazy
 from hydra_assets.sources.cftc_child import MAX_REDIRECTS, Refusal, allowed_redirect
+
+requests = lazy("requests")
+
 
 _FIRST_BYTES = 512
 

@@ -15,9 +15,9 @@ from hydra_assets.errors import CorruptionError, StorageError, VendorContentErro
 from hydra_assets.private_files import make_folder
 from hydra_assets.sources.archive import fetch_folder, move_durably, sha256_of
 from hydra_assets.sources.databento_batch import BatchJobs, Report
-from hydra_assets.sources.databento_client import Limits, client, mapped_errors
+from hydra_assets.sources.databento_errors import mapped_errors
 from hydra_assets.sources.databento_judge import judge
-from hydra_assets.sources.databento_request import Condition, Payload, Quote, Request
+from hydra_assets.sources.databento_request import Condition, Limits, Payload, Quote, Request
 from hydra_assets.sources.http import utc_now, with_retries
 from hydra_assets.sources.ledger import Budget, Job, Ledger
 
@@ -61,6 +61,8 @@ class DatabentoSource:
         self.report: Report = lambda message: None
         self.folder = archives / "databento"
         self._key, self._gateway, self._budget, self._limits, self._now = key, gateway, budget, limits or Limits(), now
+        from hydra_assets.sources.databento_client import client  # loads the vendor's package, half a second
+
         self._client = client(key, gateway, self._limits)
         self._batch_above = batch_above
         self._jobs = BatchJobs(self._client, self.folder, ledger, self._limits, now=lambda: self._now(), sleep=sleep)
@@ -211,6 +213,8 @@ class DatabentoSource:
 
     def _download(self, request: Request, quote: Quote, path: Path) -> list[str]:
         bounded = dataclasses.replace(self._limits, max_bytes=min(self._limits.max_bytes, quote.size + _SPARE_BYTES))
+        from hydra_assets.sources.databento_client import client
+
         asking = client(self._key, self._gateway, bounded)
         try:
             with mapped_errors(str(request)) as messages:

@@ -9,17 +9,20 @@ import datetime as dt
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
-
-import databento
-import pandas as pd
+from typing import TYPE_CHECKING, Any
 
 from hydra_assets.errors import RequestRefusedError, VendorContentError, VendorRefusedError, VendorUnavailableError
+from hydra_assets.lazy import lazy
 from hydra_assets.private_files import make_folder
 from hydra_assets.sources.archive import sha256_of
-from hydra_assets.sources.databento_client import Limits, mapped_errors
-from hydra_assets.sources.databento_request import Quote, Request
+from hydra_assets.sources.databento_errors import mapped_errors
+from hydra_assets.sources.databento_request import Limits, Quote, Request
 from hydra_assets.sources.ledger import Budget, Job, Ledger
+
+if TYPE_CHECKING:
+    import databento
+
+pd = lazy("pandas")
 
 LISTED_WITHIN = dt.timedelta(minutes=1)  # a job that was taken and is not in the vendor's list by then was not taken
 _CLOCKS_DIFFER = dt.timedelta(minutes=10)
@@ -43,7 +46,7 @@ class BatchJobs:
 
     def __init__(
         self,
-        client: databento.Historical,
+        client: "databento.Historical",
         folder: Path,
         ledger: Ledger,
         limits: Limits,

@@ -5,14 +5,9 @@ The client builds and checks each request, decodes each answer. Only how bytes t
 read, has no end to a drip, and follows wherever it is sent. Plain http is for loopback alone.
 """
 
-import datetime as dt
 import json
-import re
 import time
-import warnings
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import IO, Any
 from urllib.parse import urlsplit
@@ -20,7 +15,6 @@ from urllib.parse import urlsplit
 import databento
 import requests
 from databento.common.dbnstore import DBNStore
-from databento.common.error import BentoClientError, BentoError, BentoServerError, BentoWarning
 from databento.common.http import check_backend_warnings, check_http_error
 from databento.historical.api.batch import BatchHttpAPI
 from databento.historical.api.metadata import MetadataHttpAPI
@@ -31,30 +25,16 @@ from hydra_assets.disk_errors import disk_errors
 from hydra_assets.errors import (
     BrokenOffError,
     ConfigError,
-    LiveLicenceError,
-    RequestRefusedError,
     VendorContentError,
-    VendorError,
     VendorRefusedError,
     VendorUnavailableError,
 )
-from hydra_assets.sources.http import TRANSIENT, chunks_before, retry_after_seconds
+from hydra_assets.sources.databento_request import Limits
+from hydra_assets.sources.http import chunks_before
 
-_AFTER = re.compile(r"\bafter '?(\d{4}-\d\d-\d\d[T ]\d\d:\d\d(?::\d\d(?:\.\d{1,6})?)?)\d*(?:Z|\+00:00)")
 _ZSTD, _DBN = b"\x28\xb5\x2f\xfd", b"DBN"
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _FAMILY = ".databento.com"  # jobs are submitted at hist.databento.com, their files lie with api.databento.com
-_OF_THE_REQUEST = (400, 404, 413, 422)
-
-
-@dataclass(frozen=True)
-class Limits:
-    """Seconds and bytes that one request may take."""
-
-    connect_timeout_s: float = 10.0
-    read_timeout_s: float = 100.0
-    deadline_s: float = 1800.0
-    max_bytes: int = 1 << 30
 
 
 class _Bounded:
@@ -176,46 +156,6 @@ def client(key: str, gateway: str, limits: Limits) -> databento.Historical:
         bounded.limits = limits
         setattr(made, name, bounded)
     return made
-
-
-@contextmanager
-def mapped_errors(what: str) -> Iterator[list[str]]:
-    """Databento's errors as ours, each naming *what* was asked; yields the warnings that came with the answer."""
-    messages: list[str] = []
-    try:
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always", BentoWarning)
-            yield messages
-            messages += [str(w.message) for w in caught if issubclass(w.category, BentoWarning)]
-    except (BentoClientError, BentoServerError) as error:
-        raise _of_status(error, what) from None
-    except (requests.ConnectionError, requests.Timeout) as error:
-        raise VendorUnavailableError(f"{what}: {type(error).__name__}, no answer") from None
-    except requests.exceptions.JSONDecodeError:
-        raise VendorContentError(f"{what}: the answer is not JSON") from None
-    except requests.RequestException as error:
-        raise VendorUnavailableError(f"{what}: {type(error).__name__}") from None
-    except BentoError as error:
-        raise VendorContentError(f"{what}: {error}") from None
-
-
-def _of_status(error: Any, what: str) -> VendorError:
-    status = int(error.http_status)
-    detail = (error.json_body or {}).get("detail") if isinstance(error.json_body, dict) else None
-    reason = detail.get("message") if isinstance(detail, dict) else detail if isinstance(detail, str) else None
-    message = f"{what}: HTTP {status}{f', {reason}' if reason else ''}"
-    if status in TRANSIENT:
-        seconds = retry_after_seconds((error.headers or {}).get("Retry-After"), dt.datetime.now(dt.UTC))
-        return VendorUnavailableError(message, retry_after=None if seconds is None else dt.timedelta(seconds=seconds))
-    after = _AFTER.search(str(reason)) if status == requests.codes.forbidden and "live" in str(reason) else None
-    if after:
-        return LiveLicenceError(message, after=dt.datetime.fromisoformat(after[1]).replace(tzinfo=dt.UTC))
-    remedy = {
-        401: "; the key was refused: check DATABENTO_API_KEY",
-        402: "; the account has no means for it: see the portal's billing page",
-        403: "; the account has no licence for it: see the portal",
-    }
-    return (RequestRefusedError if status in _OF_THE_REQUEST else VendorRefusedError)(message + remedy.get(status, ""))
 
 
 def _checked(path: Path, place: str) -> Path:

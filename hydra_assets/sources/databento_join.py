@@ -3,15 +3,19 @@
 import datetime as dt
 import re
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
-from databento.common.dbnstore import DBNStore
 
 from hydra_assets.core.instants import DAY_US
 from hydra_assets.core.tables.futures import FUTURES_STATISTICS
 from hydra_assets.core.tables.table import Table
 from hydra_assets.sources.databento_records import EPOCH, by_day, instants, us_of
+
+if TYPE_CHECKING:
+    from databento.common.dbnstore import DBNStore
+
 
 DEFINED_WITHIN = 7  # days: a print of Friday evening can be stamped on Saturday, when nothing is defined
 _OUTRIGHT = re.compile(r"[A-Z0-9]{1,4}[FGHJKMNQUVXZ]\d{1,2}")  # HEZ5, and HEZ25 for the same contract
@@ -81,7 +85,7 @@ class Definitions:
         return _OUTRIGHT.fullmatch(symbol) is not None
 
 
-def unknown(store: DBNStore, definitions: Definitions, numbers: np.ndarray, days: np.ndarray) -> tuple[int, dict[dt.date, list[str]]]:
+def unknown(store: "DBNStore", definitions: Definitions, numbers: np.ndarray, days: np.ndarray) -> tuple[int, dict[dt.date, list[str]]]:
     """
     Count of records of spreads and the like, and by day the records that something should define and nothing does.
 

@@ -2,14 +2,18 @@
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from databento.common.dbnstore import DBNStore
 from databento_dbn import DBNError
 
 from hydra_assets.errors import ShortAnswerError, VendorContentError
-from hydra_assets.sources.databento_client import mapped_errors
+from hydra_assets.sources.databento_errors import mapped_errors
 from hydra_assets.sources.databento_records import chunks_of
-from hydra_assets.sources.databento_request import Request
+from hydra_assets.sources.databento_request import Request, decoded
+
+if TYPE_CHECKING:
+    from databento.common.dbnstore import DBNStore
+
 
 COUNT_TOLERANCE = 0.001
 
@@ -36,7 +40,7 @@ def judge(path: Path, request: Request, announced: int, messages: list[str], *, 
     if cut:
         raise VendorContentError(f"{request}: {cut[0]}")
     try:
-        store = DBNStore.from_file(path)
+        store = decoded(path)
         _of_the_request(store, request, messages)
         with mapped_errors(str(request)) as while_reading:
             records = _count(store, request.schema) if announced else 0
@@ -45,7 +49,7 @@ def judge(path: Path, request: Request, announced: int, messages: list[str], *, 
             return
         if proven:
             messages.append(f"{request}: {records:,} records in a file with the vendor's hash, {announced:,} were announced; accepted")
-        elif records in {_count(DBNStore.from_file(each), request.schema) for each in before if each.exists()}:
+        elif records in {_count(decoded(each), request.schema) for each in before if each.exists()}:
             messages.append(f"{request}: {records:,} records came in two answers, {announced:,} were announced; accepted")
         else:
             raise ShortAnswerError(
@@ -56,7 +60,7 @@ def judge(path: Path, request: Request, announced: int, messages: list[str], *, 
         raise VendorContentError(f"{request}: not DBN: {error}") from None
 
 
-def _of_the_request(store: DBNStore, request: Request, messages: list[str]) -> None:
+def _of_the_request(store: "DBNStore", request: Request, messages: list[str]) -> None:
     """Raise where the answer is to another request; note the symbols that are not listed in all of its range."""
     metadata = store.metadata
     if metadata.schema is None or str(metadata.schema) != request.schema:
@@ -66,5 +70,5 @@ def _of_the_request(store: DBNStore, request: Request, messages: list[str]) -> N
     messages += [f"{symbol} is not listed in the whole of {request}" for symbol in (*metadata.not_found, *metadata.partial)]
 
 
-def _count(store: DBNStore, schema: str) -> int:
+def _count(store: "DBNStore", schema: str) -> int:
     return sum(len(records) for records in chunks_of(store, schema))

@@ -7,10 +7,10 @@ traded, and says nothing of the quote. So a quote's own time is the end of the m
 
 import datetime as dt
 from itertools import chain
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
-from databento.common.dbnstore import DBNStore
 
 from hydra_assets.core.calendar import DatedTime
 from hydra_assets.core.instants import DAY_US
@@ -36,6 +36,10 @@ from hydra_assets.sources.databento_records import (
     times_of,
     us_of,
 )
+
+if TYPE_CHECKING:
+    from databento.common.dbnstore import DBNStore
+
 
 MAX_SHARE_OF_OTHER_TICKS = 0.05  # of an answer's options; fewer are quarantined one by one
 STRIKE_RANGE = 4  # median strike over settlement, either way: the chain of a fallen market reaches 2 or 3, another unit begins at 8
@@ -63,7 +67,7 @@ class OptionDefinitions(Definitions):
 
 
 def parse_option_definitions(
-    store: DBNStore,
+    store: "DBNStore",
     market: Market,
     *,
     synthetic: bool,
@@ -179,7 +183,7 @@ def _refuse_other_units(
 
 
 def parse_option_quotes(
-    store: DBNStore,
+    store: "DBNStore",
     definitions: OptionDefinitions,
     *,
     cut: DatedTime,

@@ -2,10 +2,10 @@
 
 import datetime as dt
 from itertools import chain
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
-from databento.common.dbnstore import DBNStore
 
 from hydra_assets.core.calendar import DEFAULT_CALENDAR, Calendar
 from hydra_assets.core.instants import DAY_US
@@ -31,11 +31,15 @@ from hydra_assets.sources.databento_records import (
 )
 from hydra_assets.sources.databento_statistics import parse_statistics
 
+if TYPE_CHECKING:
+    from databento.common.dbnstore import DBNStore
+
+
 __all__ = ["Definitions", "Parsed", "parse_bars", "parse_definitions", "parse_statistics", "records_of"]
 
 
 def parse_definitions(
-    store: DBNStore, market: Market, *, synthetic: bool, degraded: Degraded, place: str, within: Within | None = None
+    store: "DBNStore", market: Market, *, synthetic: bool, degraded: Degraded, place: str, within: Within | None = None
 ) -> Parsed:
     """
     Outright futures of a ``definition`` answer.
@@ -85,7 +89,7 @@ def parse_definitions(
 
 
 def parse_bars(
-    store: DBNStore,
+    store: "DBNStore",
     definitions: Definitions,
     *,
     synthetic: bool,

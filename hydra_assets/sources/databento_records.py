@@ -5,15 +5,19 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from databento.common.dbnstore import DBNStore
 
 from hydra_assets.core.instants import DAY_US
 from hydra_assets.errors import VendorContentError
 from hydra_assets.sources.quarantine import is_refused, refusal_of
+
+if TYPE_CHECKING:
+    from databento.common.dbnstore import DBNStore
+
 
 SCALE = 1e9  # DBN prices are integers of 1e-9 price units
 UNDEF_PRICE = 2**63 - 1
@@ -85,7 +89,7 @@ def last_of(*identity: np.ndarray, by: np.ndarray | None = None) -> np.ndarray:
     return np.sort(order[ends])
 
 
-def records_of(store: DBNStore, schema: str, within: Within | None = None) -> np.ndarray:
+def records_of(store: "DBNStore", schema: str, within: Within | None = None) -> np.ndarray:
     """The records of *schema*, all or those indexed *within* two instants, as a NumPy structure; raw integers, nothing converted."""
     records = store.to_ndarray(schema=schema)
     if not isinstance(records, np.ndarray):
@@ -93,7 +97,7 @@ def records_of(store: DBNStore, schema: str, within: Within | None = None) -> np
     return _inside(records, schema, within)
 
 
-def chunks_of(store: DBNStore, schema: str, within: Within | None = None) -> Iterator[np.ndarray]:
+def chunks_of(store: "DBNStore", schema: str, within: Within | None = None) -> Iterator[np.ndarray]:
     """The records of `records_of`, `CHUNK` of them at a time and at least one array: a month of quotes can be larger than memory."""
     found = False
     for records in store.to_ndarray(schema=schema, count=CHUNK):

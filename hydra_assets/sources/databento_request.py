@@ -3,12 +3,13 @@
 import datetime as dt
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-from databento.common.dbnstore import DBNStore
+from typing import TYPE_CHECKING, Any
 
 from hydra_assets.errors import CorruptionError
 from hydra_assets.sources.archive import sha256_of
+
+if TYPE_CHECKING:
+    from databento.common.dbnstore import DBNStore
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,16 @@ class Request:
 
 
 @dataclass(frozen=True)
+class Limits:
+    """Seconds and bytes that one request may take."""
+
+    connect_timeout_s: float = 10.0
+    read_timeout_s: float = 100.0
+    deadline_s: float = 1800.0
+    max_bytes: int = 1 << 30
+
+
+@dataclass(frozen=True)
 class Quote:
     """The price of a request before it is made: dollars, records, bytes (uncompressed)."""
 
@@ -68,11 +79,18 @@ class Payload:
     usd: float
     warnings: tuple[str, ...] = ()
 
-    def store(self) -> DBNStore:
+    def store(self) -> "DBNStore":
         """The decoded answer; CorruptionError where the bytes are not those that were kept."""
         if sha256_of(self.path) != self.sha256:
             raise CorruptionError(f"{self.path}: the archive is not what was downloaded; delete it to fetch it again")
-        return DBNStore.from_file(self.path)
+        return decoded(self.path)
+
+
+def decoded(path: Path) -> "DBNStore":
+    """The answer in a file."""
+    from databento.common.dbnstore import DBNStore  # half a second to load
+
+    return DBNStore.from_file(path)
 
 
 @dataclass(frozen=True)

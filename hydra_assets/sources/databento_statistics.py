@@ -7,10 +7,10 @@ before about 2015 sets none of them, and before about 2018 open interest and vol
 
 import datetime as dt
 from itertools import chain
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
-from databento.common.dbnstore import DBNStore
 
 from hydra_assets.core.calendar import DEFAULT_CALENDAR, Calendar
 from hydra_assets.sources.databento_join import Definitions, unknown
@@ -30,6 +30,10 @@ from hydra_assets.sources.databento_records import (
     times_of,
 )
 
+if TYPE_CHECKING:
+    from databento.common.dbnstore import DBNStore
+
+
 SETTLEMENT, CLEARED_VOLUME, OPEN_INTEREST = 3, 6, 9
 STATS = {SETTLEMENT: "settlement", CLEARED_VOLUME: "cleared_volume", OPEN_INTEREST: "open_interest"}
 FINAL, ACTUAL, INTRADAY, UNSET = 0x01, 0x02, 0x08, 0x80
@@ -41,7 +45,7 @@ _LONGEST_CLOSURE = 15  # days
 
 
 def parse_statistics(
-    store: DBNStore,
+    store: "DBNStore",
     definitions: Definitions,
     *,
     synthetic: bool,

@@ -7,11 +7,16 @@ import threading
 import time
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
-from typing import TypeVar
-
-import requests
+from typing import TYPE_CHECKING, TypeVar
 
 from hydra_assets.errors import BrokenOffError, HydraError, VendorContentError, VendorUnavailableError
+from hydra_assets.lazy import lazy
+
+if TYPE_CHECKING:
+    import requests
+else:
+    requests = lazy("requests")
+
 
 FIRST_WAIT_S, LONGEST_WAIT_S = 2.0, 60.0
 LONGEST_RETRY_AFTER_S = 900.0
@@ -77,7 +82,7 @@ def retry_after_seconds(header: str | None, now: dt.datetime) -> float | None:
     return float(max(0.0, (when.astimezone(dt.UTC) - now).total_seconds()))
 
 
-def refuse_transient(response: requests.Response, place: str, now: dt.datetime, statuses: Collection[int] = TRANSIENT) -> None:
+def refuse_transient(response: "requests.Response", place: str, now: dt.datetime, statuses: Collection[int] = TRANSIENT) -> None:
     """
     Refuse an answer whose status is one of *statuses*.
 
@@ -91,7 +96,7 @@ def refuse_transient(response: requests.Response, place: str, now: dt.datetime, 
 
 
 @contextmanager
-def chunks_before(response: requests.Response, ends_at: float) -> Iterator[Iterator[bytes]]:
+def chunks_before(response: "requests.Response", ends_at: float) -> Iterator[Iterator[bytes]]:
     """
     The chunks of a body, for as long as the block runs; a body that drips below its read timeout is ended too.
 

@@ -5,13 +5,19 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-
-import requests
+from typing import TYPE_CHECKING
 
 from hydra_assets.core.treasury import FIRST_YEAR
 from hydra_assets.errors import BrokenOffError, NotPublishedError, VendorContentError, VendorRefusedError, VendorUnavailableError
+from hydra_assets.lazy import lazy
 from hydra_assets.sources.archive import Archive, read_kept
 from hydra_assets.sources.http import TRANSIENT, chunks_before, refuse_transient, utc_now, whole, with_retries
+
+if TYPE_CHECKING:
+    import requests
+else:
+    requests = lazy("requests")
+
 
 PATH = "/resource-center/data-chart-center/interest-rates/daily-treasury-rates.csv/{year}/all"
 QUERY = "?type=daily_treasury_yield_curve&field_tdr_date_value={year}&page&_format=csv"
@@ -138,7 +144,7 @@ class TreasurySource:
             raise VendorUnavailableError(f"{url}: {type(error).__name__}: {error}") from error
         return bytes(body)  # fewer bytes than announced have raised: urllib3 counts them
 
-    def _check_status(self, answer: requests.Response, url: str, year: int) -> None:
+    def _check_status(self, answer: "requests.Response", url: str, year: int) -> None:
         status, now = answer.status_code, self._now()
         if status == 200:
             return

@@ -6,13 +6,19 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import quote, urlencode
 
-import requests
-
 from hydra_assets.errors import BrokenOffError, VendorContentError, VendorRefusedError, VendorUnavailableError
+from hydra_assets.lazy import lazy
 from hydra_assets.sources.archive import Archive, read_kept
 from hydra_assets.sources.http import chunks_before, refuse_transient, utc_now, whole, with_retries
+
+if TYPE_CHECKING:
+    import requests
+else:
+    requests = lazy("requests")
+
 
 # Report to its number and section in the data mart.
 REPORTS = {"LM_HG201": ("2511", "Barrows/Gilts")}
@@ -143,7 +149,7 @@ class UsdaSource:
             raise VendorUnavailableError(f"{place}: {type(error).__name__}, no answer") from None
         return self._keep(body, report, first, last, len(results_of(body, place)))
 
-    def _check_status(self, response: requests.Response, place: str) -> None:
+    def _check_status(self, response: "requests.Response", place: str) -> None:
         status = response.status_code
         if status == 200:
             return
@@ -151,7 +157,7 @@ class UsdaSource:
         moved = f", to {response.headers.get('Location')}" if response.is_redirect else ""
         raise VendorRefusedError(f"{place}: HTTP {status}{moved}; see usda.base_url in the settings")
 
-    def _body(self, response: requests.Response, place: str, begun: float) -> bytes:
+    def _body(self, response: "requests.Response", place: str, begun: float) -> bytes:
         """The body; raise where it breaks off, is larger than the settings allow, or takes longer than the deadline."""
         body, most = bytearray(), round(self.settings.max_answer_mb * 2**20)
         try:

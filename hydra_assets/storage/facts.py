@@ -8,7 +8,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -17,7 +16,10 @@ from hydra_assets.core.label import is_label
 from hydra_assets.core.tables.table import QUALITIES
 from hydra_assets.core.tolerance import same_number
 from hydra_assets.errors import ConflictError, InvalidTimeError, InvalidValueError, LabelError
+from hydra_assets.lazy import lazy
 from hydra_assets.storage.names import checked_name
+
+pd = lazy("pandas")
 
 Vintage = tuple[str, str, int, int]  # market, feature_name, as_of, available_at
 

@@ -8,13 +8,18 @@ import re
 import time
 import uuid
 from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
-import pyarrow.dataset as ds
-import pyarrow.parquet as pq
 
 from hydra_assets.errors import CorruptionError, StorageError
+from hydra_assets.lazy import lazy
 from hydra_assets.storage.backend import Storage
+
+if TYPE_CHECKING:
+    from pyarrow.parquet import ParquetFile
+
+ds, pq = lazy("pyarrow.dataset"), lazy("pyarrow.parquet")
 
 COMMITTED = re.compile(r"(?:batch_(?P<day>\d{8})|base)_(?P<id>[0-9a-f]{32})_(?P<hash>[0-9a-f]{16})\.parquet")
 _WRITE = {"compression": "zstd", "compression_level": 1, "write_page_checksum": True}
@@ -150,7 +155,7 @@ def footer(storage: Storage, key: str) -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def _opened(storage: Storage, key: str) -> Iterator[pq.ParquetFile]:
+def _opened(storage: Storage, key: str) -> "Iterator[ParquetFile]":
     name, place = COMMITTED.fullmatch(name_of(key)), storage.path(key)
     if name is None:
         raise CorruptionError(f"{place}: not a name that the lake gives")
@@ -166,7 +171,7 @@ def _opened(storage: Storage, key: str) -> Iterator[pq.ParquetFile]:
             raise CorruptionError(f"{place}: {error}") from error
 
 
-def _footer(storage: Storage, key: str, file: pq.ParquetFile) -> dict[str, str]:
+def _footer(storage: Storage, key: str, file: "ParquetFile") -> dict[str, str]:
     raw = file.schema_arrow.metadata or {}
     meta = {k.decode().removeprefix("hydra."): v.decode() for k, v in raw.items() if k.startswith(b"hydra.")}
     folder, _, name = key.rpartition("/")

@@ -16,7 +16,6 @@ from hydra_assets.storage.question import Question
 _NEVER = -(2**63)
 _NO_QUALITY = -1
 _STALE = QUALITIES.index("stale")
-_QUALITIES = pa.array(QUALITIES, pa.string())
 _NOTHING = frontier_of(())
 
 
@@ -56,7 +55,7 @@ def _qualities(found: "Sequence[tuple[_Search, Frontier]]", n: int) -> pa.Array:
     quality = np.empty(n, dtype=np.int8)
     for search, frontier in found:
         quality[search.place] = search.served(frontier, frontier.quality, _NO_QUALITY, _STALE)
-    return _QUALITIES.take(pa.array(quality, mask=quality == _NO_QUALITY))
+    return pa.array(QUALITIES, pa.string()).take(pa.array(quality, mask=quality == _NO_QUALITY))
 
 
 class _Stamps:

@@ -6,12 +6,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 
 from hydra_assets.core.instants import column_us, instants_us, iso, span_us, to_us
 from hydra_assets.core.names import names_of
 from hydra_assets.errors import InvalidTimeError, SchemaError
+from hydra_assets.lazy import lazy
+
+pd = lazy("pandas")
 
 _MICROSECOND = dt.timedelta(microseconds=1)
 

@@ -3,7 +3,6 @@
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from hydra_assets.core.instants import INSTANT, column_us, instants
 from hydra_assets.errors import CorruptionError, InvalidTimeError, SchemaError, StorageError
@@ -99,6 +98,8 @@ def _refuse_unwritable(fields: list[pa.Field], folder: Folder) -> None:
     """Refuse a type that Parquet has no place for, before the data type is said to have it."""
     for field in fields:
         try:
+            import pyarrow.parquet as pq
+
             pq.ParquetWriter(pa.BufferOutputStream(), pa.schema([field])).close()
         except pa.ArrowException as error:
             raise SchemaError(f"{folder.key}: column {field.name!r} is {field.type}, which a file cannot hold: {error}") from error

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -23,6 +22,9 @@ from hydra_assets.features.futures.panel import CASH, EXPIRATION, HIGH, LIMIT_HI
 from hydra_assets.features.quality import quality_codes
 from hydra_assets.features.settlements import standing_settlements
 from hydra_assets.features.vintages import CellVintages, known_from, place_among, require, stamped_at
+from hydra_assets.lazy import lazy
+
+pd = lazy("pandas")
 
 _MOVED_US = 31 * DAY_US  # expirations of one symbol that are no further apart are those of one contract
 _TWO_DIGITS = re.compile(r"([FGHJKMNQUVXZ])[0-9]([0-9])$")

@@ -26,12 +26,11 @@ from hydra_assets.flow.feed import CoverageDay, Due, Fact, Feed, Fetched
 from hydra_assets.flow.feeds.databento_plan import SCHEMAS, DatabentoPlan, DayRange, complete_at, plan_of
 from hydra_assets.flow.feeds.sample import served
 from hydra_assets.sources.databento import DatabentoSource
-from hydra_assets.sources.databento_client import Limits
 from hydra_assets.sources.databento_join import Definitions
 from hydra_assets.sources.databento_options import OptionDefinitions, parse_option_definitions, parse_option_quotes
 from hydra_assets.sources.databento_parse import parse_bars, parse_definitions
 from hydra_assets.sources.databento_records import Parsed, Within
-from hydra_assets.sources.databento_request import Payload, Request
+from hydra_assets.sources.databento_request import Limits, Payload, Request
 from hydra_assets.sources.databento_statistics import parse_statistics
 from hydra_assets.sources.http import whole
 from hydra_assets.sources.ledger import Budget, Ledger
