@@ -21,6 +21,7 @@ from pandas.tseries.holiday import (
 )
 
 import hydra_assets
+from hydra_assets.core import exchange_days
 from hydra_assets.core.calendar import CALENDARS, ENERGY, GRAINS, LIVESTOCK, DatedTime, calendar_named
 from hydra_assets.errors import ConfigError, InvalidTimeError
 
@@ -196,3 +197,14 @@ def test_the_calendar_package_is_imported_with_the_first_day_only():
         "assert not {'pandas_market_calendars', 'pandas'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize("name", sorted({calendar.sessions_from for calendar in CALENDARS.values()}))
+def test_years_asked_for_at_once_are_those_asked_for_one_by_one(name):
+    import pandas_market_calendars
+
+    exchange = pandas_market_calendars.get_calendar(name)
+    for year in (1999, 2000, 2019, 2020, 2025, 2039, 2040):
+        bounds = dt.date(year, 1, 1), dt.date(year, 12, 31)
+        assert exchange_days.session_days(name, year) == {day.date() for day in exchange.valid_days(*bounds)}
+        assert exchange_days.early_closes(name, year) == {day.date() for day in exchange.special_dates("market_close", *bounds).index}
