@@ -90,7 +90,8 @@ def test_a_first_time_user_makes_months_and_reads_them():
 
         page.goto(f"{url}/assets/cot_features?view=checks")
         page.get_by_text("Checks (7)").wait_for()
-        wait_for(lambda: page.get_by_text("Succeeded", exact=True).count() == 7, 60)
+        wait_for(lambda: page.get_by_text("Succeeded", exact=True).count() == 6, 60)
+        page.get_by_text("Skipped", exact=True).wait_for()  # nothing was handed out, so `served` has nothing to say
 
         page.goto(f"{url}/assets/cot_features?view=partitions")
         page.get_by_text("HE", exact=True).first.click()
