@@ -17,6 +17,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import dagster as dg
+from dagster._core.instance.config import dagster_instance_config
 from dagster._core.instance.ref import InstanceRef
 
 from hydra_assets.config.home import Home, resolve_home
@@ -29,6 +30,7 @@ from hydra_assets.defs.progress import month_in
 from hydra_assets.defs.raw import AGAIN_SINCE, UP_TO_BUDGET
 from hydra_assets.defs.served_check import NAME, STEPS
 from hydra_assets.errors import ConfigError, InvalidTimeError
+from hydra_assets.host.event_log import kept_open, stored_together
 from hydra_assets.host.interrupts import noticed_interrupts
 from hydra_assets.host.outcome import RunOutcome
 from hydra_assets.host.run_events import outcome_of
@@ -109,8 +111,15 @@ class MarketRun:
             **self._tags,
         }
         quiet = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
-        reference = InstanceRef.from_dir(str(self._home.dagster), overrides=_COMPUTE_LOGS)
-        with noticed_interrupts() as noticed, dg.DagsterInstance.from_ref(reference) as instance, run_lock(self._home, self.run_id):
+        settings, _ = dagster_instance_config(str(self._home.dagster))
+        overrides = _COMPUTE_LOGS | kept_open(self._home.dagster, settings)
+        reference = InstanceRef.from_dir(str(self._home.dagster), overrides=overrides)
+        with (
+            noticed_interrupts() as noticed,
+            stored_together(),
+            dg.DagsterInstance.from_ref(reference) as instance,
+            run_lock(self._home, self.run_id),
+        ):
             cancel_dead_runs(self._home, instance)
             instance.add_event_listener(self.run_id, self._on_event)
             try:
