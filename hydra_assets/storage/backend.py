@@ -1,5 +1,6 @@
 """The seam between the lake and what keeps its files: a local disk, or a later object store."""
 
+from collections.abc import Hashable
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Protocol
@@ -67,6 +68,9 @@ class Storage(Protocol):
 
     def size(self, key: str) -> int:
         """Bytes of a file."""
+
+    def state(self, key: str) -> Hashable | None:
+        """A value that is another one once the bytes of *key* were touched; None while that could not be told yet."""
 
     def age_s(self, key: str) -> float:
         """Seconds since a file was committed."""

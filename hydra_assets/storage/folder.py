@@ -14,6 +14,7 @@ from hydra_assets.errors import CorruptionError, SchemaError
 from hydra_assets.storage import files
 from hydra_assets.storage.backend import Storage
 from hydra_assets.storage.column_types import plain_types
+from hydra_assets.storage.read_cache import ReadCache
 
 RECORDED, RETRACTED, WRITTEN, SEEN = "_recorded_at", "_retracted", "_written_day", "_seen_at"
 HIDDEN = (RECORDED, RETRACTED, WRITTEN, SEEN)
@@ -97,6 +98,7 @@ class FolderReader:
 
     def __init__(self, storage: Storage, world: str) -> None:
         self.storage, self.world = storage, world
+        self._cache = ReadCache()
 
     def with_live_files(self, folder: Folder, read: Callable[[list[str]], Result]) -> Result:
         """*read* of the files that count; listed again where one vanished (replaced, then vacuumed) in between."""
@@ -110,7 +112,9 @@ class FolderReader:
 
     def rows(self, folder: Folder) -> list[pa.Table]:
         """The tables of a folder's files, oldest first, with the hidden columns."""
-        return self.with_live_files(folder, lambda keys: [self.with_hidden(key) for key in keys])
+        return self.with_live_files(
+            folder, lambda keys: [self._cache.table(key, self.storage.state(key), self.with_hidden) for key in keys]
+        )
 
     def newest(self, folder: Folder) -> int | None:
         """The newest recording in a folder, microseconds UTC."""

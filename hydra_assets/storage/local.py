@@ -24,6 +24,7 @@ from hydra_assets.errors import InvalidValueError, LockTimeoutError, StorageErro
 from hydra_assets.private_files import FILE_MODE, make_folder, sync, write_file
 from hydra_assets.storage.backend import ORPHAN_AGE_S
 
+SETTLED_NS = 50_000_000  # file systems tell times in ticks of some milliseconds: two changes may bear the same one
 STAGING = ".staging"
 LOCK_FILE = ".lock"
 LOCK_TIMEOUT_S = 60.0
@@ -179,6 +180,13 @@ class LocalStorage:
         """Bytes of a file."""
         with disk_errors(self.root / key):
             return (self.root / key).stat().st_size
+
+    def state(self, key: str) -> tuple[int, ...] | None:
+        """Identity, size and time of the last change, which cannot be set back; None of a file that has only just changed."""
+        with disk_errors(self.root / key):
+            found = (self.root / key).stat()
+        settled = time.time_ns() - found.st_ctime_ns > SETTLED_NS
+        return (found.st_dev, found.st_ino, found.st_size, found.st_ctime_ns) if settled else None
 
     def age_s(self, key: str) -> float:
         """Seconds since a file was last written."""

@@ -23,7 +23,7 @@ def test_a_storage_that_nobody_wrote_to_is_empty_and_looking_makes_nothing(stora
     assert storage.folders("data_type=*") == []
     assert storage.last_stamp(FOLDER) is None
     assert storage.orphans() == []
-    for look in (storage.read, storage.open, storage.size, storage.age_s):
+    for look in (storage.read, storage.open, storage.size, storage.age_s, storage.state):
         with pytest.raises(FileNotFoundError):
             look(f"{FOLDER}/absent")
     assert not storage.exists()

@@ -70,6 +70,10 @@ class MemoryStorage:
     def size(self, key):
         return len(self.read(key))
 
+    def state(self, key):
+        self.read(key)
+        return self._files[key]
+
     def age_s(self, key):
         self.read(key)
         return time.time() - self._files[key][1]
