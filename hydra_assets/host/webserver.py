@@ -97,7 +97,7 @@ def wait_until_up(process: "subprocess.Popen[bytes]", port: int) -> None:
             if requests.get(f"http://127.0.0.1:{port}/server_info", timeout=2).ok:
                 return
         except requests.RequestException:
-            time.sleep(0.5)
+            time.sleep(0.1)
     raise ConfigError(f"Dagster did not answer on port {port} within {START_TIMEOUT_S} s")
 
 
