@@ -7,6 +7,7 @@ A template process imports this package alone and forks for every task: each sta
 import atexit
 import contextlib
 import datetime as dt
+import gc
 import io
 import os
 import pickle
@@ -159,12 +160,15 @@ def _pickled(value: Any) -> bytes:
 
 def serve() -> None:
     """Answer tasks from standard input until it ends, each in a fork."""
+    import pandas  # noqa: F401
     import pyarrow.dataset
     import pyarrow.parquet  # noqa: F401  cannot be loaded while the seal holds Arrow's openers
+    import scipy.special  # noqa: F401
 
     import hydra_assets.proof.poison
     import hydra_assets.proof.replay  # noqa: F401  loaded before the first task
 
+    gc.freeze()  # a fork's collections would copy what it shares with the template
     tasks, answers = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what code of others prints is no answer
     while (message := _receive(tasks)) is not None:
