@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
+from pydantic import PrivateAttr
 
 from hydra_assets.config.home import Home
 from hydra_assets.config.load import load_config
@@ -33,10 +34,13 @@ class LakeResource(SecretlessResource):
 
     base_path: str
     world: str
+    _lake: ParquetLake | None = PrivateAttr(default=None)  # one for all steps of a run: it holds the months read lately
 
     def open(self) -> ParquetLake:
         """The lake; WorldError where the folder is another world's."""
-        return ParquetLake(self.base_path, world=self.world, lock_timeout_s=load_config().storage.busy_timeout_s)
+        if self._lake is None:
+            self._lake = ParquetLake(self.base_path, world=self.world, lock_timeout_s=load_config().storage.busy_timeout_s)
+        return self._lake
 
 
 class FeatureStoreResource(SecretlessResource):
