@@ -37,3 +37,11 @@ def test_a_lazy_module_is_loaded_by_its_first_use():
 def test_a_lazy_module_lacks_what_the_module_lacks():
     with pytest.raises(AttributeError, match="nothing"):
         _ = lazy("math").nothing
+
+
+def test_the_vendors_package_leaves_the_filters_of_warnings_alone():
+    code = (
+        "import warnings; before = list(warnings.filters); from hydra_assets.sources.databento_errors import load_package;"
+        "load_package(); import databento; print(warnings.filters == before)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "True\n"

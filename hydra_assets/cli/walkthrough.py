@@ -54,19 +54,25 @@ def walk_through(*, quiet: bool) -> None:
     _verdicts(result)
     seconds = time.monotonic() - started
     console.print(f"\n[bold]Done in {seconds:.0f} s[/]; {new_rows:,} new rows in the lake{'' if new_rows else ': it held them all'}. Next:")
-    for words, what in (
-        (f"features {MARKET} --at 2025-10-20T12:00Z", "all as known then"),
-        (f"explain {MARKET} {SHOWN} --at 2025-10-20T12:00Z", "what was withheld"),
-        ("ui", "the same in Dagster"),
-    ):
-        console.print(f"  {command(words, world=home.world):<64}[dim]{what}[/]", soft_wrap=True)
+    lines = [
+        (command(f"features {MARKET} --at 2025-10-20T12:00Z", world=home.world), "all as known then"),
+        (command(f"explain {MARKET} {SHOWN} --at 2025-10-20T12:00Z", world=home.world), "what was withheld"),
+        (command("ui", world=home.world), "the same in Dagster"),
+    ]
+    width = max(len(line) for line, _ in lines)
+    for line, what in lines:
+        console.print(f"  {line:<{width}}  [dim]{what}[/]", soft_wrap=True)
 
 
 def _materialise(home: Home, *, quiet: bool) -> tuple[int, Any]:
     """Ingest the warm-up history without Dagster, then run 2025 through it so that the UI shows it."""
     with progress_bar(quiet=quiet) as progress:
         loading = progress.add_task("starting Dagster and the embedded vendor", total=None)
-        from hydra_assets.host.ingest import WARM_UP_TABLES, ingest  # Dagster takes seconds to import: show something first
+        from hydra_assets.host.ingest import (  # Dagster takes seconds to import: show something first
+            WARM_UP_TABLES,
+            ingest,
+            report_ingested,
+        )
         from hydra_assets.host.runs import MarketRun
 
         progress.remove_task(loading)
@@ -76,6 +82,7 @@ def _materialise(home: Home, *, quiet: bool) -> tuple[int, Any]:
         for table, rows in ingest(home, MARKET, months):
             new_rows += rows
             progress.update(warm, advance=1, description=doing(f"{WARM_UP[0]}..{WARM_UP[1]} warm-up", table))
+        report_ingested(home, MARKET, months)
         keys = months_between(f"{YEAR}-01", f"{YEAR}-12")
         run = MarketRun(home, MARKET, keys)
         what = f"{keys[0]}..{keys[-1]} through Dagster"

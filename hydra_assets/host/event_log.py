@@ -13,14 +13,31 @@ from pathlib import Path
 from typing import Any, Self
 
 import dagster as dg
+from dagster._core.instance.config import dagster_instance_config
+from dagster._core.instance.ref import InstanceRef
 from dagster._core.storage.event_log import SqliteEventLogStorage
 from dagster._serdes import ConfigurableClassData
 from sqlalchemy import Connection, Engine, StaticPool, create_engine
 
+from hydra_assets.config.home import Home
+
+# Of what steps print: for runs of a command it goes to the terminal alone. To keep it too, Dagster would start two processes a step, and
+# put files in the place of the terminal.
+_COMPUTE_LOGS = {"compute_logs": {"module": "dagster._core.storage.noop_compute_log_manager", "class": "NoOpComputeLogManager"}}
 _BATCH = "DAGSTER_EVENT_BATCH_SIZE"
 _BATCH_EVENTS = 500
 _WAIT_SECONDS = 60  # for another process that writes, as Dagster's own
 _CONFIGURED = ("storage", "event_log_storage", "run_storage", "schedule_storage")
+
+
+@contextmanager
+def command_instance(home: Home) -> Iterator[dg.DagsterInstance]:
+    """The home's own instance for a command's process; a storage that its ``dagster.yaml`` names is used as it is."""
+    home.prepare_dagster()
+    settings, _ = dagster_instance_config(str(home.dagster))
+    reference = InstanceRef.from_dir(str(home.dagster), overrides=_COMPUTE_LOGS | kept_open(home.dagster, settings))
+    with _stored_together(), dg.DagsterInstance.from_ref(reference) as instance:
+        yield instance
 
 
 def kept_open(dagster_home: Path, settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -32,7 +49,7 @@ def kept_open(dagster_home: Path, settings: Mapping[str, Any]) -> dict[str, Any]
 
 
 @contextmanager
-def stored_together() -> Iterator[None]:
+def _stored_together() -> Iterator[None]:
     """Let Dagster store the events of a step's partitions in one transaction instead of one each."""
     before = os.environ.get(_BATCH)
     os.environ[_BATCH] = str(_BATCH_EVENTS)

@@ -17,8 +17,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import dagster as dg
-from dagster._core.instance.config import dagster_instance_config
-from dagster._core.instance.ref import InstanceRef
 
 from hydra_assets.config.home import Home, resolve_home
 from hydra_assets.config.load import load_config
@@ -30,7 +28,7 @@ from hydra_assets.defs.progress import month_in
 from hydra_assets.defs.raw import AGAIN_SINCE, UP_TO_BUDGET
 from hydra_assets.defs.served_check import NAME, STEPS
 from hydra_assets.errors import ConfigError, InvalidTimeError
-from hydra_assets.host.event_log import kept_open, stored_together
+from hydra_assets.host.event_log import command_instance
 from hydra_assets.host.interrupts import noticed_interrupts
 from hydra_assets.host.outcome import RunOutcome
 from hydra_assets.host.run_events import outcome_of
@@ -38,9 +36,6 @@ from hydra_assets.host.run_locks import cancel_dead_runs, run_lock
 
 # Databento's client turns on every package's deprecation warnings; users cannot act on Dagster's own.
 warnings.filterwarnings("ignore", category=DeprecationWarning, module="dagster")
-# Of what steps print: for runs of a command it goes to the terminal alone. To keep it too, Dagster would start two processes a step, and
-# put files in the place of the terminal.
-_COMPUTE_LOGS = {"compute_logs": {"module": "dagster._core.storage.noop_compute_log_manager", "class": "NoOpComputeLogManager"}}
 Progress = Callable[[int, str], None]
 
 
@@ -77,7 +72,6 @@ class MarketRun:
             if not MARKET_MONTH.has_partition_key(key_of(market, month)):
                 first = config.start_month
                 raise InvalidTimeError(f"{month} is no partition: they go from {first} (start_month in config.yaml) to the current month")
-        home.prepare_dagster()
         self._home, self._market, self._months = home, market, list(months)
         self._tables = selected(assets)
         self._tags = {UP_TO_BUDGET: "true"} if up_to_budget else {}
@@ -111,15 +105,7 @@ class MarketRun:
             **self._tags,
         }
         quiet = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
-        settings, _ = dagster_instance_config(str(self._home.dagster))
-        overrides = _COMPUTE_LOGS | kept_open(self._home.dagster, settings)
-        reference = InstanceRef.from_dir(str(self._home.dagster), overrides=overrides)
-        with (
-            noticed_interrupts() as noticed,
-            stored_together(),
-            dg.DagsterInstance.from_ref(reference) as instance,
-            run_lock(self._home, self.run_id),
-        ):
+        with noticed_interrupts() as noticed, command_instance(self._home) as instance, run_lock(self._home, self.run_id):
             cancel_dead_runs(self._home, instance)
             instance.add_event_listener(self.run_id, self._on_event)
             try:

@@ -15,7 +15,7 @@ from hydra_assets.errors import CorruptionError, StorageError, VendorContentErro
 from hydra_assets.private_files import make_folder
 from hydra_assets.sources.archive import fetch_folder, move_durably, sha256_of
 from hydra_assets.sources.databento_batch import BatchJobs, Report
-from hydra_assets.sources.databento_errors import mapped_errors
+from hydra_assets.sources.databento_errors import load_package, mapped_errors
 from hydra_assets.sources.databento_judge import judge
 from hydra_assets.sources.databento_request import Condition, Limits, Payload, Quote, Request
 from hydra_assets.sources.http import utc_now, with_retries
@@ -61,7 +61,8 @@ class DatabentoSource:
         self.report: Report = lambda message: None
         self.folder = archives / "databento"
         self._key, self._gateway, self._budget, self._limits, self._now = key, gateway, budget, limits or Limits(), now
-        from hydra_assets.sources.databento_client import client  # loads the vendor's package, half a second
+        load_package()
+        from hydra_assets.sources.databento_client import client
 
         self._client = client(key, gateway, self._limits)
         self._batch_above = batch_above

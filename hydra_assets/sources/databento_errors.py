@@ -25,10 +25,17 @@ _AFTER = re.compile(r"\bafter '?(\d{4}-\d\d-\d\d[T ]\d\d:\d\d(?::\d\d(?:\.\d{1,6
 _OF_THE_REQUEST = (400, 404, 413, 422)
 
 
+def load_package() -> None:
+    """Load Databento's package, half a second, without the filter by which it shows the deprecation warnings of all packages."""
+    with warnings.catch_warnings():
+        import databento  # noqa: F401
+
+
 @contextmanager
 def mapped_errors(what: str) -> Iterator[list[str]]:
     """Databento's errors as ours, each naming *what* was asked; yields the warnings that came with the answer."""
-    from databento.common.error import BentoClientError, BentoError, BentoServerError, BentoWarning  # half a second to load
+    load_package()
+    from databento.common.error import BentoClientError, BentoError, BentoServerError, BentoWarning
 
     messages: list[str] = []
     try:

@@ -8,11 +8,14 @@ import sqlite3
 import stat
 import subprocess
 
+import dagster as dg
 import pytest
 import requests
 
 import hydra_assets
 from hydra_assets.cli.walkthrough import REAL
+from hydra_assets.core.months import months_between
+from hydra_assets.defs.partitions import parts_of
 from hydra_assets.features import ALL, of_family
 from hydra_assets.storage.lake import ParquetLake
 from hydra_assets_tests.support.demo_home import PROGRAM, Demo
@@ -58,7 +61,9 @@ def test_the_demo_shows_when_each_number_of_a_winters_evening_was_known(demo):
 @pytest.mark.slow
 def test_a_second_demo_is_faster_and_changes_nothing(demo):
     before = contents(demo.home)
-    again = demo.process("demo", "-q").stdout
+    done = demo.process("demo", "-q")
+    again = done.stdout
+    assert done.stderr == ""
     assert "0 new rows in the lake: it held them all" in again
     assert contents(demo.home) == before
     table = re.compile(r"\(b\).*?earliest by", re.S)
@@ -72,6 +77,13 @@ def test_the_demos_2025_is_in_dagsters_own_records(demo):
         if path.is_file():
             with path.open("rb") as file:
                 assert file.read(2) != b"\x80\x04", f"a pickle: {path}"
+
+
+def test_the_ui_shows_the_months_of_the_warm_up_as_filled(demo):
+    with dg.DagsterInstance.from_config(str(demo.home / "sample" / "dagster")) as instance:
+        months = {table: instance.get_materialized_partitions(dg.AssetKey(table)) for table in ("futures_bars", "cot_features")}
+    assert {str(parts_of(key)[1]) for key in months["futures_bars"]} == set(map(str, months_between("2022-01", "2025-12")))
+    assert {str(parts_of(key)[1]) for key in months["cot_features"]} == set(map(str, months_between("2025-01", "2025-12")))
 
 
 def test_what_is_shown_as_real_rests_on_real_rows_alone(demo):

@@ -8,7 +8,7 @@ from dagster._core.instance.config import dagster_instance_config
 
 from hydra_assets.config.home import resolve_home
 from hydra_assets.host import event_log
-from hydra_assets.host.event_log import KeptEventLog, kept_open, stored_together
+from hydra_assets.host.event_log import KeptEventLog, command_instance, kept_open
 from hydra_assets.host.runs import backfill
 
 
@@ -47,6 +47,6 @@ def test_a_storage_of_ones_own_is_left_alone(tmp_path):
 def test_the_size_of_a_batch_is_put_back(monkeypatch, before):
     name = "DAGSTER_EVENT_BATCH_SIZE"
     monkeypatch.setenv(name, before) if before else monkeypatch.delenv(name, raising=False)
-    with stored_together():
+    with command_instance(resolve_home("sample")):
         assert int(os.environ[name]) > 100
     assert os.environ.get(name) == before
