@@ -9,6 +9,7 @@ from rich.table import Table
 
 from hydra_assets import desk as desks
 from hydra_assets.cli.console import console, doing, instant, number, progress_bar
+from hydra_assets.cli.tables import show_table
 from hydra_assets.command import command
 from hydra_assets.config.home import Home, resolve_home
 from hydra_assets.core.months import months_between
@@ -27,6 +28,7 @@ WEDNESDAY = 2  # the day after the count, when a join by as_of already uses it
 AUTUMN = (dt.date(2025, 9, 22), dt.date(2025, 12, 31))
 SESSION = dt.date(2025, 12, 3)
 PRICED = ("fut_ret_1d", "fut_rv_21", "fut_carry_ann", "fut_curve_slope")
+WHOLE = "the README shows it whole"
 SAMPLE_WEEK = dt.date(2025, 8, 26)
 
 
@@ -119,22 +121,25 @@ def _axes(desk: Desk) -> None:
 def _side_by_side(desk: Desk) -> None:
     """Join the autumn of 2025 both ways, and count the naive join's early values of the year."""
     autumn = compare_with_naive(desk.store, MARKET, SHOWN, desks.sessions(MARKET, *AUTUMN))
-    table = Table(title=f"(b) The shutdown of 2025: {MARKET} {SHOWN} at 18:30 Chicago, joined two ways", title_justify="left")
-    for heading, side in (("row", "left"), ("naive", "right"), ("as of", "left"), ("point in time", "right"), ("as of", "left")):
-        table.add_column(heading, justify="right" if side == "right" else "left", no_wrap=True)
-    table.add_column("the naive cell", no_wrap=True)
-    shown = (i for i, t in enumerate(autumn.times) if t.weekday() == WEDNESDAY or (t.weekday() == MONDAY and not autumn.cheated[i]))
-    for i in shown:
+    title = f"(b) The shutdown of 2025: {MARKET} {SHOWN} at 18:30 Chicago, joined two ways"
+    headings = ("row", "naive", "as of", "point in time", "as of", "the naive cell")
+    left = [heading for heading in headings if heading not in ("naive", "point in time")]
+    rows = []
+    for i, t in enumerate(autumn.times):
         wrong = bool(autumn.cheated[i])
-        table.add_row(
-            f"{autumn.times[i]:%a %m-%d}",
-            f"[red]{number(autumn.naive[i])}[/]" if wrong else number(autumn.naive[i]),
-            _day(autumn.naive_as_of[i]),
-            number(autumn.honest[i]),
-            _day(autumn.honest_as_of[i]),
-            f"[red]wrong, {autumn.early_days[i]:.0f} days early[/]" if wrong else "[green]right[/]",
+        if t.weekday() != WEDNESDAY and (t.weekday() != MONDAY or wrong):
+            continue
+        rows.append(
+            (
+                f"{t:%a %m-%d}",
+                f"[red]{number(autumn.naive[i])}[/]" if wrong else number(autumn.naive[i]),
+                _day(autumn.naive_as_of[i]),
+                number(autumn.honest[i]),
+                _day(autumn.honest_as_of[i]),
+                f"[red]wrong, {autumn.early_days[i]:.0f} days early[/]" if wrong else "[green]right[/]",
+            )
         )
-    console.print(table)
+    show_table(title, headings, rows, left=left, least=["as of"], remedy=WHOLE)
     year = desks.sessions(MARKET, dt.date(YEAR, 1, 10), dt.date(YEAR, 12, 31))
     comparisons = [compare_with_naive(desk.store, MARKET, feature, year) for feature in REAL]
     cells, cheated = sum(len(c.times) for c in comparisons), sum(int(c.cheated.sum()) for c in comparisons)
@@ -149,10 +154,10 @@ def _side_by_side(desk: Desk) -> None:
 def _one_session(desk: Desk) -> None:
     """Show when each number of a synthetic session was known, and count the early values of a join by date at noon."""
     day = _midnight(SESSION)
-    rows = desk.lake.read("futures_statistics", MARKET, SESSION, SESSION)  # lookahead-ok: the demo shows when each print was known
+    statistics = desk.lake.read("futures_statistics", MARKET, SESSION, SESSION)  # lookahead-ok: the demo shows when each print was known
     continuous = desk.lake.read("futures_continuous", MARKET, SESSION, SESSION)  # lookahead-ok: names the contract to show
     front = continuous["contract"][-1].as_py()
-    prints = [row for row in rows.sort_by("stamped_at").to_pylist() if row["instrument"] == front]
+    prints = [row for row in statistics.sort_by("stamped_at").to_pylist() if row["instrument"] == front]
     numbers = [(f"{row['stat'].replace('_', ' ')}{_kind(row['is_final'])}", number(row["value"]), row["available_at"]) for row in prints]
     bars = desk.lake.read("futures_bars", MARKET, SESSION, SESSION)  # lookahead-ok: the demo shows when each bar was known
     (bar,) = [row for row in bars.to_pylist() if row["instrument"] == front]
@@ -160,12 +165,9 @@ def _one_session(desk: Desk) -> None:
     for name in PRICED[:2]:
         (vintage, *_) = desk.store.get_feature_history(MARKET, name, day, day)
         numbers.append((f"feature {name}", number(vintage["value"]), vintage["available_at"]))
-    table = Table(title=f"(c) A synthetic session, {SESSION:%a %Y-%m-%d}, {front}", title_justify="left")
-    for heading in ("number", "value", "known from (UTC)"):
-        table.add_column(heading, justify="right" if heading == "value" else "left", no_wrap=True)
-    for what, value, known in sorted(numbers, key=lambda line: line[2]):
-        table.add_row(what, value, f"{known:%a} {instant(known)}")
-    console.print(table)
+    title = f"(c) A synthetic session, {SESSION:%a %Y-%m-%d}, {front}"
+    rows = [(what, value, f"{known:%a} {instant(known)}") for what, value, known in sorted(numbers, key=lambda line: line[2])]
+    show_table(title, ("number", "value", "known from (UTC)"), rows, left=["number", "known from (UTC)"], remedy=WHOLE)
     noon = desks.sessions(MARKET, dt.date(YEAR, 1, 2), dt.date(YEAR, 12, 31), at="12:00")
     comparisons = [compare_with_naive(desk.store, MARKET, feature, noon) for feature in PRICED]
     cells, cheated = sum(len(c.times) for c in comparisons), sum(int(c.cheated.sum()) for c in comparisons)
