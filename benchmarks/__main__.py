@@ -16,7 +16,7 @@ from pathlib import Path
 
 from benchmarks.table import Row, drawn, machine
 
-MODULES = ("audit", "options")
+MODULES = ("lake", "audit", "options", "start")
 
 
 def main() -> None:

@@ -55,7 +55,7 @@ def recordings_that_count(
     Arguments as in `known_vintages`; retracted vintages are left out.
     """
     stamp = available_at if stamped_at is None else stamped_at
-    order = np.lexsort((np.arange(len(group)), recorded_at, available_at, stamp, group))
+    order = np.lexsort((recorded_at, available_at, stamp, group))  # stable: of equal recordings the later row is the last
     if recorded_by is not None:
         order = order[recorded_at[order] <= recorded_by]
     newest = order[_last_of_each(group[order], stamp[order], available_at[order])]

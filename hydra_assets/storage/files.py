@@ -19,7 +19,7 @@ from hydra_assets.storage.backend import Storage
 if TYPE_CHECKING:
     from pyarrow.parquet import ParquetFile
 
-ds, pq = lazy("pyarrow.dataset"), lazy("pyarrow.parquet")
+ds, fs, pq = lazy("pyarrow.dataset"), lazy("pyarrow.fs"), lazy("pyarrow.parquet")
 
 COMMITTED = re.compile(r"(?:batch_(?P<day>\d{8})|base)_(?P<id>[0-9a-f]{32})_(?P<hash>[0-9a-f]{16})\.parquet")
 _WRITE = {"compression": "zstd", "compression_level": 1, "write_page_checksum": True}
@@ -86,20 +86,24 @@ def put(
     identity = uuid7()
     metadata = {**metadata, "path": f"{folder}/{identity}", "rows": str(table.num_rows)}
     with storage.staging(identity) as stage:
-        schema = table.schema.with_metadata(
-            {**(table.schema.metadata or {}), **{f"hydra.{k}".encode(): v.encode() for k, v in metadata.items()}}
-        )
+        ours = {f"hydra.{k}".encode(): v.encode() for k, v in metadata.items()}
+        table = table.replace_schema_metadata({**(table.schema.metadata or {}), **ours})
         ds.write_dataset(
-            table.cast(schema),
-            stage,
+            table,
+            str(stage),
             format="parquet",
             file_options=ds.ParquetFileFormat().make_write_options(**_WRITE),
             basename_template=f"{identity}-{{i}}.parquet",
             max_rows_per_file=0,
+            # The folder is there, empty and local, and a month is one file: nothing to look for, nothing to share among threads.
+            filesystem=fs.LocalFileSystem(),
+            create_dir=False,
+            existing_data_behavior="overwrite_or_ignore",
+            use_threads=False,
         )
         staged = stage / f"{identity}-0.parquet"
         if not table.num_rows:  # no row groups: write_dataset makes no file of an empty table
-            pq.write_table(table.cast(schema), staged, **_WRITE)
+            pq.write_table(table, staged, **_WRITE)
         if check is not None:
             check(pq.read_table(staged, page_checksum_verification=True))
         with pa.OSFile(str(staged)) as file:

@@ -9,6 +9,7 @@ from hydra_assets.errors import SchemaError
 from hydra_assets.storage.folder import without_hidden
 
 _ROOM = 2**62
+_DENSE = 8  # possible combinations a row up to which a table of them is quicker than sorting
 
 
 def key_codes(table: pa.Table, columns: Sequence[str]) -> np.ndarray:
@@ -30,8 +31,17 @@ def key_codes(table: pa.Table, columns: Sequence[str]) -> np.ndarray:
         encoded = table[name].combine_chunks().dictionary_encode(null_encoding="encode")
         values = len(encoded.dictionary) + 1
         if size * values > _ROOM:
-            code = np.unique(code, return_inverse=True)[1].astype(np.int64)
+            code = _ranked(code, size)
             size = int(code.max(initial=0)) + 1
         code = code * values + encoded.indices.to_numpy(zero_copy_only=False).astype(np.int64)
         size *= values
-    return np.unique(code, return_inverse=True)[1].astype(np.int64)
+    return _ranked(code, size)
+
+
+def _ranked(code: np.ndarray, size: int) -> np.ndarray:
+    """The place of each of *code*, numbers below *size*, among those that occur."""
+    if size > _DENSE * len(code):
+        return np.unique(code, return_inverse=True)[1].astype(np.int64)
+    occurs = np.zeros(size, dtype=np.bool_)
+    occurs[code] = True
+    return np.asarray((np.cumsum(occurs) - 1)[code], dtype=np.int64)

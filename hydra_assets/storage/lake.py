@@ -288,7 +288,8 @@ class ParquetLake:
             recorded_by=by,
             stamped_at=stamped(table),
         )
-        return without_hidden(table.take(pa.array(rows)), None)
+        in_place = len(rows) == table.num_rows and bool((rows[1:] > rows[:-1]).all())
+        return without_hidden(table if in_place else table.take(pa.array(rows)), None)
 
     def export_known(
         self, path: str | os.PathLike[str], data_type: str, market: str, known_at: dt.datetime, *, key: Sequence[str] | None = None
@@ -518,7 +519,7 @@ class ParquetLake:
             keep &= days >= np.datetime64(utc_day(start, "start"), "D")
         if end is not None:
             keep &= days <= np.datetime64(utc_day(end, "end"), "D")
-        return table.filter(pa.array(keep))
+        return table if keep.all() else table.filter(pa.array(keep))
 
     def _load(self, folders: Iterable[Folder], schema: pa.Schema | None = None) -> pa.Table:
         """All rows with the hidden columns; where there is none, an empty table of *schema*."""

@@ -23,17 +23,19 @@ def validated(table: pa.Table, folder: Folder, storage: Storage) -> pa.Table:
     """
     if not isinstance(table, pa.Table):
         raise SchemaError(f"{folder.key}: a pyarrow.Table is needed, not {type(table).__name__}")
-    clash = [name for name in table.column_names if name in HIDDEN or table.column_names.count(name) > 1]
+    names = table.column_names
+    clash = [name for name in names if name in HIDDEN or names.count(name) > 1]
     if clash:
         raise SchemaError(f"{folder.key}: column names {clash} are the lake's own or duplicates")
     table = _utc(plain_types(table), folder.key)
     _refuse_contradicting(table, folder)
     if table.num_rows and _has_days(table):
         days = row_days(table)
-        first = np.datetime64(f"{folder.year:04d}-{folder.month:02d}", "M")
-        outside = int((days.astype("datetime64[M]") != first).sum())
+        month = np.datetime64(f"{folder.year:04d}-{folder.month:02d}", "M")
+        is_outside = (days < month.astype(days.dtype)) | (days >= (month + 1).astype(days.dtype))
+        outside = int(is_outside.sum())
         if outside:
-            outlier = days[days.astype("datetime64[M]") != first][0]
+            outlier = days[is_outside][0]
             raise InvalidTimeError(f"{folder.key}: {outside} row(s) have an as_of outside the month, the first {outlier}")
     if "available_at" in table.column_names and table.num_rows and _has_days(table):
         if not pa.types.is_timestamp(table.schema.field("available_at").type):
