@@ -10,7 +10,7 @@ from hydra_assets.plots.plot import Plot, date_axis, figure_of
 
 
 def naive_beside_honest(
-    market: str, feature: str, times: Sequence[dt.datetime], naive: np.ndarray, honest: np.ndarray, cheated: np.ndarray, *, note: str = ""
+    market: str, feature: str, times: Sequence[dt.datetime], naive: np.ndarray, honest: np.ndarray, cheated: np.ndarray, *, unit: str = ""
 ) -> Plot | None:
     """
     One feature by both joins; the time in which the naive one used a value before it existed is shaded.
@@ -22,7 +22,7 @@ def naive_beside_honest(
         naive: values by ``as_of`` alone, shape (n,); NaN where there is none.
         honest: values by the point-in-time rule, shape (n,).
         cheated: True where the naive value was not yet available, shape (n,).
-        note: end of the title.
+        unit: of the feature's values, for the axis.
 
     Returns:
         The plot; None without a value.
@@ -37,8 +37,8 @@ def naive_beside_honest(
         low, high = axes.get_ylim()
         axes.fill_between(times, low, high, where=cheated, step="post", color="#d62728", alpha=0.08, lw=0)
         axes.set_ylim(low, high)
-        axes.set_title(f"{market} {feature}, joined two ways{note}")
-        axes.set_ylabel(feature)
+        axes.set_title(f"{market} {feature}, joined two ways")
+        axes.set_ylabel(unit or feature)
         date_axis(axes)
         axes.legend()
 

@@ -20,6 +20,7 @@ _STYLE: Any = {
     "grid.linewidth": 0.6,
 }
 _TITLE_ALONE, _TITLE_BESIDE = 14, 12
+_DATES = 7  # that a figure has room for, side by side
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,7 @@ def date_axis(axes: Any) -> None:
     """Few, whole dates along the axis; a short form would name the month of the last tick alone, which may hold no data."""
     from matplotlib import dates
 
-    locator: Any = dates.AutoDateLocator(maxticks=7)  # type: ignore[no-untyped-call]
+    locator: Any = dates.AutoDateLocator(minticks=2, maxticks=_DATES // axes.get_gridspec().ncols)  # type: ignore[no-untyped-call]
     axes.xaxis.set_major_locator(locator)
     axes.xaxis.set_major_formatter(dates.DateFormatter("%Y-%m-%d"))  # type: ignore[no-untyped-call]
 

@@ -16,6 +16,7 @@ from hydra_assets.core.months import months_between
 from hydra_assets.core.tables.registry import TABLES
 from hydra_assets.core.tables.table import Table
 from hydra_assets.desk import Desk
+from hydra_assets.features import ALL
 from hydra_assets.flow.feed import expected_days
 from hydra_assets.plots.coverage import coverage_heat_map
 from hydra_assets.plots.naive import naive_beside_honest
@@ -91,7 +92,9 @@ def _naive(desk: Desk, view: View) -> Plot | None:
     # The join by day looks ahead on purpose, yet nothing that came after the instant of the page is shown.
     known_from = [time + dt.timedelta(days=early) for time, early in zip(times, found.early_days.tolist(), strict=True)]
     out = np.array([known <= view.at for known in known_from], dtype=bool)
-    return naive_beside_honest(view.market, NAIVE_FEATURE, times, np.where(out, found.naive, np.nan), found.honest, found.cheated & out)
+    (unit,) = (feature.unit for feature in ALL if feature.name == NAIVE_FEATURE)
+    naive, cheated = np.where(out, found.naive, np.nan), found.cheated & out
+    return naive_beside_honest(view.market, NAIVE_FEATURE, times, naive, found.honest, cheated, unit=unit)
 
 
 def _coverage(desk: Desk, view: View) -> Plot | None:
