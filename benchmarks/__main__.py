@@ -16,7 +16,7 @@ from pathlib import Path
 
 from benchmarks.table import Row, drawn, machine
 
-MODULES = ("lake", "audit", "options", "start")
+MODULES = ("lake", "audit", "options", "start", "commands")
 
 
 def main() -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Hashable
 
 import pyarrow as pa
 
-MOST_BYTES = 64 * 2**20
+MOST_BYTES = 32 * 2**20
 
 
 class ReadCache:
