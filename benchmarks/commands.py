@@ -26,7 +26,7 @@ MOST_MB = {10: 500.0}
 
 @dataclass(frozen=True)
 class Spent:
-    """What a command took: wall clock and processor in seconds, largest resident set of one of its processes in MB."""
+    """Seconds of the wall clock and of the processor that a command took, and the largest resident set of one of its processes in MB."""
 
     wall: float
     processor: float
