@@ -37,7 +37,7 @@ def known_vintages(
     rows = recordings_that_count(group, available_at, recorded_at, retracted, recorded_by=recorded_by, stamped_at=stamped_at)
     if known_at is not None:
         rows = rows[available_at[rows] <= known_at]
-    return rows[_last_of_each(group[rows])]
+    return rows[last_of_each(group[rows])]
 
 
 def recordings_that_count(
@@ -58,7 +58,7 @@ def recordings_that_count(
     order = np.lexsort((recorded_at, available_at, stamp, group))  # stable: of equal recordings the later row is the last
     if recorded_by is not None:
         order = order[recorded_at[order] <= recorded_by]
-    newest = order[_last_of_each(group[order], stamp[order], available_at[order])]
+    newest = order[last_of_each(group[order], stamp[order], available_at[order])]
     return newest[~retracted[newest]]
 
 
@@ -71,6 +71,8 @@ def visible_frontier(series: Ints, as_of: Ints, available_at: Ints) -> Bools:
     """
     if not len(series):
         return np.zeros(0, dtype=np.bool_)
+    if series[0] == series[-1]:
+        return np.asarray(as_of >= np.maximum.accumulate(as_of))
     first = np.r_[True, series[1:] != series[:-1]]
     block = np.cumsum(first) - 1
     # One running maximum for all series: each block is lifted above every value of the blocks before it. Ranks in the place of
@@ -82,7 +84,7 @@ def visible_frontier(series: Ints, as_of: Ints, available_at: Ints) -> Bools:
     return np.asarray(lifted >= np.maximum.accumulate(lifted))
 
 
-def _last_of_each(*columns: Ints) -> Bools:
+def last_of_each(*columns: Ints) -> Bools:
     """True on the last row of every run of equal values in sorted *columns*."""
     n = len(columns[0])
     last = np.zeros(n, dtype=np.bool_)

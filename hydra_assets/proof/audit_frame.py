@@ -14,7 +14,7 @@ from hydra_assets.errors import UnknownFeatureError
 from hydra_assets.proof.early_cells import CellColumns, EarlyCells
 from hydra_assets.proof.naive import NaivePick, naive_pick
 from hydra_assets.proof.user_frame import UserFrame, feature_columns, user_frame
-from hydra_assets.storage.mirror import Series, series_of
+from hydra_assets.storage.series import Series, series_of
 from hydra_assets.storage.store import FeatureStore
 
 TOLERANCE = 1e-9

@@ -70,7 +70,7 @@ def verify(certificate: str | os.PathLike[str], store: FeatureStore, *, settings
     try:
         # The newest recording then, or the question's own cut: fixed-width text.
         by = held["recorded_at"] if query["recorded_by"] is None else min(held["recorded_at"], query["recorded_by"])
-        table = store.answer(Question.from_document(query, by))
+        table = store.answer(Question.from_document(query, by), mirrored=False)
     except UnknownFeatureError as error:
         return Verification(False, reason=str(error), notes=notes)
     return _compared(table, document["result"], notes)

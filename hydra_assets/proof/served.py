@@ -20,8 +20,8 @@ from hydra_assets.flow.publish import compute_months
 from hydra_assets.proof.replay import fact_rows
 from hydra_assets.storage.frame import training_frame
 from hydra_assets.storage.lake import ParquetLake
-from hydra_assets.storage.mirror import frontier_of
 from hydra_assets.storage.question import Question
+from hydra_assets.storage.series import frontier_of
 from hydra_assets.storage.served import ServedVector
 
 Fault = Literal["mismatch", "missing", "extra"]

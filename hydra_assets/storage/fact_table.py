@@ -5,8 +5,10 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Protocol
 
-from hydra_assets.storage.facts import Fact, Vintage
+from hydra_assets.storage.fact_columns import Facts, Name
+from hydra_assets.storage.facts import Fact
 from hydra_assets.storage.health import StoreHealth
+from hydra_assets.storage.recordings import Recordings
 from hydra_assets.storage.served import ServedLog
 
 Row = Mapping[str, Any]
@@ -61,16 +63,24 @@ class FactTable(Protocol):
     def series(self, market: str | None = None) -> list[tuple[str, str]]:
         """Market and feature name of everything ever held, in that order; of one market or of all."""
 
-    def append(self, writes: Iterable[tuple[Fact, bool]], recorded_at: int) -> None:
+    def append(self, facts: Facts, recorded_at: int, *, withdraw: bool = False) -> None:
         """
-        Append facts, each with whether it withdraws its vintage.
+        Append facts.
+
+        Args:
+            withdraw: the vintages are withdrawn.
 
         Raises:
-            ConflictError: two of one vintage in one recording.
+            ConflictError: a vintage has a recording of this stamp already.
         """
 
-    def current(self, facts: Iterable[Fact]) -> dict[Vintage, Fact]:
-        """The newest recording of the vintage of each of *facts*; withdrawn and unknown vintages are absent."""
+    def recordings(self, spans: Mapping[Name, tuple[int | None, int | None]]) -> Recordings:
+        """
+        Every recording of some series.
+
+        Args:
+            spans: market and feature name, to the first and last ``as_of``, inclusive; None is no bound. Unknown series have no rows.
+        """
 
     def known(self, market: str, cut: int, recorded_by: int | None, feature: str | None = None) -> dict[str, Row]:
         """
@@ -84,12 +94,8 @@ class FactTable(Protocol):
     ) -> list[Row]:
         """The newest recording of every vintage with *first* <= ``as_of`` <= *last*, in order of both stamps; withdrawn ones left out."""
 
-    def since(self, market: str, feature: str, watermark: int) -> list[Row] | None:
-        """
-        The newest recordings later than *watermark* of a series' vintages.
-
-        None where one of them withdraws its own, or where nothing was recorded at *watermark* (an older state was put back).
-        """
+    def since(self, market: str, feature: str, watermark: int) -> Recordings | None:
+        """Every recording of a series later than *watermark*; None where none is at *watermark* (an older state was put back)."""
 
     def watermarks(self, market: str) -> dict[str, int]:
         """The newest recording of each feature of *market*."""

@@ -10,11 +10,10 @@ import pyarrow.compute as pc
 
 from hydra_assets.core.instants import INSTANT, instants, span_us
 from hydra_assets.core.tables.table import QUALITIES
-from hydra_assets.storage.mirror import Frontier, frontier_of
 from hydra_assets.storage.question import Question
+from hydra_assets.storage.series import NO_QUALITY, Frontier, View, frontier_of
 
 _NEVER = -(2**63)
-_NO_QUALITY = -1
 _STALE = QUALITIES.index("stale")
 _NOTHING = frontier_of(())
 
@@ -31,13 +30,13 @@ def training_frame(question: Question, frontiers: Mapping[tuple[str, str], Front
     columns: dict[str, Any] = {"market": markets, "time": instants(question.times)}
     searches = [_Search(place, question.times[place], late, oldest) for place in _places(markets)]
     of_market = list(zip(pc.unique(markets).to_pylist(), searches, strict=True))
-    stamps = _Stamps(rows)
+    stamps, qualities = _Stamps(rows), _Qualities(rows)
     for name in question.features or ():
         found = [(search, frontiers.get((market, name), _NOTHING)) for market, search in of_market]
         columns[name] = _values(found, rows)
         if question.with_meta:
             columns[f"{name}__as_of"], columns[f"{name}__available_at"] = stamps.of(found)
-            columns[f"{name}__quality"] = _qualities(found, rows)
+            columns[f"{name}__quality"] = qualities.of(found)
     return pa.table(columns)
 
 
@@ -45,17 +44,28 @@ def _values(found: "Sequence[tuple[_Search, Frontier]]", n: int) -> pa.Array:
     """One feature's column: NaN is null, in one pass and without a copy."""
     value = np.empty(n)
     for search, frontier in found:
-        value[search.place] = search.served(frontier, frontier.value, np.nan, np.nan)
+        search.serve(frontier, frontier.values, np.nan, value)
     valid = np.packbits(value == value, bitorder="little")
     return pa.Array.from_buffers(pa.float64(), n, [pa.py_buffer(valid), pa.py_buffer(value)])
 
 
-def _qualities(found: "Sequence[tuple[_Search, Frontier]]", n: int) -> pa.Array:
-    """One feature's quality; null where nothing is known."""
-    quality = np.empty(n, dtype=np.int8)
-    for search, frontier in found:
-        quality[search.place] = search.served(frontier, frontier.quality, _NO_QUALITY, _STALE)
-    return pa.array(QUALITIES, pa.string()).take(pa.array(quality, mask=quality == _NO_QUALITY))
+class _Qualities:
+    """Qualities as text, null where nothing is known; features that have the same at every row share one column."""
+
+    def __init__(self, n: int) -> None:
+        self._n = n
+        self._names = pa.array(QUALITIES, pa.string())
+        self._made: dict[bytes, pa.Array] = {}
+
+    def of(self, found: "Sequence[tuple[_Search, Frontier]]") -> pa.Array:
+        """The column of one feature."""
+        quality = np.empty(self._n, dtype=np.int8)
+        for search, frontier in found:
+            search.serve(frontier, frontier.qualities, _STALE, quality)
+        key = quality.tobytes()
+        if key not in self._made:
+            self._made[key] = self._names.take(pa.array(quality, mask=quality == NO_QUALITY))
+        return self._made[key]
 
 
 class _Stamps:
@@ -67,11 +77,11 @@ class _Stamps:
 
     def of(self, found: "Sequence[tuple[_Search, Frontier]]") -> tuple[pa.Array, pa.Array]:
         """Both columns of one feature."""
-        key = tuple(frontier.axis for _, frontier in found)
+        key = tuple(frontier.view.name for _, frontier in found)
         if key not in self._made:
             as_of, available = np.empty(self._n, dtype=np.int64), np.empty(self._n, dtype=np.int64)
             for search, frontier in found:
-                at = search.on(frontier).at
+                at = search.on(frontier.view).at
                 as_of[search.place] = np.append(frontier.as_of, _NEVER)[at]
                 available[search.place] = np.append(frontier.available_at, _NEVER)[at]
             first, second = (pa.array(column, mask=column == _NEVER).cast(INSTANT) for column in (as_of, available))
@@ -88,30 +98,47 @@ class _Found:
 
 
 class _Search:
-    """The search of one market's instants; series with the same axis share one."""
+    """The search of one market's instants; series with the same view share one."""
 
     def __init__(self, place: slice | np.ndarray, times: np.ndarray, late: int, oldest: int | None) -> None:
         self.place, self._times, self._late, self._oldest = place, times, late, oldest
         self._found: dict[str, _Found] = {}
+        self._served: dict[int, tuple[np.ndarray, np.ndarray | None]] = {}
 
-    def on(self, frontier: Frontier) -> _Found:
-        """The answers of *frontier*, at each instant."""
-        found = self._found.get(frontier.axis)
+    def on(self, view: View) -> _Found:
+        """The answers of *view*, at each instant."""
+        found = self._found.get(view.name)
         if found is None:
-            at = np.searchsorted(frontier.available_at, self._times - self._late, side="right") - 1
+            at = np.searchsorted(view.available_at, self._times - self._late, side="right") - 1
             old = None
             if self._oldest is not None:
-                old = (at >= 0) & (self._times - np.append(frontier.as_of, 0)[at] > self._oldest)
-            found = self._found[frontier.axis] = _Found(at, old)
+                old = (at >= 0) & (self._times - np.append(view.as_of, 0)[at] > self._oldest)
+            found = self._found[view.name] = _Found(at, old)
         return found
 
-    def served(self, frontier: Frontier, column: np.ndarray, nothing: float, stale: float) -> np.ndarray:
-        """*column* at each instant; *nothing* where nothing was known, *stale* where it was too old."""
-        found = self.on(frontier)
-        answer = np.take(np.append(column, column.dtype.type(nothing)), found.at, mode="wrap")
-        if found.old is not None:
-            answer[found.old] = stale
-        return answer
+    def serve(self, frontier: Frontier, column: np.ndarray, stale: float, answer: np.ndarray) -> None:
+        """
+        Put *column* at each instant into its place of *answer*.
+
+        Args:
+            column: of each row of the axis; its last number is for instants at which nothing was known.
+            stale: for instants at which what was known was too old.
+        """
+        view = frontier.view
+        served = self._served.get(id(view))
+        if served is None:
+            found = self.on(view)
+            served = self._served[id(view)] = view.rows[found.at], found.old
+        rows, old = served
+        if isinstance(self.place, slice):
+            mine = answer[self.place]
+            column.take(rows, out=mine, mode="clip")  # no row is out of bounds: a mode that checks none takes no copy
+        else:
+            mine = column[rows]
+        if old is not None:
+            mine[old] = stale
+        if not isinstance(self.place, slice):
+            answer[self.place] = mine
 
 
 def _places(markets: pa.Array) -> list[slice | np.ndarray]:

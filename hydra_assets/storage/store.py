@@ -10,12 +10,14 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
+import numpy as np
 import pyarrow as pa
 
 from hydra_assets.closing import Closing
-from hydra_assets.core.instants import DAY_US, INSTANT, day_us, from_us, iso, now_us, span_us, to_us, utc_day
+from hydra_assets.core.instants import DAY_US, INSTANT, day_us, from_us, instants, iso, now_us, span_us, to_us, utc_day
 from hydra_assets.core.label import is_label
 from hydra_assets.core.names import names_of
+from hydra_assets.core.tables.table import QUALITIES
 from hydra_assets.errors import (
     InvalidNameError,
     InvalidTimeError,
@@ -27,14 +29,17 @@ from hydra_assets.errors import (
     WorldError,
 )
 from hydra_assets.storage import certificate as certificates
-from hydra_assets.storage import facts, frame
+from hydra_assets.storage import frame
+from hydra_assets.storage.fact_batch import facts_of
+from hydra_assets.storage.fact_columns import Facts
 from hydra_assets.storage.fact_table import FactTable
-from hydra_assets.storage.facts import Fact
+from hydra_assets.storage.facts import Fact, fact_of
 from hydra_assets.storage.health import StoreHealth
-from hydra_assets.storage.mirror import Frontier, Mirror, Series, frontier_of
+from hydra_assets.storage.mirror import Mirror, series_in
 from hydra_assets.storage.names import checked_name
 from hydra_assets.storage.publishes import publish_rows, publishes_table, refuse_stale
 from hydra_assets.storage.question import Question
+from hydra_assets.storage.series import Frontier, Series
 from hydra_assets.storage.served import ServedVector
 from hydra_assets.storage.sqlite.fact_table import SqliteFactTable
 from hydra_assets.storage.unclaimed import unclaimed_names
@@ -116,7 +121,7 @@ class FeatureStore(Closing):
         self, market: str, feature_name: str, as_of: dt.datetime, available_at: dt.datetime, value: float | None, quality: str = "normal"
     ) -> int:
         """Record one value; 1, or 0 where the newest recording of its vintage says the same already."""
-        return self._record([facts.fact_of(market, feature_name, as_of, available_at, value, quality)])
+        return self._record(Facts.of([fact_of(market, feature_name, as_of, available_at, value, quality)]))
 
     def write_features(self, rows: Any) -> int:
         """
@@ -135,15 +140,15 @@ class FeatureStore(Closing):
             InvalidValueError: nothing was written.
             InvalidNameError: nothing was written.
         """
-        return self._record(facts.facts_of(rows))
+        return self._record(facts_of(rows))
 
     def retract(self, market: str, feature_name: str, as_of: dt.datetime, available_at: dt.datetime) -> int:
         """Withdraw a vintage by a further fact; 1, or 0 where it does not exist (any more)."""
-        withdrawn = facts.fact_of(market, feature_name, as_of, available_at, None)
+        withdrawn = Facts.of([fact_of(market, feature_name, as_of, available_at, None)])
         with self._table.transaction() as stamp:
-            if not self._table.current([withdrawn]):
+            if (withdrawn.places_in(self._standing(withdrawn)) < 0).all():
                 return 0
-            self._table.append([(withdrawn, True)], stamp())
+            self._table.append(withdrawn, stamp(), withdraw=True)
             return 1
 
     def publish(
@@ -180,12 +185,12 @@ class FeatureStore(Closing):
         first, after = _month_bounds(month)
         wanted = sorted(set(names_of(features, "features")))
         table = rows if isinstance(rows, pa.Table) else None
-        fresh = facts.facts_of(rows, market=market)
-        for fact in fresh:
-            if fact.market != market or fact.feature_name not in wanted or not first <= fact.as_of < after:
-                raise InvalidValueError(
-                    f"publish of {market} {month}: the row {fact.market} {fact.feature_name} as_of {iso(fact.as_of)} lies outside its scope"
-                )
+        fresh = facts_of(rows, market=market)
+        inside = np.array([name[0] == market and name[1] in wanted for name in fresh.names], dtype=np.bool_)[fresh.series]
+        for fact in fresh.where(~inside | (fresh.as_of < first) | (fresh.as_of >= after)):
+            raise InvalidValueError(
+                f"publish of {market} {month}: the row {fact.market} {fact.feature_name} as_of {iso(fact.as_of)} lies outside its scope"
+            )
         if not isinstance(inputs, Mapping) or not all(isinstance(folder, str) for folder in inputs):
             raise InvalidValueError(f"publish of {market} {month}: inputs must map folders of the lake to instants, not {inputs!r}")
         if not callable(audit):
@@ -202,13 +207,16 @@ class FeatureStore(Closing):
                     table=market,
                     rows=lookahead.num_rows,
                 )
-            current = {fact.vintage: fact for name in wanted for fact in self._current(market, name, first, after - 1)}
-            changed = [fact for fact in fresh if fact.vintage not in current or not facts.same(current[fact.vintage], fact)]
-            kept = {fact.vintage for fact in fresh}
-            withdrawn = [fact for vintage, fact in current.items() if vintage not in kept]
+            current = self._table.recordings({(market, name): (first, after - 1) for name in wanted}).standing()
+            places = fresh.places_in(current)
+            changed = fresh.where(~fresh.alike(current, places))
+            gone = np.ones(len(current), dtype=np.bool_)
+            gone[places[places >= 0]] = False
+            withdrawn = current.where(gone)
             guard_withdrawal(len(withdrawn), len(current), f"store {market} {month}", allow_retract=allow_retract)
             at, new_rows = stamp(), len(changed) + len(withdrawn)
-            self._table.append([*((fact, False) for fact in changed), *((fact, True) for fact in withdrawn)], at)
+            self._table.append(changed, at)
+            self._table.append(withdrawn, at, withdraw=True)
             self._table.add_publishes(publish_rows(market, month, scope, at, used, new_rows))
             return new_rows
 
@@ -321,8 +329,14 @@ class FeatureStore(Closing):
         cuts = {"max_age": max_age, "delay": delay, "recorded_by": recorded_by, "with_meta": with_meta}
         return self.answer(Question.of(markets, times, features, **cuts), certificate=certificate)
 
-    def answer(self, question: Question, *, certificate: str | os.PathLike[str] | None = None) -> pa.Table:
-        """The training frame of *question*; see `get_training_frame`."""
+    def answer(self, question: Question, *, certificate: str | os.PathLike[str] | None = None, mirrored: bool = True) -> pa.Table:
+        """
+        The training frame of *question*; see `get_training_frame`.
+
+        Args:
+            certificate: see there.
+            mirrored: out of the mirror; else out of the facts themselves, every one of them read.
+        """
         markets = sorted({checked_name(market, "market") for market in set(question.markets)})
         held = self.features(*markets)
         names = held if question.features is None else list(question.features)
@@ -345,7 +359,9 @@ class FeatureStore(Closing):
             raise UnknownFeatureError(f"unknown feature(s) {unknown} for {markets}: {'; '.join(why)}")
         by = self._recorded_by(question.recorded_by)
         with self._table.snapshot():
-            frontiers = {(market, name): found for market in markets for name, found in self._frontiers(market, names, by).items()}
+            frontiers = {
+                (market, name): found for market in markets for name, found in self._frontiers(market, names, by, mirrored).items()
+            }
             newest = self._table.last_recorded()
         question = dataclasses.replace(question, features=tuple(names))
         table = frame.training_frame(question, frontiers)
@@ -478,25 +494,25 @@ class FeatureStore(Closing):
 
     # ---------------------------------------------------------------- inside
 
-    def _record(self, batch: Sequence[Fact]) -> int:
-        if not batch:
+    def _record(self, batch: Facts) -> int:
+        if not len(batch):
             return 0
         with self._table.transaction() as stamp:
-            current = self._table.current(batch)
-            changed = [fact for fact in batch if current.get(fact.vintage) != fact]
-            if changed:
-                self._table.append([(fact, False) for fact in changed], stamp())
+            held = self._standing(batch)
+            places = batch.places_in(held)
+            changed = batch.where(~batch.equal(held, places))
+            if len(changed):
+                self._table.append(changed, stamp())
             return len(changed)
 
-    def _current(self, market: str, name: str, first: int, last: int) -> list[Fact]:
-        rows = self._table.vintages(market, name, first, last)
-        return [Fact(market, name, row["as_of"], row["available_at"], row["value"], row["quality"]) for row in rows]
+    def _standing(self, batch: Facts) -> Facts:
+        """Vintages that stand of the series of *batch*, from the first to the last ``as_of`` that it has of each."""
+        return self._table.recordings({batch.names[series]: (first, last) for series, first, last in batch.spans()}).standing()
 
-    def _frontiers(self, market: str, names: Sequence[str], by: int | None) -> Mapping[str, Frontier]:
-        """The visible frontier of each feature: from the mirror, or, as of an earlier recording, from the rows themselves."""
-        if by is None:
-            return {name: series.frontier for name, series in self._mirror.series(market).items()}
-        return {name: frontier_of(self._table.vintages(market, name, recorded_by=by)) for name in names}
+    def _frontiers(self, market: str, names: Sequence[str], by: int | None, mirrored: bool) -> Mapping[str, Frontier]:
+        """The part of each feature that a reader at *by* is ever served; None: today's."""
+        held = self._mirror.series(market) if mirrored else series_in(self._table, market, names)
+        return {name: held[name].frontier(by) for name in names if name in held}
 
     def _recorded_by(self, recorded_by: dt.datetime | None) -> int | None:
         if recorded_by is None:
@@ -524,13 +540,13 @@ def _month_bounds(month: str) -> tuple[int, int]:
     return day_us(dt.date(year, number, 1)), day_us(last) + DAY_US
 
 
-def _as_table(batch: Sequence[Fact]) -> pa.Table:
+def _as_table(batch: Facts) -> pa.Table:
     return pa.table(
         {
-            "feature_name": pa.array([f.feature_name for f in batch], pa.string()),
-            "as_of": pa.array([f.as_of for f in batch], pa.int64()).cast(INSTANT),
-            "available_at": pa.array([f.available_at for f in batch], pa.int64()).cast(INSTANT),
-            "value": pa.array([f.value for f in batch], pa.float64()),
-            "quality": pa.array([f.quality for f in batch], pa.string()),
+            "feature_name": pa.array([batch.names[series][1] for series in batch.series.tolist()], pa.string()),
+            "as_of": instants(batch.as_of),
+            "available_at": instants(batch.available_at),
+            "value": pa.array(batch.value, from_pandas=True),
+            "quality": pa.array(QUALITIES, pa.string()).take(pa.array(batch.quality)),
         }
     )

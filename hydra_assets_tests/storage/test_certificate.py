@@ -20,6 +20,7 @@ from hydra_assets.errors import ConfigError, CorruptionError, WorldError
 from hydra_assets.proof.certificate import verify
 from hydra_assets.storage import facts
 from hydra_assets.storage.certificate import code_sha256, fingerprint, read_certificate
+from hydra_assets.storage.question import Question
 from hydra_assets.storage.sqlite.seals import seal_all
 from hydra_assets.storage.store import FeatureStore
 from hydra_assets_tests.conftest import at
@@ -135,7 +136,7 @@ def test_what_differs_is_named_by_column_row_and_cell(filled, tmp_path):
     frame = certified(filled, path)
     forged(filled, "LE", "b", at("2025-01-10"), 3.0)
     found = verify(path, filled)
-    now = filled.get_training_frame(["HE", "LE"], TIMES, recorded_by=dt.datetime.now(dt.UTC))  # past the mirror
+    now = filled.answer(Question.of(["HE", "LE"], TIMES), mirrored=False)
     rows = tuple(i for i in range(60) if frame["b"][i].as_py() != now["b"][i].as_py())
     assert len(rows) == 2
     assert (found.identical, found.columns, found.rows, found.reason) == (False, ("b",), rows, "")

@@ -1,5 +1,8 @@
 """The checksum of a row of facts, as a read compares it: it misses no changed cell."""
 
+import contextlib
+import sqlite3
+
 import numpy as np
 import pytest
 
@@ -7,20 +10,30 @@ from hydra_assets.core.tables.table import QUALITIES
 from hydra_assets.errors import CorruptionError
 from hydra_assets.storage.facts import crc
 from hydra_assets.storage.sqlite.fact_table import SqliteFactTable
+from hydra_assets.storage.sqlite.rows import COLUMNS, ChecksumError, columns_of
 
 SERIES = 7
 
 
-@pytest.fixture(scope="module")
-def all_right(tmp_path_factory):
-    """Whether a read takes every one of some rows of a series for the row that was written."""
+@pytest.fixture(scope="module", params=["rows", "columns"])
+def all_right(request, tmp_path_factory):
+    """Whether a read takes every one of some rows of a series for the row that was written: row by row, and in columns."""
     with SqliteFactTable(tmp_path_factory.mktemp("rows") / "store.sqlite") as table:
+
+        def in_rows(series, held):
+            for row in held:
+                table._checked(series, row, "HE a")
+
+        def in_columns(series, held):
+            with contextlib.closing(sqlite3.connect(":memory:")) as db:
+                db.execute("CREATE TABLE facts(series_id, as_of, available_at, recorded_at, value, quality, retracted, crc)")
+                db.executemany("INSERT INTO facts VALUES (?, ?, ?, ?, ?, ?, ?, ?)", [(series, *row) for row in held])
+                columns_of(db.execute(f"SELECT {COLUMNS} FROM facts"))
 
         def right(series, held):
             try:
-                for row in held:
-                    table._checked(series, row, "HE a")
-            except CorruptionError:
+                {"rows": in_rows, "columns": in_columns}[request.param](series, held)
+            except (ChecksumError, CorruptionError, OverflowError):
                 return False
             return True
 

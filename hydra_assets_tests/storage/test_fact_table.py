@@ -7,6 +7,7 @@ import pytest
 
 from hydra_assets.core.instants import now_us
 from hydra_assets.errors import ConflictError, WorldError
+from hydra_assets.storage.fact_columns import Facts
 from hydra_assets.storage.fact_table import FactTable
 from hydra_assets.storage.facts import Fact
 from hydra_assets.storage.store import FeatureStore
@@ -21,7 +22,7 @@ def fact(as_of=10, available_at=20, value=1.0, quality="normal", feature="a", ma
 def put(table: FactTable, *facts, withdraw=False):
     """One transaction; its stamp."""
     with table.transaction() as stamp:
-        table.append([(each, withdraw) for each in facts], stamp())
+        table.append(Facts.of(facts), stamp(), withdraw=withdraw)
         return stamp()
 
 
@@ -49,7 +50,7 @@ def test_a_transaction_that_fails_leaves_nothing(fact_table):
 
     def fail():
         with fact_table.transaction() as stamp:
-            fact_table.append([(fact(value=2.0), False), (fact(feature="new"), False)], stamp())
+            fact_table.append(Facts.of([fact(value=2.0), fact(feature="new")]), stamp())
             fact_table.add_publishes([(*SCOPE, stamp(), "folder", 1, 2)])
             raise ZeroDivisionError
 
@@ -81,9 +82,11 @@ def test_a_vintage_is_its_newest_recording_and_a_withdrawn_one_is_none(fact_tabl
         assert plain(fact_table.vintages("HE", "a", 6, 10, then)) == [(10, 20, 2.0, "normal")]
         assert plain(fact_table.vintages("HE", "a", None, 9, then)) == [(5, 6, None, "missing")]
         assert fact_table.vintages("HE", "unknown") == []
-        assert fact_table.current([fact(), fact(as_of=5, available_at=6), fact(feature="unknown")]) == {
-            ("HE", "a", 5, 6): fact(as_of=5, available_at=6, value=None, quality="missing")
-        }
+        found = fact_table.recordings({("HE", "a"): (5, 10), ("HE", "unknown"): (None, None)})
+        assert list(found.standing()) == [fact(as_of=5, available_at=6, value=None, quality="missing")]
+        assert (found.as_of.tolist(), found.retracted.tolist()) == ([5, 10, 10, 10], [False, False, False, True])
+        assert found.recorded_at.tolist() == sorted(found.recorded_at.tolist())
+        assert len(fact_table.recordings({("HE", "a"): (6, 9)})) == len(fact_table.recordings({})) == 0
 
 
 def test_the_point_in_time_rule(fact_table):
@@ -112,17 +115,29 @@ def test_watermarks_and_recordings_since_one(fact_table):
     with fact_table.snapshot():
         assert fact_table.watermarks("HE") == {"a": second, "b": first}
         assert fact_table.watermarks("GF") == {}
-        assert sorted(plain(fact_table.since("HE", "a", first))) == [(10, 20, 2.0, "normal"), (11, 30, 5.0, "normal")]
-        assert fact_table.since("HE", "a", second) == []
+        found = fact_table.since("HE", "a", first)
+        assert list(found.standing()) == [fact(value=2.0), fact(11, 30, 5.0)]
+        assert found.recorded_at.tolist() == [second, second]
+        assert len(fact_table.since("HE", "a", second)) == 0
         assert fact_table.since("HE", "a", first - 1) is None  # nothing was recorded then: another state of the table
     put(fact_table, fact(11, 30), withdraw=True)
     with fact_table.snapshot():
-        assert fact_table.since("HE", "a", second) is None
+        assert fact_table.since("HE", "a", second).retracted.tolist() == [True]
+
+
+def test_recordings_of_several_series_lie_in_the_order_of_their_names(fact_table):
+    put(fact_table, fact(feature="b"))
+    put(fact_table, fact(30, 40, None, "missing"), fact(), fact(feature="b", value=3.0), fact(market="LE"))
+    with fact_table.snapshot():
+        found = fact_table.recordings({("HE", name): (None, None) for name in ("b", "a")})
+        assert found.names == [("HE", "a"), ("HE", "b")]
+        assert found.series.tolist() == [0, 0, 1, 1]
+        assert list(found.standing()) == [fact(), fact(30, 40, None, "missing"), fact(feature="b", value=3.0)]
 
 
 def test_two_recordings_of_one_vintage_under_one_stamp_are_refused(fact_table):
     with pytest.raises(ConflictError), fact_table.transaction() as stamp:
-        fact_table.append([(fact(), False), (fact(value=2.0), False)], stamp())
+        fact_table.append(Facts.of([fact(), fact(value=2.0)]), stamp())
 
 
 def test_publishes(fact_table):

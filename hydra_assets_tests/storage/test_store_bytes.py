@@ -5,11 +5,13 @@ import datetime as dt
 import random
 import sqlite3
 
+import numpy as np
 import pyarrow as pa
 import pytest
 
 from hydra_assets.core.instants import INSTANT, to_us
 from hydra_assets.errors import CorruptionError, HydraError
+from hydra_assets.storage.fact_columns import Facts
 from hydra_assets.storage.facts import Fact, crc
 from hydra_assets.storage.sqlite import blocks, seals
 from hydra_assets.storage.sqlite.seals import SealedFile, _schema, about_seal
@@ -186,21 +188,23 @@ def test_a_block_that_is_lost_with_its_line_is_noticed_by_the_check(filled):
 def test_rows_are_added_to_no_line_that_does_not_fit(filled):
     path, _ = filled
     with contextlib.closing(sqlite3.connect(path)) as db, db:
-        found, known = blocks.found_blocks(db, 1), blocks.BlockSeals()
-        known.compare(db, 1, blocks.FIRST, blocks.LAST)
+        every = {1: blocks.EVERY}
+        found, known = blocks.found_blocks(db, every)[1], blocks.BlockSeals()
+        known.compare(db, every)
         row = db.execute("SELECT * FROM facts WHERE series_id = 1 ORDER BY as_of DESC").fetchone()
         block = blocks.block_of(row[1])
         count, digest = found[block]
-        blocks.put_blocks(db, 1, {block: (count + 1, digest)})  # somebody else's line, whose row never came
+        blocks.put_blocks(db, {1: {block: (count + 1, digest)}})  # somebody else's line, whose row never came
         added = (*row[:3], row[3] + 1, *row[4:])
         db.execute(f"INSERT INTO facts VALUES ({', '.join('?' * len(added))})", added)
-        known.extend(db, 1, [added])
+        share = blocks.blocks_of(*(np.array([added[n]]) for n in (0, 1, 2, 3, 7)))
         known.written()
+        known.extend(db, share)
         with pytest.raises(blocks.DamageError):
-            known.compare(db, 1, block, block)
+            known.compare(db, {1: (block, block)})
         db.execute("UPDATE blocks SET rows = rows + 1 WHERE series_id = 1")
         with pytest.raises(blocks.DamageError, match="line of block"):
-            known.extend(db, 1, [added])
+            known.extend(db, share)
 
 
 def test_what_others_write_is_compared_once_more_and_nothing_else_is(tmp_path):
@@ -240,7 +244,7 @@ def test_a_transaction_that_is_undone_leaves_the_seals_as_they_were(tmp_path):
 
         def fail():
             with store._table.transaction() as stamp:
-                store._table.append([(fact("new"), False)], stamp())
+                store._table.append(Facts.of([fact("new")]), stamp())
                 store._table.add_publishes([("HE", "2025-01", "new", stamp(), "", 0, 1)])
                 raise ZeroDivisionError
 

@@ -8,6 +8,7 @@ from hydra_assets.core.instants import now_us
 from hydra_assets.errors import ConflictError
 from hydra_assets.storage.facts import Fact
 from hydra_assets.storage.health import StoreHealth
+from hydra_assets.storage.recordings import Recordings
 from hydra_assets.storage.served import answer_row, seal, vectors_of
 
 
@@ -73,18 +74,20 @@ class MemoryFactTable:
     def series(self, market=None):
         return sorted({(fact.market, fact.feature_name) for fact, *_ in self._facts if market in (None, fact.market)})
 
-    def append(self, writes, recorded_at):
+    def append(self, facts, recorded_at, *, withdraw=False):
         known = {(fact.vintage, at) for fact, _, at in self._facts}
-        for fact, withdraws in writes:
+        for fact in facts:
             if (fact.vintage, recorded_at) in known:
                 raise ConflictError(f"memory: {fact.vintage} recorded twice at {recorded_at}")
             known.add((fact.vintage, recorded_at))
-            self._facts.append((fact, withdraws, recorded_at))
+            self._facts.append((fact, withdraw, recorded_at))
 
-    def current(self, facts):
-        wanted = {fact.vintage for fact in facts}
-        newest = {fact.vintage: (fact, withdraws) for fact, withdraws, _ in self._facts if fact.vintage in wanted}
-        return {vintage: fact for vintage, (fact, withdraws) in newest.items() if not withdraws}
+    def recordings(self, spans):
+        def inside(fact):
+            first, last = spans.get(fact.vintage[:2], (1, 0))
+            return (first is None or first <= fact.as_of) and (last is None or fact.as_of <= last)
+
+        return Recordings.of(each for each in self._facts if inside(each[0]))
 
     def known(self, market, cut, recorded_by, feature=None):
         found = {}
@@ -104,11 +107,10 @@ class MemoryFactTable:
         return sorted(inside, key=lambda r: (r["as_of"], r["available_at"]))
 
     def since(self, market, feature, watermark):
-        mine = [each for each in self._facts if (each[0].market, each[0].feature_name) == (market, feature) and each[2] >= watermark]
-        newest = {fact.vintage: (fact, withdraws, at) for fact, withdraws, at in mine if at > watermark}
-        if all(at != watermark for *_, at in mine) or any(withdraws for _, withdraws, _ in newest.values()):
+        mine = [each for each in self._facts if each[0].vintage[:2] == (market, feature) and each[2] >= watermark]
+        if all(at != watermark for *_, at in mine):
             return None
-        return [row(fact, at) for fact, _, at in newest.values()]
+        return Recordings.of(each for each in mine if each[2] > watermark)
 
     def watermarks(self, market):
         return {fact.feature_name: at for fact, _, at in self._facts if fact.market == market}

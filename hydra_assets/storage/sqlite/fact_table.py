@@ -5,24 +5,28 @@ import os
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
-from itertools import groupby
-from operator import itemgetter
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from hydra_assets.core.instants import iso, now_us
 from hydra_assets.errors import ConflictError, CorruptionError
 from hydra_assets.sqlite_errors import rebuild_remedy, translated
-from hydra_assets.storage.facts import Fact, Vintage, crc
+from hydra_assets.storage.fact_columns import Facts, Name
+from hydra_assets.storage.facts import Fact
 from hydra_assets.storage.health import StoreHealth
-from hydra_assets.storage.sqlite.blocks import FIRST, block_of
+from hydra_assets.storage.recordings import Recordings
+from hydra_assets.storage.sqlite.blocks import EVERY, FIRST, WANTED, block_of, blocks_of, wanted
 from hydra_assets.storage.sqlite.health import store_health
 from hydra_assets.storage.sqlite.migrations import in_memory_if_old, migrate
 from hydra_assets.storage.sqlite.publishes import PublishTable
+from hydra_assets.storage.sqlite.rows import COLUMNS, ChecksumError, columns_of, is_written, rows_of
 from hydra_assets.storage.sqlite.seals import mend_zeros, seal_all
 from hydra_assets.storage.sqlite.served import SqliteServedLog
 
 _COLUMNS = "as_of, available_at, recorded_at, value, quality, retracted, crc"
+_IN_SPANS = f"{WANTED} SELECT {COLUMNS} FROM wanted CROSS JOIN facts ON series_id = series AND as_of >= low AND as_of <= high"
 _EARLIEST, _LATEST = -(2**63), 2**63 - 1
 
 
@@ -124,35 +128,36 @@ class SqliteFactTable(PublishTable):
         """Market and feature name of everything ever held."""
         return sorted(name for name in self._series() if market in (None, name[0]))
 
-    def append(self, writes: Iterable[tuple[Fact, bool]], recorded_at: int) -> None:
+    def append(self, facts: Facts, recorded_at: int, *, withdraw: bool = False) -> None:
         """Append facts, in the table's own order; series are made where they are new."""
-        writes = list(writes)
-        self._add_series((fact.market, fact.feature_name) for fact, _ in writes)
+        self._add_series(facts.names[series] for series, *_ in facts.spans())
         known = self._series()
-        numbered = [(known[fact.market, fact.feature_name], fact, int(withdraws)) for fact, withdraws in writes]
-        numbered.sort(key=lambda write: (write[0], write[1].as_of, write[1].available_at))
-        rows = [_stored(series, fact, recorded_at, withdraws) for series, fact, withdraws in numbered]
+        numbers = np.array([known.get(name, -1) for name in facts.names], dtype=np.int64)  # a name without rows may be unknown
+        series = numbers[facts.series]
+        order = np.argsort(series, kind="stable")
+        series, as_of, available = series[order], facts.as_of[order], facts.available_at[order]
+        value = facts.value[order] + 0.0  # SQLite keeps no sign of zero
+        rows, sums = rows_of(series, as_of, available, recorded_at, value, facts.quality[order], withdraw)
         try:
             self._db.executemany("INSERT INTO facts VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows)
         except sqlite3.IntegrityError as error:
             raise ConflictError(f"{self.path}: {error}") from error
-        self._seal({series: list(mine) for series, mine in groupby(rows, key=itemgetter(0))}, recorded_at)
+        self._seal(blocks_of(series, as_of, available, np.full(len(series), recorded_at), sums), recorded_at)
 
-    def current(self, facts: Iterable[Fact]) -> dict[Vintage, Fact]:
-        """The newest recording of the vintage of each of *facts*."""
-        statement = f"SELECT {_COLUMNS} FROM facts WHERE series_id = ? AND as_of = ? AND available_at = ? ORDER BY recorded_at DESC LIMIT 1"
-        known, found = self._series(), {}
-        for fact in facts:
-            series = known.get((fact.market, fact.feature_name))
-            if series is None:
-                continue
-            place, block = f"{fact.market} {fact.feature_name}", block_of(fact.as_of)
-            self._verify(series, place, block, block)
-            row = self._db.execute(statement, (series, fact.as_of, fact.available_at)).fetchone()
-            if row is not None and not row[5]:
-                held = self._checked(series, row, place)
-                found[fact.vintage] = Fact(*fact.vintage, held["value"], held["quality"])
-        return found
+    def recordings(self, spans: Mapping[Name, tuple[int | None, int | None]]) -> Recordings:
+        """Every recording of some series, in an inclusive range of ``as_of`` of each."""
+        known = self._series()
+        names = sorted(name for name in spans if name in known)
+        numbers = {known[name]: (name, _bounds(*spans[name])) for name in names}
+        ranges = {series: numbers[series][1] for series in sorted(numbers)}
+        series, *columns, sums = self._checked_columns(self._db.execute(_IN_SPANS, wanted(ranges)), ranges) if ranges else columns_of(())
+        blocks = {number: (block_of(low), block_of(high)) for number, (low, high) in ranges.items()}
+        whole = all(span == EVERY for span in blocks.values())
+        self._verify(blocks, blocks_of(series, columns[0], columns[1], columns[2], sums) if whole else None)
+        place = {known[name]: n for n, name in enumerate(names)}
+        series = np.array([place.get(number, -1) for number in range(max(numbers, default=0) + 1)], dtype=np.int64)[series]
+        order = np.argsort(series, kind="stable")
+        return Recordings(names, *(column[order] for column in (series, *columns)))
 
     def known(self, market: str, cut: int, recorded_by: int | None, feature: str | None = None) -> dict[str, Mapping[str, Any]]:
         """The row of the point-in-time rule, of each feature."""
@@ -174,7 +179,7 @@ class SqliteFactTable(PublishTable):
         )
         found = next(self._newest_of_each(rows, series, recorded_by, place), None)
         rows.close()
-        self._verify(series, place, FIRST if found is None else block_of(found["as_of"]), block_of(cut))
+        self._verify({series: (FIRST if found is None else block_of(found["as_of"]), block_of(cut))})
         return found
 
     def vintages(
@@ -185,8 +190,8 @@ class SqliteFactTable(PublishTable):
         series = self._series().get((market, feature))
         if series is None:
             return []
-        low, high = _EARLIEST if first is None else first, _LATEST if last is None else last
-        self._verify(series, place, block_of(low), block_of(high))
+        low, high = _bounds(first, last)
+        self._verify({series: (block_of(low), block_of(high))})
         rows = self._db.execute(
             f"SELECT {_COLUMNS} FROM facts WHERE series_id = ? AND as_of >= ? AND as_of <= ?"
             " ORDER BY as_of, available_at, recorded_at DESC",
@@ -194,28 +199,22 @@ class SqliteFactTable(PublishTable):
         )
         return list(self._newest_of_each(rows, series, recorded_by, place))
 
-    def since(self, market: str, feature: str, watermark: int) -> list[Mapping[str, Any]] | None:
-        """The newest recordings later than *watermark*; None where one of them withdraws its vintage, or none is at *watermark*."""
-        place = f"{market} {feature}"
-        series = self._series().get((market, feature), 0)
-        self._verify(series, place)
-        found = self._db.execute(
-            f"SELECT {_COLUMNS} FROM facts WHERE series_id = ? AND recorded_at >= ? ORDER BY recorded_at", (series, watermark)
-        )
-        newest: dict[tuple[int, int], Mapping[str, Any] | None] = {}
-        there = False
-        for row in found:
-            there |= row[2] == watermark
-            if row[2] > watermark:
-                checked = self._checked(series, row, place)
-                newest[row[:2]] = None if row[5] else checked
-        rows = [row for row in newest.values() if row is not None]
-        return rows if there and len(rows) == len(newest) else None
+    def since(self, market: str, feature: str, watermark: int) -> Recordings | None:
+        """Every recording later than *watermark*; None where none is at *watermark*."""
+        name = (market, feature)
+        series = self._series().get(name, 0)
+        self._verify({series: EVERY})
+        found = self._db.execute(f"SELECT {COLUMNS} FROM facts WHERE series_id = ? AND recorded_at >= ?", (series, watermark))
+        columns = self._checked_columns(found, [series])[1:7]
+        later = columns[2] > watermark
+        if later.all():
+            return None
+        return Recordings([name], np.zeros(int(later.sum()), dtype=np.int64), *(column[later] for column in columns))
 
     def watermarks(self, market: str) -> dict[str, int]:
         """The newest recording of each feature of *market*."""
-        mine = [(name, series) for (each, name), series in self._series().items() if each == market]
-        return {name: self._sealed_as(series, f"{market} {name}")[0] for name, series in mine}
+        mine = {series: name for (each, name), series in self._series().items() if each == market}
+        return {mine[series]: line[0] for series, line in self._sealed_as(mine).items()}
 
     def last_recorded(self) -> int:
         """The newest stamp handed out."""
@@ -227,11 +226,11 @@ class SqliteFactTable(PublishTable):
         with self._writing():
             if self._db.execute("SELECT 1 FROM facts LIMIT 1").fetchone():
                 raise ConflictError(f"{self.path}: holds facts already; only an empty store can be restored")
-            by_stamp: dict[int, list[tuple[Fact, bool]]] = {}
+            by_stamp: dict[tuple[int, bool], list[Fact]] = {}
             for fact, withdraws, at in recordings:
-                by_stamp.setdefault(at, []).append((fact, withdraws))
-            for at in sorted(by_stamp):
-                self.append(by_stamp[at], at)
+                by_stamp.setdefault((at, withdraws), []).append(fact)
+            for at, withdraws in sorted(by_stamp):
+                self.append(Facts.of(by_stamp[at, withdraws]), at, withdraw=withdraws)
             self.add_publishes(publishes)
             newest = self._db.execute(
                 "SELECT max(recorded_at) FROM (SELECT recorded_at FROM facts UNION SELECT recorded_at FROM publishes)"
@@ -301,10 +300,20 @@ class SqliteFactTable(PublishTable):
             if not row[5]:
                 yield checked
 
-    def _checked(self, series: int, row: Sequence[Any], place: str) -> Mapping[str, Any]:
-        as_of, available_at, recorded_at, value, quality, retracted, written = row
+    def _checked_columns(self, rows: Iterable[Sequence[Any]], series: Iterable[int]) -> tuple[np.ndarray, ...]:
+        """Columns of *rows*, which are of some *series*; see `columns_of`. A damaged row is looked for among all of theirs."""
         try:
-            if crc(series, as_of, available_at, recorded_at, value, quality, retracted) == written:
+            return columns_of(rows)
+        except ChecksumError as error:
+            for number in series:
+                for row in self._db.execute(f"SELECT {_COLUMNS} FROM facts WHERE series_id = ?", (number,)):
+                    self._checked(number, row, self._place(number))
+            raise CorruptionError(f"{self.path}: a row of facts is not the one that was written; {rebuild_remedy(self.path)}") from error
+
+    def _checked(self, series: int, row: Sequence[Any], place: str) -> Mapping[str, Any]:
+        as_of, available_at, recorded_at, value, quality, *_ = row
+        try:
+            if is_written(series, row):
                 return {"as_of": as_of, "available_at": available_at, "recorded_at": recorded_at, "value": value, "quality": quality}
             at = iso(as_of)  # a damaged one can lie outside the calendar
         except Exception as error:
@@ -313,7 +322,5 @@ class SqliteFactTable(PublishTable):
         raise CorruptionError(f"{self.path}: {what}; {rebuild_remedy(self.path)}")
 
 
-def _stored(series: int, fact: Fact, at: int, withdraws: int) -> tuple[Any, ...]:
-    value = None if fact.value is None else fact.value + 0.0  # SQLite keeps no sign of zero
-    sealed = crc(series, fact.as_of, fact.available_at, at, value, fact.quality, withdraws)
-    return (series, fact.as_of, fact.available_at, at, value, fact.quality, withdraws, sealed)
+def _bounds(first: int | None, last: int | None) -> tuple[int, int]:
+    return _EARLIEST if first is None else first, _LATEST if last is None else last

@@ -5,20 +5,23 @@ Facts have a line for each block (`blocks`), and one for each series with the su
 a digest; the tables of series, settings and schema have one between them. All are written in the same transaction as the rows.
 """
 
+import json
 import sqlite3
 import zlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from hydra_assets.sqlite_seals import Line, checksum, damaged
 from hydra_assets.storage.facts import crc
-from hydra_assets.storage.sqlite.blocks import FIRST, LAST, BlockSeals, DamageError, found_blocks, put_blocks, sealed_blocks
+from hydra_assets.storage.sqlite.blocks import EVERY, Blocks, BlockSeals, DamageError, Span, found_blocks, put_blocks, sealed_blocks
 from hydra_assets.storage.sqlite.file import SqliteFile
 
 Sealed = tuple[int, int, int]  # of a series: newest recording, rows, digest
 
 _SCHEMA = """SELECT name, sql FROM sqlite_master
     WHERE name IN ('about', 'blocks', 'facts', 'features', 'newest', 'publish_seals', 'publishes', 'series') ORDER BY name"""
+
+_NEWEST = "SELECT series_id, recorded_at, rows, digest, seal FROM newest WHERE series_id IN (SELECT value FROM json_each(?))"
 
 
 def series_seal(series: int, sealed: Sequence[object]) -> int:
@@ -62,25 +65,25 @@ def seal_all(db: sqlite3.Connection, *, sealed: bool = False) -> None:
     old = {row[0]: row[1:] for row in db.execute("SELECT series_id, rows, digest FROM newest")} if sealed else None
     newest = dict(db.execute("SELECT series_id, max(recorded_at) FROM facts GROUP BY series_id").fetchall())
     for series, recorded_at in newest.items():
-        lines = found_blocks(db, series)
-        put_blocks(db, series, lines)
+        lines = found_blocks(db, {series: EVERY})[series]
+        put_blocks(db, {series: lines})
         line = (recorded_at, *total_of(lines))
         if old is not None and old.pop(series, None) != line[1:]:
-            raise DamageError(f"the rows of series {series}")
+            raise DamageError(series, f"the rows of series {series}")
         values = (series, *line, series_seal(series, line))
         db.execute("INSERT OR REPLACE INTO newest(series_id, recorded_at, rows, digest, seal) VALUES (?, ?, ?, ?, ?)", values)
     if old:
-        raise DamageError(f"the rows of {len(old)} series")
+        raise DamageError(0, f"the rows of {len(old)} series")
     held = {market: (rows, digest) for market, rows, digest in db.execute("SELECT * FROM publish_seals")}
     found = _found_publishes(db, None)
     if sealed and held != found:
-        raise DamageError("the table publishes")
+        raise DamageError(0, "the table publishes")
     db.executemany("INSERT OR REPLACE INTO publish_seals VALUES (?, ?, ?)", [(market, *line) for market, line in found.items()])
     about = dict(db.execute("SELECT key, value FROM about"))
     series_seen = series_text(_series(db))
     before = {**about, "series": series_seen, "schema": _schema(db, without="blocks")}
     if sealed and (before != about or about.get("seal") != about_seal(about)):
-        raise DamageError("the tables about and series, or the schema,")
+        raise DamageError(0, "the tables about and series, or the schema,")
     about["series"] = series_seen
     about["schema"] = _schema(db)
     about["seal"] = about_seal(about)
@@ -157,7 +160,6 @@ class SealedFile(SqliteFile):
         about["seal"] = about_seal(about)
         self._db.executemany("INSERT OR REPLACE INTO about VALUES (?, ?)", [(key, about[key]) for key in (*values, "seal")])
         self._about_rows = about
-        self._blocks.written()
 
     def _series(self) -> dict[tuple[str, str], int]:
         """Market and feature name to the number of each series ever held."""
@@ -179,39 +181,52 @@ class SealedFile(SqliteFile):
         known = {**known, **dict(zip(fresh, numbers, strict=True))}
         self._set_about(series=series_text(known))
         self._series_ids = known
+        self._verify(dict.fromkeys(numbers, EVERY))  # without a row yet: what is added is known from here on
 
     # ---------------------------------------------------------------- facts
 
-    def _sealed_as(self, series: int, place: str) -> Sealed:
-        """A series' own line: newest recording, rows, digest."""
-        row = self._db.execute("SELECT recorded_at, rows, digest, seal FROM newest WHERE series_id = ?", (series,)).fetchone()
-        if row is None or row[3] != series_seal(series, row[:3]):
-            raise damaged(self.path, f"the line of {place} in the table newest")
-        return row[0], row[1], row[2]
+    def _sealed_as(self, series: Collection[int]) -> dict[int, Sealed]:
+        """The line of each series: newest recording, rows, digest."""
+        lines = {number: (line, seal) for number, *line, seal in self._db.execute(_NEWEST, (json.dumps(list(series)),))}
+        for number in series:
+            if number not in lines or lines[number][1] != series_seal(number, lines[number][0]):
+                raise damaged(self.path, f"the line of {self._place(number)} in the table newest")
+        return {number: (line[0], line[1], line[2]) for number, (line, _) in lines.items()}
 
-    def _verify(self, series: int, place: str, first: int = FIRST, last: int = LAST) -> None:
-        """Hold the rows of a series against their seals, from block *first* to *last*."""
+    def _verify(self, spans: Mapping[int, Span], there: Mapping[int, Blocks] | None = None) -> None:
+        """
+        Hold rows of series against their seals.
+
+        Args:
+            spans: first and last block, of each series.
+            there: the blocks of all their rows, where these were read already.
+        """
         try:
-            self._blocks.compare(self._db, series, first, last)
+            self._blocks.compare(self._db, spans, there)
         except DamageError as error:
-            raise damaged(self.path, f"{place}: {error}") from error
+            raise damaged(self.path, f"{self._place(error.series)}: {error}") from error
+
+    def _place(self, series: int) -> str:
+        """Market and feature name of a series, for messages."""
+        return next((" ".join(name) for name, number in self._series().items() if number == series), f"series {series}")
 
     def _verify_total(self, series: int, place: str) -> None:
         """Hold the lines of a series' blocks against the series' own line."""
-        self._verify(series, place)
-        if total_of(sealed_blocks(self._db, series)) != self._sealed_as(series, place)[1:]:
+        self._verify({series: EVERY})
+        if total_of(sealed_blocks(self._db, {series: EVERY})[series]) != self._sealed_as([series])[series][1:]:
             raise damaged(self.path, f"the blocks of {place}")
 
-    def _seal(self, added: Mapping[int, Sequence[Sequence[Any]]], recorded_at: int) -> None:
-        """Bring the seals of series up to the rows *added* to them, each in order of ``as_of``."""
+    def _seal(self, added: Mapping[int, Blocks], recorded_at: int) -> None:
+        """Bring the seals of series up to the blocks of the rows *added* to them."""
+        try:
+            self._blocks.extend(self._db, added)
+        except DamageError as error:
+            raise damaged(self.path, f"{self._place(error.series)}: {error}") from error
+        old = {series: line for series, *line, _ in self._db.execute(_NEWEST, (json.dumps(list(added)),))}
         lines = []
-        for series, rows in added.items():
-            old = self._db.execute("SELECT recorded_at, rows, digest FROM newest WHERE series_id = ?", (series,)).fetchone()
-            before, count, digest = old or (recorded_at, 0, 0)
-            try:
-                more, share = self._blocks.extend(self._db, series, rows)
-            except DamageError as error:
-                raise damaged(self.path, f"series {series}: {error}") from error
+        for series, blocks in added.items():
+            before, count, digest = old.get(series, (recorded_at, 0, 0))
+            more, share = total_of(blocks)
             sealed = (max(before, recorded_at), count + more, digest + share)
             lines.append((series, *sealed, series_seal(series, sealed)))
         self._db.executemany("INSERT OR REPLACE INTO newest(series_id, recorded_at, rows, digest, seal) VALUES (?, ?, ?, ?, ?)", lines)
