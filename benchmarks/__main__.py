@@ -16,7 +16,7 @@ from pathlib import Path
 
 from benchmarks.table import Row, drawn, machine
 
-MODULES = ("lake", "audit", "options", "start", "commands")
+MODULES = ("lake", "audit", "options", "start", "commands", "frame", "store")
 
 
 def main() -> None:
