@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 ds, fs, pq = lazy("pyarrow.dataset"), lazy("pyarrow.fs"), lazy("pyarrow.parquet")
 
 COMMITTED = re.compile(r"(?:batch_(?P<day>\d{8})|base)_(?P<id>[0-9a-f]{32})_(?P<hash>[0-9a-f]{16})\.parquet")
+_SHARED_ROWS = 16_384  # below this the columns of a file are read sooner than threads are told of them
 _WRITE = {"compression": "zstd", "compression_level": 1, "write_page_checksum": True}
 
 
@@ -145,7 +146,7 @@ def get(storage: Storage, key: str) -> tuple[pa.Table, dict[str, str]]:
     """
     with _opened(storage, key) as file:
         meta = _footer(storage, key, file)
-        table = file.read()
+        table = file.read(use_threads=file.metadata.num_rows > _SHARED_ROWS)
     if meta["rows"] != str(table.num_rows):
         raise CorruptionError(f"{storage.path(key)}: {table.num_rows} rows, written were {meta['rows']}")
     kept = {k: v for k, v in (table.schema.metadata or {}).items() if not k.startswith(b"hydra.")}

@@ -175,7 +175,7 @@ def writes_of(meta: Mapping[str, str]) -> list[WriteInfo]:
 def concat(parts: Sequence[pa.Table]) -> pa.Table:
     """Files' tables as one; it carries the newest key."""
     key = next((footer_key(part) for part in reversed(parts) if footer_key(part)), None)
-    table = pa.concat_tables(parts, promote_options="default").combine_chunks()
+    table = pa.concat_tables(parts, promote_options="default")
     return table.replace_schema_metadata({**(table.schema.metadata or {}), KEY: json.dumps(key).encode()}) if key else table
 
 
