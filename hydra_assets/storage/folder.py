@@ -26,7 +26,7 @@ HIDDEN_FIELDS = (
 )
 KEY = b"hydra_key"
 PLACE = re.compile(r"data_type=(?P<data_type>[^/]+)/market=(?P<market>[^/]+)/year=(?P<year>\d{4})/month=(?P<month>\d{2})")
-LISTINGS = 10
+LISTINGS = 100
 Result = TypeVar("Result")
 
 
