@@ -6,6 +6,7 @@ by the fixtures that need them.
 """
 
 import datetime as dt
+import gc
 import os
 import signal
 from collections.abc import Iterator
@@ -35,6 +36,8 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 # pandas and Dagster anew, which takes longer than most of them run; so it is kept in pytest's own folder.
 if os.environ.pop("PYTHONDONTWRITEBYTECODE", ""):
     os.environ.setdefault("PYTHONPYCACHEPREFIX", str(Path(__file__).parents[1] / ".pytest_cache" / "bytecode"))
+
+gc.set_threshold(50_000, 20, 50)  # as the command line does
 
 SHARED = Path(__file__).parents[2] / "shared"
 
