@@ -99,7 +99,7 @@ def test_a_year_of_two_markets_from_the_ui_are_one_run_each_and_the_other_entran
     again = MarketRun(resolve_home(), "HE", months_between("2025-10", "2025-12"))
     again.execute()
     outcome = again.result()
-    assert outcome.new_rows == 0
+    assert (outcome.new_rows, outcome.failures) == (0, ())
     assert {check.verdict for check in outcome.checks} == {"passed", "nothing_served"}
     assert len(outcome.checks) == sum(len(list(check.check_keys)) for check in definitions().asset_checks)
 
