@@ -51,7 +51,7 @@ def statuses(home):
 @pytest.mark.parametrize(
     ("when", "wait_s"),
     [
-        (has_started_dagster, 0.0),
+        pytest.param(has_started_dagster, 0.0, marks=pytest.mark.slow),
         *(pytest.param(in_dagster, wait_s, marks=pytest.mark.slow) for wait_s in (0.0, 0.7, 2.0, 4.0)),
     ],
 )

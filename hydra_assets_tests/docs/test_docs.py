@@ -38,12 +38,13 @@ def shown_on(page):
 
 OUTPUTS = [(page, what, shown) for page in TEXT for what, shown in shown_on(page)]
 TEN_YEARS = "hydra-assets quote HE 2016-01..2026-02"
+SLOW = (TEN_YEARS, "hydra-assets prove HE --feature cot_mm_net")
 PARTS = [(page, what, shown) for page in TEXT for what, shown in PART.findall(TEXT[page])]
 
 
 @pytest.mark.parametrize(
     ("page", "what", "shown"),
-    [pytest.param(*output, marks=[pytest.mark.slow] if output[1] == TEN_YEARS else []) for output in OUTPUTS],
+    [pytest.param(*output, marks=[pytest.mark.slow] if output[1].startswith(SLOW) else []) for output in OUTPUTS],
     ids=lambda value: str(value).split("\n")[0][:40],
 )
 def test_every_output_is_what_is_printed(page, what, shown, demo, tmp_path):

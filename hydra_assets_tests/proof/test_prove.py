@@ -380,7 +380,9 @@ def knows_how_much_was_asked_for(board):
     return Values(vol + (len(vol) > 4), level.quality)
 
 
-@pytest.mark.parametrize(("function", "check"), [(beside_the_average, "poison"), (knows_how_much_was_asked_for, "replay")])
+@pytest.mark.parametrize(
+    ("function", "check"), [(beside_the_average, "poison"), pytest.param(knows_how_much_was_asked_for, "replay", marks=pytest.mark.slow)]
+)
 def test_a_feature_that_looks_ahead_stops_what_is_downstream(option_home, function, check):
     """Its stamps are in order, so the audit lets it be published; it goes no further."""
     with only(*some(), theirs("options", function)):

@@ -155,7 +155,7 @@ def test_a_log_of_answers_that_another_process_holds_is_waited_for_no_longer_tha
         refused_in_time(store.served, path)
 
 
-@pytest.mark.parametrize("how", ["to write", "alone", "for itself"])
+@pytest.mark.parametrize("how", ["to write", *(pytest.param(how, marks=pytest.mark.slow) for how in ("alone", "for itself"))])
 def test_findings_and_ledger_that_another_process_holds_are_waited_for_no_longer_than_told(tmp_path, short_waits, how):
     path = tmp_path / "findings.sqlite"
     with Findings(path) as findings:
