@@ -19,7 +19,7 @@ from hydra_assets.proof.child import fresh_interpreter
 from hydra_assets_tests.support import laid_down
 from hydra_assets_tests.support.demo_home import PROGRAM
 
-WORDS = ("backfill", "HE", "2025-10", "--select", "cot_*", "-q")
+WORDS = ("backfill", "HE", "2024-07..2025-10", "--select", "cot_*", "-q")
 
 
 def interrupted(words, home, *, when, wait_s=0.0):
@@ -58,7 +58,7 @@ def statuses(home):
 def test_ctrl_c_ends_a_backfill_with_one_line_at_any_moment(when, wait_s, home):
     stopped = interrupted(WORDS, home, when=when, wait_s=wait_s)
     said = stopped.stdout + stopped.stderr
-    if stopped.returncode == 0 and "Done in" in said:
+    if stopped.returncode in (0, -signal.SIGINT) and "Done in" in said:  # the latter while the interpreter ends
         pytest.skip("it was done before")
     assert stopped.returncode == 130, said
     assert "Traceback" not in said
