@@ -80,9 +80,13 @@ def parity_gap(state: Ints, strike: Floats, k: Floats, gap: Floats, spread: Floa
     order = np.lexsort((gap[calls], state[calls]))
     owner, value, weight = state[calls][order], gap[calls][order], 1 / sd[order] ** 2
     total = np.bincount(owner, weights=weight, minlength=n)
-    running = np.cumsum(weight)
-    before = np.r_[0.0, np.cumsum(total)[:-1]]
-    half = np.flatnonzero(running - before[owner] >= total[owner] / 2 * (1 - 1e-12))
+    # A row a state: in one sum over all states an absurd weight of one would take the digits of those after it.
+    count = np.bincount(owner, minlength=n)
+    place = np.arange(len(owner)) - (np.cumsum(count) - count)[owner]
+    by_state = np.zeros((n, count.max()))
+    by_state[owner, place] = weight
+    running = np.cumsum(by_state, axis=1)[owner, place]
+    half = np.flatnonzero(running >= total[owner] / 2 * (1 - 1e-12))
     owners, first = np.unique(owner[half], return_index=True)
     median[owners] = value[half[first]]
     error[owners] = MEDIAN_ERROR / np.sqrt(total[owners])
