@@ -4,7 +4,7 @@ All benchmarks, printed as one table: work, ours, beside, ratio, to reach.
     uv run --group bench python -m benchmarks [--only NAME ...] [--long] [--rounds 5]
 
 Each measure is taken in turns with what stands beside it, and the ratio is what counts. Seconds are processor time unless the work waits
-for a disk or for another process. All data are synthetic. Progress is said on standard error; the table comes at the end.
+for a disk or for another process. All data are synthetic. Progress goes to standard error; the table comes at the end.
 """
 
 import argparse

@@ -1,13 +1,12 @@
 """
 The lake beside plain Parquet: a durable write, the read of a year, the view known at an instant.
 
-    uv run --group bench python -m benchmarks.lake [--rounds 15]
+    uv run --group bench python -m benchmarks --only lake [--rounds 15]
 
 Synthetic rows. Beside a write stands `pq.write_table` of the same rows with the same compression, checksums and fsyncs, and no lock, no
 stamp, no check of the rows; beside a read Polars reading the same files, which checks no page.
 """
 
-import argparse
 import datetime as dt
 import os
 import tempfile
@@ -20,7 +19,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from benchmarks.table import Row, alternated, drawn
+from benchmarks.table import Row, alternated
 from hydra_assets.core.instants import DAY_US, INSTANT, to_us
 from hydra_assets.storage.files import _WRITE
 from hydra_assets.storage.lake import ParquetLake
@@ -99,14 +98,3 @@ def rows(*, rounds: int, long: bool = False) -> Iterator[Row]:
         yield from writes(rounds, size, most)
     for size in (3_000, 40_000):
         yield from reads(rounds, size)
-
-
-def main() -> None:
-    """Print the table of these rows."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=15)
-    print(drawn(rows(rounds=parser.parse_args().rounds)))
-
-
-if __name__ == "__main__":
-    main()

@@ -108,7 +108,7 @@ def smiles(slices: int, strikes: int, rounds: int) -> None:
         risk_reversal_and_butterfly(fit.svi, tau=0.2)
         standard_errors(fit.svi, covariance=fit.raw_covariance, tau=0.2)
 
-    fitted, five, told = alternated(
+    fitted, five, derived = alternated(
         rounds,
         lambda: fit_smiles(k, total_variance=w, standard_error=se),
         lambda: fit_svi(k, total_variance=w, standard_error=se),
@@ -116,7 +116,7 @@ def smiles(slices: int, strikes: int, rounds: int) -> None:
     )
     print(
         f"{slices:>4} slices of {strikes} strikes: SSVI {fitted * 1e3:7.2f} ms ({slices / fitted:8,.0f} fits/s)   "
-        f"with five parameters {five * 1e3:8.2f} ms ({slices / five:7,.0f}/s)   moments, RR, BF, errors {told * 1e3:7.2f} ms"
+        f"with five parameters {five * 1e3:8.2f} ms ({slices / five:7,.0f}/s)   moments, RR, BF, errors {derived * 1e3:7.2f} ms"
     )
 
 

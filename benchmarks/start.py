@@ -1,13 +1,12 @@
 """
 Start of the program: help, definitions, a quote, the smallest backfill, and the UI until its page answers.
 
-    uv run --group bench python -m benchmarks.start [--rounds 5]
+    uv run --group bench python -m benchmarks --only start [--rounds 5]
 
 Processor seconds of a process of its own, children included, in a new home of synthetic data; bytecode is there before the first is
 timed. The UI is timed by the clock on the wall, since it waits for its own processes: on a busy machine that says little.
 """
 
-import argparse
 import os
 import signal
 import socket
@@ -19,7 +18,7 @@ import time
 import urllib.request
 from collections.abc import Callable, Iterator
 
-from benchmarks.table import Row, alternated, drawn
+from benchmarks.table import Row, alternated
 
 PROGRAM = [sys.executable, "-m", "hydra_assets"]
 DEADLINE_S = 120
@@ -81,14 +80,3 @@ def rows(*, rounds: int, long: bool = False) -> Iterator[Row]:
     (backfill,) = alternated(min(rounds, 3), run(*program, "backfill", "HE", "2025-10", "--select", "cot_disaggregated", "--yes"))
     yield Row("backfill of one month of COT", backfill, most=5.0)
     yield Row("ui until the page answers, wall", statistics.median(ui_seconds() for _ in range(min(rounds, 3))), most=8.0)
-
-
-def main() -> None:
-    """Print the table of these rows."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=5)
-    print(drawn(rows(rounds=parser.parse_args().rounds)))
-
-
-if __name__ == "__main__":
-    main()

@@ -16,6 +16,7 @@ import dagster as dg
 from dagster._core.instance.config import dagster_instance_config
 from dagster._core.instance.ref import InstanceRef
 from dagster._core.storage.event_log import SqliteEventLogStorage
+from dagster._core.storage.sqlite import SQLITE_BUSY_TIMEOUT_SECONDS
 from dagster._serdes import ConfigurableClassData
 from sqlalchemy import Connection, Engine, StaticPool, create_engine
 
@@ -26,7 +27,6 @@ from hydra_assets.config.home import Home
 _COMPUTE_LOGS = {"compute_logs": {"module": "dagster._core.storage.noop_compute_log_manager", "class": "NoOpComputeLogManager"}}
 _BATCH = "DAGSTER_EVENT_BATCH_SIZE"
 _BATCH_EVENTS = 500
-_WAIT_SECONDS = 60  # for another process that writes, as Dagster's own
 _CONFIGURED = ("storage", "event_log_storage", "run_storage", "schedule_storage")
 
 
@@ -91,7 +91,7 @@ class KeptEventLog(SqliteEventLogStorage):
 
     def _opened(self, shard: str) -> Engine:
         if shard not in self._engines:
-            options = {"timeout": _WAIT_SECONDS, "check_same_thread": False}  # the lock lets one thread in at a time
+            options = {"timeout": SQLITE_BUSY_TIMEOUT_SECONDS, "check_same_thread": False}  # the lock lets one thread in at a time
             self._engines[shard] = create_engine(self.conn_string_for_shard(shard), poolclass=StaticPool, connect_args=options)
             self._initdb(self._engines[shard])
         return self._engines[shard]

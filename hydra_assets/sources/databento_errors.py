@@ -2,6 +2,7 @@
 
 import datetime as dt
 import re
+import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -27,8 +28,9 @@ _OF_THE_REQUEST = (400, 404, 413, 422)
 
 def load_package() -> None:
     """Load Databento's package, half a second, without the filter by which it shows the deprecation warnings of all packages."""
-    with warnings.catch_warnings():
-        import databento  # noqa: F401
+    if "databento" not in sys.modules:
+        with warnings.catch_warnings():
+            import databento  # noqa: F401
 
 
 @contextmanager

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from hydra_assets.errors import CorruptionError
 from hydra_assets.sources.archive import sha256_of
+from hydra_assets.sources.databento_errors import load_package
 
 if TYPE_CHECKING:
     from databento.common.dbnstore import DBNStore
@@ -88,7 +89,8 @@ class Payload:
 
 def decoded(path: Path) -> "DBNStore":
     """The answer in a file."""
-    from databento.common.dbnstore import DBNStore  # half a second to load
+    load_package()
+    from databento.common.dbnstore import DBNStore
 
     return DBNStore.from_file(path)
 

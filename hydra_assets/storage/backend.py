@@ -70,7 +70,7 @@ class Storage(Protocol):
         """Bytes of a file."""
 
     def state(self, key: str) -> Hashable | None:
-        """A value that is another one once the bytes of *key* were touched; None while that could not be told yet."""
+        """A value that is another one once the bytes of *key* were touched; None while that could not be seen yet."""
 
     def age_s(self, key: str) -> float:
         """Seconds since a file was committed."""

@@ -15,7 +15,7 @@ Name = tuple[str, str]  # market, feature_name
 @dataclass(frozen=True, eq=False)
 class Facts:
     """
-    Facts of several series, in the order of series, ``as_of`` and ``available_at``; no vintage twice.
+    Facts of several series, in the order of series, ``as_of`` and ``available_at``; each vintage once.
 
     Attributes:
         names: market and feature name of each series, ascending.
@@ -35,7 +35,7 @@ class Facts:
 
     @classmethod
     def of(cls, facts: Iterable[Fact]) -> "Facts":
-        """Columns of facts in any order, no vintage twice."""
+        """Columns of facts in any order, each vintage once."""
         ordered = sorted(facts, key=lambda fact: fact.vintage)
         names = sorted({fact.vintage[:2] for fact in ordered})
         number = {name: n for n, name in enumerate(names)}

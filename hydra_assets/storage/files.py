@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 ds, fs, pq = lazy("pyarrow.dataset"), lazy("pyarrow.fs"), lazy("pyarrow.parquet")
 
 COMMITTED = re.compile(r"(?:batch_(?P<day>\d{8})|base)_(?P<id>[0-9a-f]{32})_(?P<hash>[0-9a-f]{16})\.parquet")
-_SHARED_ROWS = 16_384  # below this the columns of a file are read sooner than threads are told of them
+_SHARED_ROWS = 16_384  # below this one thread reads the columns of a file sooner than several start
 _WRITE = {"compression": "zstd", "compression_level": 1, "write_page_checksum": True}
 
 

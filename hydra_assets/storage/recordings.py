@@ -1,14 +1,12 @@
 """Recordings in columns, as a table of facts keeps them: every recording of every vintage, withdrawals too."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from hydra_assets.core.point_in_time import last_of_each
-from hydra_assets.core.tables.table import QUALITIES
 from hydra_assets.storage.fact_columns import Facts, Name
-from hydra_assets.storage.facts import Fact
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,23 +33,6 @@ class Recordings:
     value: np.ndarray
     quality: np.ndarray
     retracted: np.ndarray
-
-    @classmethod
-    def of(cls, recordings: Iterable[tuple[Fact, bool, int]]) -> "Recordings":
-        """Columns of facts, each with whether it withdraws its vintage and its ``recorded_at``, in any order."""
-        rows = sorted(recordings, key=lambda each: (*each[0].vintage, each[2]))
-        names = sorted({fact.vintage[:2] for fact, *_ in rows})
-        number = {name: n for n, name in enumerate(names)}
-        columns = (
-            ([number[fact.vintage[:2]] for fact, *_ in rows], np.int64),
-            ([fact.as_of for fact, *_ in rows], np.int64),
-            ([fact.available_at for fact, *_ in rows], np.int64),
-            ([at for *_, at in rows], np.int64),
-            ([np.nan if fact.value is None else fact.value for fact, *_ in rows], np.float64),
-            ([QUALITIES.index(fact.quality) for fact, *_ in rows], np.int8),
-            ([withdraws for _, withdraws, _ in rows], np.bool_),
-        )
-        return cls(names, *(np.array(values, dtype=kind) for values, kind in columns))
 
     def __len__(self) -> int:
         return len(self.series)

@@ -36,18 +36,18 @@ def test_checksums_of_columns_are_those_of_the_rows(rows, alike):
     assert found.tolist() == [crc(*row) for row in rows]
 
 
-def batch(dice, n):
-    """Rows in no order, of two markets and three names, no vintage twice."""
+def batch(rng, n):
+    """Rows in no order, of two markets and three names, each vintage once."""
     rows = {}
     for _ in range(n):
-        as_of = at("2025-01-01") + dt.timedelta(dice.randrange(9))
+        as_of = at("2025-01-01") + dt.timedelta(rng.randrange(9))
         row = {
-            "market": dice.choice(["LE", "HE"]),
-            "feature_name": dice.choice("cab"),
+            "market": rng.choice(["LE", "HE"]),
+            "feature_name": rng.choice("cab"),
             "as_of": as_of,
-            "available_at": as_of + dt.timedelta(hours=dice.randrange(3)),
-            "value": dice.choice([None, -0.0, 1.5]),
-            "quality": dice.choice(QUALITIES),
+            "available_at": as_of + dt.timedelta(hours=rng.randrange(3)),
+            "value": rng.choice([None, -0.0, 1.5]),
+            "quality": rng.choice(QUALITIES),
         }
         rows[tuple(row.values())[:4]] = row
     return list(rows.values())
@@ -106,8 +106,8 @@ def test_places_of_vintages_in_other_facts():
 
 
 def test_a_batch_over_what_the_store_holds_records_what_is_new(any_store):
-    dice = random.Random(4)
-    rows = batch(dice, 80)
+    rng = random.Random(4)
+    rows = batch(rng, 80)
     assert any_store.write_features(as_table(rows)) == len(rows)
     assert any_store.write_features(as_table(rows)) == 0
     changed = [{**row, "value": 9.0} if n % 7 == 0 else row for n, row in enumerate(rows)]

@@ -4,12 +4,23 @@ import contextlib
 import threading
 import uuid
 
+import numpy as np
+
 from hydra_assets.core.instants import now_us
 from hydra_assets.errors import ConflictError
+from hydra_assets.storage.fact_columns import Facts
 from hydra_assets.storage.facts import Fact
 from hydra_assets.storage.health import StoreHealth
 from hydra_assets.storage.recordings import Recordings
 from hydra_assets.storage.served import answer_row, seal, vectors_of
+
+
+def recordings_of(recordings):
+    """Columns of facts, each with whether it withdraws its vintage and its ``recorded_at``, in any order."""
+    rows = sorted(recordings, key=lambda each: (*each[0].vintage, each[2]))
+    facts = Facts.of(fact for fact, *_ in rows)
+    at, withdraws = np.array([at for *_, at in rows], np.int64), np.array([withdraws for _, withdraws, _ in rows], np.bool_)
+    return Recordings(facts.names, facts.series, facts.as_of, facts.available_at, at, facts.value, facts.quality, withdraws)
 
 
 class MemoryServedLog:
@@ -87,7 +98,7 @@ class MemoryFactTable:
             first, last = spans.get(fact.vintage[:2], (1, 0))
             return (first is None or first <= fact.as_of) and (last is None or fact.as_of <= last)
 
-        return Recordings.of(each for each in self._facts if inside(each[0]))
+        return recordings_of(each for each in self._facts if inside(each[0]))
 
     def known(self, market, cut, recorded_by, feature=None):
         found = {}
@@ -110,7 +121,7 @@ class MemoryFactTable:
         mine = [each for each in self._facts if each[0].vintage[:2] == (market, feature) and each[2] >= watermark]
         if all(at != watermark for *_, at in mine):
             return None
-        return Recordings.of(each for each in mine if each[2] > watermark)
+        return recordings_of(each for each in mine if each[2] > watermark)
 
     def watermarks(self, market):
         return {fact.feature_name: at for fact, _, at in self._facts if fact.market == market}
