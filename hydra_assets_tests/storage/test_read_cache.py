@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 
 from hydra_assets.errors import CorruptionError
-from hydra_assets.storage import files
+from hydra_assets.storage import files, local
 from hydra_assets.storage.lake import ParquetLake
 from hydra_assets.storage.local import SETTLED_NS
 from hydra_assets.storage.read_cache import ReadCache
@@ -68,6 +68,15 @@ def test_a_file_that_has_only_just_changed_is_not_held(tmp_path):
     file.write_bytes(body)
     with pytest.raises(CorruptionError, match=file.name):
         lake.read("t", "HE")
+
+
+@pytest.mark.parametrize(("settled_ns", "unknown"), [(10**18, True), (0, False)])
+def test_the_state_of_a_file_is_unknown_until_another_change_would_show(tmp_path, monkeypatch, settled_ns, unknown):
+    monkeypatch.setattr(local, "SETTLED_NS", settled_ns)
+    lake = ParquetLake(tmp_path / "lake")
+    file = lake.write(numbers(5), "t", "HE", DAY)
+    key = file.relative_to(lake.base_path).as_posix()
+    assert (local.LocalStorage(lake.base_path).state(key) is None) is unknown
 
 
 def test_the_longest_unused_tables_go_first():
